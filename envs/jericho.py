@@ -98,7 +98,7 @@ class JerichoEnv(ValueEnv):
         self.taxonomy, self._content = checked.taxonomy, checked.content()
         self.cut_menus = 0
         self._max_steps, self._hang_s = max_steps, hang_s
-        self._game = Game(self._settings) if mode == "inline" else None
+        self._game = Game(self._settings, shared=False) if mode == "inline" else None
         self._folder: str | None = None
         self._world = _World(b"", Status(), 0, 0, 0)
         super().__init__(max_menu=max_menu, render_mode=render_mode)
@@ -132,7 +132,10 @@ class JerichoEnv(ValueEnv):
 
     def save_world(self) -> bytes:
         """Interpreter, counters of the event sources, and steps taken."""
-        return msgspec.msgpack.encode(self._world)
+        world = self._world
+        if self._game is not None:
+            world = msgspec.structs.replace(world, state=self._game.save())
+        return msgspec.msgpack.encode(world)
 
     def load_world(self, state: bytes) -> None:
         """Go back, in whatever process. Raises EnvError if the bytes are no state of such an env."""
@@ -140,6 +143,9 @@ class JerichoEnv(ValueEnv):
             self._world = msgspec.msgpack.decode(state, type=_World)
         except msgspec.MsgspecError as error:
             raise EnvError(f"not a saved state of {type(self).__name__}: {error}") from error
+        if self._game is not None:
+            self._game.load(self._world.state)
+            self._world = msgspec.structs.replace(self._world, state=b"")
 
     def close(self) -> None:
         """Remove the scratch folder."""

@@ -1,69 +1,181 @@
-"""How fast are the parser worlds? Steps and menus a second on one story, each way of running, beside bare Jericho.
+"""How fast are the parser worlds? Each way of running one story beside bare Jericho, as ratios of this one run.
 
-python -m valueagents.experiments.parser_speed STORY.z5
+python -m valueagents.experiments.parser_speed [STORY.z5]      # by default our own, The Light on Merrow
+
+Where Jericho supports the story, its `get_valid_actions` is timed and compared too; it walks the first commands of
+Jericho's own walkthrough. Everything is measured in turns of short blocks, so that a busy machine slows both sides.
 """
 
+import re
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
 
-from valueagents.envs.jericho import JerichoEnv, JerichoTextEnv
+import jericho
+import numpy as np
+
+from valueagents.counterfactual import annotate_by_trying
+from valueagents.envs.jericho import JerichoTextEnv
+from valueagents.envs.zmachine.actions import Menus, TryableGame
+from valueagents.envs.zmachine.play import Play, Settings
 
 COMMANDS = ("look", "inventory", "wait")
-STEPS = 3_000
-MENU_STEPS = 12
-ROUNDS = 3
+BLOCK_STEPS = 300
+BLOCKS = 15
+STATES = 6
 
 
-def bare_jericho(story: str) -> float:
-    """Seconds of a loop over `FrotzEnv.step`: no gate, no status, no events."""
-    import jericho
-
+def bare_env(story: str) -> Any:
+    """Jericho's own env, begun."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         env = jericho.FrotzEnv(story, seed=1000)
     env.reset()
-    return _seconds(STEPS, lambda i: env.step(COMMANDS[i % 3]))
+    return env
 
 
-def free_text(story: str, mode: str) -> float:
-    """Seconds of the same commands through our env, without menus."""
-    env = JerichoTextEnv(story=story, mode="inline" if mode == "inline" else "worker", menus=False, max_steps=STEPS + 1)
+def our_env(story: str, mode: str) -> JerichoTextEnv:
+    """Our free-text env without menus, begun."""
+    steps = (BLOCKS + 1) * BLOCK_STEPS * 2
+    env = JerichoTextEnv(story=story, mode="inline" if mode == "inline" else "worker", menus=False, max_steps=steps)
     env.reset(seed=1)
-    return _seconds(STEPS, lambda i: env.step(COMMANDS[i % 3]))  # type: ignore[arg-type]
+    return env
 
 
-def by_menu(story: str, tries: int) -> float:
-    """Seconds of waiting by menu in a worker: each turn is a new state, so its menu is searched for and annotated.
-
-    Menus are cached by story and tries: another number of tries in each round keeps every round from the cache.
-    """
-    env = JerichoEnv(story=story, tries=tries, max_steps=MENU_STEPS + 1)
-    _, info = env.reset(seed=1)
-    waiting = len(info["menu"]) - 1
-    return _seconds(MENU_STEPS, lambda _: env.step(waiting))
+def block(env: Any) -> None:
+    """A block of steps: the same commands for every kind of env."""
+    for i in range(BLOCK_STEPS):
+        env.step(COMMANDS[i % len(COMMANDS)])
 
 
-def _seconds(count: int, step: Callable[[int], object]) -> float:
+def side_by_side(envs: Sequence[Any]) -> None:
+    """A block in each env, each in a thread of its own."""
+    threads = [threading.Thread(target=block, args=(env,)) for env in envs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
     started = time.perf_counter()
-    for i in range(count):
-        step(i)
+    work()
     return time.perf_counter() - started
 
 
+def in_turns(*works: Callable[[], object]) -> np.ndarray:
+    """Seconds of each work in each round, taken in turn after a warm-up; shape (BLOCKS, works)."""
+    for work in works:
+        work()
+    return np.array([[seconds(work) for work in works] for _ in range(BLOCKS)])
+
+
+def steps(story: str) -> None:
+    """Print what a step costs, alone and two at a time."""
+    bare, inline, worker = bare_env(story), our_env(story, "inline"), our_env(story, "worker")
+    taken = in_turns(lambda: block(bare), lambda: block(inline), lambda: block(worker))
+    rates = BLOCK_STEPS / np.median(taken, axis=0)
+    print(f"bare FrotzEnv.step               {rates[0]:9,.0f} steps/s")
+    print(
+        f"free text, inline                {rates[1]:9,.0f} steps/s  {median(taken[:, 0] / taken[:, 1]):.2f} of bare (bar 0.9)"
+    )
+    print(f"free text, worker                {rates[2]:9,.0f} steps/s  {median(taken[:, 0] / taken[:, 2]):.2f} of bare")
+    for mode in ("inline", "worker"):
+        pair = [our_env(story, mode), our_env(story, mode)]
+        taken = in_turns(partial(side_by_side, pair[:1]), partial(side_by_side, pair))
+        kind = "threads, inline" if mode == "inline" else "workers"
+        print(f"two {kind:29}{median(2 * taken[:, 0] / taken[:, 1]):9.2f} x one (bar 1.7)")
+
+
+def menus(story: str) -> None:
+    """Print what finding and annotating menus costs, against as many bare steps and restores of the same commands."""
+    play, rng, bare = Play(Settings(story)), np.random.default_rng(1), bare_env(story)
+    found = Menus(play, tries=1)
+    play.start(1)
+    ratios: list[tuple[float, ...]] = []
+    for _ in range(STATES):
+        here = play.save()
+        bare.set_state(_as_jericho(here.state))
+        commands, state = found.candidates(), bare.get_state()
+
+        def step_and_restore(commands: Sequence[str], state: Any = state) -> None:
+            for command in commands:
+                bare.set_state(state)
+                bare.step(command)
+
+        raw = seconds(lambda commands=commands: step_and_restore(commands))  # type: ignore[misc]
+        first = seconds(found.find)
+        raw = (raw + seconds(lambda commands=commands: step_and_restore(commands))) / 2  # type: ignore[misc]
+        seen = min(seconds(found.find) for _ in range(5))
+        menu = found.find().menu
+        texts = [option.text for option in menu]
+        bare_menu, tried = np.median([
+            (seconds(lambda texts=texts: step_and_restore(texts)), seconds(lambda menu=menu: _annotate(play, menu)))  # type: ignore[misc]
+            for _ in range(5)
+        ], axis=0)  # fmt: skip
+        ratios.append((len(commands), first, first / raw, first / seen, len(menu), tried / bare_menu))
+        play.load(here)
+        play.send(texts[int(rng.integers(len(texts)))])
+    candidates, first, of_bare, faster, options, of_bare_menu = np.median(np.array(ratios), axis=0)
+    print(f"first menu of a state            {first * 1000:9,.0f} ms for {candidates:,.0f} candidates")
+    print(f"  ÷ candidates × (step+restore)  {of_bare:9.2f} (bar 1.5)")
+    print(f"a seen state                     {faster:9,.0f} x faster (bar 1,000)")
+    print(f"annotating {options:3.0f} options ÷ bare    {of_bare_menu:9.2f} (bar 1.5)")
+
+
+def _annotate(play: Play, menu: Any) -> None:
+    scaling, world = Menus(play, tries=1).scaling, TryableGame(play, lambda command: None)
+    annotate_by_trying(world, menu, play.taxonomy, provenance="", scaling=scaling)
+
+
+def _as_jericho(state: Any) -> tuple[Any, ...]:
+    """Our state as `FrotzEnv.set_state` takes it."""
+    pc, sp, fp, frames, opcode = state.registers
+    stack = np.frombuffer(bytes(2 * sp) + state.stack, dtype=np.uint8).copy()
+    ram = np.frombuffer(state.ram, dtype=np.uint8).copy()
+    return ram, stack, pc, sp, fp, frames, opcode, state.randomness, state.text
+
+
+def against_jericho(story: str) -> None:
+    """Print time and recall beside `get_valid_actions`, where Jericho knows the story."""
+    env = bare_env(story)
+    if not env.is_fully_supported or Path(story).name.startswith("tw-"):
+        print("get_valid_actions                not compared: Jericho does not support this story")
+        return
+    jericho.util.extract_objs = lambda text: {(word, "NOUN") for word in re.findall("[a-z]+", text.lower())}
+    play, rows = Play(Settings(story)), []
+    found = Menus(play, tries=1)
+    play.start(1)
+    for command in env.get_walkthrough()[:STATES]:
+        here = play.save()
+        env.set_state(_as_jericho(here.state))
+        theirs: list[str] = []
+        slow = seconds(lambda theirs=theirs: theirs.extend(env.get_valid_actions(use_parallel=False)))  # type: ignore[misc]
+        quick = seconds(found.find)
+        worlds = {found.match(action)[1] for action in theirs if play.why_refused(action) is None}
+        rows.append((slow, quick, sum(k < len(found.find().menu) for k in worlds), len(worlds)))
+        play.load(here)
+        play.send(command)
+    slow, quick, hit, outcomes = np.sum(np.array(rows), axis=0)
+    print(f"get_valid_actions                {slow / quick:9.1f} x our time (goal 10)")
+    print(f"  of its {outcomes:.0f} outcomes, found      {hit:9.0f}")
+
+
 def main() -> None:
-    """Print steps a second, median of the rounds, taken in turn."""
-    story = sys.argv[1]
-    rounds = [
-        (bare_jericho(story), free_text(story, "inline"), free_text(story, "worker"), by_menu(story, 4 + i))
-        for i in range(ROUNDS)
-    ]
-    bare, inline, worker, menu = (sorted(times)[ROUNDS // 2] for times in zip(*rounds, strict=True))
-    print(f"bare Jericho               {STEPS / bare:9,.0f} steps/s")
-    print(f"free text, inline          {STEPS / inline:9,.0f} steps/s  ({bare / inline:.2f} of bare)")
-    print(f"free text, worker          {STEPS / worker:9,.0f} steps/s  ({bare / worker:.2f} of bare)")
-    print(f"by menu, worker, no cache  {MENU_STEPS / menu:9,.1f} menus/s  ({1000 * menu / MENU_STEPS:.0f} ms a menu)")
+    """Print the figures."""
+    story = (
+        sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parents[1] / "envs" / "data" / "story" / "merrow.z5")
+    )
+    steps(story)
+    menus(story)
+    against_jericho(story)
 
 
 if __name__ == "__main__":

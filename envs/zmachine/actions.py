@@ -10,16 +10,17 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise, product
 
 import numpy as np
 
 from valueagents.counterfactual import Scaling, annotate_by_trying
 from valueagents.decision import Annotation, Event, Menu, Option
 from valueagents.envs.zmachine.dictionary import object_name, read_dictionary
-from valueagents.envs.zmachine.grammar import DIRECTIONS, templates
-from valueagents.envs.zmachine.memory import Ram, world_mask
-from valueagents.envs.zmachine.play import Passed, Play, Saved
+from valueagents.envs.zmachine.gate import tidy
+from valueagents.envs.zmachine.grammar import CREATURE, DIRECTIONS, NOUN, templates
+from valueagents.envs.zmachine.memory import Mask, Ram, world_mask
+from valueagents.envs.zmachine.play import CommandRefused, Passed, Play, Saved
 from valueagents.identity import content_hash, seed_from
 
 MAX_NOUNS = 24
@@ -89,8 +90,8 @@ class Menus:
         self._letters = play.story.significant_letters
         self.waiting = next((w for w in ("wait", "z", "look", "l") if w in self._words), "wait")
         self._nulls = (self.waiting, "look", "inventory", _GIBBERISH)
-        self._scaling = Scaling(3.0 if play.taxonomy.id == "jiminy" else 1.0)
-        self._mask: Ram | None = None
+        self.scaling = Scaling(3.0 if play.taxonomy.id == "jiminy" else 1.0)
+        self._mask: Mask | None = None
         self.note: Callable[[str], object] = lambda command: None
 
     def find(self, skip: Sequence[str] = ()) -> Found:
@@ -107,9 +108,23 @@ class Menus:
             self._cache.put(cache_key, found)
         return found
 
+    def candidates(self) -> list[str]:
+        """What `find` tries in the present state, in order."""
+        saved = self._play.save()
+        try:
+            return list(_Search(self, saved, content_hash(saved.state.exact_key, saved.counters)).candidates())
+        finally:
+            self._play.load(saved)
+
     def match(self, command: str, skip: Sequence[str] = ()) -> tuple[Found, int]:
-        """The menu with the option that a command comes to: the one that leads where it leads, else itself appended."""
-        found = self.find(skip)
+        """The menu with the option that a command comes to: the one that leads where it leads, else itself appended.
+
+        Raises CommandRefused for what the gate refuses.
+        """
+        reason = self._play.why_refused(command)
+        if reason is not None:
+            raise CommandRefused(reason)
+        command, found = tidy(command), self.find(skip)
         same = next((k for k, option in enumerate(found.menu) if option.text == command), None)
         if same is not None:
             return found, same
@@ -129,10 +144,10 @@ class Menus:
         """What each option does to values; None if the game has no source of events."""
         if not self._play.has_events:
             return None
-        world = _TryableGame(self._play, self.note)
+        world = TryableGame(self._play, self.note)
         taxonomy = self._play.taxonomy
         return annotate_by_trying(
-            world, menu, taxonomy, provenance="tried in the game, one step", scaling=self._scaling, seeds=seeds
+            world, menu, taxonomy, provenance="tried in the game, one step", scaling=self.scaling, seeds=seeds
         )
 
     def seeds(self, cache_key: str) -> tuple[int, ...]:
@@ -143,9 +158,9 @@ class Menus:
         """The world in a memory."""
         if self._mask is None:
             self._mask = self._learned_mask()
-        return (ram & self._mask).tobytes()
+        return (np.frombuffer(ram, dtype=np.uint8) & self._mask).tobytes()
 
-    def _learned_mask(self) -> Ram:
+    def _learned_mask(self) -> Mask:
         """The world's bits; without a memory map, those globals left out that commands without effect disturb.
 
         Learned from the story's first three turns under a fixed seed, so it is the same in every process.
@@ -160,7 +175,7 @@ class Menus:
             state = play.save()
             memories = [self._memory_after(state, command) for command in self._idle_commands(text)]
             for ram in memories[1:]:
-                noise |= ram ^ memories[0]
+                noise |= np.frombuffer(ram, dtype=np.uint8) ^ np.frombuffer(memories[0], dtype=np.uint8)
             play.load(state)
             if play.why_refused(self.waiting) is not None:
                 break
@@ -173,13 +188,13 @@ class Menus:
         mask &= ~noise
         return mask
 
-    def _memory_after(self, state: Saved, command: str) -> Ram:
+    def _memory_after(self, state: Saved, command: str) -> bytes:
         self._play.load(state)
         self._play.machine.reseed(1)
         if self._play.why_refused(command) is None:
             self.note(command)
             self._play.send(command)
-        return self._play.machine.ram()
+        return bytes(self._play.machine.memory)
 
     def _idle_commands(self, text: str) -> list[str]:
         nouns = [word for word in self.known_words(text) if self._words[word[: self._letters]].is_noun][:8]
@@ -219,7 +234,7 @@ class _Search:
         keys: dict[Key, str] = {}
         wait_key = self.key(waiting.text)
         if not self._play.machine.waits_for_key:
-            for command in self._candidates():
+            for command in self.candidates():
                 if command in skip or self._play.why_refused(command) is not None:
                     continue
                 key = self.key(command)
@@ -240,7 +255,7 @@ class _Search:
 
     def _try(self, command: str, seed: int) -> tuple[tuple[bytes, tuple[Event, ...], bool | None], bool]:
         passed, drew = self._send(command, seed)
-        signature = self._menus.signature(self._play.machine.ram())
+        signature = self._menus.signature(self._play.machine.memory)
         return (signature, passed.events, passed.status.done), drew
 
     def _send(self, command: str, seed: int) -> tuple[Passed, bool]:
@@ -265,22 +280,19 @@ class _Search:
             self._idle[i] = outcomes
         return self._idle[i]
 
-    def _candidates(self) -> Iterator[str]:
-        nouns = self._nouns()
+    def candidates(self) -> Iterator[str]:
+        """Every command worth trying, in the order that decides which of several with one effect is kept."""
+        names = self._names()
+        creatures = [name for name, thing in names.items() if self._play.may_be_creature(thing)]
+        fills = {NOUN: list(names), CREATURE: creatures}
         for template in templates(self._play.story):
-            gaps = template.count(None)
-            if gaps == 0:
-                yield " ".join(word for word in template if word is not None)
-                continue
-            fillings: Iterator[tuple[str, ...]] = (
-                ((noun,) for noun in nouns) if gaps == 1 else ((a, b) for a in nouns for b in nouns if a != b)
-            )
-            for filling in fillings:
-                rest = iter(filling)
-                yield " ".join(word if word is not None else next(rest) for word in template)
+            for words in product(*(fills.get(word, (word,)) for word in template)):
+                named = [word for word, slot in zip(words, template, strict=True) if slot in fills]
+                if len(set(named)) == len(named):
+                    yield " ".join(words)
 
-    def _nouns(self) -> list[str]:
-        """A name for each thing in reach: named by the text or the dictionary, one name where several mean the same.
+    def _names(self) -> dict[str, object]:
+        """Name -> thing for all in reach: named by the text or the dictionary, one name where several mean the same.
 
         Where the memory counts turns, a name that is not understood is told by the turn that does not pass; elsewhere
         by an answer that gibberish gets too, or that most names get. Directions are no things.
@@ -299,7 +311,9 @@ class _Search:
             common = turn_passed is None and told.count(thing) > max(4, len(told) // 3)
             if turn_passed is not False and thing not in no_things and not common:
                 things.setdefault(thing, []).append(name)
-        return [self._best_name(thing, names, spelled) for thing, names in things.items()][:MAX_NOUNS]
+        self._play.load(self._saved)
+        best = {self._best_name(thing, called, spelled): thing for thing, called in things.items()}
+        return dict(islice(best.items(), MAX_NOUNS))
 
     def _best_name(self, thing: object, names: list[str], spelled: list[str]) -> str:
         """The noun among a thing's names: last in its printed name, else last of those in the text."""
@@ -322,22 +336,26 @@ class _Search:
         return turn_passed, passed.text if thing is None else thing
 
 
-class _TryableGame:
+class TryableGame:
     """A play as `annotate_by_trying` wants it."""
 
     def __init__(self, play: Play, note: Callable[[str], object]) -> None:
         self._play, self._note = play, note
 
     def save_world(self) -> bytes:
+        """The state as bytes."""
         return self._play.pack(self._play.save())
 
     def load_world(self, state: bytes) -> None:
+        """Go back to it."""
         self._play.load(self._play.unpack(state))
 
     def reseed(self, seed: int) -> None:
+        """Let all chance derive from a seed."""
         self._play.machine.reseed(seed)
 
     def attempt(self, option: Option) -> tuple[Event, ...]:
+        """Send the option and return its events."""
         self._note(option.text)
         return self._play.send(option.text).events
 

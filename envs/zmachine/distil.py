@@ -13,11 +13,10 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from valueagents.envs.zmachine.memory import FORMAT, MemoryMap, map_path, properties_end
+from valueagents.envs.zmachine.memory import FORMAT, STATUS_GLOBALS, MemoryMap, map_path, properties_end
 from valueagents.envs.zmachine.story import Story, read_story
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 
-STATUS_GLOBALS = ("score", "turns", "deadflag", "location")
 _LIBRARY_FILES = (
     "english",
     "grammar",
@@ -32,6 +31,7 @@ _LIBRARY_FILES = (
 )
 _LIBRARY_WORLD = ("score", "deadflag", "location", "real_location", "player", "the_timers", "active_timers")
 _LIBRARY_READ = ("noun",)
+_NOISE, _CREATURES = ("workflag",), ("animate", "talkable")  # attributes
 _INDIVIDUAL_PROPERTIES = 3  # the property that holds the address of an object's own further properties
 
 
@@ -64,8 +64,9 @@ def distil(debug_file: Path, story: Story) -> MemoryMap:
             arrays[name] = (address, size)
         if own or name in _LIBRARY_WORLD:
             world.append((address, address + size))
-    noise = [int(_text(entry, "value")) for entry in root.iter("attribute") if _text(entry, "identifier") == "workflag"]
-    return MemoryMap(FORMAT, 1, story.sha256, addresses, arrays, _merged(world), tuple(noise))
+    numbers = {_text(entry, "identifier"): int(_text(entry, "value")) for entry in root.iter("attribute")}
+    noise, creature = (tuple(numbers[n] for n in names if n in numbers) for names in (_NOISE, _CREATURES))
+    return MemoryMap(FORMAT, 1, story.sha256, addresses, arrays, _merged(world), noise, creature)
 
 
 def _prefix(root: ElementTree.Element) -> bytes:

@@ -1,7 +1,8 @@
 """Game: start, step and consider, each answered with a `Reply`; the same in this process and in a worker.
 
-Every request names the state it starts from and every reply the state it ends in, so a game remembers nothing between
-requests: whatever process answers, the transcript is the same.
+Every request names the state it starts from and every reply the state it ends in, so it does not matter what a game was
+asked before: whatever process answers, the transcript is the same. Only a game that a
+single env owns may be asked to go on from where it is; its states are packed when somebody wants them.
 """
 
 from functools import lru_cache
@@ -10,14 +11,13 @@ import msgspec
 
 from valueagents.decision import Annotation, Event, Menu
 from valueagents.envs.zmachine.actions import MenuCache, Menus
-from valueagents.envs.zmachine.gate import tidy
 from valueagents.envs.zmachine.memory import Status
-from valueagents.envs.zmachine.play import Passed, Play, Settings
+from valueagents.envs.zmachine.play import CommandRefused, Passed, Play, Settings
 from valueagents.identity import content_hash
 
 
 class Request(msgspec.Struct, frozen=True, tag_field="ask"):
-    """The state to begin with, and commands that must not be tried there because they hung before."""
+    """The state to begin with (empty: where the game is), and commands not to be tried there: they hung before."""
 
     settings: Settings
     state: bytes = b""
@@ -57,31 +57,47 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Game:
-    """Answers requests of the settings that it was made with."""
+    """Answers requests of the settings that it was made with.
 
-    def __init__(self, settings: Settings) -> None:
+    `shared` False: all of them come from one env, so states do not travel; see `save` and `load`.
+    """
+
+    def __init__(self, settings: Settings, *, shared: bool = True) -> None:
         self.play = Play(settings)
         self.menus = Menus(
             self.play, tries=settings.tries, cache=_menu_cache(content_hash(*self.play.content(), settings.tries))
         )
         self._wants_menus = settings.menus
+        self._shared = shared
+        self._at = b""
 
     def answer(self, request: Start | Take | Consider) -> Reply:
         """The reply. Raises DataError if the story breaks its ledger, EnvError for a state of another story."""
         if isinstance(request, Start):
             return self._reply(self.play.start(request.seed), request.skip)
-        self.play.load(self.play.unpack(request.state))
-        refused = self.play.why_refused(request.command)
-        if refused is not None:
-            return Reply(request.state, refused=refused)
-        if isinstance(request, Consider):
-            found, index = self.menus.match(tidy(request.command), request.skip)
-            return Reply(request.state, menu=found.menu, annotation=found.annotation, index=index)
-        self.menus.note("")
-        return self._reply(self.play.send(request.command), request.skip)
+        if request.state != self._at:
+            self.load(request.state)
+        try:
+            if isinstance(request, Consider):
+                found, index = self.menus.match(request.command, request.skip)
+                return Reply(request.state, menu=found.menu, annotation=found.annotation, index=index)
+            self.menus.note("")
+            passed = self.play.send(request.command)
+        except CommandRefused as reason:
+            return Reply(request.state, refused=str(reason))
+        return self._reply(passed, request.skip)
+
+    def save(self) -> bytes:
+        """The state, for any process that has the same files."""
+        return self.play.pack(self.play.save())
+
+    def load(self, state: bytes) -> None:
+        """Go to a state. Raises EnvError if it is none of this story."""
+        self.play.load(self.play.unpack(state))
+        self._at = state if self._shared else b""
 
     def _reply(self, passed: Passed, skip: tuple[str, ...]) -> Reply:
-        state = self.play.pack(self.play.save())
+        state = self._at = self.save() if self._shared else b""
         if passed.status.done or passed.halted or not self._wants_menus:
             return Reply(state, passed.text, passed.events, passed.status, passed.halted)
         found = self.menus.find(skip)

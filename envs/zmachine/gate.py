@@ -8,10 +8,12 @@ back to a state that a restored game never had.
 """
 
 import re
+from functools import lru_cache
 
 from valueagents.envs.zmachine.dictionary import Word
 
 SAFE_LINE_CHARACTERS = 40  # every story's line buffer is longer
+_REMEMBERED_CHARACTERS = 200  # what is longer is looked at anew, so that nobody can fill the memory
 _TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
 _ALONE = ("save", "restore", "quit", "q", "restart", "undo", "die")
 _ALWAYS = ("script", "transcript", "unscript", "noscript", "recording", "replay", "unrecord")
@@ -25,6 +27,11 @@ _TOKEN = re.compile(r"[^\s,\"]+")
 
 def tidy(command: str) -> str:
     """The command with typographic quotes and dashes made plain, one space between words, no final full stop."""
+    return _tidied(command) if len(command) <= _REMEMBERED_CHARACTERS else _tidied.__wrapped__(command)
+
+
+@lru_cache(maxsize=8192)
+def _tidied(command: str) -> str:
     line = re.sub(r" +", " ", command.translate(_TYPOGRAPHIC)).strip(" ")
     return re.sub(r"[ .!?]+$", "", line)
 
@@ -38,8 +45,13 @@ class Gate:
         self._alone = {word[:letters] for word in _ALONE}
         self._always = {word[:letters] for word in _ALWAYS} | ({word[:letters] for word in _DEBUG} & meta)
 
+        self._remembered = lru_cache(maxsize=8192)(self._refusal)
+
     def refusal(self, line: str, line_limit: int) -> str | None:
         """Why a tidied command must not be sent; None if it may be. The story has room for `line_limit` characters."""
+        return (self._remembered if len(line) <= _REMEMBERED_CHARACTERS else self._refusal)(line, line_limit)
+
+    def _refusal(self, line: str, line_limit: int) -> str | None:
         if not line:
             return "an empty command does nothing; name something to do"
         if any(ord(c) < 32 or ord(c) == 127 for c in line):

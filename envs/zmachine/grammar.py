@@ -10,8 +10,9 @@ from functools import lru_cache
 from valueagents.envs.zmachine.dictionary import Word, read_dictionary
 from valueagents.envs.zmachine.story import Story
 
-Template = tuple[str | None, ...]
-"""The words of a command in order; None stands for a noun."""
+NOUN, CREATURE = "_", "@"
+Template = tuple[str, ...]
+"""The words of a command in order; NOUN stands for any thing, CREATURE for one that the parser takes for alive."""
 
 DIRECTIONS = (
     "north", "south", "east", "west", "northeast", "northwest", "southeast", "southwest",
@@ -28,8 +29,14 @@ _FRAMES = (
     "show _ to _", "throw _ at _", "unlock _ with _", "open _ with _", "attack _ with _", "tie _ to _",
 )  # fmt: skip
 _NOUN_KINDS = (0, 1, 2, 3, 4, 5, 6, 9)  # elementary tokens; 7 special and 8 number ask for no thing
+_CREATURE_KIND = 6
 _END = 15
 _MAX_LINES = 64
+
+
+def slots(template: Template) -> int:
+    """How many things a template asks for."""
+    return template.count(NOUN) + template.count(CREATURE)
 
 
 @lru_cache(maxsize=16)
@@ -41,13 +48,13 @@ def templates(story: Story) -> tuple[Template, ...]:
     if found is None:
         marked = [word for word in words if word.is_verb]  # none where a story parses by itself
         verbs = [word.text for word in marked or words if word.text.isalpha()]
-        frames = [tuple(None if w == "_" else w for w in frame.split()) for frame in _FRAMES]
+        frames = [tuple(frame.split()) for frame in _FRAMES]
         cut = story.significant_letters
-        found = [frame for frame in frames if all(w is None or w[:cut] in known for w in frame)]
-        found += [(verb,) for verb in verbs] + [(verb, None) for verb in verbs]
+        found = [frame for frame in frames if all(w == NOUN or w[:cut] in known for w in frame)]
+        found += [(verb,) for verb in verbs] + [(verb, NOUN) for verb in verbs]
     directions: list[Template] = [(d,) for d in DIRECTIONS if d[: story.significant_letters] in known]
     unique = dict.fromkeys([*directions, *found])
-    return tuple(sorted(unique, key=lambda template: (template.count(None), template[-2:] == (None, None))))
+    return tuple(sorted(unique, key=lambda template: (slots(template), slots(template[-2:]) == 2)))
 
 
 def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] | None:
@@ -70,10 +77,16 @@ def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] |
         if lines is None:
             return None
         for action, pattern in lines:
-            key, template = (action, pattern.count(None)), (verb.text, *pattern)
-            if key not in found or len(template) < len(found[key]):
+            template = (verb.text, *pattern)
+            key = action, slots(template)
+            if key not in found or _narrowness(template) < _narrowness(found[key]):
                 found[key] = template
     return list(found.values())
+
+
+def _narrowness(template: Template) -> tuple[int, int]:
+    """Of two templates for one action the wider is kept, then the shorter."""
+    return template.count(CREATURE), len(template)
 
 
 def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
@@ -91,7 +104,7 @@ def _lines(story: Story, verb_number: int, by_address: dict[int, str]) -> list[t
     lines: list[tuple[int, Template]] = []
     for _ in range(count):
         action, address = story.word(address), address + 2
-        pattern: list[str | None] = []
+        pattern: list[str] = []
         usable = True
         while story.data[address] != _END:
             kind, data, address = story.data[address], story.word(address + 1), address + 3
@@ -103,10 +116,10 @@ def _lines(story: Story, verb_number: int, by_address: dict[int, str]) -> list[t
             elif (kind & 15 == 1 and data not in _NOUN_KINDS) or kind & 15 == 6:
                 usable = False
             elif kind & 15 in (1, 3, 4, 5):
-                pattern.append(None)
+                pattern.append(CREATURE if (kind & 15, data) == (1, _CREATURE_KIND) else NOUN)
             else:
                 return None
         address += 1
-        if usable and pattern.count(None) <= 2:
+        if usable and slots(tuple(pattern)) <= 2:
             lines.append((action & 0x7FF, tuple(pattern)))  # bit 10 says that the nouns come in reverse
     return lines

@@ -13,7 +13,7 @@ COUNT, ENTRIES = "ledger_count", "ledger_axis"
 
 
 class Ledger:
-    """Reads what was appended between two states of the memory; keeps nothing."""
+    """Reads what was appended since the ledger counted so many; keeps nothing."""
 
     def __init__(self, memory: MemoryMap, taxonomy: Taxonomy) -> None:
         self._count_address = memory.globals[COUNT]
@@ -26,12 +26,16 @@ class Ledger:
         """True if the story keeps a ledger."""
         return memory is not None and COUNT in memory.globals and ENTRIES in memory.arrays
 
-    def events(self, before: Ram, after: Ram) -> tuple[Event, ...]:
-        """The entries appended by a step, in order. Raises DataError for an entry that is no axis, or a full ledger."""
-        first, last = word(before, self._count_address), word(after, self._count_address)
+    def count(self, ram: Ram) -> int:
+        """How many entries it has."""
+        return word(ram, self._count_address)
+
+    def events(self, first: int, ram: Ram) -> tuple[Event, ...]:
+        """The entries from `first` on, in order. Raises DataError for an entry that is no axis, or a full ledger."""
+        last = self.count(ram)
         if last > self._capacity:
             raise DataError(f"the story's ledger counts {last} entries in room for {self._capacity}; enlarge {ENTRIES}")
-        return tuple(self._event(signed(word(after, self._address + 2 * i))) for i in range(first, last))
+        return tuple(self._event(signed(word(ram, self._address + 2 * i))) for i in range(first, last))
 
     def _event(self, entry: int) -> Event:
         if not 1 <= abs(entry) <= len(self._axes):

@@ -5,15 +5,14 @@ worker process (`pool.py`). Frotz is asked directly, not through `FrotzEnv.step`
 bytes break. Facts used here were read in the sources of Jericho 3.3.1.
 """
 
+import ctypes
 import re
 import warnings
-from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from valueagents.envs.zmachine.memory import Ram, word
+from valueagents.envs.zmachine.memory import word
 from valueagents.envs.zmachine.story import Story
 from valueagents.errors import ConfigError, EnvError
 
@@ -24,38 +23,25 @@ _PROMPT = re.compile(r"\n>[^\n]*\Z")
 _STATUS_LINE = re.compile(r"\A[^\n]*(Score: *-?\d+ +Moves: *\d+|Time: *\d+:\d\d *[ap]m)[^\n]*\n", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """All that decides what comes next. Lives in this process; `Machine.pack` makes bytes of it."""
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """All that decides what comes next; encoded, it is valid in every process that has the same story.
 
-    parts: tuple[Any, ...]
-    halted: bool
+    `stack` is the part in use: it grows downwards, and below lies what earlier episodes left. `registers`: program
+    counter, stack pointer, frame pointer, frames, pending opcode. `randomness`: the generator's number, and interval
+    and counter of the predictable mode.
+    """
 
-    @property
-    def randomness(self) -> tuple[int, int, int]:
-        """The random generator: its number, and the interval and counter of the predictable mode."""
-        a, interval, counter = self.parts[7]
-        return int(a), int(interval), int(counter)
-
-    @property
-    def exact_key(self) -> bytes:
-        """Everything but the random generator and the last text: what a reseeded try depends on."""
-        ram, _, *registers = self.parts[:7]
-        return msgspec.msgpack.encode([ram.tobytes(), self.live_stack, *map(int, registers)])
-
-    @property
-    def live_stack(self) -> bytes:
-        """The part of the stack that is in use: it grows downwards, and below lies what earlier episodes left."""
-        return bytes(self.parts[1][2 * int(self.parts[3]) :])
-
-
-class _Packed(msgspec.Struct, frozen=True, array_like=True):
     ram: bytes
     stack: bytes
     registers: tuple[int, int, int, int, int]
     randomness: tuple[int, int, int]
     text: bytes
     halted: bool
+
+    @property
+    def exact_key(self) -> bytes:
+        """Everything but the random generator and the last text: what a reseeded try depends on."""
+        return msgspec.msgpack.encode([self.ram, self.stack, self.registers])
 
 
 class Machine:
@@ -74,7 +60,21 @@ class Machine:
             warnings.simplefilter("ignore", jericho.jericho.UnsupportedGameWarning)
             self._env = jericho.FrotzEnv(str(story.path), seed=_FIRST_PLAIN_SEED)
         self._frotz = self._env.frotz_lib
+        self._stack = ctypes.create_string_buffer(self._frotz.getStackSize())
         self.supported: bool = self._env.is_fully_supported
+        self._setup(_FIRST_PLAIN_SEED)
+
+    memory: memoryview
+    """The memory that the game can write, itself, no copy: it changes with every step and load; not ours to write.
+
+    Frotz keeps it at its exported pointer `zmp`; a copy for each step would cost more than all else that we do in one.
+    """
+
+    halted: bool
+    """True after a run-time error of the story: nothing more can be typed."""
+
+    waits_for_key: bool
+    """True if the game waits for a single key instead of a line."""
 
     def start(self, seed: int) -> str:
         """Begin the story anew; everything random derives from the seed, any integer of up to 64 bits."""
@@ -84,7 +84,9 @@ class Machine:
     def send(self, command: str) -> str:
         """Type a line that has passed the gate; what the game says. At a key prompt its first letter is typed."""
         line = command[:1] if self.waits_for_key else command
-        return clean(self._frotz.step(line.encode("ascii") + b"\n"))
+        said = self._frotz.step(line.encode("ascii") + b"\n")
+        self._look()
+        return clean(said)
 
     def reseed(self, seed: int) -> None:
         """Let all randomness from here on derive from a seed, unless the story itself made it predictable."""
@@ -92,55 +94,40 @@ class Machine:
             self._frotz.setRng(_spread(seed), 0, 0)
 
     def save(self) -> State:
-        """The state as it is now: 10 µs."""
-        return State(self._env.get_state(), self.halted)
+        """The state as it is now."""
+        frotz = self._frotz
+        frotz.getStack(self._stack)
+        registers = (frotz.getPC(), frotz.getSP(), frotz.getFP(), frotz.getFrameCount(), frotz.get_opcode())
+        randomness = (int(frotz.getRngA()), frotz.getRngInterval(), frotz.getRngCounter())
+        stack, text = self._stack.raw[2 * registers[1] :], frotz.get_narrative_text() or b""
+        return State(bytes(self.memory), stack, registers, randomness, text, self.halted)
 
     def load(self, state: State) -> None:
-        """Go back to a state of the same story, also one saved in another process: 10 µs."""
+        """Go back to a state of the same story, also one saved in another process."""
         if self.halted:
             self._setup(_FIRST_PLAIN_SEED)  # the flag of a run-time error is no part of a state
-        self._env.set_state(state.parts)
+        frotz = self._frotz
+        pc, sp, fp, frames, opcode = state.registers
+        frotz.setRng(*state.randomness)
+        frotz.setRAM(state.ram)
+        frotz.setStack(bytes(2 * sp) + state.stack)
+        frotz.setPC(pc)
+        frotz.setSP(sp)
+        frotz.setFP(fp)
+        frotz.set_opcode(opcode)
+        frotz.setFrameCount(frames)
+        frotz.set_narrative_text(state.text)
+        self.waits_for_key = opcode == _READ_CHAR
 
-    def pack(self, state: State) -> bytes:
-        """A state as bytes."""
-        ram, _, *registers, _, text = state.parts
-        numbers = tuple(int(number) for number in registers)
-        return msgspec.msgpack.encode(
-            [ram.tobytes(), state.live_stack, numbers, state.randomness, text or b"", state.halted]
-        )
-
-    def unpack(self, packed: bytes) -> State:
-        """The state in bytes. Raises EnvError if they are no state of this story."""
-        try:
-            found = msgspec.msgpack.decode(packed, type=_Packed)
-        except msgspec.MsgspecError as error:
-            raise EnvError(f"not a saved state of {self.story.path.name}: {error}") from error
-        unused = self._frotz.getStackSize() - len(found.stack)
-        if len(found.ram) != self.story.dynamic_bytes or unused != 2 * found.registers[1]:
+    def check(self, state: State) -> None:
+        """Raises EnvError if a state is not of this story: to load it would write beyond the memory that there is."""
+        if len(state.ram) != len(self.memory) or 2 * state.registers[1] + len(state.stack) != len(self._stack):
             raise EnvError(f"the saved state is not of {self.story.path.name}; restore it in an env of its own story")
-        ram = np.frombuffer(found.ram, dtype=np.uint8).copy()  # ctypes wants writable memory
-        stack = np.frombuffer(bytes(unused) + found.stack, dtype=np.uint8).copy()
-        return State((ram, stack, *found.registers, found.randomness, found.text), found.halted)
-
-    def ram(self) -> Ram:
-        """The memory that the game can write, a copy: 4 µs."""
-        memory: Ram = self._env._get_ram()
-        return memory
 
     @property
     def random_number(self) -> int:
         """Changes whenever the story draws a random number (not in the predictable mode, which is not random)."""
         return int(self._frotz.getRngA())
-
-    @property
-    def halted(self) -> bool:
-        """True after a run-time error of the story: nothing more can be typed."""
-        return bool(self._frotz.halted() > 0)
-
-    @property
-    def waits_for_key(self) -> bool:
-        """True if the game waits for a single key instead of a line."""
-        return bool(self._frotz.get_opcode() == _READ_CHAR)
 
     @property
     def says_it_is_over(self) -> bool:
@@ -161,18 +148,18 @@ class Machine:
         of the pending instruction (Standard 4.2 and 15, `read`).
         """
         state = self.save()
-        ram, stack, pc, sp, fp = state.parts[:5]
-        cells = stack.view(np.uint16)
+        pc, sp, fp, *_ = state.registers
+        cells = np.frombuffer(state.stack, dtype=np.uint16)
         kind, at = self.story.data[pc] >> 6, pc + 1
         if kind == 0:
             address = self.story.word(at)
         elif kind == 1:
             address = self.story.data[at]
         elif (variable := self.story.data[at]) >= 16:
-            address = word(ram, self.story.globals_address + 2 * (variable - 16))
+            address = word(state.ram, self.story.globals_address + 2 * (variable - 16))
         else:
-            address = int(cells[sp] if variable == 0 else cells[fp - variable])
-        return int(ram[address]) - (1 if self.story.version <= 4 else 0)
+            address = int(cells[0] if variable == 0 else cells[fp - variable - sp])
+        return state.ram[address] - (1 if self.story.version <= 4 else 0)
 
     def close(self) -> None:
         """Free the interpreter's memory; its library goes with the last reference."""
@@ -182,6 +169,15 @@ class Machine:
         self._env.close()
         data = self.story.data
         self._frotz.setup(str(self.story.path).encode(), _spread(seed), data, len(data))
+        at = ctypes.c_void_p.in_dll(self._frotz, "zmp").value
+        if at is None:
+            raise EnvError(f"no memory for {self.story.path.name}; close some envs")
+        self.memory = memoryview((ctypes.c_ubyte * self.story.dynamic_bytes).from_address(at)).cast("B")
+        self._look()
+
+    def _look(self) -> None:
+        self.halted = self._frotz.halted() > 0
+        self.waits_for_key = self._frotz.get_opcode() == _READ_CHAR
 
 
 def _spread(seed: int) -> int:
@@ -193,6 +189,7 @@ def _spread(seed: int) -> int:
 def clean(output: bytes) -> str:
     """What the game said: without prompt and status line, which Frotz's plain screen prints in between."""
     text = output.decode("latin-1")
-    text = _PROMPT.sub("", text)
-    text = _STATUS_LINE.sub("", text.lstrip("\n"))
+    text = _PROMPT.sub("", text).lstrip("\n")
+    if ":" in text[: text.find("\n")]:
+        text = _STATUS_LINE.sub("", text)
     return text.strip().removesuffix(">").rstrip()

@@ -15,13 +15,16 @@ from valueagents.envs.zmachine.story import Story
 from valueagents.errors import DataError
 
 FORMAT = "valueagents-memory-map"
-Ram = npt.NDArray[np.uint8]
+STATUS_GLOBALS = ("score", "turns", "location", "deadflag")
+Ram = bytes | memoryview
+Mask = npt.NDArray[np.uint8]
 
 
 class MemoryMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses in bytes. `arrays`: name -> (address, bytes); `world`: half-open ranges; `noise_attributes`: numbers.
 
     A noise attribute is one that the library sets and clears while it prints lists (`workflag`): no part of the world.
+    A thing with one of the creature attributes (`animate`, `talkable`) may stand where the grammar asks for a creature.
     """
 
     format: str
@@ -31,6 +34,7 @@ class MemoryMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arrays: dict[str, tuple[int, int]]
     world: tuple[tuple[int, int], ...]
     noise_attributes: tuple[int, ...] = ()
+    creature_attributes: tuple[int, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -71,7 +75,7 @@ def read_map(path: Path, story: Story) -> MemoryMap:
 
 def word(ram: Ram, address: int) -> int:
     """The unsigned 16-bit number at an address."""
-    return int(ram[address]) << 8 | int(ram[address + 1])
+    return ram[address] << 8 | ram[address + 1]
 
 
 def signed(value: int) -> int:
@@ -86,13 +90,12 @@ def read_status(ram: Ram, story: Story, memory: MemoryMap | None) -> Status:
     and turns – or hours and minutes where bit 1 of the flags says that the story keeps time (Standard 8.2.3).
     """
     if memory is not None:
-        at = {name: word(ram, address) for name, address in memory.globals.items()}
-        deadflag = at.get("deadflag")
+        score, moves, location, deadflag = map(memory.globals.get, STATUS_GLOBALS)
         return Status(
-            score=signed(at["score"]) if "score" in at else None,
-            moves=at.get("turns"),
-            location=at.get("location"),
-            done=None if deadflag is None else deadflag != 0,
+            None if score is None else signed(word(ram, score)),
+            None if moves is None else word(ram, moves),
+            None if location is None else word(ram, location),
+            None if deadflag is None else word(ram, deadflag) != 0,
         )
     if story.version > 3:
         return Status()
@@ -105,7 +108,7 @@ def read_status(ram: Ram, story: Story, memory: MemoryMap | None) -> Status:
     )
 
 
-def world_mask(story: Story, memory: MemoryMap | None) -> Ram:
+def world_mask(story: Story, memory: MemoryMap | None) -> Mask:
     """Which bits of the writable memory are world: 1 where they are, shape (dynamic_bytes,).
 
     Without a map: objects, their properties, and the global variables; noise among them must be learned by trying.

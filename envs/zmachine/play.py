@@ -5,7 +5,6 @@ markers, its status and its events; all counters of the event sources are part o
 """
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 from valueagents.decision import Event
 from valueagents.envs.zmachine.dictionary import read_dictionary
 from valueagents.envs.zmachine.gate import SAFE_LINE_CHARACTERS, Gate, tidy
-from valueagents.envs.zmachine.jiminy import Counters, Markers, Reading, read_annotations
+from valueagents.envs.zmachine.jiminy import Counters, Markers, read_annotations
 from valueagents.envs.zmachine.ledger import Ledger
 from valueagents.envs.zmachine.machine import Machine, State
 from valueagents.envs.zmachine.memory import Ram, Status, map_path, read_map, read_status, word
@@ -28,6 +27,10 @@ _ENDING = re.compile(
     r"^\s*\*\*\*+\s*you have (died|won)\b|would you like to restart.{0,120}(quit|end this session)",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+
+
+class CommandRefused(Exception):
+    """Raised with the reason why a command is not sent; the machine was not touched."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -53,9 +56,8 @@ class Passed(msgspec.Struct, frozen=True):
     halted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The state of a play, in this process."""
+class Saved(msgspec.Struct, frozen=True, array_like=True):
+    """The state of a play."""
 
     state: State
     counters: Counters
@@ -116,9 +118,7 @@ class Play:
     def start(self, seed: int) -> Passed:
         """Begin the game anew."""
         self._counters, self._score = Counters(), 0.0
-        text = self.machine.start(seed)
-        ram = self.machine.ram()
-        return self._passed("", text, ram, ram, None)
+        return self._passed(self.machine.start(seed), ())
 
     def why_refused(self, command: str) -> str | None:
         """Why a command would be refused; None if it may be sent."""
@@ -131,34 +131,31 @@ class Play:
         return self._gate.refusal(line, limit)
 
     def send(self, command: str) -> Passed:
-        """Take a step. Raises EnvError for a command that the gate refuses: ask `why_refused` first."""
+        """Take a step. Raises CommandRefused for what the gate refuses."""
         reason = self.why_refused(command)
         if reason is not None:
-            raise EnvError(f"refused: {reason}")
-        before = self.machine.ram()
-        location = self._status(before, "", over=False).location
-        line = tidy(command)
-        text = self.machine.send(line)
-        return self._passed(line, text, before, self.machine.ram(), location)
+            raise CommandRefused(reason)
+        line, memory = tidy(command), self.machine.memory
+        entries = self.ledger.count(memory) if self.ledger is not None else 0
+        before = (bytes(memory), self.status().location) if self.rules is not None else None
+        said = self.machine.send(line)
+        noted = self.ledger.events(entries, memory) if self.ledger is not None else ()
+        return self._passed(said, noted, (line, *before) if before is not None else None)
 
-    def _passed(self, command: str, raw: str, before: Ram, after: Ram, location: int | None) -> Passed:
+    def _passed(self, said: str, noted: tuple[Event, ...], step: tuple[str, Ram, int | None] | None = None) -> Passed:
         """Put a step's findings together and remember what its sources count."""
-        over = self.machine.says_it_is_over
-        reading = Reading(raw, (), 0.0, over=False, counters=self._counters)
+        text, over, events = said, self.machine.says_it_is_over, noted
         if self.markers is not None:
-            reading = self.markers.read(raw, self._counters)
-        self._counters, self._score = reading.counters, self._score + reading.reward
-        events = reading.events
-        stepped = before is not after
-        if stepped and self.ledger is not None:
-            events += self.ledger.events(before, after)
-        if stepped and self.rules is not None:
-            events += self.rules.events(Step(command, reading.text, location, before, after))
-        status = self._status(after, reading.text, over=over or reading.over)
-        return Passed(reading.text, events, status, self.machine.halted)
+            reading = self.markers.read(said, self._counters)
+            self._counters, self._score = reading.counters, self._score + reading.reward
+            text, over, events = reading.text, over or reading.over, reading.events + noted
+        if self.rules is not None and step is not None:
+            command, before, location = step
+            events += self.rules.events(Step(command, text, location, before, self.machine.memory))
+        return Passed(text, events, self._status(text, over=over), self.machine.halted)
 
-    def _status(self, ram: Ram, text: str, *, over: bool) -> Status:
-        status = read_status(ram, self.story, self.memory)
+    def _status(self, text: str, *, over: bool) -> Status:
+        status = read_status(self.machine.memory, self.story, self.memory)
         numbers = self.machine.binding_numbers() if self.memory is None else None
         if numbers is not None:
             status = Status(*numbers, done=self.machine.says_it_is_over)
@@ -170,13 +167,21 @@ class Play:
 
     def status(self) -> Status:
         """Where the game stands, from memory alone."""
-        return self._status(self.machine.ram(), "", over=False)
+        return self._status("", over=False)
 
     def variable(self, name: str) -> int | None:
         """A global variable that the memory map names; None if it does not."""
         if self.memory is None or name not in self.memory.globals:
             return None
-        return word(self.machine.ram(), self.memory.globals[name])
+        return word(self.machine.memory, self.memory.globals[name])
+
+    def may_be_creature(self, thing: object) -> bool:
+        """False only if the memory map tells that the parser takes an object for no creature."""
+        if self.memory is None or not self.memory.creature_attributes or not isinstance(thing, int):
+            return True
+        start, _, size_bytes = self.story.object_table
+        flags = self.machine.memory[start + (thing - 1) * size_bytes :]
+        return any(flags[n // 8] & 0x80 >> n % 8 for n in self.memory.creature_attributes)
 
     def save(self) -> Saved:
         """The state, counters included; valid in this process."""
@@ -189,12 +194,13 @@ class Play:
 
     def pack(self, saved: Saved) -> bytes:
         """A state as bytes, valid in any process that has the same files."""
-        return msgspec.msgpack.encode([self.machine.pack(saved.state), saved.counters, saved.score])
+        return msgspec.msgpack.encode(saved)
 
     def unpack(self, packed: bytes) -> Saved:
         """The state in bytes. Raises EnvError if they are no state of this game."""
         try:
-            state, counters, score = msgspec.msgpack.decode(packed, type=tuple[bytes, Counters, float])
+            saved = msgspec.msgpack.decode(packed, type=Saved)
         except msgspec.MsgspecError as error:
             raise EnvError(f"not a saved state of {self.story.path.name}: {error}") from error
-        return Saved(self.machine.unpack(state), counters, score)
+        self.machine.check(saved.state)
+        return saved

@@ -128,7 +128,7 @@ def _traces(game: Play, saved: object, command: str | None) -> object:
     game.machine.reseed(77)
     if command is not None:
         game.send(command)
-    ram, (start, end, size_bytes) = game.machine.ram(), game.story.object_table
+    ram, (start, end, size_bytes) = game.machine.memory, game.story.object_table
     tree = b"".join(bytes(ram[entry + 6 : entry + 12]) for entry in range(start, end, size_bytes))
     assert game.memory is not None
     address, length = game.memory.arrays["ledger_axis"]
