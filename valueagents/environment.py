@@ -13,13 +13,11 @@ turns the two answers into Gymnasium's `reset` and `step`, and holds the promise
 from abc import ABC, abstractmethod
 from ast import literal_eval
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Literal, SupportsFloat, cast
 
 import gymnasium
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from valueagents.decision import Annotation, Event, Menu, Option
 from valueagents.errors import ConfigError, EnvError, unknown_name
@@ -245,20 +243,14 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return None
 
     def _info(self, turn: Turn, *, invalid: str | None) -> dict[str, Any]:
+        mask = np.zeros(self.max_menu, dtype=np.int8)
+        mask[: len(turn.menu)] = 1
         return {
             "menu": turn.menu,
             "annotation": turn.annotation,
             "events": turn.events,
-            "action_mask": _action_mask(len(turn.menu), self.max_menu),
+            "action_mask": mask,
             "situation": turn.situation,
             "cluster": turn.cluster,
             "invalid": invalid,
         }
-
-
-@lru_cache(maxsize=1024)
-def _action_mask(options: int, max_menu: int) -> npt.NDArray[np.int8]:
-    """1 where there is an option, 0 beyond: read-only, as all infos of that length share it."""
-    mask = (np.arange(max_menu) < options).astype(np.int8)
-    mask.setflags(write=False)
-    return mask

@@ -6,65 +6,23 @@ value events, or to the end; those that lead to the same world are one option. A
 random numbers, a menu depends on the exact state but for those, is cached by that, and foretells no roll of the dice.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise, product
-
-import numpy as np
+from itertools import islice, product
 
 from valueagents.counterfactual import Scaling, annotate_by_trying
 from valueagents.decision import Annotation, Event, Menu, Option
-from valueagents.envs.zmachine.dictionary import object_name, read_dictionary
+from valueagents.envs.zmachine.dictionary import GIBBERISH, Vocabulary, object_name
 from valueagents.envs.zmachine.gate import tidy
 from valueagents.envs.zmachine.grammar import CREATURE, DIRECTIONS, NOUN, templates
-from valueagents.envs.zmachine.memory import Mask, Ram, world_mask
 from valueagents.envs.zmachine.play import CommandRefused, Passed, Play, Saved
+from valueagents.envs.zmachine.signature import Signature
 from valueagents.identity import content_hash, seed_from
 
 MAX_NOUNS = 24
 MAX_ASKED = 160
 CACHED_MENUS = 4096
-_GIBBERISH = "qzxqv"
-_NO_NAMES = frozenset(
-    (
-        "a",
-        "all",
-        "an",
-        "another",
-        "any",
-        "both",
-        "each",
-        "every",
-        "everything",
-        "half",
-        "her",
-        "here",
-        "him",
-        "his",
-        "it",
-        "its",
-        "me",
-        "my",
-        "myself",
-        "nearby",
-        "other",
-        "self",
-        "some",
-        "that",
-        "the",
-        "their",
-        "them",
-        "these",
-        "this",
-        "those",
-        "us",
-        "yourself",
-    )
-)  # descriptors and pronouns
-_WORD = re.compile(r"[a-z][a-z'-]+")
-
 Key = tuple[tuple[bytes, tuple[Event, ...], bool | None], ...]
 """Where a command leads: world, events and whether it is over, for each seed under which it was tried."""
 
@@ -86,18 +44,20 @@ class Menus:
         self._play = play
         self._tries = tries
         self._cache = cache if cache is not None else MenuCache()
-        self._words = {word.text: word for word in read_dictionary(play.story)}
-        self._letters = play.story.significant_letters
-        self.waiting = next((w for w in ("wait", "z", "look", "l") if w in self._words), "wait")
-        self._nulls = (self.waiting, "look", "inventory", _GIBBERISH)
+        self.vocabulary = Vocabulary(play.story)
+        self.signature = Signature(play, self.vocabulary)
         self.scaling = Scaling(3.0 if play.taxonomy.id == "jiminy" else 1.0)
-        self._mask: Mask | None = None
         self.note: Callable[[str], object] = lambda command: None
+
+    def told_to(self, note: Callable[[str], object]) -> None:
+        """From now on `note` is told each command before it is tried."""
+        self.note = self.signature.note = note
 
     def find(self, skip: Sequence[str] = ()) -> Found:
         """The menu of the present state, which is left as it was; commands in `skip` are not tried."""
         saved = self._play.save()
         cache_key = content_hash(saved.state.exact_key, saved.counters)
+        self.signature.skip = skip
         found = self._cache.get(cache_key)
         if found is None:
             search = _Search(self, saved, cache_key)
@@ -154,70 +114,6 @@ class Menus:
         """The seeds under which a state's commands are tried."""
         return tuple(seed_from("try", cache_key, i) for i in range(self._tries))
 
-    def signature(self, ram: Ram) -> bytes:
-        """The world in a memory."""
-        if self._mask is None:
-            self._mask = self._learned_mask()
-        return (np.frombuffer(ram, dtype=np.uint8) & self._mask).tobytes()
-
-    def _learned_mask(self) -> Mask:
-        """The world's bits; without a memory map, those globals left out that commands without effect disturb.
-
-        Learned from the story's first three turns under a fixed seed, so it is the same in every process.
-        """
-        play, mask = self._play, world_mask(self._play.story, self._play.memory)
-        if play.memory is not None:
-            return mask
-        saved = play.save()
-        text = play.start(1).text
-        noise = np.zeros_like(mask)
-        for _ in range(3):
-            state = play.save()
-            memories = [self._memory_after(state, command) for command in self._idle_commands(text)]
-            for ram in memories[1:]:
-                noise |= np.frombuffer(ram, dtype=np.uint8) ^ np.frombuffer(memories[0], dtype=np.uint8)
-            play.load(state)
-            if play.why_refused(self.waiting) is not None:
-                break
-            text = play.send(self.waiting).text
-        start, end, size_bytes = play.story.object_table
-        attributes = 4 if play.story.version <= 3 else 6
-        for entry in range(start, end, size_bytes):
-            noise[entry + attributes : entry + size_bytes] = 0  # where things are is always world
-        play.load(saved)
-        mask &= ~noise
-        return mask
-
-    def _memory_after(self, state: Saved, command: str) -> bytes:
-        self._play.load(state)
-        self._play.machine.reseed(1)
-        if self._play.why_refused(command) is None:
-            self.note(command)
-            self._play.send(command)
-        return bytes(self._play.machine.memory)
-
-    def _idle_commands(self, text: str) -> list[str]:
-        nouns = [word for word in self.known_words(text) if self._words[word[: self._letters]].is_noun][:8]
-        asked = [f"examine {noun}" for noun in nouns] + [f"ask {n} about {m}" for n, m in pairwise(nouns)]
-        return [*self._nulls, f"examine {_GIBBERISH}", f"take {_GIBBERISH}", *asked]
-
-    def known_words(self, text: str) -> list[str]:
-        """The words of a text that the parser knows, each once, as spelled there."""
-        return list(dict.fromkeys(w for w in _WORD.findall(text.lower()) if w[: self._letters] in self._words))
-
-    def nouns_of_dictionary(self) -> list[str]:
-        """All words that the compiler marked as names of things."""
-        return [text for text, word in self._words.items() if word.is_noun and text.isalpha() and len(text) > 1]
-
-    def is_noun(self, word: str) -> bool:
-        """True if the parser takes it for the name of a thing."""
-        return self._words[word[: self._letters]].is_noun
-
-    @property
-    def nulls(self) -> tuple[str, ...]:
-        """Commands that do nothing but, at most, let a turn pass."""
-        return self._nulls
-
 
 class _Search:
     """One search of one state."""
@@ -230,7 +126,7 @@ class _Search:
         self.random = False
 
     def run(self, skip: frozenset[str]) -> Found:
-        waiting = Option("wait", self._menus.waiting)
+        waiting = Option("wait", self._menus.vocabulary.waiting)
         keys: dict[Key, str] = {}
         wait_key = self.key(waiting.text)
         if not self._play.machine.waits_for_key:
@@ -255,7 +151,7 @@ class _Search:
 
     def _try(self, command: str, seed: int) -> tuple[tuple[bytes, tuple[Event, ...], bool | None], bool]:
         passed, drew = self._send(command, seed)
-        signature = self._menus.signature(self._play.machine.memory)
+        signature = self._menus.signature.of(self._play.machine.memory)
         return (signature, passed.events, passed.status.done), drew
 
     def _send(self, command: str, seed: int) -> tuple[Passed, bool]:
@@ -274,7 +170,7 @@ class _Search:
         """Where doing nothing leads under the i-th seed, with and without a turn passing."""
         if i not in self._idle:
             outcomes: set[object] = set()
-            for command in self._menus.nulls:
+            for command in self._menus.vocabulary.nulls:
                 if self._play.why_refused(command) is None:
                     outcomes.add(self._try(command, self.seeds[i])[0])
             self._idle[i] = outcomes
@@ -295,15 +191,18 @@ class _Search:
         """Name -> thing for all in reach: named by the text or the dictionary, one name where several mean the same.
 
         Where the memory counts turns, a name that is not understood is told by the turn that does not pass; elsewhere
-        by an answer that gibberish gets too, or that most names get. Directions are no things.
+        by an answer that gibberish or a direction gets too, or that most names get.
         """
         seen = " ".join(self._send(command, self.seeds[0])[0].text for command in ("look", "inventory"))
-        spelled = [word for word in self._menus.known_words(seen) if self._menus.is_noun(word)]
-        cut = {word[: self._play.story.significant_letters] for word in spelled}
-        others = [word for word in self._menus.nouns_of_dictionary() if word not in cut]
+        vocabulary = self._menus.vocabulary
+        spelled = vocabulary.nouns_in(seen)
+        near, cut = self._play.words_near(), {vocabulary.cut(word) for word in spelled}
+        others = [word for word in vocabulary.nouns() if word not in cut and (near is None or word in near)]
         names = spelled + (others if len(spelled) + len(others) <= MAX_ASKED else [])
-        names = [n for n in names if n not in _NO_NAMES and self._play.why_refused(f"examine {n}") is None]
-        no_things = {self._asked(word)[1] for word in (_GIBBERISH, *DIRECTIONS)}
+        names = [n for n in names if self._play.why_refused(f"examine {n}") is None]
+        if near is not None:
+            names = [n for n in names if n not in DIRECTIONS or n in near]
+        no_things = {self._asked(word)[1] for word in (GIBBERISH, *(DIRECTIONS if near is None else ()))}
         answers = {name: self._asked(name) for name in names}
         told = [thing for _, thing in answers.values()]
         things: dict[object, list[str]] = {}
@@ -328,9 +227,9 @@ class _Search:
     def _asked(self, name: str) -> tuple[bool | None, object]:
         """Whether looking at a thing takes a turn (None = not known), and which thing it is."""
         self._play.load(self._saved)
-        before = self._play.status().moves
+        before = self._play.turns_in_memory()
         passed, _ = self._send(f"examine {name}", self.seeds[0])
-        after = passed.status.moves
+        after = self._play.turns_in_memory()
         turn_passed = None if before is None or after is None else after != before
         thing = self._play.variable("noun") if turn_passed else None  # else it is still that of an earlier command
         return turn_passed, passed.text if thing is None else thing

@@ -4,6 +4,7 @@ Text decoding follows sections 3 and 13 of the Z-Machine Standards Document 1.1;
 Inform Technical Manual (section 8.5) and of Infocom's compiler.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,13 @@ _ALPHABETS = (
     " \n0123456789.,!?_#'\"/\\-:()",
 )
 _MAX_WORDS = 20_000
+_NAME_PROPERTY = 1
+_SPELLED = re.compile(r"[a-z][a-z'-]+")
+GIBBERISH = "qzxqv"
+_NO_NAMES = (
+    "a all an and another any both but direction each every everything half her here him his it its me my myself "
+    "nearby other self some that the their them then these thing things this those to us your yourself"
+).split()  # noqa: SIM905 – descriptors, pronouns, and what could be anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,52 @@ def read_dictionary(story: Story) -> tuple[Word, ...]:
     if count > _MAX_WORDS or size_bytes < text_bytes + 1 or start + count * size_bytes > len(story.data):
         return ()
     return tuple(_word(story, start + i * size_bytes, text_bytes) for i in range(count))
+
+
+class Vocabulary:
+    """What the parser knows: which words of a text, which of them name things, and how to let time pass."""
+
+    def __init__(self, story: Story) -> None:
+        self._words = {word.text: word for word in read_dictionary(story)}
+        self._letters = story.significant_letters
+        self._no_names = {self.cut(name) for name in _NO_NAMES}
+        self.waiting = next((w for w in ("wait", "z", "look", "l") if w in self._words), "wait")
+        self.nulls = (self.waiting, "look", "inventory", GIBBERISH)
+        """Commands that do nothing but, at most, let a turn pass."""
+
+    def nouns_in(self, text: str) -> list[str]:
+        """The words of a text that may name things, each once, as spelled there."""
+        return list(dict.fromkeys(word for word in _SPELLED.findall(text.lower()) if self._is_noun(word)))
+
+    def cut(self, word: str) -> str:
+        """As much of a word as the parser reads."""
+        return word[: self._letters]
+
+    def nouns(self) -> list[str]:
+        """All words that the compiler marked as names of things."""
+        return [text for text in self._words if text.isalpha() and len(text) > 1 and self._is_noun(text)]
+
+    def _is_noun(self, word: str) -> bool:
+        known = self._words.get(self.cut(word))
+        return known is not None and known.is_noun and known.text not in self._no_names
+
+
+@lru_cache(maxsize=16)
+def object_words(story: Story) -> dict[int, frozenset[str]] | None:
+    """Object number -> the words that its author called it by; None for stories that Inform did not write.
+
+    Inform numbers the property `name` 1 and keeps addresses of dictionary words in it (Technical Manual 9.2).
+    """
+    if not story.is_inform:
+        return None
+    by_address = {word.address: word.text for word in read_dictionary(story)}
+    start, end, size_bytes = story.object_table
+    found = {}
+    for number in range(1, (end - start) // size_bytes + 1):
+        data = story.property_data(number, _NAME_PROPERTY)
+        addresses = [data[i] << 8 | data[i + 1] for i in range(0, len(data) - 1, 2)]
+        found[number] = frozenset(by_address[address] for address in addresses if address in by_address)
+    return found
 
 
 def _word(story: Story, address: int, text_bytes: int) -> Word:

@@ -28,6 +28,12 @@ _FRAMES = (
     "eat _", "drink _", "wear _", "read _", "attack _", "move _", "climb _", "put _ in _", "put _ on _", "give _ to _",
     "show _ to _", "throw _ at _", "unlock _ with _", "open _ with _", "attack _ with _", "tie _ to _",
 )  # fmt: skip
+_OUT_OF_WORLD = frozenset(
+    (
+        *("brief", "disable", "enable", "fullscore", "long", "normal", "notify", "nouns", "pronouns", "restrict"),
+        *("score", "short", "superbrief", "verbose", "verify", "version"),
+    )
+)  # Inform 7 and TextWorld do not mark them as Inform 6 does
 _NOUN_KINDS = (0, 1, 2, 3, 4, 5, 6, 9)  # elementary tokens; 7 special and 8 number ask for no thing
 _CREATURE_KIND = 6
 _END = 15
@@ -53,7 +59,7 @@ def templates(story: Story) -> tuple[Template, ...]:
         found = [frame for frame in frames if all(w == NOUN or w[:cut] in known for w in frame)]
         found += [(verb,) for verb in verbs] + [(verb, NOUN) for verb in verbs]
     directions: list[Template] = [(d,) for d in DIRECTIONS if d[: story.significant_letters] in known]
-    unique = dict.fromkeys([*directions, *found])
+    unique = dict.fromkeys([*directions, *(template for template in found if template[0] not in _OUT_OF_WORLD)])
     return tuple(sorted(unique, key=lambda template: (slots(template), slots(template[-2:]) == 2)))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from valueagents.decision import Event
-from valueagents.envs.zmachine.dictionary import read_dictionary
+from valueagents.envs.zmachine.dictionary import object_words, read_dictionary
 from valueagents.envs.zmachine.gate import SAFE_LINE_CHARACTERS, Gate, tidy
 from valueagents.envs.zmachine.jiminy import Counters, Markers, read_annotations
 from valueagents.envs.zmachine.ledger import Ledger
@@ -169,11 +169,42 @@ class Play:
         """Where the game stands, from memory alone."""
         return self._status("", over=False)
 
+    def turns_in_memory(self) -> int | None:
+        """How many turns have passed; None if only the interpreter, which does not restore its count, would know."""
+        return read_status(self.machine.memory, self.story, self.memory).moves
+
     def variable(self, name: str) -> int | None:
         """A global variable that the memory map names; None if it does not."""
         if self.memory is None or name not in self.memory.globals:
             return None
         return word(self.machine.memory, self.memory.globals[name])
+
+    def objects_within(self, place: int) -> list[int]:
+        """The numbers of all objects in a place, also in and on one another; the place itself is not among them."""
+        start, end, size_bytes = self.story.object_table
+        memory, wide = self.machine.memory, self.story.version > 3
+        parents = {}
+        for number in range(1, (end - start) // size_bytes + 1):
+            address = self.story.parent_address(number)
+            parents[number] = word(memory, address) if wide else memory[address]
+        within: set[int] = set()
+        found = {place}
+        while found:
+            within |= found
+            found = {n for n, parent in parents.items() if parent in found} - within
+        return sorted(within - {place})
+
+    def words_near(self) -> set[str] | None:
+        """The words for all that is under one roof with the player; None where that is not known, as in the dark.
+
+        Only for stories with a memory map: what a tool compiled, as Inform 7 does, may understand words that it lists
+        nowhere.
+        """
+        called, location = object_words(self.story), self.status().location
+        if self.memory is None or called is None or not location:
+            return None
+        within = self.objects_within(location)
+        return {word for number in within for word in called.get(number, ())} if within else None
 
     def may_be_creature(self, thing: object) -> bool:
         """False only if the memory map tells that the parser takes an object for no creature."""

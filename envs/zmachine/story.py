@@ -74,6 +74,22 @@ class Story:
         start, _, size_bytes = self.object_table
         return self.word(start + number * size_bytes - 2)
 
+    def property_data(self, number: int, wanted: int) -> bytes:
+        """An object's data of a property as the story begins; empty if it has none (Standard 12.4)."""
+        address = self.properties(number)
+        address += 1 + 2 * self.data[address]
+        while address < self.dynamic_bytes and (head := self.data[address]):
+            if self.version <= 3:
+                found, length, address = head & 31, 1 + head // 32, address + 1
+            elif head & 0x80:
+                found, length, address = head & 63, self.data[address + 1] & 63 or 64, address + 2
+            else:
+                found, length, address = head & 63, 1 + (head >> 6 & 1), address + 1
+            if found == wanted:
+                return self.data[address : address + length]
+            address += length
+        return b""
+
     def parent_address(self, number: int) -> int:
         """Where an object's parent is stored (one byte in versions 1-3, two later)."""
         start, _, size_bytes = self.object_table

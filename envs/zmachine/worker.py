@@ -97,7 +97,7 @@ def _answer(asked: Asked, games: "OrderedDict[Settings, Game]", note: Note) -> A
         os.chdir(asked.folder)  # a story that writes files by itself writes them here
         if settings not in games:
             games[settings] = Game(settings)
-            games[settings].menus.note = note.write
+            games[settings].menus.told_to(note.write)
         games.move_to_end(settings)
         while len(games) > GAMES_KEPT:
             games.popitem(last=False)
