@@ -19,10 +19,10 @@ _MAX_WORDS = 20_000
 _NAME_PROPERTY = 1
 _SPELLED = re.compile(r"[a-z][a-z'-]+")
 GIBBERISH = "qzxqv"
-_NO_NAMES = (
+_NO_NAMES = (  # noqa: SIM905 – a list of words reads better as words
     "a all an and another any both but direction each every everything half her here him his it its me my myself "
     "nearby other self some that the their them then these thing things this those to us your yourself"
-).split()  # noqa: SIM905 – descriptors, pronouns, and what could be anything
+).split()  # descriptors, pronouns, and what could be anything
 
 
 @dataclass(frozen=True, slots=True)
