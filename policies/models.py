@@ -22,6 +22,10 @@ _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _EMBEDDED_SHA256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
+_REMEDY = {
+    "model": f"Give {EMBEDDED!r}, a folder, or a hub id ORGANISATION/NAME.",
+    "adapter": "Give a PEFT folder or a hub id ORGANISATION/NAME.",
+}
 _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -44,6 +48,21 @@ class ModelFiles:
             "tokenizer": content_hash(tokenizer, tokens),
             "chat_template": content_hash(self._chat_template()),
         }
+
+    def window(self) -> int:
+        """How many tokens the model takes; 0 if its configuration does not say."""
+        found = self._json("config.json").get("max_position_embeddings")
+        return found if isinstance(found, int) else 0
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every weight, from the files' headers."""
+        from safetensors import safe_open
+
+        found = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            with safe_open(path, framework="numpy") as file:
+                found.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+        return found
 
     def _chat_template(self) -> object:
         """The template's text, from the file of its own or, in older models, from the tokenizer's configuration."""
@@ -72,7 +91,7 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     elif Path(name).is_dir():
         folder = Path(name)
     else:
-        folder = _hub_folder(name, revision)
+        folder = fetch_from_hub(name, revision, "model")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"model {name!r}: {folder} has no config.json; give the folder of a transformers model")
     if not any(folder.glob("*.safetensors")):
@@ -92,16 +111,10 @@ def _weight_hash(file: Path) -> str:
     return target if file.is_symlink() and _BLOB_NAME.fullmatch(target) else file_hash(file)
 
 
-def _hub_folder(name: str, revision: str | None) -> Path:
+def fetch_from_hub(name: str, revision: str | None, kind: str) -> Path:
+    """The folder of a hub id, fetched. Raises ConfigError if it is none or cannot be had."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise ConfigError(
-            unknown_name(
-                "model",
-                name,
-                [EMBEDDED],
-                remedy=f"Give {EMBEDDED!r}, a folder, or a hub id ORGANISATION/NAME.",
-            )
-        )
+        raise ConfigError(unknown_name(kind, name, [EMBEDDED] if kind == "model" else [], remedy=_REMEDY[kind]))
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -109,7 +122,7 @@ def _hub_folder(name: str, revision: str | None) -> Path:
         return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         why = f"{type(error).__name__}: {first_line(error)}"
-        raise ConfigError(f"model {name!r} is neither a folder nor to be had from the hub ({why})") from error
+        raise ConfigError(f"{kind} {name!r} is neither a folder nor to be had from the hub ({why})") from error
 
 
 def _embedded_folder() -> Path:

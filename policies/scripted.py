@@ -1,5 +1,6 @@
 """Minds without a model: `random`, `first`, and `known`, the calibration policy with given value weights."""
 
+import os
 from typing import Annotated
 
 import msgspec
@@ -11,11 +12,14 @@ from valueagents.policy import InformedPolicy, Policy, View, draw
 from valueagents.taxonomy import load_taxonomy
 
 _SECONDS_PER_DECISION = 0.0003  # recording included, one process
+WORLDS_AT_ONCE = os.cpu_count() or 1
+"""An instant mind keeps as many slow worlds busy as there are cores."""
 
 
 class RandomPolicy(Policy):
     """Uniform over the menu: the null against which values are measured."""
 
+    live = WORLDS_AT_ONCE
     seconds_per_decision = _SECONDS_PER_DECISION
 
     def identity(self) -> dict[str, str]:
@@ -31,6 +35,7 @@ class RandomPolicy(Policy):
 class FirstPolicy(Policy):
     """Always the first option shown: pure position bias."""
 
+    live = WORLDS_AT_ONCE
     seconds_per_decision = _SECONDS_PER_DECISION
 
     def identity(self) -> dict[str, str]:
@@ -50,6 +55,7 @@ class KnownPolicy(InformedPolicy):
     drawn with `seed` over the axes of `taxonomy`. An option's not-annotated axis counts as neutral.
     """
 
+    live = WORLDS_AT_ONCE
     seconds_per_decision = _SECONDS_PER_DECISION
 
     def __init__(

@@ -15,7 +15,7 @@ from valueagents.counterfactual import Scaling, annotate_by_trying
 from valueagents.decision import Annotation, Event, Menu, Option
 from valueagents.envs.zmachine.dictionary import GIBBERISH, Vocabulary, object_name
 from valueagents.envs.zmachine.gate import tidy
-from valueagents.envs.zmachine.grammar import CREATURE, DIRECTIONS, NOUN, templates
+from valueagents.envs.zmachine.grammar import CREATURE, DIRECTIONS, HELD, NOUN, templates
 from valueagents.envs.zmachine.play import CommandRefused, Passed, Play, Saved
 from valueagents.envs.zmachine.signature import Signature
 from valueagents.identity import content_hash, seed_from
@@ -180,12 +180,22 @@ class _Search:
         """Every command worth trying, in the order that decides which of several with one effect is kept."""
         names = self._names()
         creatures = [name for name, thing in names.items() if self._play.may_be_creature(thing)]
-        fills = {NOUN: list(names), CREATURE: creatures}
+        held = [name for name, thing in names.items() if self._could_be_held(name, thing)]
+        fills = {NOUN: list(names), CREATURE: creatures, HELD: held}
         for template in templates(self._play.story):
             for words in product(*(fills.get(word, (word,)) for word in template)):
                 named = [word for word, slot in zip(words, template, strict=True) if slot in fills]
                 if len(set(named)) == len(named):
                     yield " ".join(words)
+
+    def _could_be_held(self, name: str, thing: object) -> bool:
+        """False only if the player neither has it nor gets it by taking it, as the parser would on its own."""
+        self._play.load(self._saved)
+        if self._play.is_held(thing) is False and self._play.why_refused(f"take {name}") is None:
+            self._send(f"take {name}", self.seeds[0])
+        held = self._play.is_held(thing)
+        self._play.load(self._saved)
+        return held is not False
 
     def _names(self) -> dict[str, object]:
         """Name -> thing for all in reach: named by the text or the dictionary, one name where several mean the same.

@@ -30,7 +30,7 @@ _LIBRARY_FILES = (
     "version",
 )
 _LIBRARY_WORLD = ("score", "deadflag", "location", "real_location", "player", "the_timers", "active_timers")
-_LIBRARY_READ = ("noun",)
+_LIBRARY_READ = ("noun", "player")
 _NOISE, _CREATURES = ("workflag",), ("animate", "talkable")  # attributes
 _INDIVIDUAL_PROPERTIES = 3  # the property that holds the address of an object's own further properties
 

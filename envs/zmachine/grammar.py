@@ -10,9 +10,10 @@ from functools import lru_cache
 from valueagents.envs.zmachine.dictionary import Word, read_dictionary
 from valueagents.envs.zmachine.story import Story
 
-NOUN, CREATURE = "_", "@"
+NOUN, CREATURE, HELD = "_", "@", "^"
 Template = tuple[str, ...]
-"""The words of a command in order; NOUN stands for any thing, CREATURE for one that the parser takes for alive."""
+"""The words of a command in order. NOUN stands for any thing, CREATURE for one that the parser takes for alive, HELD
+for one that the player has or can take, because the parser will take it first."""
 
 DIRECTIONS = (
     "north", "south", "east", "west", "northeast", "northwest", "southeast", "southwest",
@@ -35,14 +36,14 @@ _OUT_OF_WORLD = frozenset(
     )
 )  # Inform 7 and TextWorld do not mark them as Inform 6 does
 _NOUN_KINDS = (0, 1, 2, 3, 4, 5, 6, 9)  # elementary tokens; 7 special and 8 number ask for no thing
-_CREATURE_KIND = 6
+_ELEMENTARY = {1: HELD, 6: CREATURE}
 _END = 15
 _MAX_LINES = 64
 
 
 def slots(template: Template) -> int:
     """How many things a template asks for."""
-    return template.count(NOUN) + template.count(CREATURE)
+    return sum(word in (NOUN, CREATURE, HELD) for word in template)
 
 
 @lru_cache(maxsize=16)
@@ -92,7 +93,7 @@ def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] |
 
 def _narrowness(template: Template) -> tuple[int, int]:
     """Of two templates for one action the wider is kept, then the shorter."""
-    return template.count(CREATURE), len(template)
+    return template.count(CREATURE) + template.count(HELD), len(template)
 
 
 def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
@@ -122,7 +123,7 @@ def _lines(story: Story, verb_number: int, by_address: dict[int, str]) -> list[t
             elif (kind & 15 == 1 and data not in _NOUN_KINDS) or kind & 15 == 6:
                 usable = False
             elif kind & 15 in (1, 3, 4, 5):
-                pattern.append(CREATURE if (kind & 15, data) == (1, _CREATURE_KIND) else NOUN)
+                pattern.append(_ELEMENTARY.get(data, NOUN) if kind & 15 == 1 else NOUN)
             else:
                 return None
         address += 1

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valueagents.envs.zmachine.dictionary import GIBBERISH, Vocabulary
-from valueagents.envs.zmachine.grammar import CREATURE, DIRECTIONS, NOUN, templates
+from valueagents.envs.zmachine.grammar import CREATURE, DIRECTIONS, HELD, NOUN, templates
 from valueagents.envs.zmachine.memory import Mask, Ram, world_mask
 from valueagents.envs.zmachine.play import Play, Saved
 
@@ -76,7 +76,7 @@ class Signature:
         idle, idle_settled = (_bits(self._memory_after(here, *commands)) for commands in ((waiting,), (waiting,) * 2))
         for template in templates(play.story):
             by_verb = np.zeros_like(scratch)
-            for words in product(*(nouns if word in (NOUN, CREATURE) else (word,) for word in template)):
+            for words in product(*(nouns if word in (NOUN, CREATURE, HELD) else (word,) for word in template)):
                 command = " ".join(words)
                 settled = _bits(self._memory_after(here, command, waiting)) ^ idle_settled
                 written = _bits(self._memory_after(here, command)) ^ idle

@@ -1,7 +1,7 @@
 """MicroBatcher: requests of many live episodes become batches for the one thread that owns the model."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,18 +16,19 @@ Reply = TypeVar("Reply")
 class Work(Generic[Request, Job, Reply]):
     """What a batcher runs, all on the owner's thread.
 
-    `prepare` makes a job of a request, `size` says how large it is, `run` answers a batch of jobs whose sizes add up
-    to at most `budget` (one job may be larger).
+    `prepare` makes a job of a request, `size` says how large it is, `run` answers a batch of jobs of one `kind` whose
+    sizes add up to at most `budget` (one job may be larger).
     """
 
     prepare: Callable[[Request], Job]
     size: Callable[[Job], int]
     run: Callable[[Sequence[Job]], Sequence[Reply]]
     budget: int
+    kind: Callable[[Job], Hashable] = lambda job: None
 
 
 class MicroBatcher(Generic[Request, Job, Reply]):
-    """Answers requests in batches of like size. While one batch runs the next gathers, so there is no timer.
+    """Answers requests in batches of one kind and like size. While one batch runs the next gathers, so there is no timer.
 
     The oldest request is always in the next batch: none waits for ever. An error of `prepare` belongs to its request,
     one of `run` to all requests of the batch.
@@ -80,12 +81,14 @@ class MicroBatcher(Generic[Request, Job, Reply]):
                 self._ready.append((job, future))
 
     def _next_batch(self) -> list[tuple[Job, "asyncio.Future[Reply]"]]:
-        """The oldest job and those nearest to it in size, within the budget."""
+        """The oldest job and those of its kind that are nearest to it in size, within the budget."""
         self._ready = [(job, future) for job, future in self._ready if not future.done()]
         if not self._ready:
             return []
         size, oldest = self._work.size, self._work.size(self._ready[0][0])
-        order = sorted(range(len(self._ready)), key=lambda i: (abs(size(self._ready[i][0]) - oldest), i))
+        kind = self._work.kind(self._ready[0][0])
+        alike = [i for i, (job, _) in enumerate(self._ready) if self._work.kind(job) == kind]
+        order = sorted(alike, key=lambda i: (abs(size(self._ready[i][0]) - oldest), i))
         batch: list[int] = []
         total = 0
         for i in order:

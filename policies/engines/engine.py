@@ -1,15 +1,22 @@
-"""The contract of an engine: how likely is each continuation after each chat?
+"""The contract of an engine: how likely continuations are after chats (`score`), and what comes next (`generate`).
 
-One question covers every way of reading a choice from probabilities: labels are K one-token continuations after R
+One `score` covers every way of reading a choice from probabilities: labels are K one-token continuations after R
 listings of the options; likelihood is K long continuations after one chat. An engine computes what the sequences of
-a request share once, and may batch requests as it likes.
+a request share once, and may batch requests as it likes. A request names the adapter that answers it; an engine that
+holds several never lets one request's adapter touch another's answer.
 """
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
+
+from valueagents.errors import ConfigError
+
+Capability = Literal["score", "generate", "adapters", "choices", "seeds"]
+"""score and generate: answers the call; adapters: with value adapters; choices: can be held to one of given texts;
+seeds: the same seed gives the same text, as long as the batch it is computed in is the same."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -23,33 +30,78 @@ Chat = tuple[Message, ...]
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
-    """Ask for log P(continuation | chat) of every continuation (K) after every chat (R), as the assistant's answer."""
+    """Ask for log P(continuation | chat) of every continuation (K) after every chat (R), as the assistant's answer.
+
+    `adapter` is the name of one of the engine's adapters; None = the base model.
+    """
 
     chats: tuple[Chat, ...]
     continuations: tuple[str, ...]
+    adapter: str | None = None
 
 
 class ScoreReply(msgspec.Struct, frozen=True):
     """`logprobs` (R, K): natural log, summed over a continuation's tokens, of which there are `tokens` (K).
 
     `prompt_tokens` is the length of all distinct sequences that were asked about, `cached_tokens` how many of these
-    were not computed because another sequence shared them.
+    were not computed because another sequence shared them. `queue_s` is the wait before the model began.
     """
 
     logprobs: tuple[tuple[float, ...], ...]
     tokens: tuple[int, ...]
     prompt_tokens: int
     cached_tokens: int
+    queue_s: float = 0.0
+
+
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How text is drawn. `temperature` 0 = the most probable token each time; `top_k` 0 = all tokens."""
+
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, msgspec.Meta(ge=0)] = 0
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 256
+
+
+class GenerateRequest(msgspec.Struct, frozen=True):
+    """Ask for the assistant's answer to a chat. `choices`, if any, are the only texts that it may be."""
+
+    chat: Chat
+    sampling: Sampling
+    seed: int
+    choices: tuple[str, ...] = ()
+    adapter: str | None = None
+
+
+class GenerateReply(msgspec.Struct, frozen=True):
+    """The answer, without control tokens. `finish_reason`: "stop", or "length" where `max_tokens` cut it."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    queue_s: float = 0.0
 
 
 class Engine(ABC):
     """A loaded model. Enter it to load, leave it to free."""
+
+    can: frozenset[Capability]
+    """What it answers; a policy that needs more is refused when it is made."""
 
     live: int
     """How many requests at once keep it busy."""
 
     tokens_per_s: float | None = None
     """A rough speed for the plan of a run; None = unknown."""
+
+    def require(self, *needed: Capability) -> None:
+        """Raise ConfigError if this engine lacks a capability."""
+        lacking = [capability for capability in needed if capability not in self.can]
+        if lacking:
+            has = ", ".join(sorted(self.can))
+            raise ConfigError(f"{type(self).__name__} cannot do {', '.join(lacking)}, only {has}; use another engine")
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
@@ -58,6 +110,10 @@ class Engine(ABC):
     @abstractmethod
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The log-probabilities asked for. Raises PolicyError if the prompt does not fit the model's window."""
+
+    @abstractmethod
+    async def generate(self, request: GenerateRequest) -> GenerateReply:
+        """The text asked for. Raises PolicyError if prompt and `max_tokens` do not fit the model's window."""
 
     @abstractmethod
     async def __aenter__(self) -> Self:

@@ -178,57 +178,17 @@ class _Core:
 
     def encode(self, request: ScoreRequest) -> _Job:
         """The request's distinct sequences and where its answers stand in them."""
-        self._refuse_control_tokens([*request.continuations, *(m.content for chat in request.chats for m in chat)])
-        prompts = [self._prompt_ids(chat) for chat in request.chats]
-        answers = [tuple(self._tokenizer(text, add_special_tokens=False).input_ids) for text in request.continuations]
-        if not all(answers):
-            raise PolicyError("an option has no tokens: its text is empty for this tokenizer")
-        if not all(prompts):
-            raise PolicyError("the chat has no tokens: the model's chat template makes nothing of it")
+        prompts, answers = self.chats.encode(request)
         rows: dict[tuple[int, ...], int] = {}
         targets = []
         for r, prompt in enumerate(prompts):
             for k, ids in enumerate(answers):
                 sequence = prompt + ids[:-1]
                 targets.append(_Target(r, k, rows.setdefault(sequence, len(rows)), ids))
-        longest = max(len(sequence) for sequence in rows)
-        if self._window and longest >= self._window:
-            raise PolicyError(
-                f"prompt of {longest} tokens, the model's window is {self._window}; nothing is cut in silence"
-            )
         sequences = tuple(rows)
         needed = [max(len(t.ids) for t in targets if t.row == row) for row in range(len(sequences))]
         tails = min(len(sequence) - n for sequence, n in zip(sequences, needed, strict=True))
         return _Job(sequences, min(_common(sequences), tails), tuple(targets), (len(prompts), len(answers)))
-
-    def _refuse_control_tokens(self, texts: Sequence[str]) -> None:
-        """Raise PolicyError if a text holds one: the tokenizer would read it as the end of a message, say."""
-        for text in texts:
-            for token in self._control_tokens:
-                if token in text:
-                    raise PolicyError(f"the text holds the model's control token {token!r}; it would rewrite the chat")
-
-    def _prompt_ids(self, chat: Chat) -> tuple[int, ...]:
-        if self._tokenizer.chat_template is None:
-            text = "\n\n".join(message.content for message in chat) + "\n"
-            return tuple(self._tokenizer(text).input_ids)
-        return tuple(self._tokenizer(self._rendered(chat), add_special_tokens=False).input_ids)
-
-    def _rendered(self, chat: Chat) -> str:
-        """The chat in the model's own template; the task joins the first question where it knows no system role."""
-        import jinja2
-
-        messages = [{"role": message.role, "content": message.content} for message in chat]
-        try:
-            text = self._tokenizer.apply_chat_template(messages, **_TEMPLATE_OPTIONS)
-        except jinja2.TemplateError:
-            task, question, *rest = messages
-            first = {"role": "user", "content": f"{task['content']}\n\n{question['content']}"}
-            try:
-                text = self._tokenizer.apply_chat_template([first, *rest], **_TEMPLATE_OPTIONS)
-            except jinja2.TemplateError as error:
-                raise PolicyError(f"the model's chat template refuses the chat: {first_line(error)}") from error
-        return str(text)
 
     def run(self, jobs: Sequence[_Job]) -> list[ScoreReply]:
         """Answer a batch: root, then one row a job, then one row a sequence."""
