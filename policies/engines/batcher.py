@@ -28,7 +28,7 @@ class Work(Generic[Request, Job, Reply]):
 
 
 class MicroBatcher(Generic[Request, Job, Reply]):
-    """Answers requests in batches of one kind and like size. While one batch runs the next gathers, so there is no timer.
+    """Answers requests in batches of one kind and like size. While one runs the next gathers, so there is no timer.
 
     The oldest request is always in the next batch: none waits for ever. An error of `prepare` belongs to its request,
     one of `run` to all requests of the batch.
@@ -39,15 +39,15 @@ class MicroBatcher(Generic[Request, Job, Reply]):
         self._work = work
         self._arrived: list[tuple[Request, asyncio.Future[Reply]]] = []
         self._ready: list[tuple[Job, asyncio.Future[Reply]]] = []
-        self._open: set[asyncio.Future[Reply]] = set()
+        self._open: dict[asyncio.Future[Reply], Callable[[], object]] = {}
         self._wake = asyncio.Event()
         self._pump = asyncio.create_task(self._run())
 
-    async def submit(self, request: Request) -> Reply:
-        """The reply to one request."""
+    async def submit(self, request: Request, *, on_start: Callable[[], object] = lambda: None) -> Reply:
+        """The reply to one request; `on_start` is called when its batch begins."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._open.add(future)
-        future.add_done_callback(self._open.discard)
+        self._open[future] = on_start
+        future.add_done_callback(lambda done: self._open.pop(done, None))
         self._arrived.append((request, future))
         self._wake.set()
         return await future
@@ -101,6 +101,8 @@ class MicroBatcher(Generic[Request, Job, Reply]):
         return chosen
 
     async def _answer(self, batch: list[tuple[Job, "asyncio.Future[Reply]"]]) -> None:
+        for _, future in batch:
+            self._open[future]()
         try:
             replies = await self._thread.call(self._work.run, [job for job, _ in batch])
             if len(replies) != len(batch):

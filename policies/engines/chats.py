@@ -42,10 +42,7 @@ class ChatTokenizer:
         Raises PolicyError for a text that holds control tokens or makes no tokens, or a prompt longer than the window.
         """
         prompts = [self.prompt(chat) for chat in request.chats]
-        self._refuse_control_tokens(request.continuations)
-        answers = [tuple(self._tokenizer(text, add_special_tokens=False).input_ids) for text in request.continuations]
-        if not all(answers):
-            raise PolicyError("an option has no tokens: its text is empty for this tokenizer")
+        answers = [self.answer(text) for text in request.continuations]
         self.fit(max(map(len, prompts)) + max(map(len, answers)) - 1)
         return prompts, answers
 
@@ -59,6 +56,14 @@ class ChatTokenizer:
             found = tuple(self._tokenizer(self._rendered(chat), add_special_tokens=False).input_ids)
         if not found:
             raise PolicyError("the chat has no tokens: the model's chat template makes nothing of it")
+        return found
+
+    def answer(self, text: str) -> Tokens:
+        """The tokens of a text as the assistant's answer."""
+        self._refuse_control_tokens([text])
+        found = tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
+        if not found:
+            raise PolicyError("an option has no tokens: its text is empty for this tokenizer")
         return found
 
     def fit(self, tokens: int) -> None:

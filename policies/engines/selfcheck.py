@@ -10,7 +10,10 @@ from valueagents.errors import PolicyError
 from valueagents.policies.engines.engine import Engine, Message, ScoreRequest
 
 _CHATS = (
-    (Message("system", "You decide what to do."), Message("user", "A neighbour's cat sits in the rain. What do you do?")),
+    (
+        Message("system", "You decide what to do."),
+        Message("user", "A neighbour's cat sits in the rain. What do you do?"),
+    ),
     (Message("system", "You decide what to do."), Message("user", "The last seat on the bus is yours or hers. Whose?")),
 )
 _ANSWERS = ("Let it in.", "Go on reading.", "Mine", "Hers")
@@ -34,7 +37,7 @@ async def check_adapters(engine: Engine, adapters: tuple[str, ...], *, tolerance
         if difference > tolerance:
             who = f"adapter {request.adapter}" if request.adapter else "the base model"
             raise PolicyError(
-                f"{type(engine).__name__}: {who} answers otherwise beside other adapters than alone (by {difference:.3g} "
-                f"nats, at most {tolerance:g} is noise); its scores would be wrong"
+                f"{type(engine).__name__}: {who} answers otherwise beside others than alone, by {difference:.3g} "
+                f"nats where {tolerance:g} may be noise; its scores would be wrong"
             )
     return worst

@@ -1,25 +1,34 @@
-"""The in-process engine: any causal language model that `transformers` loads, on CPU or GPU.
+"""The in-process engine: any causal language model that `transformers` loads, on CPU or GPU, with LoRA adapters.
 
-Every batch is one walk down a tree of shared beginnings. What all requests of the batch share (the task) is computed
-once; then what the sequences of one request share (the situation), one row a request; then the tails that differ (the
-orders of a listing, the option texts), one row each. Rows are padded on the left, so the logits that are needed stand
-at the end of every row, and no others are computed.
+One thread owns the model and answers batch after batch (`scoring.py`, `generation.py`); a batch is of one call and one
+adapter, so no row ever meets another adapter's matrices.
 """
 
-import copy
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Self, cast
+
+import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line
+from valueagents.policies.adapters import Adapter, read_adapter
 from valueagents.policies.engines.batcher import MicroBatcher, Work
-from valueagents.policies.engines.engine import Chat, Engine, ScoreReply, ScoreRequest
+from valueagents.policies.engines.chats import ChatTokenizer
+from valueagents.policies.engines.engine import (
+    Capability,
+    Engine,
+    GenerateReply,
+    GenerateRequest,
+    ScoreReply,
+    ScoreRequest,
+)
+from valueagents.policies.engines.generation import GenerateJob, generate_job, generate_jobs
+from valueagents.policies.engines.scoring import ScoreJob, score_job, score_jobs
+from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.models import EMBEDDED, ModelFiles, find_model
 from valueagents.threads import OwnerThread
-
-if TYPE_CHECKING:
-    import torch
 
 log = logging.getLogger("valueagents")
 
@@ -28,38 +37,12 @@ Device = Literal["auto", "cpu", "cuda"]
 
 _BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 _LIVE = {"cpu": 64, "cuda": 256}
-_TEMPLATE_OPTIONS: dict[str, Any] = {
-    "tokenize": False,
-    "add_generation_prompt": True,
-    "enable_thinking": False,  # Qwen3's template: the answer follows at once
-    "date_string": "01 Jan 2025",  # Llama 3's template would put today's date into the prompt
-}
 _EMBEDDED_TOKENS_PER_S = 700.0  # prefill in float32 on 2 cores (Zen 4)
-_LOGITS_A_PASS = 100_000_000  # rows × positions × vocabulary: 400 MB in float32
+_TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
+"""Nats by which batching alone may move the sum over a short answer (bfloat16: up to 0.31 measured)."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where an answer stands: continuation `k` after chat `r` is `ids`, predicted by the last places of `row`."""
-
-    r: int
-    k: int
-    row: int
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A request as tokens: the distinct sequences, the length of their common beginning, the targets."""
-
-    rows: tuple[tuple[int, ...], ...]
-    shared: int
-    targets: tuple[_Target, ...]
-    shape: tuple[int, int]
-
-    @property
-    def size(self) -> int:
-        return sum(len(row) for row in self.rows)
+_Job = ScoreJob | GenerateJob
+_Batcher = MicroBatcher[ScoreRequest | GenerateRequest, _Job, ScoreReply | GenerateReply]
 
 
 class TransformersEngine(Engine):
@@ -71,7 +54,10 @@ class TransformersEngine(Engine):
         dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare scores in float32.
         device: auto = a GPU if torch finds one.
         batch_tokens: tokens in one forward pass; less needs less memory.
+        adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
     """
+
+    can = frozenset[Capability](("score", "generate", "adapters", "choices", "seeds"))
 
     def __init__(
         self,
@@ -81,6 +67,7 @@ class TransformersEngine(Engine):
         dtype: DType = "auto",
         device: Device = "auto",
         batch_tokens: int | None = None,
+        adapters: Sequence[str] = (),
     ) -> None:
         torch = _import_torch()
         if device == "cuda" and not torch.cuda.is_available():
@@ -94,14 +81,23 @@ class TransformersEngine(Engine):
             self.tokens_per_s = _EMBEDDED_TOKENS_PER_S
         self._revision = revision
         self._files: ModelFiles | None = None
+        self._adapter_folders = tuple(adapters)
+        self._adapters: tuple[Adapter, ...] | None = None
         self._thread: OwnerThread | None = None
-        self._batcher: MicroBatcher[ScoreRequest, _Job, ScoreReply] | None = None
+        self._batcher: _Batcher | None = None
 
     @property
     def files(self) -> ModelFiles:
         """The model's files, found (and for a hub id fetched) when first needed."""
         self._files = self._files or find_model(self.model_name, self._revision)
         return self._files
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The adapters in the order in which they were named, checked when first needed."""
+        if self._adapters is None:
+            self._adapters = tuple(read_adapter(folder, self.files) for folder in self._adapter_folders)
+        return self._adapters
 
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, and the number format."""
@@ -110,7 +106,7 @@ class TransformersEngine(Engine):
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
         thread = OwnerThread("transformers engine")
-        core = _Core(self.files, self.dtype, self.device)
+        core = _Core(self.files, self.adapters, self.dtype, self.device)
         try:
             await thread.call(core.load)
         except BaseException:
@@ -118,8 +114,11 @@ class TransformersEngine(Engine):
             raise
         self._thread = thread
         self._batcher = MicroBatcher(
-            self._thread, Work(core.encode, lambda job: job.size, core.run, self._batch_tokens)
+            self._thread, Work(core.prepare, lambda job: job.size, core.run, self._batch_tokens, kind=_kind)
         )
+        if self.adapters:
+            names = tuple(adapter.name for adapter in self.adapters)
+            await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -132,20 +131,32 @@ class TransformersEngine(Engine):
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The log-probabilities asked for, batched with whatever else is asked at the time."""
+        return cast(ScoreReply, await self._answer(request))
+
+    async def generate(self, request: GenerateRequest) -> GenerateReply:
+        """The text asked for, in a batch that others leave earlier or later."""
+        return cast(GenerateReply, await self._answer(request))
+
+    async def _answer(self, request: ScoreRequest | GenerateRequest) -> ScoreReply | GenerateReply:
         if self._batcher is None:
             raise PolicyError("the engine is not loaded: use `async with`")
-        return await self._batcher.submit(request)
+        asked = began = time.monotonic()
+
+        def begin() -> None:
+            nonlocal began
+            began = time.monotonic()
+
+        reply = await self._batcher.submit(request, on_start=begin)
+        return msgspec.structs.replace(reply, queue_s=round(began - asked, 6))
 
 
 class _Core:
-    """Model and tokenizer; every method runs on the owner's thread."""
+    """Model, tokenizer and adapters; every method runs on the owner's thread."""
 
-    def __init__(self, files: ModelFiles, dtype: str, device: str) -> None:
-        self._files, self._dtype, self._device = files, dtype, device
+    def __init__(self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str) -> None:
+        self._files, self._adapters, self._dtype, self._device = files, adapters, dtype, device
         self._model: Any = None
-        self._tokenizer: Any = None
-        self._window = 0
-        self._control_tokens: tuple[str, ...] = ()
+        self._peft: Any = None
 
     def load(self) -> None:
         """Load from safetensors only; no code from a model's folder is run."""
@@ -155,8 +166,8 @@ class _Core:
 
         log.info("loading %s (%s, %s)", self._files.name, self._dtype, self._device)
         transformers.logging.disable_progress_bar()  # it is a second or two, and said above
+        self._chats = ChatTokenizer(self._files)
         try:
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._files.folder)
             self._model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 self._files.folder,
                 dtype=getattr(torch, self._dtype),
@@ -170,145 +181,52 @@ class _Core:
             raise PolicyError(
                 f"model {self._files.name!r} cannot be loaded: it lacks {len(missing)} tensors, {missing[0]} …"
             )
-        named = set(self._tokenizer.all_special_tokens)
-        unnamed = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
-        self._control_tokens = tuple(sorted(named | unnamed))
+        for adapter in self._adapters:
+            self._load_adapter(adapter)
         self._model.to(self._device).eval()
-        self._window = int(getattr(self._model.config, "max_position_embeddings", 0) or 0)
 
-    def encode(self, request: ScoreRequest) -> _Job:
-        """The request's distinct sequences and where its answers stand in them."""
-        prompts, answers = self.chats.encode(request)
-        rows: dict[tuple[int, ...], int] = {}
-        targets = []
-        for r, prompt in enumerate(prompts):
-            for k, ids in enumerate(answers):
-                sequence = prompt + ids[:-1]
-                targets.append(_Target(r, k, rows.setdefault(sequence, len(rows)), ids))
-        sequences = tuple(rows)
-        needed = [max(len(t.ids) for t in targets if t.row == row) for row in range(len(sequences))]
-        tails = min(len(sequence) - n for sequence, n in zip(sequences, needed, strict=True))
-        return _Job(sequences, min(_common(sequences), tails), tuple(targets), (len(prompts), len(answers)))
+    def _load_adapter(self, adapter: Adapter) -> None:
+        """The matrices go into the model itself, `_peft` only says which of them take part."""
+        import peft
 
-    def run(self, jobs: Sequence[_Job]) -> list[ScoreReply]:
-        """Answer a batch: root, then one row a job, then one row a sequence."""
-        import torch
+        log.info("loading adapter %s (rank %d)", adapter.name, adapter.rank)
+        if self._peft is None:
+            self._peft = peft.PeftModel.from_pretrained(self._model, adapter.folder, adapter.name, use_safetensors=True)
+        else:
+            self._peft.load_adapter(adapter.folder, adapter.name, use_safetensors=True)
 
-        beginnings = [job.rows[0][: job.shared] for job in jobs]
-        root = _common(beginnings) if len(jobs) == 1 else min(_common(beginnings), *(len(b) - 1 for b in beginnings))
-        if root < 1 and len(jobs) > 1:  # nothing shared for padding to attend to: one at a time needs none
-            return [reply for job in jobs for reply in self.run([job])]
-        with torch.inference_mode():
-            cache = _Prefix(self._model, self._device)
-            if root:
-                cache.extend([beginnings[0][:root]], keep=1)
-            cache.select([0] * len(jobs))
-            if any(len(beginning) > root for beginning in beginnings):
-                cache.extend([beginning[root:] for beginning in beginnings], keep=1)
-            replies: list[ScoreReply] = []
-            for first, last in self._passes(jobs):
-                owners = [j for j in range(first, last) for _ in jobs[j].rows]
-                tails = [row[job.shared :] for job in jobs[first:last] for row in job.rows]
-                keep = max(len(target.ids) for job in jobs[first:last] for target in job.targets)
-                part = cache.copy() if last < len(jobs) else cache
-                part.select(owners)
-                logits = part.extend(tails, keep=keep).float()
-                row = 0
-                for job in jobs[first:last]:
-                    shared = root if replies else 0  # the first job computed it
-                    replies.append(_reply(job, logits[row : row + len(job.rows)], shared))
-                    row += len(job.rows)
-        return replies
+    def prepare(self, request: ScoreRequest | GenerateRequest) -> _Job:
+        """The request as tokens. Raises PolicyError if it does not fit or names an adapter that is not loaded."""
+        if request.adapter is not None and request.adapter not in {adapter.name for adapter in self._adapters}:
+            raise PolicyError(f"adapter {request.adapter!r} is not loaded; name its folder when the engine is made")
+        if isinstance(request, ScoreRequest):
+            return score_job(self._chats, request)
+        return generate_job(self._chats, request)
 
-    def _passes(self, jobs: Sequence[_Job]) -> list[tuple[int, int]]:
-        """Spans of jobs whose logits fit in memory together."""
-        vocabulary = int(self._model.config.get_text_config().vocab_size)
-        spans, first, cells = [], 0, 0
-        for j, job in enumerate(jobs):
-            need = len(job.rows) * max(len(target.ids) for target in job.targets) * vocabulary
-            if j > first and cells + need > _LOGITS_A_PASS:
-                spans.append((first, j))
-                first, cells = j, 0
-            cells += need
-        return [*spans, (first, len(jobs))]
+    def run(self, jobs: Sequence[_Job]) -> list[ScoreReply] | list[GenerateReply]:
+        """Answer a batch of one kind: one call, one adapter."""
+        with self._adapted(jobs[0].adapter):
+            scores = [job for job in jobs if isinstance(job, ScoreJob)]
+            if scores:
+                return score_jobs(self._model, self._device, scores)
+            texts = [job for job in jobs if isinstance(job, GenerateJob)]
+            return generate_jobs(self._model, self._device, self._chats, texts)
+
+    @contextmanager
+    def _adapted(self, adapter: str | None) -> Iterator[None]:
+        if self._peft is None:
+            yield
+        elif adapter is None:
+            with self._peft.disable_adapter():
+                yield
+        else:
+            self._peft.set_adapter(adapter)
+            yield
 
 
-class _Prefix:
-    """Rows of text that the model has read: its key-value cache and which places of it are real (1) or padding (0)."""
-
-    def __init__(self, model: Any, device: str) -> None:
-        import torch
-        import transformers
-
-        self._model = model
-        self._cache = transformers.DynamicCache(config=model.config)
-        self._mask = torch.zeros((1, 0), dtype=torch.long, device=device)
-
-    def copy(self) -> "_Prefix":
-        """A prefix that can be extended without changing this one."""
-        twin = object.__new__(_Prefix)
-        twin._model, twin._cache, twin._mask = self._model, copy.deepcopy(self._cache), self._mask
-        return twin
-
-    def select(self, rows: list[int]) -> None:
-        """Keep these rows, repeated where they are named more than once."""
-        import torch
-
-        index = torch.tensor(rows, device=self._mask.device)
-        if self._mask.shape[1]:
-            self._cache.batch_select_indices(index)
-        self._mask = self._mask[index]
-
-    def extend(self, sequences: list[tuple[int, ...]], *, keep: int) -> "torch.Tensor":
-        """Read one more sequence in each row; the logits of the last `keep` places, (rows, keep, vocabulary)."""
-        import torch
-
-        width = max(len(sequence) for sequence in sequences)
-        padded = [(0,) * (width - len(sequence)) + sequence for sequence in sequences]
-        real = [[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences]
-        ids = torch.tensor(padded, device=self._mask.device)
-        self._mask = torch.cat([self._mask, torch.tensor(real, device=self._mask.device)], dim=1)
-        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:]
-        output = self._model(
-            input_ids=ids,
-            attention_mask=self._mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=min(keep, width),
-        )
-        logits: torch.Tensor = output.logits
-        return logits
-
-
-def _reply(job: _Job, logits: "torch.Tensor", root: int) -> ScoreReply:
-    """The answers of one job from its rows' (rows, keep, vocabulary) logits."""
-    import torch
-
-    total = logits.logsumexp(dim=-1)
-    chats, continuations = job.shape
-    table = [[0.0] * continuations for _ in range(chats)]
-    lengths = [0] * continuations
-    for target in job.targets:
-        n = len(target.ids)
-        picked = logits[target.row, -n:].gather(1, logits.new_tensor(target.ids, dtype=torch.long)[:, None])[:, 0]
-        table[target.r][target.k] = float((picked - total[target.row, -n:]).double().sum())
-        lengths[target.k] = n
-    return ScoreReply(
-        logprobs=tuple(tuple(row) for row in table),
-        tokens=tuple(lengths),
-        prompt_tokens=job.size,
-        cached_tokens=(len(job.rows) - 1) * job.shared + root,
-    )
-
-
-def _common(sequences: Sequence[tuple[int, ...]]) -> int:
-    """The length of the longest common beginning."""
-    first, last = min(sequences), max(sequences)
-    for i, (a, b) in enumerate(zip(first, last, strict=False)):
-        if a != b:
-            return i
-    return min(len(first), len(last))
+def _kind(job: _Job) -> tuple[type, str | None]:
+    """What can be answered in one batch; an adapter's requests come together, so a switch is rare."""
+    return type(job), job.adapter
 
 
 def _import_torch() -> Any:

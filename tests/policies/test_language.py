@@ -13,7 +13,7 @@ import pytest
 from valueagents.decision import Choice
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.plugins import make_policy
-from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
+from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
@@ -37,6 +37,8 @@ class _ScriptedEngine(Engine):
 
     live = 7
 
+    can = frozenset({"score"})
+
     def __init__(self, logprobs: Sequence[float]) -> None:
         self.logprobs, self.asked, self.entered = tuple(logprobs), [], 0
 
@@ -53,6 +55,9 @@ class _ScriptedEngine(Engine):
     async def score(self, request: ScoreRequest) -> ScoreReply:
         self.asked.append(request)
         return ScoreReply((self.logprobs,) * len(request.chats), (1,) * len(self.logprobs), 10, 4)
+
+    async def generate(self, request: GenerateRequest) -> GenerateReply:
+        raise NotImplementedError
 
 
 def _decide(engine: Engine, reading: ReadingMode, view: View, pick: str = "draw") -> Choice:

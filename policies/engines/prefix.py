@@ -1,0 +1,68 @@
+"""Prefix: rows of text that a model has read, as its key-value cache, to be selected, copied and read on from.
+
+Rows are padded on the left, so what is asked for stands at the end of every row.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Prefix:
+    """Rows of text that the model has read: its key-value cache and which places of it are real (1) or padding (0)."""
+
+    def __init__(self, model: Any, device: str) -> None:
+        import torch
+        import transformers
+
+        self._model = model
+        self._cache = transformers.DynamicCache(config=model.config)
+        self._mask = torch.zeros((1, 0), dtype=torch.long, device=device)
+
+    def copy(self) -> "Prefix":
+        """A prefix that can be extended without changing this one."""
+        twin = object.__new__(Prefix)
+        twin._model, twin._cache, twin._mask = self._model, copy.deepcopy(self._cache), self._mask
+        return twin
+
+    def select(self, rows: list[int]) -> None:
+        """Keep these rows, repeated where they are named more than once."""
+        import torch
+
+        index = torch.tensor(rows, device=self._mask.device)
+        if self._mask.shape[1]:
+            self._cache.batch_select_indices(index)
+        self._mask = self._mask[index]
+
+    def extend(self, sequences: list[tuple[int, ...]], *, keep: int) -> "torch.Tensor":
+        """Read one more sequence in each row; the logits of the last `keep` places, (rows, keep, vocabulary)."""
+        import torch
+
+        width = max(len(sequence) for sequence in sequences)
+        padded = [(0,) * (width - len(sequence)) + sequence for sequence in sequences]
+        real = [[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences]
+        ids = torch.tensor(padded, device=self._mask.device)
+        self._mask = torch.cat([self._mask, torch.tensor(real, device=self._mask.device)], dim=1)
+        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:]
+        output = self._model(
+            input_ids=ids,
+            attention_mask=self._mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=min(keep, width),
+        )
+        logits: torch.Tensor = output.logits
+        return logits
+
+
+def common_length(sequences: Sequence[tuple[int, ...]]) -> int:
+    """The length of the longest common beginning."""
+    first, last = min(sequences), max(sequences)
+    for i, (a, b) in enumerate(zip(first, last, strict=False)):
+        if a != b:
+            return i
+    return min(len(first), len(last))
