@@ -58,7 +58,6 @@ class JerichoEnv(ValueEnv):
 
     version = "1"
     task = TASK
-    free_text = False
 
     def __init__(
         self,
@@ -197,7 +196,6 @@ class JerichoTextEnv(JerichoEnv):
     """
 
     free_text = True
-    decided: tuple[Menu, Annotation | None, int] | None = None
     _typed: str | None = None
 
     @property
@@ -214,7 +212,9 @@ class JerichoTextEnv(JerichoEnv):
             self.decided = menu, annotation, menu.index(option)
             return option
         if not self._settings.menus:
-            return Option(f"said:{action}", action)
+            option = Option(f"said:{action}", action)
+            self.decided = (option,), None, 0
+            return option
         reply = self._ask(Consider(self._settings, self._world.state, command=action))
         if reply.refused is not None or reply.index is None:
             raise Refused(reply.refused or "the game does not say what comes of it")

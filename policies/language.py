@@ -1,47 +1,145 @@
-"""A language-model policy is an engine × a prompt × a reading mode, all in its spec string:
+"""A language-model policy is an engine × a prompt × a reading mode × an adapter, all in its spec string:
 
-transformers:smollm2-135m?reading=likelihood&normaliser=pmi
+transformers:smollm2-135m?reading=likelihood&normaliser=pmi&adapter=runs/hed-down
 """
 
-import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal, Self
 
 import msgspec
-import numpy as np
 
 from valueagents.decision import Choice
-from valueagents.policies.engines import Engine
+from valueagents.errors import ConfigError
+from valueagents.identity import content_hash
+from valueagents.policies.cache import CachingEngine
+from valueagents.policies.engines import Engine, Sampling
 from valueagents.policies.engines.transformers import Device, DType, TransformersEngine
-from valueagents.policies.prompts import Prompt, load_prompt
-from valueagents.policies.readings import LabelReading, LikelihoodReading, Normaliser, ReadingMode, Rotations
-from valueagents.policy import Policy, View, draw
+from valueagents.policies.prompts import Prompt, load_persona, load_prompt
+from valueagents.policies.readings import (
+    LabelReading,
+    LikelihoodReading,
+    Normaliser,
+    Pick,
+    Question,
+    ReadingMode,
+    Rotations,
+    SayReading,
+)
+from valueagents.policy import Policy, View
 
-Pick = Literal["draw", "argmax"]
+_AT_LEAST_1 = msgspec.Meta(ge=1)
+
+
+class Mind(msgspec.Struct, frozen=True, kw_only=True):
+    """The options that every language-model policy has, whatever its engine.
+
+    Args:
+        reading: `label` (options listed, probability of the letters), `likelihood` (of the option texts) or `say`.
+        rotations: for label: list the menu in all cyclic orders and average, or in the shown order only.
+        normaliser: for likelihood: sum, token or pmi.
+        pick: for label and likelihood: draw from the probabilities, or argmax.
+        temperature, top_p, top_k, max_tokens: for say: how text is drawn.
+        reasoning: for say: think in words before the answer.
+        constrained: for say: hold the answer to the letters.
+        prompt: id of the prompt.
+        persona: id of a bundled persona, put before the task.
+        system: a text file, put before the task.
+        history: at most so many earlier turns are shown; older ones go in blocks, so that a beginning stays shared.
+        adapter: a PEFT folder or hub id (for a server: the name under which it serves one).
+        cache: a file of replies; what stands in it is not asked again.
+    """
+
+    reading: Literal["label", "likelihood", "say"] = "label"
+    rotations: Rotations = "all"
+    normaliser: Normaliser = "token"
+    pick: Pick = "draw"
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, msgspec.Meta(ge=0)] = 0
+    max_tokens: Annotated[int, _AT_LEAST_1] = 256
+    reasoning: bool = False
+    constrained: bool = False
+    prompt: str = "choose-1"
+    persona: str | None = None
+    system: str | None = None
+    history: Annotated[int, _AT_LEAST_1] | None = None
+    adapter: str | None = None
+    cache: str | None = None
+
+    def mode(self) -> ReadingMode:
+        """The reading mode. Raises ConfigError for an option that belongs to another."""
+        belongs = {
+            "label": ("rotations", "pick"),
+            "likelihood": ("normaliser", "pick"),
+            "say": ("temperature", "top_p", "top_k", "max_tokens", "reasoning", "constrained"),
+        }
+        for name in sorted({name for names in belongs.values() for name in names} - set(belongs[self.reading])):
+            if getattr(self, name) != getattr(Mind(), name):
+                owners = " or ".join(f"reading={mode}" for mode, names in belongs.items() if name in names)
+                raise ConfigError(f"option {name} does nothing with reading={self.reading}; it is for {owners}")
+        if self.reading == "label":
+            return LabelReading(self.rotations, self.pick)
+        if self.reading == "likelihood":
+            return LikelihoodReading(self.normaliser, self.pick)
+        sampling = Sampling(self.temperature, self.top_p, self.top_k, self.max_tokens)
+        return SayReading(sampling, reasoning=self.reasoning, constrained=self.constrained)
+
+    def preamble(self) -> str | None:
+        """What is put before the task: the persona's text or that of the file. Raises ConfigError if there is none."""
+        if self.persona is not None and self.system is not None:
+            raise ConfigError("persona and system both stand before the task; give one of them")
+        if self.persona is not None:
+            return load_persona(self.persona)
+        if self.system is None:
+            return None
+        try:
+            text = Path(self.system).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"system={self.system}: {error}; give a text file") from error
+        if not text:
+            raise ConfigError(f"system={self.system} is empty; leave the option out")
+        return text
 
 
 class LanguagePolicy(Policy):
-    """Puts a view to a language model and reads a choice from its probabilities.
+    """Puts a view to a language model and reads a choice from its answer.
 
     Args:
-        engine: the model.
+        engine: the model; it may be shared with other policies.
         prompt: how the view is put.
-        reading: how the answer is read.
-        pick: draw the choice from the probabilities with the decision's seed, or take the most probable option.
+        reading: how the answer is read. Raises ConfigError if the engine cannot do what it needs.
+        adapter: gives the name of the engine's adapter; asked when the files may be read.
+        preamble: a text before the task.
+        history: at most so many earlier turns are shown.
     """
 
-    def __init__(self, engine: Engine, prompt: Prompt, reading: ReadingMode, pick: Pick) -> None:
-        self.engine, self.prompt, self.reading, self.pick = engine, prompt, reading, pick
+    def __init__(
+        self,
+        engine: Engine,
+        prompt: Prompt,
+        reading: ReadingMode,
+        *,
+        adapter: Callable[[], str] | None = None,
+        preamble: str | None = None,
+        history: int | None = None,
+    ) -> None:
+        engine.require(*reading.needs, *(("adapters",) if adapter is not None else ()))
+        self.engine, self.prompt, self.reading = engine, prompt, reading
         self.live = engine.live
+        self._adapter, self._preamble, self._history = adapter, preamble, history
 
     def identity(self) -> dict[str, str]:
         """Everything that decides an answer, by content."""
         return {
             "policy": "language/1",
             **self.engine.identity(),
+            "adapter": self._adapter() if self._adapter is not None else "none",
             "prompt": f"{self.prompt.id} {self.prompt.hash()}",
+            "preamble": content_hash(self._preamble) if self._preamble is not None else "none",
+            "history": str(self._history or "all"),
             **self.reading.identity(),
-            "pick": self.pick,
         }
 
     async def __aenter__(self) -> Self:
@@ -56,23 +154,13 @@ class LanguagePolicy(Policy):
         await self.engine.__aexit__(kind, error, trace)
 
     async def decide(self, view: View) -> Choice:
-        """The option drawn from (or most probable under) the model's probabilities over the menu."""
-        requests = self.reading.requests(self.prompt, view)
-        replies = await asyncio.gather(*(self.engine.score(request) for request in requests))
-        reading = self.reading.read(replies)
-        if self.pick == "draw":
-            option = draw(view.menu, reading.probabilities, view.seed)
-        else:
-            option = view.menu[int(np.argmax(reading.probabilities))].id
-        return Choice(
-            option=option,
-            reading="drawn" if self.pick == "draw" else "argmax",
-            probabilities=reading.probabilities,
-            position_probabilities=reading.position_probabilities,
-            mass=reading.mass,
-            prompt_tokens=sum(reply.prompt_tokens for reply in replies),
-            cached_tokens=sum(reply.cached_tokens for reply in replies),
-        )
+        """The option that the model's answer comes to."""
+        dropped = _dropped(len(view.transcript), self._history)
+        task = view.task if self._preamble is None else f"{self._preamble}\n\n{view.task}"
+        shown = msgspec.structs.replace(view, task=task, transcript=view.transcript[dropped:])
+        adapter = self._adapter() if self._adapter is not None else None
+        choice = await self.reading.choose(self.engine, Question(shown, self.prompt, adapter))
+        return msgspec.structs.replace(choice, dropped_turns=dropped)
 
     def estimate_s(self, decisions: int, characters: int | None) -> float | None:
         """From the engine's rough speed: text at four characters a token, a third computed again for each listing."""
@@ -81,33 +169,55 @@ class LanguagePolicy(Policy):
         return characters / 4 * 2 / self.engine.tokens_per_s
 
 
+def _dropped(turns: int, history: int | None) -> int:
+    """How many of the oldest turns are left out: half a budget at a time, so that most prompts only grow at the end."""
+    if history is None or turns <= history:
+        return 0
+    block = max(1, history // 2)
+    return -(-(turns - history) // block) * block
+
+
+def language_policy(engine: Engine, mind: Mind, adapter: Callable[[], str] | None) -> LanguagePolicy:
+    """The policy on an engine that the options describe; how the maker of any engine's policies ends."""
+    cached = engine if mind.cache is None else CachingEngine(engine, Path(mind.cache))
+    return LanguagePolicy(
+        cached,
+        load_prompt(mind.prompt),
+        mind.mode(),
+        adapter=adapter,
+        preamble=mind.preamble(),
+        history=mind.history,
+    )
+
+
 def transformers_policy(
     target: str,
     *,
-    reading: Literal["label", "likelihood"] = "label",
-    rotations: Rotations = "all",
-    normaliser: Normaliser = "token",
-    pick: Pick = "draw",
-    prompt: str = "choose-1",
     revision: str | None = None,
     dtype: DType = "auto",
     device: Device = "auto",
-    batch_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None,
+    batch_tokens: Annotated[int, _AT_LEAST_1] | None = None,
+    template: Literal["model", "plain"] = "model",
+    mind: Mind = Mind(),  # noqa: B008 – frozen
 ) -> LanguagePolicy:
     """A policy on a model in this process: `smollm2-135m` (embedded), a folder, or a hub id.
 
     Args:
         target: the model.
-        reading: `label` (options listed, the probability of their letters) or `likelihood` (of the option texts).
-        rotations: for label, list the menu in all cyclic orders and average, or in the shown order only.
-        normaliser: for likelihood: sum, token or pmi.
-        pick: draw from the probabilities, or argmax.
-        prompt: id of the prompt.
         revision: branch, tag or commit of a hub id.
         dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16 or float16.
         device: auto, cpu or cuda.
         batch_tokens: tokens in one forward pass; less needs less memory.
+        template: the model's own chat template, or plain texts, one after another.
+        mind: how the model is asked and its answer read.
     """
-    mode: ReadingMode = LabelReading(rotations) if reading == "label" else LikelihoodReading(normaliser)
-    engine = TransformersEngine(target, revision=revision, dtype=dtype, device=device, batch_tokens=batch_tokens)
-    return LanguagePolicy(engine, load_prompt(prompt), mode, pick)
+    engine = TransformersEngine(
+        target,
+        revision=revision,
+        dtype=dtype,
+        device=device,
+        batch_tokens=batch_tokens,
+        template=template,
+        adapters=(mind.adapter,) if mind.adapter is not None else (),
+    )
+    return language_policy(engine, mind, (lambda: engine.adapters[0].name) if mind.adapter is not None else None)

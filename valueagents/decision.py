@@ -81,7 +81,11 @@ class Choice(_Record, frozen=True):
     (None where the policy has none) and sum to 1. `position_probabilities` is the mean probability of the k-th *listed*
     place over the orders in which the policy listed the options: its departure from 1/K is position bias. `mass` is the
     probability that the model gave to all options together before they were normalised.
-    Tokens: `prompt_tokens` were asked about, of which `cached_tokens` were not computed again.
+    In a world of free text `text` is what was said; the env tells which option it came to, and the rollout enters it.
+    `raw` is the whole reply of a model that speaks, `parsed_by` the rule that read it.
+    Tokens: `prompt_tokens` were asked about, of which `cached_tokens` were not computed again. `dropped_turns` of the
+    transcript were left out of the prompt. `attempts` counts the tries that the answer took, `replayed` says that it
+    came from a cache of earlier replies. `latency_s` is from question to answer, of which `queue_s` waiting.
     """
 
     option: str | None
@@ -94,8 +98,13 @@ class Choice(_Record, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
-    truncated_tokens: int = 0
+    dropped_turns: int = 0
     latency_s: float = 0.0
+    queue_s: float = 0.0
+    attempts: int = 1
+    replayed: bool = False
+    text: str | None = None
+    parsed_by: str | None = None
 
 
 class Decision(_Record, frozen=True):

@@ -93,6 +93,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         task: who the agent is and what is asked of it; shown to every policy, hashed into every run.
         version: raise it whenever the world's text, menus or annotations change.
         independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests hold only then.
+        free_text: True if an action may also be a text; then `decided` is set by `choose`.
         inline: True if a step takes well under a millisecond and cannot hang; the rollout then saves a thread.
     """
 
@@ -102,6 +103,9 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     version: str
     independent_menus: bool = False
     inline: bool = False
+    free_text: bool = False
+    decided: tuple[Menu, Annotation | None, int] | None = None
+    """What the last accepted action was a decision between: menu, annotation, and the index taken."""
 
     def __init__(self, *, max_menu: int, render_mode: Literal["ansi"] | None = None) -> None:
         self.observation_space = TextSpace()
@@ -156,7 +160,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         if self._turn is None or self._over:
             raise EnvError("step() needs a running episode: call reset() first")
         try:
-            turn = self.advance(self.choose(action))
+            option = self.choose(action)
+            if not self.free_text:
+                self.decided = self._turn.menu, self._turn.annotation, self._turn.menu.index(option)
+            turn = self.advance(option)
         except Refused as reason:
             self._invalid_in_a_row += 1
             self._over = self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW

@@ -17,12 +17,11 @@ def play(env: ValueEnv, *, seed: int, ask: Ask, say: Say, menu: bool = True, led
     `menu=False` hides the options (of a world that takes free text). `ledger` shows, after the end and never before,
     what each choice did to the values.
     """
-    free_text = env.action_space.contains("look")
     text, info = env.reset(seed=seed)
     history: list[str] = []
-    choices: list[tuple[str, Annotation | None, int | None]] = []
+    choices: list[tuple[str, Annotation | None, int]] = []
     say(env.task)
-    say(_HELP.format(free=" or any command" if free_text else ""))
+    say(_HELP.format(free=" or any command" if env.free_text else ""))
     over = False
     while not over:
         say(f"\n{text}\n")
@@ -35,28 +34,28 @@ def play(env: ValueEnv, *, seed: int, ask: Ask, say: Say, menu: bool = True, led
         if answer == "history":
             text = "\n".join(history) or "(nothing yet)"
             continue
-        shown, annotation = info["menu"], info["annotation"]
         index = int(answer) - 1 if answer.isdecimal() else None
-        action = answer if free_text and index is None else index
+        action = answer if env.free_text and index is None else index
         text, _, terminated, truncated, info = env.step(action)  # type: ignore[arg-type]
         over = terminated or truncated
         if info["invalid"]:
             text = f"({info['invalid']})\n{text}"
             continue
-        taken = shown[index] if index is not None and 0 <= index < len(shown) else None
-        history.append(taken.text if taken else answer)
-        choices.append((history[-1], annotation, index))
+        if env.decided is not None:
+            options, annotation, taken = env.decided
+            history.append(answer if index is None else options[taken].text)
+            choices.append((history[-1], annotation, taken))
     say(f"\n{text}\n" if over else "\n(stopped)")
     if ledger:
         _say_ledger(choices, say)
 
 
-def _say_ledger(choices: list[tuple[str, Annotation | None, int | None]], say: Say) -> None:
+def _say_ledger(choices: list[tuple[str, Annotation | None, int]], say: Say) -> None:
     """What each choice did, and the sums."""
     sums: dict[str, float] = {}
     say("What your choices came to:")
     for text, annotation, index in choices:
-        marks = annotation.values[index] if annotation is not None and index is not None else {}
+        marks = annotation.values[index] if annotation is not None else {}
         known = {axis: x for axis, x in marks.items() if x}
         for axis, x in known.items():
             sums[axis] = sums.get(axis, 0.0) + x

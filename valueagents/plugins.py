@@ -2,7 +2,8 @@
 
 An entry point's name is what users type (`valueagents/Dilemma-v0`, `random`), its value the class or function that
 makes it. The options that it takes are the keyword parameters of that callable, their types its annotations: texts
-from the command line are converted to them, and an unknown option is answered with the nearest name.
+from the command line are converted to them, and an unknown option is answered with the nearest name. A parameter that
+takes a `msgspec.Struct` is a group of options: its fields are options like the others.
 """
 
 import inspect
@@ -45,16 +46,32 @@ def _import(point: EntryPoint, kind: str) -> Maker:
 
 
 def option_names(maker: Maker) -> dict[str, Any]:
-    """The options of a maker and their defaults (`inspect.Parameter.empty` = required)."""
+    """The options of a maker and their defaults (`inspect.Parameter.empty` = required), those of groups last."""
+    groups = _groups(maker)
     parameters = inspect.signature(maker).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "render_mode"}
+    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "render_mode" and p.name not in groups]
+    found = {p.name: p.default for p in own}
+    for group in groups.values():
+        for field in msgspec.structs.fields(group):
+            found[field.name] = inspect.Parameter.empty if field.required else field.default
+    return found
+
+
+def _hints(maker: Maker) -> dict[str, Any]:
+    return get_type_hints(maker.__init__ if inspect.isclass(maker) else maker, include_extras=True)
+
+
+def _groups(maker: Maker) -> dict[str, type[msgspec.Struct]]:
+    """Parameter -> the struct whose fields are options."""
+    return {n: k for n, k in _hints(maker).items() if inspect.isclass(k) and issubclass(k, msgspec.Struct)}
 
 
 def build(maker: Maker, name: str, options: Mapping[str, object], *args: object) -> Any:
     """Call a maker with options that may be texts. Raises ConfigError for an unknown, missing or ill-typed option."""
     known = option_names(maker)
-    target = maker.__init__ if inspect.isclass(maker) else maker
-    hints = get_type_hints(target, include_extras=True)
+    hints, groups = _hints(maker), _groups(maker)
+    for group in groups.values():
+        hints |= get_type_hints(group, include_extras=True)
     converted: dict[str, object] = {}
     for option, value in options.items():
         if option not in known:
@@ -63,6 +80,9 @@ def build(maker: Maker, name: str, options: Mapping[str, object], *args: object)
     for option, default in known.items():
         if default is inspect.Parameter.empty and option not in converted:
             raise ConfigError(f"{name} needs the option {option}")
+    for parameter, group in groups.items():
+        fields = {field.name for field in msgspec.structs.fields(group)} & converted.keys()
+        converted[parameter] = group(**{field: converted.pop(field) for field in fields})
     return maker(*args, **converted)
 
 

@@ -24,13 +24,17 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """All that a policy is shown. `transcript` only grows; `seed` is this decision's own, for what is drawn."""
+    """All that a policy is shown. `transcript` only grows; `seed` is this decision's own, for what is drawn.
+
+    In a world of `free_text` a policy may answer with any text; its menu is hidden from language models.
+    """
 
     task: str
     transcript: tuple[Exchange, ...]
     observation: str
     menu: Menu
     seed: int
+    free_text: bool = False
 
 
 class Policy(ABC):

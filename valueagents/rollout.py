@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from valueagents.decision import SCHEMA, Choice, Decision, Episode, Failure, Menu, check_episode
+from valueagents.decision import SCHEMA, Annotation, Choice, Decision, Episode, Failure, Menu, check_episode
 from valueagents.environment import ValueEnv
 from valueagents.errors import ConfigError, EnvError, PolicyError, ValueAgentsError
 from valueagents.identity import content_hash, seed_from
@@ -177,16 +177,24 @@ async def _play(
     transcript: tuple[Exchange, ...] = ()
     while True:
         menu: Menu = info["menu"]
-        view = View(seat.env.task, transcript, observation, menu, seed_from(plan.identity, len(decisions)))
-        choice = await _decide(policy, view, info, timeout_s)
-        action = next((k for k, option in enumerate(menu) if option.id == choice.option), None)
+        seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
+        choice = await _decide(
+            policy, View(seat.env.task, transcript, observation, menu, seed, free_text), info, timeout_s
+        )
+        action: Any = next((k for k, option in enumerate(menu) if option.id == choice.option), None)
+        if free_text and choice.text is not None:
+            action = choice.text
         after, reward, terminated, truncated, after_info = await seat.call(seat.env.step, action)
+        annotation: Annotation | None = info["annotation"]
+        if isinstance(action, str) and after_info["invalid"] is None and seat.env.decided is not None:
+            menu, annotation, taken = seat.env.decided  # with the text's own option, where it led where none leads
+            choice = msgspec.structs.replace(choice, option=menu[taken].id)
         decisions.append(
             Decision(
                 observation=observation,
                 menu=menu,
                 choice=choice,
-                annotation=info["annotation"],
+                annotation=annotation,
                 invalid=after_info["invalid"],
                 reward=float(reward),
                 events=after_info["events"],
@@ -194,14 +202,17 @@ async def _play(
         )
         if terminated or truncated:
             return cluster, "terminated" if terminated else "truncated", after
-        done = menu[action].text if action is not None else "(nothing: the answer was not on the menu)"
+        if action is None:
+            done = "(nothing: the answer was not on the menu)"
+        else:
+            done = action if isinstance(action, str) else menu[action].text
         transcript = (*transcript, Exchange(observation, done))
         observation, info = after, after_info
 
 
 async def _decide(policy: Policy, view: View, info: dict[str, Any], timeout_s: float) -> Choice:
     """The policy's answer, timed. The annotation goes through the door of `InformedPolicy` and nowhere else."""
-    if not view.menu:
+    if not view.menu and not view.free_text:
         raise EnvError("the episode goes on but its menu is empty")
     started = time.monotonic()
     async with asyncio.timeout(timeout_s):

@@ -61,6 +61,7 @@ class Counts(msgspec.Struct, frozen=True):
     refused_by_env: int
     unannotated: int
     prompts_cut: int
+    replayed: int
     readings: dict[str, int]
     prompt_tokens: int
     cached_tokens: int
@@ -286,7 +287,8 @@ def _counts(run: Run, table: pa.Table) -> Counts:
         unread=table["chosen"].null_count,
         refused_by_env=int(pc.sum(invalid).as_py() or 0),
         unannotated=table["x"].null_count,
-        prompts_cut=int(pc.sum(pc.greater(table["truncated_tokens"], 0)).as_py() or 0),
+        prompts_cut=int(pc.sum(pc.greater(table["dropped_turns"], 0)).as_py() or 0),
+        replayed=int(pc.sum(table["replayed"]).as_py() or 0),
         readings=dict(sorted(readings.items())),
         prompt_tokens=total("prompt_tokens"),
         cached_tokens=total("cached_tokens"),

@@ -44,7 +44,10 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("prompt_tokens", pa.int64(), "tokens asked about"),
     ("cached_tokens", pa.int64(), "of these, not computed again"),
     ("output_tokens", pa.int64(), "tokens generated"),
-    ("truncated_tokens", pa.int64(), "tokens of the prompt that were cut"),
+    ("dropped_turns", pa.int64(), "turns of the transcript left out of the prompt"),
+    ("attempts", pa.int64(), "tries that the answer took"),
+    ("replayed", pa.bool_(), "true if the reply came from a cache of earlier ones"),
+    ("queue_s", pa.float64(), "seconds that the question waited"),
     ("latency_s", pa.float64(), "seconds from question to answer, waiting included"),
 ]
 _SCHEMA = pa.schema([pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS])
@@ -116,6 +119,9 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "prompt_tokens": choice.prompt_tokens,
         "cached_tokens": choice.cached_tokens,
         "output_tokens": choice.output_tokens,
-        "truncated_tokens": choice.truncated_tokens,
+        "dropped_turns": choice.dropped_turns,
+        "attempts": choice.attempts,
+        "replayed": choice.replayed,
+        "queue_s": choice.queue_s,
         "latency_s": choice.latency_s,
     }

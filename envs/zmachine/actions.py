@@ -72,7 +72,8 @@ class Menus:
         """What `find` tries in the present state, in order."""
         saved = self._play.save()
         try:
-            return list(_Search(self, saved, content_hash(saved.state.exact_key, saved.counters)).candidates())
+            found = _Search(self, saved, content_hash(saved.state.exact_key, saved.counters)).candidates()
+            return [command for command in found if self._play.why_refused(command) is None]
         finally:
             self._play.load(saved)
 

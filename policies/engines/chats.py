@@ -16,9 +16,12 @@ Tokens = tuple[int, ...]
 
 
 class ChatTokenizer:
-    """A model's tokenizer and chat template. `window` is how many tokens the model takes, 0 = it does not say."""
+    """A model's tokenizer and chat template. `window` is how many tokens the model takes, 0 = it does not say.
 
-    def __init__(self, files: ModelFiles) -> None:
+    `plain`: no template, messages one after another – as is done for models that have none.
+    """
+
+    def __init__(self, files: ModelFiles, *, plain: bool = False) -> None:
         import transformers
 
         try:
@@ -26,6 +29,7 @@ class ChatTokenizer:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise PolicyError(f"the tokenizer of {files.name!r} cannot be loaded: {first_line(error)}") from error
         self.window = files.window()
+        self._plain = plain or self._tokenizer.chat_template is None
         named = set(self._tokenizer.all_special_tokens)
         unnamed = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
         self._control_tokens = tuple(sorted(named | unnamed))
@@ -49,7 +53,7 @@ class ChatTokenizer:
     def prompt(self, chat: Chat) -> Tokens:
         """The tokens of a chat up to where the answer begins."""
         self._refuse_control_tokens([message.content for message in chat])
-        if self._tokenizer.chat_template is None:
+        if self._plain:
             text = "\n\n".join(message.content for message in chat) + "\n"
             found = tuple(self._tokenizer(text).input_ids)
         else:

@@ -44,7 +44,8 @@ class ScoreReply(msgspec.Struct, frozen=True):
     """`logprobs` (R, K): natural log, summed over a continuation's tokens, of which there are `tokens` (K).
 
     `prompt_tokens` is the length of all distinct sequences that were asked about, `cached_tokens` how many of these
-    were not computed because another sequence shared them. `queue_s` is the wait before the model began.
+    were not computed because another sequence shared them. `queue_s` is the wait before the model began, `attempts` the
+    tries that it took, `replayed` says that it is a stored reply of an earlier run.
     """
 
     logprobs: tuple[tuple[float, ...], ...]
@@ -52,6 +53,8 @@ class ScoreReply(msgspec.Struct, frozen=True):
     prompt_tokens: int
     cached_tokens: int
     queue_s: float = 0.0
+    attempts: int = 1
+    replayed: bool = False
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +77,10 @@ class GenerateRequest(msgspec.Struct, frozen=True):
 
 
 class GenerateReply(msgspec.Struct, frozen=True):
-    """The answer, without control tokens. `finish_reason`: "stop", or "length" where `max_tokens` cut it."""
+    """The answer, without control tokens. `finish_reason`: "stop", or "length" where `max_tokens` cut it.
+
+    The other fields are as in `ScoreReply`.
+    """
 
     text: str
     finish_reason: str
@@ -82,6 +88,8 @@ class GenerateReply(msgspec.Struct, frozen=True):
     cached_tokens: int
     output_tokens: int
     queue_s: float = 0.0
+    attempts: int = 1
+    replayed: bool = False
 
 
 class Engine(ABC):

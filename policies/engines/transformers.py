@@ -54,6 +54,7 @@ class TransformersEngine(Engine):
         dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare scores in float32.
         device: auto = a GPU if torch finds one.
         batch_tokens: tokens in one forward pass; less needs less memory.
+        template: the model's own chat template, or plain texts, one after another.
         adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
     """
 
@@ -67,6 +68,7 @@ class TransformersEngine(Engine):
         dtype: DType = "auto",
         device: Device = "auto",
         batch_tokens: int | None = None,
+        template: Literal["model", "plain"] = "model",
         adapters: Sequence[str] = (),
     ) -> None:
         torch = _import_torch()
@@ -81,6 +83,7 @@ class TransformersEngine(Engine):
             self.tokens_per_s = _EMBEDDED_TOKENS_PER_S
         self._revision = revision
         self._files: ModelFiles | None = None
+        self._template = template
         self._adapter_folders = tuple(adapters)
         self._adapters: tuple[Adapter, ...] | None = None
         self._thread: OwnerThread | None = None
@@ -101,12 +104,13 @@ class TransformersEngine(Engine):
 
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, and the number format."""
-        return {"engine": "transformers/1", "dtype": self.dtype, **self.files.hashes()}
+        plain = {"template": self._template} if self._template == "plain" else {}
+        return {"engine": "transformers/1", "dtype": self.dtype, **self.files.hashes(), **plain}
 
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
         thread = OwnerThread("transformers engine")
-        core = _Core(self.files, self.adapters, self.dtype, self.device)
+        core = _Core(self.files, self.adapters, self.dtype, self.device, self._template)
         try:
             await thread.call(core.load)
         except BaseException:
@@ -153,8 +157,9 @@ class TransformersEngine(Engine):
 class _Core:
     """Model, tokenizer and adapters; every method runs on the owner's thread."""
 
-    def __init__(self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str) -> None:
+    def __init__(self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str, template: str) -> None:
         self._files, self._adapters, self._dtype, self._device = files, adapters, dtype, device
+        self._template = template
         self._model: Any = None
         self._peft: Any = None
 
@@ -166,7 +171,7 @@ class _Core:
 
         log.info("loading %s (%s, %s)", self._files.name, self._dtype, self._device)
         transformers.logging.disable_progress_bar()  # it is a second or two, and said above
-        self._chats = ChatTokenizer(self._files)
+        self._chats = ChatTokenizer(self._files, plain=self._template == "plain")
         try:
             self._model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 self._files.folder,

@@ -33,7 +33,7 @@ class Informed(InformedPolicy):
 
 
 def test_a_view_holds_what_may_be_shown_and_no_field_more():
-    assert View.__struct_fields__ == ("task", "transcript", "observation", "menu", "seed")
+    assert View.__struct_fields__ == ("task", "transcript", "observation", "menu", "seed", "free_text")
     assert Exchange.__struct_fields__ == ("observation", "action")
     assert Option.__struct_fields__ == ("id", "text")
 

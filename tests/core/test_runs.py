@@ -231,10 +231,10 @@ def test_twenty_failures_in_a_row_stop_a_run_that_can_go_on_when_the_fault_is_me
     data = bank(tmp_path / "items.jsonl", [item(i, "hard") for i in range(50)])
     moody.bad = frozenset({"hard"})
     with pytest.raises(PolicyError, match="20 episodes in a row failed, the last with LookupError: no answer to hard"):
-        run(config("moody", env_options={"data": data}), out)
+        run(config("moody", env_options={"data": data}, live=1), out)
     assert len(Run(out).failed()) == 20
     moody.bad = frozenset()
-    done = run(config("moody", env_options={"data": data}), out)
+    done = run(config("moody", env_options={"data": data}, live=1), out)
     assert Counter(e.attempt for e in done.episodes()) == {2: 20, 1: 30}
     assert done.failed() == []
 

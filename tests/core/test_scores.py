@@ -182,7 +182,7 @@ def test_every_kind_of_decision_is_counted(out):
     episodes = [
         Episode("a", None, 0, 0, "c", (decision([{}, {}], 0), decision([{}, {}], None)), "truncated", attempt=2),
         Episode("b", None, 0, 0, "c", (decision([{}, {}], 0, invalid="refused", prompt_tokens=7),), "terminated"),
-        Episode("c", None, 0, 0, "c", (decision([{}], 0, annotated=False, truncated_tokens=3),), "terminated"),
+        Episode("c", None, 0, 0, "c", (decision([{}], 0, annotated=False, dropped_turns=3),), "terminated"),
     ]
     failures = [Failure(identity, None, 0, "EnvError", "fell", 0, 1) for identity in ("a", "lost", "lost")]
     run = made_run(out, [], failures=failures)

@@ -78,8 +78,8 @@ def test_a_row_holds_menu_choice_and_cost_of_its_decision(rows):
     assert (row["option_ids"], row["option_characters"]) == (["a", "b", "c"], [5, 12, 4])
     assert (row["chosen"], row["probabilities"], row["reading"]) == (1, [0.2, 0.5, 0.3], "drawn")
     assert (row["position_probabilities"], row["mass"], row["reward"]) == ([0.4, 0.3, 0.3], 0.9, 1.5)
-    tokens = [row[f"{kind}_tokens"] for kind in ("prompt", "cached", "output", "truncated")]
-    assert (tokens, row["latency_s"], row["invalid"]) == ([100, 60, 2, 7], 0.25, None)
+    tokens = [row[f"{kind}_tokens"] for kind in ("prompt", "cached", "output")]
+    assert (tokens, row["dropped_turns"], row["latency_s"], row["invalid"]) == ([100, 60, 2], 7, 0.25, None)
 
 
 def test_the_annotation_is_row_major_with_zero_for_neutral_and_nan_for_not_annotated(rows):

@@ -17,7 +17,7 @@ from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest,
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
-from valueagents.policies.readings import LabelReading, LikelihoodReading, ReadingMode
+from valueagents.policies.readings import LabelReading, LikelihoodReading, ReadingMode, ScoreReading
 from valueagents.policy import View
 from valueagents.runs import Run, RunConfig, run
 
@@ -61,7 +61,12 @@ class _ScriptedEngine(Engine):
 
 
 def _decide(engine: Engine, reading: ReadingMode, view: View, pick: str = "draw") -> Choice:
-    return asyncio.run(LanguagePolicy(engine, load_prompt("choose-1"), reading, pick).decide(view))
+    return asyncio.run(LanguagePolicy(engine, load_prompt("choose-1"), _picking(reading, pick)).decide(view))
+
+
+def _picking(reading: ScoreReading, pick: str) -> ScoreReading:
+    reading.pick = pick
+    return reading
 
 
 def _data_file(folder: Path, texts: Sequence[str]) -> Path:
@@ -236,7 +241,7 @@ def test_a_changed_model_is_another_policy(tiny_model: Path, plain_model: Path):
 
 
 def test_choices_are_drawn_from_the_probabilities(dilemma: View):
-    policy = LanguagePolicy(_ScriptedEngine([-1.0, -2.0, -4.0]), load_prompt("choose-1"), LabelReading("none"), "draw")
+    policy = LanguagePolicy(_ScriptedEngine([-1.0, -2.0, -4.0]), load_prompt("choose-1"), LabelReading("none"))
 
     async def ask_all() -> list[Choice]:
         return [await policy.decide(msgspec.structs.replace(dilemma, seed=seed)) for seed in range(1500)]
@@ -280,7 +285,7 @@ def test_an_engines_error_is_the_policys(dilemma: View):
 
 def test_a_policy_enters_and_leaves_its_engine():
     engine = _ScriptedEngine([-1.0])
-    policy = LanguagePolicy(engine, load_prompt("choose-1"), LabelReading(), "draw")
+    policy = LanguagePolicy(engine, load_prompt("choose-1"), LabelReading())
 
     async def enter() -> tuple[bool, int]:
         async with policy as entered:
@@ -293,7 +298,7 @@ def test_a_policy_enters_and_leaves_its_engine():
 
 def test_an_estimate_grows_with_the_text_and_is_none_without_ground():
     engine = _ScriptedEngine([-1.0])
-    policy = LanguagePolicy(engine, load_prompt("choose-1"), LabelReading(), "draw")
+    policy = LanguagePolicy(engine, load_prompt("choose-1"), LabelReading())
     assert policy.estimate_s(10, 4000) is None  # the engine knows no speed
     engine.tokens_per_s = 100.0
     assert policy.estimate_s(10, None) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from valueagents.decision import Option
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.prompts import LabelText, LikelihoodText, Prompt, load_prompt
+from valueagents.policies.prompts import LabelText, LikelihoodText, Prompt, SayText, load_prompt
 from valueagents.policy import Exchange, View
 
 ANY_TEXT = st.one_of(
@@ -125,7 +125,9 @@ def test_only_an_id_names_a_prompt(name: str):
 
 
 def test_a_prompts_hash_depends_on_every_word():
-    prompt = Prompt("p", LabelText("{observation} {options}", "{label} {text}"), LikelihoodText("{observation}", "?"))
+    say = SayText("{observation} {options}", "Think. {options}", "{label} {text}", "{observation}")
+    label = LabelText("{observation} {options}", "{label} {text}")
+    prompt = Prompt("p", label, LikelihoodText("{observation}", "?"), say)
     replace = msgspec.structs.replace
     changed = [
         replace(prompt, id="q"),
@@ -133,8 +135,10 @@ def test_a_prompts_hash_depends_on_every_word():
         replace(prompt, label=replace(prompt.label, option="{label}) {text}")),
         replace(prompt, likelihood=replace(prompt.likelihood, question="{observation}!")),
         replace(prompt, likelihood=replace(prompt.likelihood, neutral="!")),
+        *(replace(prompt, say=replace(say, **{part: "{options}!"})) for part in ("question", "reasoning", "option")),
+        replace(prompt, say=replace(say, free="{observation}!")),
     ]
-    assert len({prompt.hash(), *(other.hash() for other in changed)}) == 6
+    assert len({prompt.hash(), *(other.hash() for other in changed)}) == 1 + len(changed)
 
 
 def test_a_bundled_prompt_knows_its_own_id():

@@ -1,0 +1,41 @@
+"""`human`: a person at the terminal decides, in any world, and the run records it like any other mind's."""
+
+import asyncio
+
+from valueagents.decision import Choice
+from valueagents.errors import PolicyError
+from valueagents.policy import Policy, View
+
+
+class HumanPolicy(Policy):
+    """Shows what an agent is shown and reads a number, or a text where the world takes any.
+
+    Args:
+        name: who decides; part of the run's identity.
+    """
+
+    live = 1
+
+    def __init__(self, *, name: str = "somebody") -> None:
+        self.name = name
+
+    def identity(self) -> dict[str, str]:
+        """Version and name."""
+        return {"policy": "human/1", "name": self.name}
+
+    async def decide(self, view: View) -> Choice:
+        """What was typed. Raises PolicyError when the input ends."""
+        lines = [] if view.transcript else [view.task, ""]
+        lines += [view.observation, ""]
+        if not view.free_text:
+            lines += [f"  {number}. {option.text}" for number, option in enumerate(view.menu, 1)]
+        print("\n".join(lines), flush=True)
+        try:
+            said = (await asyncio.to_thread(input, "> ")).strip()
+        except EOFError:
+            raise PolicyError("the input has ended; run the command again to go on") from None
+        if view.free_text:
+            return Choice(None, "parsed" if said else "failed", text=said or None, raw=said)
+        if said.isdecimal() and 1 <= int(said) <= len(view.menu):
+            return Choice(view.menu[int(said) - 1].id, "parsed", raw=said)
+        return Choice(None, "failed", raw=said)
