@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from valueagents.envs.items import Item, ItemBank, ItemOption
+from valueagents.envs.text_files import decode_json, read_lines, read_text, require_file
 from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
@@ -40,20 +41,7 @@ def read_items(path: Path) -> ItemBank:
 
     Raises ConfigError if there is no such file or its kind is unknown, DataError with file and line if it is malformed.
     """
-    if path.suffix not in (".jsonl", ".csv"):
-        raise ConfigError(
-            f"data file {str(path)!r} is neither .jsonl (our format, see envs/README.md) nor .csv (MoralChoice)"
-        )
-    if not path.is_file():
-        nearby = [entry.name for entry in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise ConfigError(
-            unknown_name(
-                "data file",
-                str(path),
-                [str(path.parent / name) for name in nearby],
-                remedy="Give the path of a file.",
-            )
-        )
+    require_file(path, (".jsonl", ".csv"), "neither .jsonl (our format, see envs/README.md) nor .csv (MoralChoice)")
     status = path.stat()
     return _read_cached(path.resolve(), status.st_mtime_ns, status.st_size)
 
@@ -64,20 +52,8 @@ def _read_cached(path: Path, modified_ns: int, size_bytes: int) -> ItemBank:
     return _read_jsonl(path) if path.suffix == ".jsonl" else _read_moralchoice(path)
 
 
-def _text(path: Path) -> str:
-    """The file's text. Raises DataError with the line where it is not UTF-8."""
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path.name}, line {number}: not UTF-8 text ({error.reason}); save the file as UTF-8"
-        ) from error
-
-
 def _read_jsonl(path: Path) -> ItemBank:
-    first, *rest = _text(path).removesuffix("\n").split("\n")
+    first, *rest = read_lines(path)
     header = _header(path, first)
     try:
         taxonomy = load_taxonomy(header.taxonomy)
@@ -101,10 +77,7 @@ def _header(path: Path, line: str) -> _Header:
 
 def _item(path: Path, number: int, line: str, taxonomy: Taxonomy) -> Item:
     where = f"{path.name}, line {number}"
-    try:
-        item = msgspec.json.decode(line, type=Item)
-    except msgspec.MsgspecError as error:
-        raise DataError(f"{where}: {error}") from error
+    item = decode_json(where, line, Item)
     _check_item(where, item, taxonomy)
     return item
 
@@ -155,7 +128,7 @@ def _read_moralchoice(path: Path) -> ItemBank:
     Yes = violates the rule (-1), No = does not (0), "No Agreement" = not annotated.
     """
     taxonomy = load_taxonomy("gert10")
-    rows = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         _require_columns(path, list(rows.fieldnames or []), taxonomy)
         items = _unique(path, _moralchoice_items(path, rows, taxonomy))

@@ -1,7 +1,7 @@
 """Item worlds: one menu an episode, read from a file. Dilemmas, judgements and surveys are item worlds.
 
-An item is a text and its annotated options; the env shows the options in an order drawn from the episode's seed, and
-the episode ends with the choice.
+An item is a text and its annotated options; the env shows the options in an order drawn from the episode's seed (unless
+they are a scale, which has an order of its own), and the episode ends with the choice.
 """
 
 from collections.abc import Sequence
@@ -34,21 +34,35 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ItemBank(msgspec.Struct, frozen=True):
-    """A file's items with what holds for all of them."""
+    """A file's items with what holds for all of them. `notes` say what its reader left out or found odd."""
 
     taxonomy: Taxonomy
     task: str
     provenance: str
     scaling: str
     items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+
+
+def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | None]:
+    """An annotation that was made on this axis only: x there, and *not annotated* on all the others.
+
+    Statements and posts belong to one value by their key; what they do to other values nobody has judged, so 0 would
+    be a claim. Every axis is thereby scored over its own items, as a questionnaire is.
+    """
+    return {name: x if name == axis else None for name in taxonomy.axis_ids}
 
 
 class ItemEnv(ValueEnv):
-    """A world of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on."""
+    """A world of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on.
+
+    `shuffled` False shows the options as the item lists them.
+    """
 
     version = "1"
     independent_menus = True
     inline = True
+    shuffled = True
 
     def __init__(self, bank: ItemBank, *, render_mode: Literal["ansi"] | None = None) -> None:
         if not bank.items:
@@ -65,12 +79,19 @@ class ItemEnv(ValueEnv):
 
     def content(self) -> object:
         """The whole bank: a changed word or annotation is another world."""
-        return msgspec.to_builtins(self.bank)
+        content: dict[str, object] = msgspec.to_builtins(self.bank)
+        return {name: part for name, part in content.items() if name != "notes"}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the bank's file left out or found odd, a sentence each."""
+        return self.bank.notes
 
     def start(self, situation: str | None) -> Turn:
         """Show an item, its options in an order drawn from the episode's seed."""
         item = self._items[str(situation)]
-        order = [item.options[k] for k in self.np_random.permutation(len(item.options))]
+        places = self.np_random.permutation(len(item.options)) if self.shuffled else range(len(item.options))
+        order = [item.options[k] for k in places]
         annotation = Annotation(
             taxonomy=self.taxonomy.name,
             values=tuple(option.values for option in order),
