@@ -9,14 +9,22 @@ from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy, taxonomy_ids
 OPEN_AND_ENHANCING = ["SDT", "SDA", "STI", "HED", "ACH", "POD", "POR", "FAC"]
 CONSERVING = ["SEP", "SES", "TRA", "COR", "COI", "HUM"]
 TOUCHE_ORDER = [*OPEN_AND_ENHANCING, *CONSERVING, "BEC", "BED", "UNC", "UNN", "UNT", "UNO"]
-AXES = {"schwartz20": 20, "gert10": 10, "machiavelli": 18, "jiminy": 4, "stereotype": 4}
+AXES = {
+    "schwartz20": 20,
+    "schwartz10": 10,
+    "gert10": 10,
+    "machiavelli": 18,
+    "mft5": 5,
+    "jiminy": 4,
+    "stereotype": 4,
+}
 
 
 def tiny(*ids: str, **fields) -> Taxonomy:
     return Taxonomy("tiny", 1, "made up", tuple(Axis(i, i.title(), "something") for i in ids), **fields)
 
 
-def test_the_five_taxonomies_are_bundled_with_all_their_axes():
+def test_the_taxonomies_are_bundled_with_all_their_axes():
     assert {name: len(load_taxonomy(name).axes) for name in taxonomy_ids()} == AXES
     assert list(taxonomy_ids()) == sorted(AXES)
 
@@ -44,6 +52,13 @@ def test_angles_are_even_over_the_axes_that_lie_on_the_circle():
     angles = load_taxonomy("schwartz20").angles
     assert "UNO" not in angles
     assert angles == {axis: pytest.approx(360 * i / 19) for i, axis in enumerate(TOUCHE_ORDER[:-1])}
+
+
+def test_the_ten_basic_values_are_the_groups_of_the_twenty_in_schwartzs_order():
+    ten = load_taxonomy("schwartz10")
+    assert {axis.name for axis in ten.axes} == set(load_taxonomy("schwartz20").groupings["schwartz10"])
+    assert ten.axis_ids == ("SD", "ST", "HE", "AC", "PO", "SE", "CO", "TR", "BE", "UN")
+    assert ten.angles["UN"] == pytest.approx(324)
 
 
 def test_a_taxonomy_without_a_circle_has_no_angles():
@@ -81,7 +96,9 @@ def test_an_unknown_axis_is_answered_with_the_nearest(wrong, right):
 
 
 def test_an_unknown_taxonomy_is_answered_with_the_nearest_and_all_known():
-    with pytest.raises(ConfigError, match=r"unknown taxonomy 'schwartz'\. Did you mean 'schwartz20'\?.*gert10, jiminy"):
+    with pytest.raises(
+        ConfigError, match=r"unknown taxonomy 'schwartz'\. Did you mean 'schwartz\d0'\?.*gert10, jiminy"
+    ):
         load_taxonomy("schwartz")
 
 
