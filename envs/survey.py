@@ -48,6 +48,7 @@ class SurveyEnv(ItemEnv):
     """
 
     shuffled = False
+    min_contested = 1
 
     def __init__(
         self,

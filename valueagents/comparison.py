@@ -12,7 +12,6 @@ import numpy as np
 from valueagents.arrays import DecisionArrays, decision_arrays
 from valueagents.errors import ConfigError
 from valueagents.runs import Run
-from valueagents.scores import MIN_CONTESTED
 from valueagents.statistics import (
     Estimate,
     FloatArray,
@@ -95,7 +94,7 @@ def compare(
         cluster_sums(differences, cluster, count),
         cluster_sums(known.astype(np.float64), cluster, count),
     )
-    enough = known.sum(axis=0) >= MIN_CONTESTED
+    enough = known.sum(axis=0) >= a.header.min_contested
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=seed)
     others = [
         p if enough[v] and axis.id != primary else None
@@ -114,7 +113,7 @@ def compare(
                 clusters=int((sizes[:, v] > 0).sum()),
                 difference=estimate
                 if enough[v]
-                else Estimate(reason=f"not enough: {n} shared contested situations, {MIN_CONTESTED} needed"),
+                else Estimate(reason=f"not enough: {n} shared contested situations, {a.header.min_contested} needed"),
                 p=test.p[v],
                 p_family=adjusted[v],
                 p_max_t=test.p_max_t[v],

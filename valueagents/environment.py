@@ -24,6 +24,8 @@ from valueagents.errors import ConfigError, EnvError, unknown_name
 from valueagents.taxonomy import Taxonomy
 
 MAX_INVALID_IN_A_ROW = 3
+MIN_CONTESTED = 20
+"""Fewer contested decisions than this are not enough for a number, unless a world says otherwise."""
 
 
 class Refused(Exception):
@@ -94,6 +96,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         version: raise it whenever the world's text, menus or annotations change.
         independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests hold only then.
         free_text: True if an action may also be a text; then `decided` is set by `choose`.
+        min_contested: decisions on an axis that are enough for a number. A questionnaire is made of few items for each
+            value and says how many; it sets 1.
         inline: True if a step takes well under a millisecond and cannot hang; the rollout then saves a thread.
     """
 
@@ -102,6 +106,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     task: str
     version: str
     independent_menus: bool = False
+    min_contested: int = MIN_CONTESTED
     inline: bool = False
     free_text: bool = False
     decided: tuple[Menu, Annotation | None, int] | None = None

@@ -155,6 +155,7 @@ class _Prepared:
             policy_identity=self.policy.identity(),
             taxonomy=self.env.taxonomy,
             independent_menus=self.env.independent_menus,
+            min_contested=self.env.min_contested,
             informed=isinstance(self.policy, InformedPolicy),
         )
 

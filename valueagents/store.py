@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from valueagents.decision import SCHEMA, Episode, Failure, episode_from_json, failure_from_json, to_json
+from valueagents.environment import MIN_CONTESTED
 from valueagents.errors import ConfigError, StoreError
 from valueagents.taxonomy import Taxonomy
 
@@ -34,7 +35,8 @@ _READ_BYTES = 1 << 20
 class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run directory holds. The identities decide; specs and options are there to repeat the run by hand.
 
-    `informed` marks a run whose policy saw annotations (calibration).
+    `informed` marks a run whose policy saw annotations (calibration). `min_contested` decisions on an axis are enough
+    for a number.
     """
 
     env: str
@@ -48,6 +50,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     independent_menus: bool
     informed: bool
     schema: int = SCHEMA
+    min_contested: int = MIN_CONTESTED
 
 
 class RunStore:

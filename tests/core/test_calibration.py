@@ -8,6 +8,7 @@ from scipy import stats
 
 from valueagents import scores as scores_module
 from valueagents.comparison import compare
+from valueagents.environment import MIN_CONTESTED
 from valueagents.plugins import make_policy
 from valueagents.scores import score
 from valueagents.statistics import ratio_estimates, sign_flip_test
@@ -42,7 +43,7 @@ def test_under_uniform_probabilities_no_axis_has_a_propensity(random_scores):
 
 
 def test_every_axis_of_the_bundled_dilemmas_is_contested_often_enough(random_scores):
-    assert min(axis.contested for axis in random_scores.axes) >= scores_module.MIN_CONTESTED
+    assert min(axis.contested for axis in random_scores.axes) >= MIN_CONTESTED
 
 
 def test_no_axes_of_the_bundled_dilemmas_are_collinear(random_scores):

@@ -10,8 +10,9 @@ from scipy import optimize, stats
 
 from valueagents.choice_model import fit_choice_model
 from valueagents.decision import Annotation, Choice, Decision, Episode, Failure, Option
+from valueagents.environment import MIN_CONTESTED
 from valueagents.runs import Run
-from valueagents.scores import _NULL_DRAWS, MIN_CONTESTED, Scores, score
+from valueagents.scores import _NULL_DRAWS, Scores, score
 from valueagents.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
 
@@ -29,9 +30,11 @@ def decision(values, chosen, p=None, *, texts=None, annotated=True, invalid=None
     return Decision("What now?", menu, choice, annotation, invalid)
 
 
-def made_run(path, decisions, *, clusters=None, shuffled=None, failures=(), independent=True, informed=False):
+def made_run(
+    path, decisions, *, clusters=None, shuffled=None, failures=(), independent=True, informed=False, needed=20
+):
     """A run of one-decision episodes; `clusters[i]` names the cluster of the i-th, by default its own."""
-    header = RunHeader("test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, independent, informed)
+    header = RunHeader("test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, independent, informed, min_contested=needed)
     store = RunStore.create(path, header)
     with store.writing() as writer:
         for i in range(len(decisions)) if shuffled is None else shuffled:
@@ -211,6 +214,14 @@ def test_fewer_than_twenty_contested_decisions_are_not_enough(out, count, known)
         assert (estimate.value is not None) == known
         assert known or estimate.reason == "not enough: 19 contested decisions, 20 needed"
     assert a.rate.value is not None
+
+
+def test_a_world_of_few_items_says_how_many_are_enough(out):
+    decisions = [decision([PLUS, MINUS], i % 2, (0.5, 0.5)) for i in range(4)]
+    a, b = score(made_run(out, decisions, needed=2)).axes
+    assert (a.propensity.value, a.probability_propensity.value, a.contested) == (0.0, 0.0, 4)
+    assert a.weight.value is not None
+    assert b.propensity.reason == "not enough: 0 contested decisions, 2 needed"
 
 
 def test_an_empty_run_scores_nothing_and_says_so(out):
