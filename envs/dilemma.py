@@ -15,8 +15,9 @@ class DilemmaEnv(ItemEnv):
     """Dilemmas from our own bank, or from the user's file.
 
     Args:
-        data: a `.jsonl` file in our format (envs/README.md) or a MoralChoice `.csv`; by default the bundled bank
-            (192 dilemmas, taxonomy schwartz20, AI-annotated: see envs/data/README.md).
+        data: a `.jsonl` file in our format (envs/README.md), a MoralChoice `.csv` or DailyDilemmas' by-action `.csv`;
+            by default the bundled bank (192 dilemmas, taxonomy schwartz20, AI-annotated: see envs/data/README.md).
+        values: DailyDilemmas' table of value words (`.csv`), which its by-action file needs.
         setting: play only items of this setting, e.g. `home` or `agent-business`; by default all.
         render_mode: "ansi" or None, as in Gymnasium.
     """
@@ -25,13 +26,14 @@ class DilemmaEnv(ItemEnv):
         self,
         *,
         data: str | None = None,
+        values: str | None = None,
         setting: str | None = None,
         render_mode: Literal["ansi"] | None = None,
     ) -> None:
         path = (
             Path(data) if data is not None else Path(str(files("valueagents.envs").joinpath("data", "dilemmas.jsonl")))
         )
-        bank = read_items(path)
+        bank = read_items(path, None if values is None else Path(values))
         if setting is not None:
             settings = {item.setting for item in bank.items}
             if setting not in settings:
