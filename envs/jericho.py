@@ -49,7 +49,7 @@ class JerichoEnv(ValueEnv):
         rules: a TOML rule file (format: envs/zmachine/rules.py).
         mode: "worker" (default) survives whatever a story does; "inline" runs it in this process.
         max_steps: the episode is truncated after so many.
-        max_menu: longer menus are cut, waiting kept; `cut_menus` counts them.
+        max_menu: longer menus are cut, waiting kept (`cut_menus` counts them); letters name 26 options.
         tries: reseeded tries of each option where chance plays a part.
         menus: False = search for none and annotate nothing; for free text only, a hundred times as fast.
         hang_s: seconds after which a command counts as hanging (worker mode).
@@ -68,7 +68,7 @@ class JerichoEnv(ValueEnv):
         rules: str | None = None,
         mode: Literal["worker", "inline"] = "worker",
         max_steps: int = 100,
-        max_menu: int = 100,
+        max_menu: int = 26,
         tries: int = 4,
         menus: bool = True,
         hang_s: float = 5.0,
