@@ -1,4 +1,7 @@
-"""Runs: `run()` plays what is still owed and returns the `Run`, a directory that opens as tables and frames."""
+"""Runs: `run()` plays what is still owed and returns the `Run`, a directory that opens as tables and frames.
+
+`run_async()` is the same inside an event loop, and takes a policy that somebody else made: many runs, one model.
+"""
 
 import asyncio
 import platform
@@ -101,7 +104,14 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress | None = None)
     Raises ConfigError or DataError for bad settings before any model is loaded, PolicyError if the policy cannot be
     loaded or nothing but failures comes back.
     """
-    prepared = _Prepared(config)
+    return _to_end(lambda: run_async(config, out, progress=progress))
+
+
+async def run_async(
+    config: RunConfig, out: Path | str, *, policy: Policy | None = None, progress: Progress | None = None
+) -> Run:
+    """As `run`. With `policy` the spec in `config` is only its description, and nothing is made from it."""
+    prepared = _Prepared(config, policy)
     store = RunStore.create(out, prepared.header)
     with store.writing() as writer:
         owed = prepared.owed(store)
@@ -112,7 +122,7 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress | None = None)
         writer.session({"start": _now(), "owed": len(owed), **about})
         sink = _Recorder(writer, len(owed), progress)
         if owed:
-            _run_to_end(lambda: _play(prepared, owed, sink, Counter(f.identity for f in store.failures())))
+            await _play(prepared, owed, sink, Counter(f.identity for f in store.failures()))
         writer.session(
             {
                 "end": _now(),
@@ -139,11 +149,11 @@ def plan(config: RunConfig, out: Path | str | None = None) -> RunPlan:
 class _Prepared:
     """Everything that can be known, and can go wrong, before a model is loaded."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, policy: Policy | None = None) -> None:
         self.config = config = _checked(config)
         self.make_env = partial(make_env, config.env, **config.env_options)
         self.env = self.make_env()
-        self.policy: Policy = make_policy(config.policy)
+        self.policy: Policy = policy or make_policy(config.policy)
         self.plans = plan_episodes(config.env, self.env, self.policy, seed=config.seed, episodes=config.episodes)
         self.header = RunHeader(
             env=config.env,
@@ -212,15 +222,14 @@ async def _play(prepared: _Prepared, owed: list[Plan], sink: _Recorder, attempts
         await roll_out(prepared.make_env, policy, owed, sink, live=live, timeout_s=config.timeout_s, attempts=attempts)
 
 
-def _run_to_end(make: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run a coroutine on a loop of its own; where one runs already (a notebook), on another thread."""
+def _to_end(make: Callable[[], Coroutine[None, None, Run]]) -> Run:
+    """The result of a coroutine on a loop of its own; where one runs already (a notebook), on another thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(make())
-        return
+        return asyncio.run(make())
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(make())).result()
+        return thread.submit(lambda: asyncio.run(make())).result()
 
 
 def _software() -> dict[str, str]:

@@ -10,6 +10,7 @@ OPEN_AND_ENHANCING = ["SDT", "SDA", "STI", "HED", "ACH", "POD", "POR", "FAC"]
 CONSERVING = ["SEP", "SES", "TRA", "COR", "COI", "HUM"]
 TOUCHE_ORDER = [*OPEN_AND_ENHANCING, *CONSERVING, "BEC", "BED", "UNC", "UNN", "UNT", "UNO"]
 AXES = {
+    "competence": 1,
     "schwartz20": 20,
     "schwartz10": 10,
     "gert10": 10,
