@@ -120,7 +120,7 @@ class OpenAIEngine(Engine):
         chats = await together([tokenizer.prompt(chat) for chat in request.chats])
         texts = await together([tokenizer.text(text) for text in request.continuations])
         answers = [text.value for text in texts]
-        tokenizer.fit(max(len(chat.value) for chat in chats) + max(map(len, answers)) - 1)
+        tokenizer.fit(max(len(chat.value) for chat in chats), max(map(len, answers)))
         wanted: dict[Tokens, list[Tokens]] = {}  # by distinct sequence: the answers that end after it
         for chat in chats:
             for ids in answers:
@@ -147,7 +147,7 @@ class OpenAIEngine(Engine):
         """By vLLM, from the same tokens that `score` sees."""
         client, tokenizer = self._entered()
         prompt = await tokenizer.prompt(request.chat)
-        tokenizer.fit(len(prompt.value) + request.sampling.max_tokens - 1)
+        tokenizer.fit(len(prompt.value), request.sampling.max_tokens)
         body = {"model": self._name(request.adapter), "prompt": prompt.value, "seed": request.seed, **AS_IT_IS}
         body |= msgspec.structs.asdict(request.sampling)
         if request.choices:  # guided_choice is ignored in silence

@@ -55,11 +55,14 @@ class ServedTokenizer:
             return found
         return self._texts[text]
 
-    def fit(self, tokens: int) -> None:
-        """Raise PolicyError if so many tokens, and one more, are more than the window."""
+    def fit(self, prompt: int, answer: int) -> None:
+        """Raise PolicyError if so many tokens are more than the window."""
         window = self._served.window
-        if window and tokens >= window:
-            raise PolicyError(f"prompt of {tokens} tokens, the model's window is {window}; nothing is cut in silence")
+        if window and prompt + answer > window:
+            raise PolicyError(
+                f"a prompt of {prompt} tokens and an answer of {answer} do not fit the model's window of {window}; "
+                "nothing is cut in silence"
+            )
 
     def _rendered(self, chat: Chat) -> dict[str, object]:
         """What to ask, so that the tokens are those that the in-process engines make: see `ChatTokenizer.prompt`."""
