@@ -15,6 +15,8 @@ from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.policies.cache import CachingEngine
 from valueagents.policies.engines import Engine, Sampling
+from valueagents.policies.engines.openai import OpenAIEngine
+from valueagents.policies.engines.served import ServerKind
 from valueagents.policies.engines.transformers import Device, DType, TransformersEngine
 from valueagents.policies.prompts import Prompt, load_persona, load_prompt
 from valueagents.policies.readings import (
@@ -29,7 +31,7 @@ from valueagents.policies.readings import (
 )
 from valueagents.policy import Policy, View
 
-_AT_LEAST_1 = msgspec.Meta(ge=1)
+_AT_LEAST_1, _ABOVE_0 = msgspec.Meta(ge=1), msgspec.Meta(gt=0)
 
 
 class Mind(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,3 +223,45 @@ def transformers_policy(
         adapters=(mind.adapter,) if mind.adapter is not None else (),
     )
     return language_policy(engine, mind, (lambda: engine.adapters[0].name) if mind.adapter is not None else None)
+
+
+def openai_policy(
+    target: str,
+    *,
+    model: str | None = None,
+    server: ServerKind = "vllm",
+    live: Annotated[int, _AT_LEAST_1] = 64,
+    timeout_s: Annotated[float, _ABOVE_0] = 60.0,
+    patience_s: Annotated[float, msgspec.Meta(ge=0)] = 120.0,
+    tolerance: Annotated[float, _ABOVE_0] = 0.1,
+    api_key_env: str = "OPENAI_API_KEY",
+    insecure: bool = False,
+    mind: Mind = Mind(),  # noqa: B008 – frozen
+) -> LanguagePolicy:
+    """A policy on a served model: the URL of vLLM's or any other OpenAI-compatible server.
+
+    Args:
+        target: the URL, `http://127.0.0.1:8000/v1`.
+        model: the name it is served under; needed if there are several.
+        server: vllm, or other: any OpenAI-compatible server, for reading=say.
+        live: how many requests at once keep it busy.
+        timeout_s: after which a request without an answer has failed.
+        patience_s: how long a failing request is tried again; a server may be restarted meanwhile.
+        tolerance: nats by which an adapter may answer otherwise beside others than alone (checked at the start).
+        api_key_env: the environment variable that holds the key, if the server wants one.
+        insecure: send the key unencrypted to another machine.
+        mind: how the model is asked and its answer read; its adapter is the name under which one is served.
+    """
+    engine = OpenAIEngine(
+        target,
+        model=model,
+        adapters={mind.adapter: mind.adapter} if mind.adapter is not None else None,
+        server=server,
+        live=live,
+        timeout_s=timeout_s,
+        patience_s=patience_s,
+        tolerance=tolerance,
+        api_key_env=api_key_env,
+        insecure=insecure,
+    )
+    return language_policy(engine, mind, (lambda: mind.adapter or "") if mind.adapter is not None else None)

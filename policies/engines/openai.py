@@ -13,9 +13,16 @@ from typing import Any, Self
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, unknown_name
-from valueagents.policies.engines.address import read_address
 from valueagents.policies.engines.chats import Tokens
-from valueagents.policies.engines.client import Answer, Client, import_aiohttp, together
+from valueagents.policies.engines.client import Answer, Client, import_aiohttp, read_address, together
+from valueagents.policies.engines.completions import (
+    AS_IT_IS,
+    CHAT_COMPLETION,
+    COMPLETION,
+    ChatCompletion,
+    Completion,
+    score_sequence,
+)
 from valueagents.policies.engines.engine import (
     Capability,
     Engine,
@@ -26,10 +33,8 @@ from valueagents.policies.engines.engine import (
     ScoreRequest,
 )
 from valueagents.policies.engines.selfcheck import check_adapters
-from valueagents.policies.engines.sequence import AS_IT_IS, score_sequence
 from valueagents.policies.engines.served import Served, ServerKind, find_served
 from valueagents.policies.engines.served_tokenizer import ServedTokenizer
-from valueagents.policies.engines.wire import CHAT_COMPLETION, COMPLETION, ChatCompletion, Completion
 
 _CAN: dict[ServerKind, frozenset[Capability]] = {
     "vllm": frozenset({"score", "generate", "seeds", "choices", "adapters"}),

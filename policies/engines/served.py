@@ -10,9 +10,8 @@ import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line, unknown_name
 from valueagents.identity import content_hash
-from valueagents.policies.engines.address import Address
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
-from valueagents.policies.engines.client import error_message
+from valueagents.policies.engines.client import Address, error_message
 
 ServerKind = Literal["vllm", "other"]
 

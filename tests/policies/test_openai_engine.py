@@ -331,7 +331,7 @@ def test_choices_of_a_server_without_them_are_refused(server: MockServer):
 
 def test_a_server_that_is_not_vllm_is_told_from_one(server: MockServer):
     server.version = None
-    with pytest.raises(ConfigError, match="is no vLLM server .*server=other"):
+    with pytest.raises(ConfigError, match=r"is no vLLM server .*server=other"):
         use(OpenAIEngine(server.url))
 
 
@@ -372,7 +372,7 @@ def test_a_server_that_changed_since_the_plan_is_refused(server: MockServer):
 
 def test_an_unknown_model_is_named_with_those_that_are_served(server: MockServer):
     server.models.append({"id": "other-base"})
-    with pytest.raises(ConfigError, match="unknown served model 'bse'. Did you mean 'base'"):
+    with pytest.raises(ConfigError, match=r"unknown served model 'bse'. Did you mean 'base'"):
         OpenAIEngine(server.url, model="bse").identity()
     with pytest.raises(ConfigError, match="serves base, other-base; say which with model="):
         OpenAIEngine(server.url).identity()
@@ -389,7 +389,7 @@ def test_an_adapter_is_asked_for_by_the_name_it_is_served_under(server: MockServ
 
 
 def test_an_adapter_that_is_not_served_is_refused_at_entry(server: MockServer):
-    with pytest.raises(ConfigError, match="unknown served adapter 'kinder'. Known: base"):
+    with pytest.raises(ConfigError, match=r"unknown served adapter 'kinder'. Known: base"):
         use(OpenAIEngine(server.url, adapters={"hash": "kinder"}))
     with pytest.raises(PolicyError, match="unknown adapter 'hash'"):
         use(OpenAIEngine(server.url), ScoreRequest((CHAT,), LETTERS, adapter="hash"))
@@ -540,7 +540,7 @@ def test_a_key_does_not_cross_a_network_in_the_clear(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1/v1", "http://", "http://h:x/v1", "http://h/v1?a=b"])
 def test_what_is_no_url_is_refused(url: str):
-    with pytest.raises(ConfigError, match="give something like http://127.0.0.1:8000/v1"):
+    with pytest.raises(ConfigError, match=r"give something like http://127.0.0.1:8000/v1"):
         OpenAIEngine(url)
 
 
