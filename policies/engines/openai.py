@@ -123,7 +123,7 @@ class OpenAIEngine(Engine):
         client, tokenizer = self._entered()
         model, url = self._name(request.adapter), f"{self._address.api}/completions"
         chats = await together([tokenizer.prompt(chat) for chat in request.chats])
-        texts = await together([tokenizer.text(text) for text in request.continuations])
+        texts = await tokenizer.texts(request.continuations)
         answers = [text.value for text in texts]
         tokenizer.fit(max(len(chat.value) for chat in chats), max(map(len, answers)))
         wanted: dict[Tokens, list[Tokens]] = {}  # by distinct sequence: the answers that end after it

@@ -1,13 +1,14 @@
 """ServedTokenizer: chats and texts become the tokens that the server itself makes of them."""
 
 import re
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
 from valueagents.errors import PolicyError
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS, Tokens
-from valueagents.policies.engines.client import Answer, Client
+from valueagents.policies.engines.client import Answer, Client, together
 from valueagents.policies.engines.engine import Chat
 from valueagents.policies.engines.served import Served
 
@@ -34,7 +35,7 @@ class ServedTokenizer:
         self._control: dict[str, bool] = {}
 
     async def prompt(self, chat: Chat) -> Answer[Tokens]:
-        """The tokens of a chat up to where the answer begins. Raises PolicyError as `text` does."""
+        """The tokens of a chat up to where the answer begins. Raises PolicyError as `texts` does."""
         if chat not in self._chats:
             await self._refuse_control_tokens([message.content for message in chat])
             found = await self._ask(self._rendered(chat))
@@ -44,8 +45,13 @@ class ServedTokenizer:
             return found
         return self._chats[chat]
 
-    async def text(self, text: str) -> Answer[Tokens]:
-        """The tokens of an answer. Raises PolicyError if there are none, or it holds one of the control tokens."""
+    async def texts(self, texts: Sequence[str]) -> list[Answer[Tokens]]:
+        """The tokens of answers. Raises PolicyError if one has none, or holds one of the control tokens."""
+        if all(text in self._texts for text in texts):  # letters always are: no tasks for what is known
+            return [self._texts[text] for text in texts]
+        return await together([self._text(text) for text in texts])
+
+    async def _text(self, text: str) -> Answer[Tokens]:
         if text not in self._texts:
             await self._refuse_control_tokens([text])
             found = await self._ask({"prompt": text, "add_special_tokens": False})

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from valueagents.decision import Choice
 from valueagents.errors import ConfigError, PolicyError
+from valueagents.plugins import make_policy
 from valueagents.policies.engines import Chat, GenerateRequest, Message, Sampling, ScoreRequest
 from valueagents.policies.engines.openai import OpenAIEngine
+from valueagents.policy import View
 
 CONTROL = "<|end|>"
 CHAT: Chat = (Message("system", "Decide."), Message("user", "Whose coat – yours?"))
@@ -564,10 +567,11 @@ def test_a_client_needs_neither_vllm_nor_torch_nor_transformers(server: MockServ
 import asyncio, sys
 for name in ("vllm", "torch", "transformers", "peft", "huggingface_hub", "safetensors"):
     sys.modules[name] = None  # importing it now fails
+from valueagents.plugins import make_policy
 from valueagents.policies.engines import GenerateRequest, Message, Sampling, ScoreRequest
-from valueagents.policies.engines.openai import OpenAIEngine
 async def main():
-    async with OpenAIEngine({server.url!r}) as engine:
+    async with make_policy("openai:" + {server.url!r}) as policy:
+        engine = policy.engine
         chat = (Message("user", "Whose?"),)
         reply = await engine.score(ScoreRequest((chat,), ("A", "B")))
         print(len(reply.logprobs[0]), (await engine.generate(GenerateRequest(chat, Sampling(max_tokens=5), 1))).text)
@@ -575,6 +579,52 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout.strip(), done.returncode) == ("2 Mine.", 0), done.stderr
+
+
+def test_a_served_model_is_a_policy_by_its_spec(server: MockServer, dilemma: View):
+    server.models[0]["max_model_len"] = 1_000
+    policy = make_policy(f"openai:{server.url}?model=base&rotations=none&patience_s=5")
+
+    async def decide() -> Choice:
+        async with policy:
+            return await policy.decide(dilemma)
+
+    choice = asyncio.run(decide())
+    assert choice.option in {option.id for option in dilemma.menu}
+    assert (choice.reading, choice.attempts) == ("drawn", 1)
+    identity = policy.identity()
+    assert (identity["policy"], identity["engine"], identity["adapter"]) == ("language/1", "openai/1", "none")
+    assert not any(str(server.port) in value or "127.0.0.1" in value for value in identity.values())
+
+
+def test_an_adapter_of_a_spec_is_the_name_it_is_served_under(server: MockServer, dilemma: View):
+    server.models.append({"id": "kinder", "parent": "base"})
+    server.models[0]["max_model_len"] = 1_000
+    policy = make_policy(f"openai:{server.url}?model=base&adapter=kinder&reading=likelihood")
+
+    async def decide() -> None:
+        async with policy:
+            await policy.decide(dilemma)
+
+    asyncio.run(decide())
+    assert policy.identity()["adapter"] == "kinder"
+    asked = [body["model"] for body in server.bodies("/v1/completions")]
+    assert set(asked[-3:]) == {"kinder"}
+    assert asked.count("base") > 3  # the start-up self-check compares with it
+    with pytest.raises(ConfigError, match=r"unknown served adapter 'kind'. Did you mean 'kinder'"):
+        make_policy(f"openai:{server.url}?model=base&adapter=kind").identity()
+
+
+def test_a_server_without_probabilities_is_refused_for_a_reading_that_needs_them(server: MockServer):
+    with pytest.raises(ConfigError, match="cannot do score"):
+        make_policy(f"openai:{server.url}?server=other")
+    make_policy(f"openai:{server.url}?server=other&reading=say")
+
+
+@pytest.mark.parametrize("option", ["live=0", "timeout_s=0", "patience_s=-1", "server=ollama", "insecure=maybe"])
+def test_a_wrong_option_is_a_config_error(option: str):
+    with pytest.raises(ConfigError, match=option):
+        make_policy(f"openai:http://127.0.0.1:1/v1?{option}")
 
 
 def test_without_aiohttp_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):

@@ -22,14 +22,14 @@ from valueagents.policies.engines import Engine, GenerateRequest, Message, Sampl
 from valueagents.policies.engines.openai import OpenAIEngine
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.models import EMBEDDED, find_model
-from valueagents.runs import Run, RunConfig, run
+from valueagents.runs import RunConfig, run
 
 PYTHON = os.environ.get("VALUEAGENTS_VLLM", "")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON, reason="$VALUEAGENTS_VLLM names no Python with vLLM")]
 
 TOLERANCE = 1e-3  # nats, in a sum over some 20 tokens, float32 on both sides
-READY_S, WINDOW = 180.0, 2_048
+READY_S, AWAY_S, WINDOW = 180.0, 20.0, 2_048
 SETTINGS = {
     "HF_HUB_OFFLINE": "1",
     "OMP_WAIT_POLICY": "passive",
@@ -42,7 +42,11 @@ CHATS = (
     (Message("system", "Decide what you do."), Message("user", "Options:\nA. Go.\nB. Stay.\nC. Ask.\n\nWhich letter?")),
 )
 LETTERS = ("A", "B", "C", "D")
-TEXTS = ("Give it back.", "Keep it", "Ask the neighbour whose coat it is, and wait – quietly – for an answer.\nThen go.")
+TEXTS = (
+    "Give it back.",
+    "Keep it",
+    "Ask the neighbour whose coat it is, and wait – quietly – for an answer.\nThen go.",
+)
 
 
 class Server:
@@ -149,7 +153,9 @@ def test_scores_are_those_of_the_engine_in_this_process(embedded: Server):
 
 
 def test_a_prompt_asked_about_again_is_not_computed_again(embedded: Server):
-    request = ScoreRequest((((*CHATS[0], Message("assistant", "It is mine. " * 20), Message("user", "Sure?"))),), LETTERS)
+    request = ScoreRequest(
+        (((*CHATS[0], Message("assistant", "It is mine. " * 20), Message("user", "Sure?"))),), LETTERS
+    )
     put(OpenAIEngine(embedded.url), request)
     [again] = put(OpenAIEngine(embedded.url), request)
     assert 64 <= again.cached_tokens < again.prompt_tokens
@@ -213,30 +219,27 @@ def test_each_adapter_answers_as_in_this_process(tiny_model: Path, tiny_adapters
     assert len({reply.logprobs for reply in served}) == len(requests)
 
 
-@pytest.mark.parametrize("kill_after", [8])
-def test_a_run_outlives_its_server(embedded: Server, tmp_path: Path, kill_after: int):
-    spec = f"openai:{embedded.url}?model=base&live=4"
-    config = RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=40, seed=5)
-    back = threading.Event()
+def test_a_run_outlives_its_server(embedded: Server, tmp_path: Path):
+    """Killed in mid-run, and started again 20 s later. Last in this file, because the others need the server too."""
+    spec = f"openai:{embedded.url}?model=base&live=4&patience_s={READY_S}"
+    config = RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=16, seed=5)
 
     def restart() -> None:
         embedded.kill()
-        time.sleep(20)
+        time.sleep(AWAY_S)
         embedded.start()
-        back.set()
 
     restarting = threading.Thread(target=restart)
 
     def watch(finished: int, failed: int, owed: int) -> None:
-        if finished == kill_after and not restarting.ident:
+        if finished == 4:
             restarting.start()
 
-    played: Run = run(config, tmp_path / "run", progress=watch)
+    played = run(config, tmp_path / "run", progress=watch)
     restarting.join()
-    assert back.is_set()
     assert played.failed() == []
     choices = [episode.decisions[0].choice for episode in played.episodes()]
-    assert len(choices) == 40
+    assert len(choices) == 16
     again = [choice for choice in choices if choice.attempts > 1]
     assert 1 <= len(again) <= 4  # those that were live
-    assert max(choice.latency_s for choice in again) > 20
+    assert max(choice.latency_s for choice in again) > AWAY_S
