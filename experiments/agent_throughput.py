@@ -16,6 +16,8 @@ import aiohttp
 from aiohttp import web
 
 from valueagents.policies.engines import Message, ScoreRequest
+from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
+from valueagents.policies.engines.completions import AS_IT_IS
 from valueagents.policies.engines.openai import OpenAIEngine
 
 AGENTS = 512
@@ -92,9 +94,11 @@ async def measure(port: int) -> None:
 
     async def bare(number: int, i: int) -> None:
         messages = [{"role": "user", "content": situation(number, i)}]
-        prompt = (await post("/tokenize", {"model": "base", "messages": messages}))["tokens"]
-        body = {"model": "base", "prompt": prompt, "max_tokens": 1, "logprobs": 0}
-        reply = await post("/v1/completions", {**body, "logprob_token_ids": list(map(ord, LABELS))})
+        asked = {"add_generation_prompt": True, "chat_template_kwargs": TEMPLATE_OPTIONS}
+        prompt = (await post("/tokenize", {"model": "base", "messages": messages, **asked}))["tokens"]
+        body = {**AS_IT_IS, "model": "base", "prompt": prompt, "max_tokens": 1, "logprobs": 0}
+        body |= {"return_tokens_as_token_ids": True, "logprob_token_ids": list(map(ord, LABELS))}
+        reply = await post("/v1/completions", body)
         if len(reply["choices"][0]["logprobs"]["top_logprobs"][0]) != len(LABELS):
             raise ValueError(f"the mock server answered {reply}")
 
