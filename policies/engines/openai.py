@@ -126,15 +126,22 @@ class OpenAIEngine(Engine):
         texts = await tokenizer.texts(request.continuations)
         answers = [text.value for text in texts]
         tokenizer.fit(max(len(chat.value) for chat in chats), max(map(len, answers)))
+        starts: dict[Tokens, list[Tokens]] = {}  # the answers by all of their tokens but the last
+        for ids in answers:
+            starts.setdefault(ids[:-1], []).append(ids)
         wanted: dict[Tokens, list[Tokens]] = {}  # by distinct sequence: the answers that end after it
         for chat in chats:
-            for ids in answers:
-                wanted.setdefault(chat.value + ids[:-1], []).append(ids)
+            for start, found in starts.items():
+                wanted.setdefault(chat.value + start, []).extend(found)
         asked = [score_sequence(client, url, model, sequence, found) for sequence, found in wanted.items()]
         read = dict(zip(wanted, await together(asked), strict=True))
+        rows = []
+        for chat in chats:
+            known = {start: read[chat.value + start].logprobs for start in starts}
+            rows.append(tuple(known[ids[:-1]][ids] for ids in answers))
         sequences = list(read.values())
         return ScoreReply(
-            logprobs=tuple(tuple(read[chat.value + ids[:-1]].logprobs[ids] for ids in answers) for chat in chats),
+            logprobs=tuple(rows),
             tokens=tuple(map(len, answers)),
             prompt_tokens=sum(map(len, wanted)),
             cached_tokens=sum(sequence.cached_tokens for sequence in sequences),

@@ -19,7 +19,7 @@ _LIKE_CONTROL = re.compile(r"<[^<>\s]{1,64}>|\[[^\[\]\s]{1,64}\]")
 
 
 class _Found(msgspec.Struct):
-    tokens: list[int]
+    tokens: Tokens
 
 
 _DECODER = msgspec.json.Decoder(_Found)
@@ -108,7 +108,7 @@ class ServedTokenizer:
 
     async def _ask(self, body: dict[str, object]) -> Answer[Tokens]:
         found = await self._client.post(self._url, {"model": self._served.model, **body}, _DECODER)
-        return Answer(tuple(found.value.tokens), found.attempts, found.queue_s)
+        return Answer(found.value.tokens, found.attempts, found.queue_s)
 
 
 def _remember(memory: dict[K, Answer[Tokens]], key: K, found: Answer[Tokens]) -> None:
