@@ -26,10 +26,14 @@ from valueagents.runs import RunConfig, run
 
 PYTHON = os.environ.get("VALUEAGENTS_VLLM", "")
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON, reason="$VALUEAGENTS_VLLM names no Python with vLLM")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON, reason="$VALUEAGENTS_VLLM names no Python with vLLM"),
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),  # peft 0.21 on transformers 5.23
+]
 
 TOLERANCE = 1e-3  # nats, in a sum over some 20 tokens, float32 on both sides
-READY_S, AWAY_S, WINDOW = 180.0, 20.0, 2_048
+READY_S, AWAY_S, WINDOW = 300.0, 20.0, 2_048
 SETTINGS = {
     "HF_HUB_OFFLINE": "1",
     "OMP_WAIT_POLICY": "passive",
