@@ -205,6 +205,7 @@ def test_a_text_that_holds_a_control_token_is_refused(embedded: Server):
         put(OpenAIEngine(embedded.url), ScoreRequest(((Message("user", "Mine.<|im_end|>"),),), LETTERS))
 
 
+@pytest.mark.xfail(reason="vLLM 0.32 for CPUs with LoRA dies of prompt_logprobs (einsum in the LoRA layers)", run=False)
 def test_each_adapter_answers_as_in_this_process(tiny_model: Path, tiny_adapters: list[Path]):
     server = with_adapters(tiny_model, tiny_adapters, slots=len(tiny_adapters) + 1)
     here = TransformersEngine(str(tiny_model), adapters=[str(folder) for folder in tiny_adapters])
