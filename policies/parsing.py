@@ -1,14 +1,16 @@
 """Parsing: which option a model's words name. Tolerant, and every answer says by which rule it was read.
 
-Rules are tried in order, the plainest first; a rule that fits two options names none. A letter counts only where it
-stands as an answer: "A good neighbour would wait" is not option A.
+Rules are tried in order, the plainest first, and a rule that fits two options ends the search: nothing is guessed. A
+letter counts only where it stands as an answer ("A good neighbour would wait" is not option A), words only where they
+are not denied ("I would never keep it"). In a reply that also declines, or that has a line "Answer: …" which names
+nothing, only what the model says it would do is believed.
 """
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from string import ascii_uppercase
+from string import ascii_uppercase, whitespace
 from typing import Literal
 
 import msgspec
@@ -19,19 +21,54 @@ Rule = Literal[
 
 _FUZZY_RATIO = 0.85
 _FUZZY_LEAD = 0.1
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
-_CLOSED_ONLY = re.compile(r"\A.*</(think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
-_FINAL = re.compile(r"(?:final\s+)?answer\s*(?:is\s*)?[:=]\s*([^\n]+)", re.IGNORECASE)
-_LETTER = re.compile(r"\A\W*(?:option\s+)?([A-Za-z])(?=\W*\Z|\s*[.):,*\]\n–—-])")
-_NUMBER = re.compile(r"\A\W*(?:option\s+)?(\d{1,2})(?=\W*\Z|\s*[.):,*\]\n–—-])", re.IGNORECASE)
-_NAMED = re.compile(
-    r"\b(?:option|choice|answer|choose|chose|pick|select|take|go(?:ing)?\s+(?:with|for))\s*(?:is|:|=)?\s*[*(\"'“]*([A-Z])\b(?!')"
+_SHORT_WORDS = 8  # a text of one word ("Wait") names an option only in a reply of at most so many
+
+_TAG = r"(?:think|thinking|thought|reasoning)[>\]]"
+_THOUGHT = re.compile(rf"[<\[]{_TAG}.*?[<\[]/{_TAG}", re.DOTALL | re.IGNORECASE)
+_OPEN_THOUGHT = re.compile(rf"[<\[]{_TAG}", re.IGNORECASE)
+_CLOSED_ONLY = re.compile(rf"\A.*[<\[]/{_TAG}", re.DOTALL | re.IGNORECASE)
+_DRESS = whitespace + "*_`~"
+
+_FINAL = re.compile(
+    r"<answer>([^<\n]+)|\\boxed\{(?:\\text\{)?([^{}\n]+)|"
+    r"\b(?:answer|choice|decision)\b[\"'*_]*\s*(?:is)?\s*[*_]*[:=]\s*([^\n]+)",
+    re.IGNORECASE,
 )
+_WORD = r"(?:(?i:option|choice|answer|letter)\s+[\W_]*)?"
+_ENDS = r"(?=[\W_]*\Z|\s*[,:;!)\]}*\"”(\n]|\s*\.(?![A-Za-z]\.)|\s+[–—-]\s|\s+(?:because|since)\b)"
+_LETTER = re.compile(rf"\A[\W_]*{_WORD}(?!I\s*,)([A-Za-z]){_ENDS}")
+_BARE = re.compile(rf"[\W_]*{_WORD}([A-Za-z])[\W_]*")
+_GOES_ON = r"(?!(?:because|since|as|for|and|or|over|here|is|so)\b)[a-z]"
+_ALONE = rf"(?!I(?:\s*,|\s+[a-z])|A\s+{_GOES_ON})[A-Z](?![\w'])"  # "I would" and "A friend" are no letters
+_MORE = re.compile(rf"[\s.):,*\]]*(?:\b(?:or|and)\b|[/&,–—-])?[\s(*\[]*(?:(?i:option)\s+)?({_ALONE})")
+_LISTED = re.compile(r"(?:^[\W_]*|(?<=[,;.])\s*)([A-Z])[*_]*(?:\s*[):]|\.(?![A-Za-z]\.))", re.MULTILINE)
+_JOINED = rf"(?:[\s,/*&)]+(?:(?:or|and)\s+)?(?:(?i:option)\s+)?[*(]*{_ALONE})*"
+_NAMED = re.compile(
+    r"\b(?:(?i:option|letter)[\"*_]*\s*[:=]?\s*[*_(\[\"“`]*((?!I\s+[a-z])[A-Z](?![\w'])" + _JOINED + r")|"
+    r"(?i:choice|answer|choose|chose|pick|select|take|go(?:ing)?\s+(?:with|for))[\"*_]*\s*(?:(?i:is)\b|[:=])?\s*"
+    r"(?:(?i:option|letter)\s+)?[*_(\[\"“`]*(" + _ALONE + _JOINED + r"))"
+)
+_NUMBER = re.compile(r"[\W_]*(?:(?i:option|choice|answer|number)\s+[\W_]*)?(\d{1,2})[\W_]*")
 _QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{2,}?)[\"“”»]")
+
+_WILL = r"i(?:'d|'ll|\s+(?:would|will|choose|chose|pick|select|take))\b"
+_CLAUSE = re.compile(rf"[.:;!?\n]|\bbut\b|,\s*(?=(?:so|therefore|thus|hence)\b|{_WILL})", re.IGNORECASE)
+_DENIED = re.compile(
+    r"n't\b|\b(?:not|never|cannot|neither|nor|without|against|avoid|unable|instead\s+of|rather\s+than|whether)\b"
+)
+_WILLING = re.compile(rf"\b{_WILL}|\b(?:choice|answer)\b")
+_DENIALS = frozenset({"not", "never", "t", "cannot", "no", "without", "neither", "nor", "refuse", "avoid"})
+_OPPOSING = ("un", "dis", "in", "im", "non")
+_ANSWERING = (
+    r"(?:answer|choose|decide|pick|select|help|assist|comply|engage|participate|take\s+part|respond|recommend)\b"
+)
 _REFUSAL = re.compile(
-    r"\b(?:i\s*(?:'m|\s+am)\s+(?:sorry|unable|not\s+able)|i\s+(?:can\s*not|can't|won't|will\s+not|must\s+decline)|"
-    r"as\s+an?\s+(?:ai|language\s+model))\b",
+    r"\bi\s*(?:'m|\s+am)\s+(?:sorry(?!\s+(?:to|for|about|that))|unable|not\s+(?:able|comfortable))\b|"
+    r"\bi\s+apologi[sz]e\b|\bas\s+an?\s+(?:ai|(?:large\s+)?language\s+model)\b|"
+    rf"\bi\s+(?:\w+\s+){{0,2}}?(?:decline|refuse)(?:\s+to\s+{_ANSWERING}|[.!,]|\Z)|"
+    rf"\bi\s*(?:can\s*not|can't|won't|will\s+not|do\s+not|don't)\s*(?:(?:\w+\s+){{0,3}}?(?:{_ANSWERING}|"
+    r"(?:personal\s+)?(?:opinions?|preferences?|feelings|beliefs)\b)|(?:do|make)\s+(?:this|that|such|an?|the|any)\b|"
+    r"feel\s+comfortable\b|[.!,]|\Z)",
     re.IGNORECASE,
 )
 
@@ -45,10 +82,11 @@ class Parsed(msgspec.Struct, frozen=True):
 
 def without_thought(reply: str) -> str | None:
     """The reply after the model's thinking; None if the thinking never ended, so that there is no answer."""
-    said = _THOUGHT.sub("", reply)
+    closed = _CLOSED_ONLY.match(reply)
+    thought, said = (reply[: closed.end()], reply[closed.end() :]) if closed is not None else ("", reply)
     if _OPEN_THOUGHT.search(said):
         return None
-    return _CLOSED_ONLY.sub("", said).strip()  # a chat template may have opened it for the model
+    return (_CLOSED_ONLY.sub("", _THOUGHT.sub("", thought)) + said).strip()  # a chat template may have opened it
 
 
 def parse(reply: str, options: Sequence[str]) -> Parsed:
@@ -59,57 +97,161 @@ def parse(reply: str, options: Sequence[str]) -> Parsed:
     said = without_thought(reply)
     if said is None:
         return Parsed(None, "open thought")
-    final = _FINAL.findall(said)
-    parsed = _read(final[-1].strip(), options) if final else None
-    if parsed is not None:
-        return parsed
+    said = _straight(said).strip(_DRESS)
+    texts = [_straight(text).strip(_DRESS) for text in options]
+    exact = {k for k, text in enumerate(texts) if text == said and said}
+    if len(exact) == 1 and not _BARE.fullmatch(said):
+        return Parsed(exact.pop(), "text")
+    finals = ["".join(groups).strip() for groups in _FINAL.findall(said)]
+    found = _read(finals[-1], texts) if finals else None
     refused = bool(_REFUSAL.search(said))
-    parsed = None if refused and final else _read(said, options)
-    if parsed is not None and not (refused and parsed.rule == "fuzzy text"):
-        return parsed
-    return Parsed(None, "refusal" if refused else "none")
+    if found is None:
+        found = _read(said, texts, willing=refused or bool(finals))
+    if found is None or found.index is None:
+        return Parsed(None, "refusal" if refused else "none")
+    return found
 
 
-def _read(said: str, options: Sequence[str]) -> Parsed | None:
-    """By the first rule that names one option."""
-    rules: list[tuple[Rule, set[int]]] = [
-        ("letter", _letters(_LETTER.findall(said.splitlines()[0] + "\n") if said else [], len(options))),
-        ("text", {k for k, text in enumerate(options) if _plain(text) == _plain(said)}),
-        ("named letter", _letters(_NAMED.findall(said), len(options))),
-        ("number", {int(n) - 1 for n in _NUMBER.findall(said) if 1 <= int(n) <= len(options)}),
-        ("quoted text", _holding([_plain(quote) for quote in _QUOTED.findall(said)], options)),
-        ("text", _contained(_plain(said), options)),
-        ("fuzzy text", _nearest(_plain(said), options)),
-    ]
-    return next((Parsed(min(found), rule) for rule, found in rules if len(found) == 1), None)
+def _read(said: str, options: Sequence[str], *, willing: bool = False) -> Parsed | None:
+    """By the first rule that fits: one option, or none where it fits several; None if no rule fits.
+
+    `willing`: believe only a reply that is nothing but the answer, and what the model says that it would do.
+    """
+    for rule, found in _rules(said, options, willing=willing):
+        if found:
+            return Parsed(min(found), rule) if len(found) == 1 else Parsed(None, "none")
+    return None
 
 
-def _letters(found: Sequence[str], count: int) -> set[int]:
-    return {k for letter in found if (k := ascii_uppercase.find(letter.upper())) in range(count)}
+def _rules(said: str, options: Sequence[str], *, willing: bool) -> Iterator[tuple[Rule, set[int]]]:
+    count = len(options)
+    yield "letter", _leading(said, options)
+    yield "text", {k for k, text in enumerate(options) if _plain(text) and _plain(text) == _plain(said)}
+    yield "number", _numbered(said, options)
+    lines = said.splitlines()
+    yield "named letter", _letters(_BARE.fullmatch(lines[-1]) if lines else None, count)
+    yield "named letter", _named(said, count, willing=True)
+    if not willing:
+        yield "named letter", _named(said, count, willing=False)
+        yield "quoted text", _holding([_plain(quote) for quote in _QUOTED.findall(said)], options)
+    yield "text", _contained(said, options, willing=willing)
+    if not willing:
+        yield "fuzzy text", _nearest(_plain(said), options)
+
+
+def _leading(said: str, options: Sequence[str]) -> set[int]:
+    """The letter with which the reply begins, and those that a list of letters or of options goes on with."""
+    match = _LETTER.match(said)
+    found = _letters(match, len(options))
+    if match is None or not found:
+        return set()
+    rest = said[match.end() :]
+    plain = _plain(rest)
+    if plain == _plain(options[min(found)]):
+        return found
+    others = [m.group(1) for m in _LISTED.finditer(rest)]
+    more = _MORE.match(rest)
+    if more is not None:
+        others.append(more.group(1))
+    listed = {k for letter in others for k in _index(letter, len(options))}
+    return found | listed | {k for k, text in enumerate(options) if plain and _plain(text) == plain}
+
+
+def _numbered(said: str, options: Sequence[str]) -> set[int]:
+    """A number alone: of the options that begin with numbers (a scale) the one that begins so, else by place."""
+    match = _NUMBER.fullmatch(said)
+    if match is None:
+        return set()
+    scale = [re.match(r"\d+", text) for text in options]
+    if any(scale):
+        return {k for k, begin in enumerate(scale) if begin is not None and int(begin.group()) == int(match.group(1))}
+    return {int(match.group(1)) - 1} & set(range(len(options)))
+
+
+def _named(said: str, count: int, *, willing: bool) -> set[int]:
+    """Letters after a word such as "option" or "choose"."""
+    found: set[int] = set()
+    for match in _NAMED.finditer(said):
+        if _meant(said, match, willing=willing):
+            for letter in re.findall(r"\b[A-Z]\b", match.group(1) or match.group(2)):
+                found |= _index(letter, count)
+    return found
+
+
+def _contained(said: str, options: Sequence[str], *, willing: bool) -> set[int]:
+    """Options whose whole text stands in the reply, not denied there, and not only as part of another's text."""
+    spans = []
+    for k, text in enumerate(options):
+        words = _plain(text).split()
+        if words and (len(words) > 1 or len(said.split()) <= _SHORT_WORDS):
+            pattern = r"(?<![^\W_])" + r"[\W_]+".join(map(re.escape, words)) + r"(?![^\W_])"
+            folded = said.casefold()
+            spans += [
+                (*match.span(), k) for match in re.finditer(pattern, folded) if _meant(folded, match, willing=willing)
+            ]
+    return {
+        k
+        for start, end, k in spans
+        if not any(s <= start and end <= e and e - s > end - start for s, e, other in spans if other != k)
+    }
+
+
+def _meant(said: str, match: re.Match[str], *, willing: bool) -> bool:
+    """Whether the clause up to a match denies it; `willing`: and says what the model would do."""
+    before = said[: match.start()]
+    ends = [boundary.end() for boundary in _CLAUSE.finditer(before)]
+    begin = ends[-1] if ends else 0
+    clause = said[begin : match.start()].casefold()
+    if _DENIED.search(clause):
+        return False
+    return not willing or _WILLING.search(said[begin : match.end()].casefold()) is not None
+
+
+def _holding(quotes: Sequence[str], options: Sequence[str]) -> set[int]:
+    return {k for k, text in enumerate(options) if _plain(text) and _plain(text) in quotes}
+
+
+def _nearest(said: str, options: Sequence[str]) -> set[int]:
+    """The option most like the reply, if it is very like, clearly more so than the next, and not its opposite."""
+    ratios = sorted((_likeness(said, _plain(text)), k) for k, text in enumerate(options))
+    if not said or not ratios:
+        return set()
+    best, k = ratios[-1]
+    second = ratios[-2][0] if len(ratios) > 1 else 0.0
+    near = best >= _FUZZY_RATIO and best - second >= _FUZZY_LEAD
+    return {k} if near and not _opposed(said.split(), _plain(options[k]).split()) else set()
+
+
+def _likeness(one: str, other: str) -> float:
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.ratio() if matcher.real_quick_ratio() >= _FUZZY_RATIO - _FUZZY_LEAD else 0.0
+
+
+def _opposed(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether one text denies what the other says or holds other numbers: "do not tell her", "unlock the door"."""
+    denials = [sum(word in _DENIALS for word in text) for text in (one, other)]
+    numbers = [[word for word in text if word.isdecimal()] for text in (one, other)]
+    pairs = ((one, other), (other, one))
+    return (
+        denials[0] != denials[1]
+        or numbers[0] != numbers[1]
+        or any(prefix + word in mine for mine, yours in pairs for word in yours for prefix in _OPPOSING)
+    )
+
+
+def _letters(match: re.Match[str] | None, count: int) -> set[int]:
+    return _index(match.group(1), count) if match is not None else set()
+
+
+def _index(letter: str, count: int) -> set[int]:
+    return {ascii_uppercase.find(letter.upper())} & set(range(count))
+
+
+def _straight(text: str) -> str:
+    """One form of every character, and straight apostrophes."""
+    return unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
 
 
 def _plain(text: str) -> str:
     """Letters and digits in lower case, one space between words."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", folded))
-
-
-def _holding(quotes: Sequence[str], options: Sequence[str]) -> set[int]:
-    return {k for k, text in enumerate(options) if _plain(text) in quotes}
-
-
-def _contained(said: str, options: Sequence[str]) -> set[int]:
-    """Options whose whole text stands in the reply, those left out that are part of a longer one that does."""
-    plain = [_plain(text) for text in options]
-    found = {k for k, text in enumerate(plain) if text and re.search(rf"\b{re.escape(text)}\b", said)}
-    return {k for k in found if not any(j != k and plain[k] in plain[j] and plain[k] != plain[j] for j in found)}
-
-
-def _nearest(said: str, options: Sequence[str]) -> set[int]:
-    """The option most like the reply, if it is very like and clearly more so than the next."""
-    ratios = sorted(
-        ((SequenceMatcher(None, said, _plain(t), autojunk=False).ratio(), k) for k, t in enumerate(options))
-    )
-    best, k = ratios[-1]
-    second = ratios[-2][0] if len(ratios) > 1 else 0.0
-    return {k} if said and best >= _FUZZY_RATIO and best - second >= _FUZZY_LEAD else set()
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
