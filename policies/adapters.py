@@ -36,7 +36,15 @@ _REFUSED = {
     "modules_to_save": "whole modules beside the matrices (modules_to_save)",
     "trainable_token_indices": "trained token embeddings",
     "target_parameters": "adapted bare parameters (target_parameters)",
+    "layer_replication": "repeated layers (layer_replication)",
+    "alora_invocation_tokens": "a text that switches it on (aLoRA)",
 }
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """What a manifest says of the base model: hashes as in `ModelFiles.hashes`."""
+
+    base: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,10 @@ def _check_base(folder: Path, tensors: list[tuple[str, tuple[int, ...], str]], b
     """By the manifest where there is one, else by the shapes of the matrices that the base model has."""
     manifest = folder / MANIFEST
     if manifest.is_file():
-        told = msgspec.json.decode(manifest.read_bytes(), type=dict[str, Any]).get("base", {}).get("weights")
+        try:
+            told = msgspec.json.decode(manifest.read_bytes(), type=_Manifest).base.get("weights")
+        except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+            raise ConfigError(f"adapter {where!r}: {MANIFEST} is damaged ({error}); train or copy it again") from error
         if told is not None and told != base.hashes()["weights"]:
             raise ConfigError(
                 f"adapter {where!r} was trained on a model with other weights than {base.name!r}; use its own"

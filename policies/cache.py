@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -16,7 +17,7 @@ from valueagents.errors import PolicyError
 from valueagents.identity import content_hash
 from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
 
-_FORMAT = "valueagents-replies 1"
+_FORMAT = "valueagents-replies 2"
 
 Reply = TypeVar("Reply", ScoreReply, GenerateReply)
 
@@ -35,6 +36,7 @@ class CachingEngine(Engine):
         self._loading = asyncio.Lock()
         self._store: sqlite3.Connection | None = None
         self._prefix = ""
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def identity(self) -> dict[str, str]:
         """The engine's own: a cache changes no answer."""
@@ -42,18 +44,19 @@ class CachingEngine(Engine):
 
     async def __aenter__(self) -> Self:
         """Open the file. Raises PolicyError if it is no cache of replies."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._store = sqlite3.connect(self.file, timeout=60, isolation_level=None)
+        store = None
         try:
-            self._store.execute("PRAGMA journal_mode=WAL")
-            self._store.execute("CREATE TABLE IF NOT EXISTS format (name TEXT PRIMARY KEY)")
-            self._store.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL)")
-            self._store.execute("INSERT OR IGNORE INTO format VALUES (?)", (_FORMAT,))
-            formats = [name for (name,) in self._store.execute("SELECT name FROM format")]
-        except sqlite3.Error as error:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            store = sqlite3.connect(self.file, timeout=60, isolation_level=None)
+            formats = _prepared(store)
+        except (sqlite3.Error, OSError) as error:
+            if store is not None:
+                store.close()
             raise PolicyError(f"{self.file} is no cache of replies ({error}); move it away or name another") from error
         if formats != [_FORMAT]:
+            store.close()
             raise PolicyError(f"{self.file} was written by another version ({formats}); move it away or name another")
+        self._store = store
         self._prefix = content_hash(self.engine.identity())
         return self
 
@@ -70,21 +73,21 @@ class CachingEngine(Engine):
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The reply of the first time."""
-        stored = self._stored("score", request, ScoreReply)
-        if stored is not None:
-            return stored
-        reply = await (await self._loaded()).score(request)
-        self._keep("score", request, reply)
-        return reply
+        key = self._key("score", request)
+        async with self._turn(key):
+            stored = self._stored(key, ScoreReply)
+            if stored is None:
+                return self._kept(key, await (await self._loaded()).score(request))
+        return stored
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The reply of the first time."""
-        stored = self._stored("generate", request, GenerateReply)
-        if stored is not None:
-            return stored
-        reply = await (await self._loaded()).generate(request)
-        self._keep("generate", request, reply)
-        return reply
+        key = self._key("generate", request)
+        async with self._turn(key):
+            stored = self._stored(key, GenerateReply)
+            if stored is None:
+                return self._kept(key, await (await self._loaded()).generate(request))
+        return stored
 
     async def _loaded(self) -> Engine:
         async with self._loading:
@@ -96,19 +99,37 @@ class CachingEngine(Engine):
     def _key(self, call: str, request: ScoreRequest | GenerateRequest) -> str:
         return content_hash(self._prefix, call, msgspec.to_builtins(request))
 
-    def _stored(self, call: str, request: ScoreRequest | GenerateRequest, kind: type[Reply]) -> Reply | None:
+    def _turn(self, key: str) -> asyncio.Lock:
+        """Whoever asks the same while it is being answered waits for that answer, and gets it."""
+        return self._turns.setdefault(key, asyncio.Lock())
+
+    def _stored(self, key: str, kind: type[Reply]) -> Reply | None:
         if self._store is None:
             raise PolicyError("the cache is not open: use `async with`")
-        row = self._store.execute("SELECT reply FROM replies WHERE request = ?", (self._key(call, request),)).fetchone()
+        row = self._store.execute("SELECT reply FROM replies WHERE request = ?", (key,)).fetchone()
         if row is None:
             return None
         try:
-            reply = msgspec.json.decode(row[0], type=kind)
+            reply = msgspec.msgpack.decode(row[0], type=kind)
         except msgspec.MsgspecError as error:
             raise PolicyError(f"{self.file} holds a damaged reply ({error}); move it away") from error
         return msgspec.structs.replace(reply, replayed=True, queue_s=0.0)
 
-    def _keep(self, call: str, request: ScoreRequest | GenerateRequest, reply: ScoreReply | GenerateReply) -> None:
-        if self._store is not None:
-            row = self._key(call, request), msgspec.json.encode(reply)
-            self._store.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", row)
+    def _kept(self, key: str, reply: Reply) -> Reply:
+        """The reply, stored; where another process was first, the one that it stored."""
+        if self._store is None:
+            return reply
+        row = key, msgspec.msgpack.encode(reply)  # JSON has no -inf
+        if self._store.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", row).rowcount == 0:
+            return self._stored(key, type(reply)) or reply
+        return reply
+
+
+def _prepared(store: sqlite3.Connection) -> list[str]:
+    """The formats that a file names, its tables made if it is new."""
+    store.execute("PRAGMA journal_mode=WAL")
+    store.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing, a power cut the last replies at most
+    store.execute("CREATE TABLE IF NOT EXISTS format (name TEXT PRIMARY KEY)")
+    store.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL)")
+    store.execute("INSERT OR IGNORE INTO format VALUES (?)", (_FORMAT,))
+    return [name for (name,) in store.execute("SELECT name FROM format")]

@@ -38,11 +38,21 @@ def generate_job(chats: ChatTokenizer, request: GenerateRequest) -> GenerateJob:
     """The request as tokens. Raises PolicyError if prompt and answer do not fit the window."""
     prompt = chats.prompt(request.chat)
     choices = tuple(chats.answer(text) for text in request.choices)
-    longest = max((len(choice) + 1 for choice in choices), default=0)
-    if longest > request.sampling.max_tokens:
-        raise PolicyError(f"an allowed answer has {longest - 1} tokens, max_tokens={request.sampling.max_tokens}")
-    chats.fit(len(prompt) + request.sampling.max_tokens)
+    needed = max((_tokens_needed(choice, choices) for choice in choices), default=0)
+    most = request.sampling.max_tokens
+    if needed > most:
+        raise PolicyError(f"an allowed answer needs {needed} tokens, max_tokens={most}; raise it")
+    if chats.window and len(prompt) + most > chats.window:
+        raise PolicyError(
+            f"prompt of {len(prompt)} tokens and max_tokens={most}, the model's window is {chats.window}; "
+            "nothing is cut in silence: lower max_tokens or set history"
+        )
     return GenerateJob(prompt, choices, request.sampling, request.seed, request.adapter)
+
+
+def _tokens_needed(choice: Tokens, choices: Sequence[Tokens]) -> int:
+    """To say it: one more than it has, where only an end tells it from a longer one."""
+    return len(choice) + any(len(other) > len(choice) and other[: len(choice)] == choice for other in choices)
 
 
 @dataclass(slots=True)

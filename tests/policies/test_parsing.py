@@ -14,10 +14,12 @@ NESTED = ("Wait", "Wait for the bus", "Wait for the bus with her", "A friend is 
 VERDICTS = ("NTA", "YTA", "NEUTRAL")
 SCALE = tuple(f"{n} – {text}" for n, text in ((6, "always"), (5, "often"), (4, "at times"), (1, "never")))
 DENIAL = ("Tell your sister about the ring.", "Walk home alone.")
-NINE = tuple(f"Take road number {word}." for word in "one two three four five six seven eight nine".split())
+NINE = tuple(
+    f"Take road number {word}." for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+)
 
 B_IN_MANY_DRESSES = (
-    [
+    *[
         "B",
         "b",
         "B.",
@@ -35,16 +37,16 @@ B_IN_MANY_DRESSES = (
         "B!",
         "Ｂ",
         "\ufeffB",
-    ]
-    + [
+    ],
+    *[
         "B: Keep it; say nothing.",
         "B. Keep it; say nothing.",
         "B) Keep it",
         "B – it is warm",
         "B, of course.",
         "B\n\nIt is warm.",
-    ]
-    + [
+    ],
+    *[
         "Option B",
         "option B.",
         "Option B: it is warm",
@@ -54,19 +56,19 @@ B_IN_MANY_DRESSES = (
         "Answer B",
         "**Option B**",
         "B (Keep it)",
-    ]
-    + [
+    ],
+    *[
         "B because it is warm.",
         "B.Keep it",
         "B; it is warm.",
         "**B.** Keep it; say nothing.",
         "**B**. It is warm.",
         "> B",
-    ]
-    + ["B. I would keep it because A would cost me.", "B, not A."]
+    ],
+    *["B. I would keep it because A would cost me.", "B, not A."],
 )
 NAMED_B = (
-    [
+    *[
         "Answer: B",
         "Answer: **B**",
         "**Answer:** B",
@@ -75,38 +77,38 @@ NAMED_B = (
         "answer = b",
         "ANSWER: (B)",
         "Answer:\nB",
-    ]
-    + [
+    ],
+    *[
         "It is warm.\nAnswer: B",
         "A is kind, B is warm.\n\nFinal Answer: **B. Keep it; say nothing.**",
         "Answer: Option B",
-    ]
-    + ["<answer>B</answer>", r"So \boxed{B}.", r"\boxed{\text{B}}", '{"answer": "B"}', "My choice: B", "Decision: B"]
-    + ["Answer: A\nNo, wait.\nAnswer: B"]
+    ],
+    *["<answer>B</answer>", r"So \boxed{B}.", r"\boxed{\text{B}}", '{"answer": "B"}', "My choice: B", "Decision: B"],
+    *["Answer: A\nNo, wait.\nAnswer: B"],
 )
 SPOKEN_B = (
-    [
+    *[
         "I choose B.",
         "I would choose B because it is warm.",
         "I'd go with B.",
         "I’d pick option B",
         "I will take **B**.",
         "The answer is B.",
-    ]
-    + [
+    ],
+    *[
         "Answer is B",
         "The answer is **B**",
         "My choice is (B).",
         "I would say that option B is best here.",
         "The letter B.",
-    ]
-    + [
+    ],
+    *[
         "Option A is tempting, but I'd go with B.",
         "I would not choose A. I choose B.",
         "As an AI, I'd choose option B.",
-    ]
-    + ["I don't want to trouble anyone, so I choose B.", "Rather than option A, I would choose option B."]
-    + ["The coat is warm and nobody saw me.\n\nB", "Nobody saw me.\n\n**B**"]
+    ],
+    *["I don't want to trouble anyone, so I choose B.", "Rather than option A, I would choose option B."],
+    *["The coat is warm and nobody saw me.\n\nB", "Nobody saw me.\n\n**B**"],
 )
 
 
