@@ -136,9 +136,9 @@ def test_a_spoiled_adapter_is_refused_in_one_line_before_weights_load(
 
 def test_an_empty_folder_and_an_unknown_name_are_refused(tiny_model: Path, tmp_path: Path):
     base = find_model(str(tiny_model))
-    with pytest.raises(ConfigError, match="has no adapter_config.json"):
+    with pytest.raises(ConfigError, match=r"has no adapter_config.json"):
         read_adapter(str(tmp_path), base)
-    with pytest.raises(ConfigError, match="unknown adapter.*Give a PEFT folder or a hub id"):
+    with pytest.raises(ConfigError, match=r"unknown adapter.*Give a PEFT folder or a hub id"):
         read_adapter(str(tmp_path / "nothing"), base)
 
 

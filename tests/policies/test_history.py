@@ -112,7 +112,12 @@ def test_persona_and_system_texts_enter_the_identity_by_content(tiny_model: Path
     for name, text in (("one", "You are kind."), ("same", "You are kind.\n"), ("other", "You are bold.")):
         (tmp_path / name).write_text(text)
     (tmp_path / "persona").write_text(load_persona("SDT-1"))
-    specs = ["", "persona=SDT-1", "persona=SDT-2", *(f"system={tmp_path / n}" for n in ("one", "same", "other", "persona"))]
+    specs = [
+        "",
+        "persona=SDT-1",
+        "persona=SDT-2",
+        *(f"system={tmp_path / n}" for n in ("one", "same", "other", "persona")),
+    ]
     none, sdt1, sdt2, one, same, other, copied = (
         make_policy(f"transformers:{tiny_model}?{spec}").identity()["preamble"] for spec in specs
     )

@@ -17,7 +17,16 @@ WORDS = ["run", "--env", "valueagents/Dilemma-v0", "--policy", "human"]
 
 
 def _typed(out: Path, typed: str, episodes: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from valueagents.cli import main; main()", *WORDS, "--episodes", str(episodes), "--out", str(out)]
+    command = [
+        sys.executable,
+        "-c",
+        "from valueagents.cli import main; main()",
+        *WORDS,
+        "--episodes",
+        str(episodes),
+        "--out",
+        str(out),
+    ]
     return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120)
 
 
