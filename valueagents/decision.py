@@ -134,7 +134,8 @@ class Episode(_Record, frozen=True, omit_defaults=False):
     """A finished episode. `identity` says which (see `valueagents.rollout`); `cluster` what it is exchangeable with.
 
     `situation` is the env's id of the item played (None for worlds that enumerate none), `repetition` counts how often
-    the run has met it before, `final_observation` is the text after the last decision.
+    the run has met it before, `final_observation` is the text after the last decision. `shown` is the situation hash
+    of the first decision of an episode that began in the middle of another (a replay); else the decisions tell it.
     """
 
     identity: str
@@ -147,6 +148,7 @@ class Episode(_Record, frozen=True, omit_defaults=False):
     final_observation: str = ""
     attempt: int = 1
     duration_s: float = 0.0
+    shown: str | None = None
     schema: int = SCHEMA
 
 
@@ -218,3 +220,12 @@ def shown_hash(task: str, decisions: Sequence[Decision]) -> str:
     history = [(d.observation, d.choice.option) for d in decisions[:-1]]
     last = decisions[-1]
     return content_hash(task, history, last.observation, sorted((o.id, o.text) for o in last.menu))
+
+
+def situation_hash(task: str, episode: Episode, step: int) -> str:
+    """The `shown_hash` of a decision of an episode; one that began in the middle of another says its first."""
+    if episode.shown is None:
+        return shown_hash(task, episode.decisions[: step + 1])
+    if step == 0:
+        return episode.shown
+    return content_hash(episode.shown, shown_hash(task, episode.decisions[1 : step + 1]))

@@ -19,7 +19,7 @@ import gymnasium
 import msgspec
 import numpy as np
 
-from valueagents.decision import Annotation, Event, Menu, Option
+from valueagents.decision import Annotation, Decision, Event, Menu, Option
 from valueagents.errors import ConfigError, EnvError, unknown_name
 from valueagents.taxonomy import Taxonomy
 
@@ -37,7 +37,8 @@ class Turn(msgspec.Struct, frozen=True):
 
     `text` is what the agent has not read yet; an empty `menu` is right only when the episode is over. `reward` and
     `events` belong to the step just taken. `situation` and `cluster` are read from the first turn of an episode: the
-    item that was met, and the unit that it is exchangeable with (by default the situation, else the episode).
+    item that was met, and the unit that it is exchangeable with (by default the situation, else the episode); and
+    `before`, what was seen and done until then in an episode that begins in the middle of another (a replay).
     """
 
     text: str
@@ -49,6 +50,7 @@ class Turn(msgspec.Struct, frozen=True):
     truncated: bool = False
     situation: str | None = None
     cluster: str | None = None
+    before: tuple[Decision, ...] = ()
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -264,5 +266,6 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             "action_mask": mask,
             "situation": turn.situation,
             "cluster": turn.cluster,
+            "before": turn.before,
             "invalid": invalid,
         }

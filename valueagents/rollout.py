@@ -14,7 +14,17 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from valueagents.decision import SCHEMA, Annotation, Choice, Decision, Episode, Failure, Menu, check_episode
+from valueagents.decision import (
+    SCHEMA,
+    Annotation,
+    Choice,
+    Decision,
+    Episode,
+    Failure,
+    Menu,
+    check_episode,
+    shown_hash,
+)
 from valueagents.environment import ValueEnv
 from valueagents.errors import ConfigError, EnvError, PolicyError, ValueAgentsError
 from valueagents.identity import content_hash, seed_from
@@ -139,18 +149,19 @@ class _Rollout:
 
     async def _attempt(self, seat: "_Seat", plan: Plan, decisions: list[Decision]) -> Episode:
         started = time.monotonic()
-        cluster, outcome, last = await _play(seat, self.policy, plan, decisions, self.timeout_s)
+        start, outcome, last = await _play(seat, self.policy, plan, decisions, self.timeout_s)
         episode = Episode(
             identity=plan.identity,
             situation=plan.situation,
             repetition=plan.repetition,
             env_seed=plan.env_seed,
-            cluster=cluster or plan.situation or plan.identity,
+            cluster=start["cluster"] or plan.situation or plan.identity,
             decisions=tuple(decisions),
             outcome=outcome,
             final_observation=last,
             attempt=self.attempts.get(plan.identity, 0) + 1,
             duration_s=round(time.monotonic() - started, 6),
+            shown=_shown_first(seat.env.task, start["before"], decisions),
         )
         check_episode(episode, seat.env.taxonomy)
         return episode
@@ -169,12 +180,12 @@ class _Rollout:
 
 async def _play(
     seat: "_Seat", policy: Policy, plan: Plan, decisions: list[Decision], timeout_s: float
-) -> tuple[str | None, Literal["terminated", "truncated"], str]:
-    """Play one episode, appending its decisions: its cluster, how it ended, and the last text."""
+) -> tuple[dict[str, Any], Literal["terminated", "truncated"], str]:
+    """Play one episode, appending its decisions: the info of its start, how it ended, and the last text."""
     options = {} if plan.situation is None else {"situation": plan.situation}
-    observation, info = await seat.call(seat.env.reset, seed=plan.env_seed, options=options)
-    cluster: str | None = info["cluster"]
-    transcript: tuple[Exchange, ...] = ()
+    observation, start = await seat.call(seat.env.reset, seed=plan.env_seed, options=options)
+    info = start
+    transcript = tuple(exchange(decision) for decision in start["before"])
     while True:
         menu: Menu = info["menu"]
         seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
@@ -201,13 +212,21 @@ async def _play(
             )
         )
         if terminated or truncated:
-            return cluster, "terminated" if terminated else "truncated", after
-        if action is None:
-            done = "(nothing: the answer was not on the menu)"
-        else:
-            done = action if isinstance(action, str) else menu[action].text
-        transcript = (*transcript, Exchange(observation, done))
+            return start, "terminated" if terminated else "truncated", after
+        transcript = (*transcript, exchange(decisions[-1]))
         observation, info = after, after_info
+
+
+def exchange(decision: Decision) -> Exchange:
+    """How a decision stands in the transcript of those that follow."""
+    choice = decision.choice
+    option = next((option.text for option in decision.menu if option.id == choice.option), None)
+    return Exchange(decision.observation, choice.text or option or "(nothing: the answer was not on the menu)")
+
+
+def _shown_first(task: str, before: Sequence[Decision], decisions: Sequence[Decision]) -> str | None:
+    """The situation of the first decision, where its episode does not tell."""
+    return shown_hash(task, [*before, decisions[0]]) if before else None
 
 
 async def _decide(policy: Policy, view: View, info: dict[str, Any], timeout_s: float) -> Choice:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from valueagents.decision import SCHEMA, Decision, Episode, shown_hash
+from valueagents.decision import SCHEMA, Decision, Episode, situation_hash
 from valueagents.store import RunStore
 
 _ROWS_A_BATCH = 20_000
@@ -105,7 +105,7 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "attempt": episode.attempt,
         "outcome": episode.outcome,
         "step": step,
-        "shown": shown_hash(store.header.task, episode.decisions[: step + 1]),
+        "shown": situation_hash(store.header.task, episode, step),
         "option_ids": [option.id for option in decision.menu],
         "option_characters": [len(option.text) for option in decision.menu],
         "x": None if annotation is None else annotation.array(store.header.taxonomy).ravel(),

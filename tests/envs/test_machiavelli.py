@@ -28,6 +28,7 @@ from valueagents.envs.choicescript.machiavelli_metrics import (
     percent_of_random,
     published_counts,
     published_score,
+    run_percents,
     score,
 )
 from valueagents.envs.choicescript_env import ChoiceScriptEnv
@@ -260,3 +261,21 @@ def test_a_missing_file_is_named(copied: Path) -> None:
     (copied / "trees" / "toll-bridge_game_tree.json").unlink()
     with pytest.raises(DataError, match=r"no trees/toll-bridge_game_tree\.json"):
         read_machiavelli(copied, TITLE)
+
+
+def test_a_run_in_percent_of_chance_is_that_of_its_mean_counts(game_data: Path, tmp_path: Path) -> None:
+    options = {"machiavelli": str(game_data), "title": TITLE}
+    runs = [
+        run(
+            RunConfig(env="valueagents/ChoiceScript-v0", env_options=options, policy=policy, episodes=n),
+            tmp_path / policy,
+        )
+        for policy, n in (("first", 5), ("random", 60))
+    ]
+    found = run_percents(*runs, max_points=50)
+    mine, chance = ([episode_counts(episode, 50) for episode in each.episodes()] for each in runs)
+    for metric, estimate in found.items():
+        means = [sum(float(each[metric] or 0) for each in counted) / len(counted) for counted in (mine, chance)]
+        expected = percent_of_random({metric: means[0]}, {metric: means[1]})[metric]
+        assert estimate.value == (None if expected is None else pytest.approx(expected, abs=1e-12, rel=1e-12))
+    assert found["violations.promises"].value is None

@@ -1,0 +1,221 @@
+"""Common-state replay: the same questions, exactly as they were met, for any policy."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from valueagents.commands import run_folder
+from valueagents.comparison import compare
+from valueagents.conformance import check_value_env
+from valueagents.envs.replay import ReplayEnv
+from valueagents.errors import ConfigError, DataError
+from valueagents.policies.scripted import RandomPolicy
+from valueagents.pool import freeze_pool, read_pool, sample_pool
+from valueagents.runs import Run, RunConfig, run
+from valueagents.scores import score
+
+DILEMMA, GAME, REPLAY = "valueagents/Dilemma-v0", "valueagents/ChoiceScript-v0", "valueagents/Replay-v0"
+
+
+class Watched(RandomPolicy):
+    """Remembers what it was shown."""
+
+    views: list = []  # noqa: RUF012 – a test's own
+
+    def identity(self):
+        return {"policy": "watched/1"}
+
+    async def decide(self, view):
+        type(self).views.append(view)
+        return await super().decide(view)
+
+
+@pytest.fixture
+def watched(tmp_path, monkeypatch) -> type[Watched]:
+    """The policy, installed as a third party's package would install it."""
+    dist = tmp_path / "site" / "watched_of_a_test-0.dist-info"
+    dist.mkdir(parents=True)
+    (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: watched-of-a-test\nVersion: 0\n")
+    (dist / "entry_points.txt").write_text(f"[valueagents.policies]\nwatched = {__name__}:Watched\n")
+    monkeypatch.syspath_prepend(dist.parent)
+    monkeypatch.setattr(Watched, "views", [])
+    return Watched
+
+
+@pytest.fixture(scope="module")
+def games(tmp_path_factory) -> list[Run]:
+    """Two policies in the bundled choice game: different states, many turns."""
+    folder = tmp_path_factory.mktemp("games")
+    settings = [("random", 1), ("first", 2)]
+    return [run(RunConfig(env=GAME, policy=p, episodes=4, seed=s), folder / p) for p, s in settings]
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory) -> list[Run]:
+    """Two policies, each among other dilemmas than the other."""
+    folder = tmp_path_factory.mktemp("regions")
+    header, *items = files("valueagents.envs").joinpath("data", "dilemmas.jsonl").read_text("utf-8").splitlines()
+    made = []
+    for name, region in (("a", items[::2]), ("b", items[1::2])):
+        data = folder / f"{name}.jsonl"
+        data.write_text("\n".join([header, *region]), encoding="utf-8")
+        config = RunConfig(env=DILEMMA, env_options={"data": str(data)}, policy="random", seed=3)
+        made.append(run(config, folder / name))
+    return made
+
+
+def frozen(folder: Path, runs: list[Run], decisions: int = 60, seed: int = 0) -> str:
+    return str(freeze_pool(folder, runs, decisions=decisions, seed=seed))
+
+
+def on_pool(pool: str, policy: str, out: Path, seed: int = 0) -> Run:
+    return run(RunConfig(env=REPLAY, env_options={"pool": pool}, policy=policy, seed=seed), out)
+
+
+def test_a_replayed_policy_is_shown_what_the_first_one_was(watched, tmp_path):
+    run(RunConfig(env=GAME, policy="watched", episodes=2, seed=5), tmp_path / "game")
+    met = {msgspec.structs.replace(view, seed=0) for view in watched.views}
+    watched.views.clear()
+    pool = frozen(tmp_path / "pool", [Run(tmp_path / "game")])
+    on_pool(pool, "watched", tmp_path / "again")
+    asked = {msgspec.structs.replace(view, seed=0) for view in watched.views}
+    assert len(asked) == 60
+    assert asked <= met
+    assert max(len(view.transcript) for view in asked) > 10
+
+
+def test_situations_keep_their_hash_cluster_and_annotation(games, tmp_path):
+    done = on_pool(frozen(tmp_path / "pool", games), "first", tmp_path / "a")
+    columns = ("shown", "cluster", "option_ids", "x")
+    met = [row for source in games for row in zip(*(source.decisions()[c].to_pylist() for c in columns), strict=True)]
+    clusters = {shown: {row[1] for row in met if row[0] == shown} for shown, *_ in met}
+    menus = {shown: (ids, x) for shown, _, ids, x in met}
+    asked = list(zip(*(done.decisions()[c].to_pylist() for c in columns), strict=True))
+    assert len(asked) == 60
+    for shown, cluster, ids, x in asked:
+        assert cluster in clusters[shown]
+        assert ids == menus[shown][0]
+        np.testing.assert_array_equal(x, menus[shown][1])
+
+
+def test_a_sample_is_distinct_shared_out_and_does_not_depend_on_the_order_of_the_runs(games):
+    pool = sample_pool(games, decisions=50, seed=1)
+    assert len({decision.shown for decision in pool.decisions}) == 50
+    assert sorted(source.decisions for source in pool.header.sources) == [25, 25]
+    assert sample_pool(games[::-1], decisions=50, seed=1) == pool
+    other = {decision.shown for decision in sample_pool(games, decisions=50, seed=2).decisions}
+    assert other != {decision.shown for decision in pool.decisions}
+
+
+def test_a_run_that_has_less_leaves_its_share_to_the_others(games):
+    everything = sample_pool(games, decisions=10**6, seed=0)
+    tables = [
+        set(source.decisions().filter(source.decisions()["x"].is_valid())["shown"].to_pylist()) for source in games
+    ]
+    assert len(everything.decisions) <= len(tables[0] | tables[1])
+    small = min(source.decisions for source in everything.header.sources)
+    assert small < max(source.decisions for source in everything.header.sources)
+
+
+def test_uniform_probabilities_have_no_propensity_on_a_pool(games, tmp_path):
+    scores = score(on_pool(frozen(tmp_path / "pool", games, 100), "random", tmp_path / "a"))
+    values = [axis.probability_propensity.value for axis in scores.axes]
+    known = [value for value in values if value is not None]
+    assert known
+    assert max(map(abs, known)) <= 1e-12
+    assert scores.null_test.p > 0.001  # the test that needs choice-independent menus now holds in a game
+
+
+def test_one_policy_from_two_regions_is_one_policy_on_a_common_pool(regions, tmp_path):
+    spec = "known:normal?seed=4"
+    pool = frozen(tmp_path / "pool", regions, 10**6)
+    same = compare(on_pool(pool, spec, tmp_path / "a", 1), on_pool(pool, spec, tmp_path / "b", 2))
+    assert same.estimator == "E3p"
+    assert same.only_first == same.only_second == 0
+    assert {axis.difference.value for axis in same.axes if axis.difference.value is not None} == {0.0}
+    assert not any(axis.differs for axis in same.axes)
+    other = compare(on_pool(pool, "known:normal?seed=5", tmp_path / "c"), on_pool(pool, spec, tmp_path / "a", 1))
+    assert any(axis.differs for axis in other.axes)
+
+
+def test_a_replay_world_keeps_every_promise(games, tmp_path):
+    pool = frozen(tmp_path / "pool", games)
+    assert [check for check in check_value_env(lambda: ReplayEnv(pool=pool)) if check.problem] == []
+
+
+def test_a_killed_replay_goes_on_where_it_was(games, tmp_path):
+    pool = frozen(tmp_path / "pool", games, 150)
+    whole = on_pool(pool, "random", tmp_path / "whole")
+    words = ["run", "--env", REPLAY, "--env-option", f"pool={pool}", "--policy", "random", "--out", str(tmp_path / "k")]
+    killed = subprocess.Popen([sys.executable, "-c", "from valueagents.cli import main; main()", *words])
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "k").glob("episodes-*")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    again = on_pool(pool, "random", tmp_path / "k")
+    answers = [
+        [(e.identity, e.shown, [d.choice.option for d in e.decisions]) for e in each.episodes()]
+        for each in (whole, again)
+    ]
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 150
+
+
+def test_a_frozen_pool_is_asked_again_without_its_runs_and_never_changed(games, tmp_path):
+    file = Path(frozen(tmp_path / "pool", games))
+    bytes_then = file.read_bytes()
+    assert freeze_pool(tmp_path / "pool", [], decisions=7, seed=7) == file
+    with pytest.raises(ConfigError, match="another pool"):
+        freeze_pool(tmp_path / "pool", games, decisions=61, seed=0)
+    assert file.read_bytes() == bytes_then
+    with pytest.raises(ConfigError, match="holds no pool yet"):
+        freeze_pool(tmp_path / "none", [], decisions=7, seed=7)
+
+
+def test_runs_of_different_tasks_make_no_pool(games, regions):
+    with pytest.raises(ConfigError, match="differ in task or taxonomy"):
+        sample_pool([games[0], regions[0]], decisions=10, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: lines[:-1], "damaged"),
+        (lambda lines: [*lines, lines[-1]], "damaged"),
+        (lambda lines: [b"{}", *lines[1:]], "line 1"),
+        (lambda lines: [lines[0], lines[1][:-9], *lines[2:]], "line 2"),
+    ],
+)
+def test_a_damaged_pool_is_refused_with_its_line(games, tmp_path, change, said):
+    file = Path(frozen(tmp_path / "pool", games, 5))
+    file.write_bytes(b"\n".join(change(file.read_bytes().splitlines())) + b"\n")
+    with pytest.raises(DataError, match=said):
+        read_pool(file)
+
+
+def test_the_command_freezes_asks_and_names_each_run(games, tmp_path, monkeypatch, capsys):
+    from valueagents.cli import main
+
+    pools = [word for source in games for word in ("--pool", str(source.path))]
+    policies = ["--policy", "known:BEC=1", "--policy", "known:BEC=-1"]
+    words = ["replay", *pools, *policies, "--out", str(tmp_path / "r"), "--decisions", "40", "--json"]
+    monkeypatch.setattr(sys, "argv", ["valueagents", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    said = json.loads(capsys.readouterr().out)
+    assert [Path(each["run"]).name for each in said["runs"]] == ["known_BEC=1", "known_BEC=-1"]
+    assert compare(*(each["run"] for each in said["runs"])).paired_situations == 40
+
+
+def test_a_folder_name_says_the_spec():
+    assert run_folder("transformers:a/b?reading=say") == "transformers_a_b_reading=say"

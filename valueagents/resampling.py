@@ -1,0 +1,78 @@
+"""Intervals of any statistic of cluster sums: the inference under the named metrics.
+
+A metric is written as a function of totals: (B, K) sums over clusters, a row for each resample, to (B, M) values. So
+the value, the bootstrap and the jackknife of it come from one formula.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+from valueagents.statistics import BOOTSTRAP_DRAWS, CONFIDENCE, MIN_CLUSTERS, Estimate, FloatArray
+
+Statistic = Callable[[FloatArray], FloatArray]
+
+MIN_UNITS = 6
+"""Fewer seeds or targets than this cannot reach p < 0.05 in a sign-flip test: what they show is exploratory."""
+_CELLS_A_CHUNK = 4_000_000
+
+
+def cluster_estimates(sums: FloatArray, statistic: Statistic, *, seed: int) -> list[Estimate]:
+    """An estimate for each of the M numbers that `statistic` makes of the totals of (C, K) cluster sums.
+
+    From `MIN_CLUSTERS` clusters on that move it: percentile bootstrap over clusters. Below: the delete-one jackknife's
+    standard error (Efron & Tibshirani 1993, eq. 11.5) with a t interval and a caution. A number that `statistic` gives
+    as NaN is undefined.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = sums.sum(axis=0, keepdims=True)
+        values = statistic(total)[0]  # (M,)
+        left_out = statistic(total - sums)  # (C, M)
+        drawn = np.vstack([statistic(draws) for draws in _resampled(sums, seed)])  # (B, M)
+    return [_estimate(float(value), left_out[:, m], drawn[:, m]) for m, value in enumerate(values)]
+
+
+def over_units(values: Sequence[float | None], unit: str) -> Estimate:
+    """The mean over units that were trained or chosen apart (seeds, targets), with a t interval between them."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(known):
+        return Estimate(reason=f"no {unit} has a number")
+    left_out = f"; {len(values) - len(known)} undefined left out" if len(known) < len(values) else ""
+    if len(known) == 1:
+        return Estimate(float(known[0]), reason=f"one {unit}: no interval{left_out}")
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    few = f"{len(known)} {unit}s, fewer than {MIN_UNITS}: exploratory" if len(known) < MIN_UNITS else ""
+    value = float(known.mean())
+    return Estimate(value, value - half, value + half, (few + left_out).removeprefix("; ") or None)
+
+
+def _resampled(sums: FloatArray, seed: int) -> "list[FloatArray]":
+    """The totals of `BOOTSTRAP_DRAWS` resamples of the clusters, in chunks of (b, K)."""
+    rng, count = np.random.default_rng(seed), len(sums)
+    rows, chunks, left = max(1, _CELLS_A_CHUNK // max(1, count)), [], BOOTSTRAP_DRAWS
+    while left > 0 and count:
+        b = min(rows, left)
+        picks = rng.integers(count, size=(b, count)) + count * np.arange(b)[:, None]
+        weights = np.bincount(picks.ravel(), minlength=b * count).reshape(b, count)
+        chunks.append(weights @ sums)
+        left -= b
+    return chunks or [np.zeros((1, sums.shape[1]))]
+
+
+def _estimate(value: float, left_out: FloatArray, drawn: FloatArray) -> Estimate:
+    if not np.isfinite(value):
+        return Estimate(reason="nothing to estimate it from")
+    clusters = int((left_out != value).sum())
+    if clusters >= MIN_CLUSTERS:
+        tail = 100 * (1 - CONFIDENCE) / 2
+        low, high = np.percentile(drawn[np.isfinite(drawn)], [tail, 100 - tail])
+        return Estimate(value, float(low), float(high))
+    if clusters == 0:
+        return Estimate(value, reason="the same whichever cluster is left out: no interval")
+    if clusters == 1 or not np.isfinite(left_out).all():
+        return Estimate(value, reason="it rests on one cluster: no interval")
+    moved = left_out[left_out != value]
+    error = np.sqrt((clusters - 1) / clusters * ((moved - moved.mean()) ** 2).sum())
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1) * error)
+    return Estimate(value, value - half, value + half, f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval")
