@@ -14,7 +14,7 @@ _MIN_FOR_ESTIMATE = 10  # the first batch also loads and warms up
 
 @contextmanager
 def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
-    """A callback for `run` or a training; `unit` is what it counts. Nothing is shown for what takes less than two seconds."""
+    """A callback for `run`; `unit` is what it counts. Nothing is shown for what takes less than two seconds."""
     try:
         if sys.stderr.isatty():
             with _bar(what) as progress:

@@ -16,6 +16,7 @@ from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
 from valueagents.policies.language import LanguagePolicy, Mind, transformers_policy
 from valueagents.policies.models import cache_folder
+from valueagents.policies.readings import FloatArray
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import Asked
 from valueagents.runs import Progress
@@ -63,8 +64,10 @@ async def _rate(policy: LanguagePolicy, asked: Sequence[Asked], progress: Progre
     return [found[i] for i in range(len(asked))]
 
 
-def _mean(rated: Sequence[tuple[Asked, Choice]]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    return np.mean([_probabilities(choice) for _, choice in rated], axis=0)
+def _mean(rated: Sequence[tuple[Asked, Choice]]) -> FloatArray:
+    """Of the ratings' probabilities over the variants, (6,)."""
+    mean: FloatArray = np.mean([_probabilities(choice) for _, choice in rated], axis=0)
+    return mean
 
 
 def _most_probable(rated: Sequence[tuple[Asked, Choice]]) -> int:

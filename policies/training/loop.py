@@ -122,7 +122,7 @@ def evaluate(model: Any, device: str, rows: Sequence[Example], pass_rows: int) -
     with torch.no_grad():
         for part in _parts(rows, pass_rows):
             loss, count = answer_loss(model, device, part)
-            total, tokens = total + float(loss), tokens + count
+            total, tokens = total + loss.item(), tokens + count
     return total / tokens
 
 
@@ -144,7 +144,7 @@ def _step(
     for part in _parts(batch, settings.pass_rows):
         loss, _ = answer_loss(model, device, part)
         (loss / tokens).backward()
-        total += float(loss.detach())
+        total += loss.item()
     if not np.isfinite(total):
         raise PolicyError(f"the loss became {total}; try a smaller learning_rate than {settings.learning_rate:g}")
     torch.nn.utils.clip_grad_norm_(weights, settings.clip)

@@ -1,6 +1,7 @@
 """A frozen base model with a fresh LoRA adapter in it: loaded, saved as a PEFT folder, merged into plain weights."""
 
 import logging
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def load_trainable(files: ModelFiles, settings: Settings, *, device: str, dtype:
     model = load_base(files, dtype=dtype, device=device, quantise=settings.quantise)
     model.config.use_cache = True
     try:
-        adapted = peft.get_peft_model(model, config)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")  # peft 0.21 asks for it
+            adapted = peft.get_peft_model(model, config)
     except ValueError as error:
         raise ConfigError(f"modules={settings.modules} do not fit {files.name!r}: {first_line(error)}") from error
     adapted.peft_config["default"].base_model_name_or_path = files.name

@@ -1,7 +1,7 @@
-"""The manifest of an adapter: what it was made from and how it went. The last file to be written, so it ends a training.
+"""The manifest of an adapter: what it was made from and how it went. Written last, it ends a training.
 
-An adapter's name is a hash of its matrices; the manifest is not part of it, so wall time and versions may differ between
-two equal adapters.
+An adapter's name is a hash of its matrices; the manifest is not part of it, so wall time and versions may differ
+between two equal adapters.
 """
 
 import resource

@@ -22,9 +22,11 @@ def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = No
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} is not empty; give another --out")
     manifest = read_manifest(adapter)
-    if base is None and manifest is None:
-        raise ConfigError(f"{adapter} has no manifest that names its base model; give --base")
-    files = find_model(base if base is not None or manifest is None else manifest.base["name"])
+    if base is None:
+        if manifest is None:
+            raise ConfigError(f"{adapter} has no manifest that names its base model; give --base")
+        base = manifest.base["name"]
+    files = find_model(base)
     checked = read_adapter(str(adapter), files)
     import peft
     import transformers

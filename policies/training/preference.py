@@ -7,7 +7,6 @@ preferred wording drawn from the seed. trl's trainers are not resumed: what is k
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import msgspec

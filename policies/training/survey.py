@@ -189,7 +189,7 @@ class _PairJob:
         self.survey = {split: read_wordings(split, items=training.items) for split in _SPLITS}
 
     def fit(self, out: Path, *, device: str, dtype: str, show: Show) -> tuple[Any, Fitted]:
-        """Train and give the adapted model. All epochs are trained: trl's eval loss is of another kind in each method."""
+        """Train and give the adapted model, after all epochs: trl's eval loss is of another kind in each method."""
         import transformers
 
         training, settings = self.training, self.training.settings
@@ -213,7 +213,7 @@ class _PairJob:
         return adapted, Fitted(data=data, losses=Losses(train=losses, eval=()), best_epoch=None, wall_s=wall_s)
 
 
-def _write_rows(out: Path, rows: Mapping[str, Sequence[Row] | Sequence[Pair]], source: str) -> TrainingData:
+def _write_rows(out: Path, rows: Mapping[TrainingSplit, Sequence[Row | Pair]], source: str) -> TrainingData:
     """Keep every row for the reader; its hash and counts for the manifest."""
     everything = [row for split in _SPLITS for row in rows[split]]
     write_atomically(out / _ROWS, b"".join(msgspec.json.encode(row) + b"\n" for row in everything))
