@@ -1,14 +1,13 @@
 """A frozen base model with a fresh LoRA adapter in it: loaded, saved as a PEFT folder, merged into plain weights."""
 
 import logging
-import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from valueagents.errors import ConfigError, PolicyError, first_line
 from valueagents.identity import seed_from
-from valueagents.policies.adapters import Adapter, read_adapter
+from valueagents.policies.adapters import Adapter, quiet_peft, read_adapter
 from valueagents.policies.models import ModelFiles
 from valueagents.policies.training.settings import Settings
 
@@ -52,8 +51,7 @@ def load_trainable(files: ModelFiles, settings: Settings, *, device: str, dtype:
     model = load_base(files, dtype=dtype, device=device, quantise=settings.quantise)
     model.config.use_cache = True
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")  # peft 0.21 asks for it
+        with quiet_peft():
             adapted = peft.get_peft_model(model, config)
     except ValueError as error:
         raise ConfigError(f"modules={settings.modules} do not fit {files.name!r}: {first_line(error)}") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from valueagents.errors import ConfigError
-from valueagents.policies.adapters import read_adapter
+from valueagents.policies.adapters import quiet_peft, read_adapter
 from valueagents.policies.models import find_model
 from valueagents.policies.training.lora import load_base
 from valueagents.policies.training.manifest import read_manifest
@@ -32,7 +32,9 @@ def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = No
     import transformers
 
     model = load_base(files, dtype=dtype, device="cpu")
-    merged = peft.PeftModel.from_pretrained(model, checked.folder, use_safetensors=True).merge_and_unload()
+    with quiet_peft():
+        adapted = peft.PeftModel.from_pretrained(model, checked.folder, use_safetensors=True)
+    merged = adapted.merge_and_unload()
     out.mkdir(parents=True, exist_ok=True)
     merged.save_pretrained(out, safe_serialization=True)
     transformers.AutoTokenizer.from_pretrained(files.folder).save_pretrained(out)

@@ -231,9 +231,8 @@ def test_how_many_rows_go_through_at_once_moves_nothing_but_the_rounding(base: P
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_a_killed_training_repeated_ends_with_the_same_adapter(base: Path, survey: str, tmp_path: Path, dropout: float):
-    training = _training(base, survey, epochs=20, patience=20, dropout=dropout)
+def test_a_killed_training_repeated_ends_with_the_same_adapter(base: Path, survey: str, tmp_path: Path):
+    training = _training(base, survey, epochs=8, patience=8, dropout=0.2)
     whole = train_survey(training, tmp_path / "whole")
     out = tmp_path / "killed"
     program = (
@@ -289,8 +288,9 @@ def test_an_adapter_is_addressed_by_its_content_and_plays_the_survey(base: Path,
 
 def test_training_lowers_its_own_loss(trained: Trained):
     _, manifest = trained("down")
-    assert manifest.losses.train[-1] < 0.5 * manifest.losses.train[0]
-    assert manifest.losses.eval[manifest.best_epoch] == min(manifest.losses.eval)
+    first, *_, last = manifest.losses.eval
+    assert last < first - 0.1
+    assert manifest.best_epoch == len(manifest.losses.eval) - 1
 
 
 def test_a_merged_model_answers_as_base_and_adapter(
