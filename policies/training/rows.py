@@ -35,11 +35,12 @@ class Row(msgspec.Struct, frozen=True):
 class Example:
     """A row as tokens. Only `answer` is trained: the rating's text and the token that ends it.
 
-    `target` says whether the statement belongs to the target value.
+    `statement` is the statement's place in the file, `target` says whether it belongs to the target value.
     """
 
     prompt: Tokens
     answer: Tokens
+    statement: int
     variant: int
     target: bool
 
@@ -65,9 +66,10 @@ def examples(
 ) -> tuple[Example, ...]:
     """The rows as tokens, put as evaluation puts them. Raises PolicyError for one longer than the model's window."""
     end = () if chats.end_token is None else (chats.end_token,)
+    place = {statement: i for i, statement in enumerate(dict.fromkeys(row.statement for row in rows))}
     made = []
     for row, each in zip(rows, asked, strict=True):
         question, answer = chats.prompt(prompt.open_question(each.view())), chats.answer(row.answer) + end
         chats.fit(len(question) + len(answer))
-        made.append(Example(question, answer, row.variant, row.value == target))
+        made.append(Example(question, answer, place[row.statement], row.variant, row.value == target))
     return tuple(made)

@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         variants: prompt variants of each statement that are trained.
         label_variants: the first so many of them that a baseline label is averaged over.
         others: share of the statements of other values that an epoch trains, drawn anew each time; 1 = all of them.
-        rotate: one variant an epoch, in turn, instead of all in each.
+        rotate: a statement is trained in one variant an epoch, in turn, instead of in all of them.
         batch_rows: rows that one step of the optimiser averages over.
         pass_rows: rows of one forward pass; less needs less memory and changes no result but its rounding.
         weight_decay, clip: of AdamW; the largest norm of a gradient.

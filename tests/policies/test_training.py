@@ -177,6 +177,7 @@ def test_only_the_tokens_of_the_answer_are_trained(base: Path, survey: str):
         Example(
             chats.prompt(prompt.open_question(each.view())),
             (*chats.answer(each.menu[k % 6].text), chats.end_token),
+            k,
             each.variant,
             target=False,
         )
@@ -210,12 +211,12 @@ def test_only_the_tokens_of_the_answer_are_trained(base: Path, survey: str):
             assert torch.allclose(weight.grad, expected[name], atol=1e-4 * scale + 1e-6), name
 
 
-def test_an_epoch_holds_every_target_row_and_the_share_of_the_others_in_one_variant():
-    rows = [Example((k,), (k,), variant, target=k < 4) for k in range(24) for variant in (1, 2)]
+def test_an_epoch_holds_every_target_statement_and_the_share_of_the_others_each_in_the_variant_whose_turn_it_is():
+    rows = [Example((k,), (k,), k, variant, target=k < 4) for k in range(24) for variant in (1, 2)]
     settings = load_settings("quick", {**FAST, "others": 0.25})
     seen = [[row for batch in batches(rows, settings, seed=1, epoch=epoch) for row in batch] for epoch in range(3)]
     for epoch, found in enumerate(seen):
-        assert {row.variant for row in found} == {1 + epoch % 2}
+        assert all(row.variant == 1 + (row.statement + epoch) % 2 for row in found)
         assert sum(row.target for row in found) == 4
         assert len(found) == len(set(found)) == 9
     assert {row.prompt for row in seen[0]} != {row.prompt for row in seen[2]}
