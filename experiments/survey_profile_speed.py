@@ -8,6 +8,7 @@ statement in all 27 prompt variants: how many forward passes that takes.
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,8 @@ VARIANTS = 27
 def questions(count: int, variants: int) -> list[ScoreRequest]:
     """What is asked about so many statements, each in so many variants."""
     world = make_env("valueagents/Survey-v0", split="all", poles="affirm", variants=variants)
-    reading, prompt, asked = LikelihoodReading("sum"), load_prompt("rate-1"), []
+    reading, prompt = LikelihoodReading("sum"), load_prompt("rate-1")
+    asked: list[ScoreRequest] = []
     for situation in world.situations()[: count * variants]:
         observation, info = world.reset(seed=0, options={"situation": situation})
         asked += reading.requests(prompt, View(world.task, (), observation, info["menu"], seed=0))
@@ -83,7 +85,7 @@ def full_pass(model: torch.nn.Module, chats: ChatTokenizer, request: ScoreReques
     (prompt,), (answer,) = chats.encode(ScoreRequest(request.chats, (text,)))
     with torch.inference_mode():
         logprobs = model(input_ids=torch.tensor([[*prompt, *answer[:-1]]])).logits[0].log_softmax(-1)
-    return sum(logprobs[len(prompt) - 1 + place, token].item() for place, token in enumerate(answer))
+    return math.fsum(logprobs[len(prompt) - 1 + place, token].item() for place, token in enumerate(answer))
 
 
 @contextmanager

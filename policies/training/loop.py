@@ -77,8 +77,8 @@ def fit(model: Any, data: Data, settings: Settings, *, seed: int, checkpoint: Pa
 def batches(rows: Sequence[Example], settings: Settings, *, seed: int, epoch: int) -> list[tuple[Example, ...]]:
     """The epoch's batches: all target rows and the epoch's share of the others, in an order drawn from seed and epoch.
 
-    A batch holds one variant, whose questions share a long beginning. With `rotate` the variants still take turns within
-    an epoch: in one-variant epochs each unlearned the answers of the one before (eval loss 0.1 to 2.0, measured).
+    A batch holds one variant, whose questions share a long beginning. With `rotate` the variants take turns within an
+    epoch: in epochs of one variant each unlearned the answers of the one before (eval loss 0.1 to 2.0, measured).
     """
     rng = np.random.default_rng(seed_from("order of rows", seed, epoch))
     chosen = in_turn(rows, settings, epoch)

@@ -88,6 +88,9 @@ def fit_pairs(
             progress(int(state.global_step), 0, int(state.max_steps))
 
     make_trainer, make_config, options = trainer_classes(method)
+    datasets.disable_progress_bars()
+    if tokenizer.pad_token is None:  # ORPO and CPO pad; the mask hides it
+        tokenizer.pad_token = tokenizer.eos_token
     with tempfile.TemporaryDirectory() as scratch:
         arguments = make_config(
             output_dir=scratch,
