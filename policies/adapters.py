@@ -6,7 +6,9 @@ biases, whole modules saved beside the matrices, pickled weights – is refused 
 """
 
 import math
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,14 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
     name = content_hash(deciding, [[tensor, list(shape), digest] for tensor, shape, digest in tensors])
     modules = sorted({tensor.split(".lora_")[0].rsplit(".", 1)[-1] for tensor, _, _ in tensors})
     return Adapter(name, folder, rank, tuple(modules))
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Around whatever makes a `PeftModel`: peft 0.21 asks transformers 5.23 for a name that the latter warns about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def _config(folder: Path, where: str) -> dict[str, Any]:

@@ -45,12 +45,20 @@ def main() -> None:
     known = {command.name for command in app.registered_commands}
     for point in sorted(entry_points(group="valueagents.commands"), key=lambda point: point.name):
         if point.name not in known:
-            app.command(point.name)(point.load())
+            _plug_in(point.name, point.load())
     try:
         app()
     except ValueAgentsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _plug_in(name: str, command: Any) -> None:
+    """Add a command that came by entry point: a function, or a typer app with commands of its own."""
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 @app.callback(invoke_without_command=True)

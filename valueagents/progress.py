@@ -13,14 +13,14 @@ _MIN_FOR_ESTIMATE = 10  # the first batch also loads and warms up
 
 
 @contextmanager
-def show_progress(what: str) -> Iterator[Progress]:
-    """A callback for `run`; nothing is shown for what takes less than two seconds."""
+def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
+    """A callback for `run`; `unit` is what it counts. Nothing is shown for what takes less than two seconds."""
     try:
         if sys.stderr.isatty():
             with _bar(what) as progress:
                 yield progress
         else:
-            yield _lines(what)
+            yield _lines(what, unit)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
         raise
@@ -41,7 +41,7 @@ def _bar(what: str) -> Iterator[Progress]:
         yield progress
 
 
-def _lines(what: str) -> Progress:
+def _lines(what: str, unit: str) -> Progress:
     started = last = time.monotonic()
 
     def progress(finished: int, failed: int, owed: int) -> None:
@@ -52,6 +52,6 @@ def _lines(what: str) -> Progress:
         last = now
         failures = f", {failed} failed" if failed else ""
         left = f", about {(now - started) / done * (owed - done):.0f} s left" if done >= _MIN_FOR_ESTIMATE else ""
-        print(f"{what}: {done}/{owed} episodes{failures}{left}", file=sys.stderr, flush=True)
+        print(f"{what}: {done}/{owed} {unit}{failures}{left}", file=sys.stderr, flush=True)
 
     return progress

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, cast
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line
-from valueagents.policies.adapters import Adapter, read_adapter
+from valueagents.policies.adapters import Adapter, quiet_peft, read_adapter
 from valueagents.policies.engines.batcher import MicroBatcher, Work
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.engines.engine import (
@@ -196,7 +196,10 @@ class _Core:
 
         log.info("loading adapter %s (rank %d)", adapter.name, adapter.rank)
         if self._peft is None:
-            self._peft = peft.PeftModel.from_pretrained(self._model, adapter.folder, adapter.name, use_safetensors=True)
+            with quiet_peft():
+                self._peft = peft.PeftModel.from_pretrained(
+                    self._model, adapter.folder, adapter.name, use_safetensors=True
+                )
         else:
             self._peft.load_adapter(adapter.folder, adapter.name, use_safetensors=True)
 

@@ -1,0 +1,105 @@
+"""Checkpoints: one safetensors file with the adapter, the best epoch's adapter and the optimiser's moments.
+
+Where the training stands is in the file's header as JSON; the file is replaced as a whole, so a kill leaves the old or
+the new one.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from valueagents.errors import StoreError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_FORMAT = "valueagents-checkpoint 1"
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where a training stands: `place` steps of `epoch` are done, `step` in all. Losses are natural logs a token."""
+
+    epoch: int = 0
+    place: int = 0
+    step: int = 0
+    train_losses: tuple[float, ...] = ()
+    eval_losses: tuple[float, ...] = ()
+    wall_s: float = 0.0
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the smallest eval loss, the first of equals."""
+        if not self.eval_losses:
+            return None
+        return min(range(len(self.eval_losses)), key=lambda epoch: self.eval_losses[epoch])
+
+    def stopped(self, patience: int) -> bool:
+        """True once `patience` epochs in a row were no better."""
+        return self.best_epoch is not None and self.epoch - 1 - self.best_epoch >= patience
+
+    def after_step(self, loss: float, place: int, wall_s: float) -> "State":
+        """One more step."""
+        return msgspec.structs.replace(
+            self, place=place, step=self.step + 1, train_losses=(*self.train_losses, loss), wall_s=wall_s
+        )
+
+    def after_epoch(self, loss: float, wall_s: float) -> "State":
+        """One more epoch, evaluated."""
+        return msgspec.structs.replace(
+            self, epoch=self.epoch + 1, place=0, eval_losses=(*self.eval_losses, loss), wall_s=wall_s
+        )
+
+
+def save_checkpoint(
+    file: Path,
+    weights: "Mapping[str, torch.Tensor]",
+    optimiser: "torch.optim.Optimizer",
+    best: "Mapping[str, torch.Tensor]",
+    state: State,
+) -> None:
+    """Replace the checkpoint."""
+    from safetensors.torch import save_file
+
+    tensors = {f"weight/{name}": weight.detach().contiguous() for name, weight in weights.items()}
+    tensors |= {f"best/{name}": weight.contiguous() for name, weight in best.items()}
+    for name, weight in weights.items():
+        for moment in _MOMENTS:
+            tensors[f"{moment}/{name}"] = optimiser.state[weight][moment]
+    draft = file.with_suffix(".draft")
+    save_file(tensors, draft, metadata={"format": _FORMAT, "state": msgspec.json.encode(state).decode()})
+    with draft.open("rb") as written:
+        os.fsync(written.fileno())
+    draft.replace(file)
+
+
+def load_checkpoint(
+    file: Path, weights: "Mapping[str, torch.Tensor]", optimiser: "torch.optim.Optimizer"
+) -> "tuple[State, dict[str, torch.Tensor]]":
+    """Put weights and optimiser where the checkpoint left them; its state and its best adapter, or a fresh start.
+
+    Raises StoreError if the file is damaged or not of this training.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        return State(), {}
+    try:
+        with safe_open(file, framework="pt") as opened, torch.no_grad():
+            state = msgspec.json.decode((opened.metadata() or {})["state"], type=State)
+            names = set(opened.keys())
+            best = {name: opened.get_tensor(f"best/{name}") for name in weights if f"best/{name}" in names}
+            for name, weight in weights.items():
+                weight.copy_(opened.get_tensor(f"weight/{name}"))
+                moments: dict[str, Any] = {}
+                for moment in _MOMENTS:
+                    tensor = opened.get_tensor(f"{moment}/{name}")
+                    moments[moment] = tensor if moment == "step" else tensor.to(weight.device)
+                optimiser.state[weight] = moments
+    except (SafetensorError, KeyError, msgspec.MsgspecError, RuntimeError, OSError) as error:
+        raise StoreError(f"checkpoint {file} cannot be read ({first_line(error)}); delete it to begin anew") from error
+    return state, {name: weight.to(weights[name].device) for name, weight in best.items()}

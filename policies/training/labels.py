@@ -1,0 +1,92 @@
+"""Baseline labels: the frozen model's own ratings, read by the very policy that evaluates it.
+
+A rating's probability is the full likelihood of its text, softmax over the six, averaged over the prompt variants; the
+label is the most probable one (arXiv 2508.11414 and its re-study). Replies are kept on disk by the hash of model and
+question, so every training on the same base and survey gets the same labels, and only the first pays for them.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from valueagents.decision import Choice
+from valueagents.errors import PolicyError
+from valueagents.identity import seed_from
+from valueagents.policies.language import LanguagePolicy, Mind, transformers_policy
+from valueagents.policies.models import cache_folder
+from valueagents.policies.readings import FloatArray
+from valueagents.policies.training.settings import Settings
+from valueagents.policies.training.statements import Asked
+from valueagents.runs import Progress
+
+PROMPT = "rate-1"
+READING = f"reading=likelihood&normaliser=sum&prompt={PROMPT}"
+_DRAWS, _TEMPERATURE = 3, 0.5  # [P]: three runs at T 0.5, majority vote
+
+
+def survey_spec(base: str, adapter: str | None = None) -> str:
+    """The policy that is trained and evaluated: the likelihood of a rating's text after the question."""
+    return f"transformers:{base}?{READING}" + (f"&adapter={adapter}" if adapter is not None else "")
+
+
+def survey_policy(base: str) -> LanguagePolicy:
+    """The frozen base model behind `survey_spec`, with its replies kept on disk."""
+    kept = cache_folder() / "baseline-labels.sqlite"
+    return transformers_policy(base, mind=Mind(reading="likelihood", normaliser="sum", prompt=PROMPT, cache=str(kept)))
+
+
+def baseline_labels(
+    policy: LanguagePolicy, asked: Sequence[Asked], settings: Settings, progress: Progress
+) -> dict[str, int]:
+    """The place on the menu of the rating that the model gives to each statement, over all its variants."""
+    choices = asyncio.run(_rate(policy, asked, progress))
+    by_statement: dict[str, list[tuple[Asked, Choice]]] = defaultdict(list)
+    for each, choice in zip(asked, choices, strict=True):
+        by_statement[each.statement].append((each, choice))
+    label = _majority if settings.labels == "sampled" else _most_probable
+    return {statement: label(rated) for statement, rated in by_statement.items()}
+
+
+async def _rate(policy: LanguagePolicy, asked: Sequence[Asked], progress: Progress) -> list[Choice]:
+    """A choice for each, in order; variant by variant, because a variant's questions share their beginning."""
+    order = sorted(range(len(asked)), key=lambda i: asked[i].variant)
+    found: dict[int, Choice] = {}
+    async with policy:
+        for first in range(0, len(order), policy.live):
+            part = order[first : first + policy.live]
+            for i, choice in zip(
+                part, await asyncio.gather(*(policy.decide(asked[i].view()) for i in part)), strict=True
+            ):
+                found[i] = choice
+            progress(len(found), 0, len(asked))
+    return [found[i] for i in range(len(asked))]
+
+
+def _mean(rated: Sequence[tuple[Asked, Choice]]) -> FloatArray:
+    """Of the ratings' probabilities over the variants, (6,)."""
+    mean: FloatArray = np.mean([_probabilities(choice) for _, choice in rated], axis=0)
+    return mean
+
+
+def _most_probable(rated: Sequence[tuple[Asked, Choice]]) -> int:
+    return int(np.argmax(_mean(rated)))
+
+
+def _majority(rated: Sequence[tuple[Asked, Choice]]) -> int:
+    """The rating drawn most often; of equals the more probable one."""
+    draws: Counter[int] = Counter()
+    for each, choice in rated:
+        sharp = np.array(_probabilities(choice)) ** (1 / _TEMPERATURE)
+        for k in range(_DRAWS):
+            rng = np.random.default_rng(seed_from("baseline label", each.statement, each.variant, k))
+            draws[int(rng.choice(len(sharp), p=sharp / sharp.sum()))] += 1
+    mean = _mean(rated)
+    return max(draws, key=lambda rating: (draws[rating], mean[rating]))
+
+
+def _probabilities(choice: Choice) -> tuple[float, ...]:
+    if choice.probabilities is None:
+        raise PolicyError("the base model gave no probabilities to label with; use an engine that scores")
+    return choice.probabilities

@@ -1,0 +1,96 @@
+"""The manifest of an adapter: what it was made from and how it went. Written last, it ends a training.
+
+An adapter's name is a hash of its matrices; the manifest is not part of it, so wall time and versions may differ
+between two equal adapters.
+"""
+
+import resource
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from valueagents.errors import StoreError
+from valueagents.policies.adapters import MANIFEST
+from valueagents.store import write_atomically
+
+_SOFTWARE = ("valueagents", "torch", "transformers", "peft", "trl", "bitsandbytes", "numpy")
+
+
+class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
+    """What was trained and selected on. `hash` covers every word of the rows, which lie in rows.jsonl."""
+
+    hash: str
+    train_rows: int
+    eval_rows: int
+    source: str
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """Natural logs: of each step, and of each epoch's evaluation (empty where the method has none)."""
+
+    train: tuple[float, ...]
+    eval: tuple[float, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`adapter` is the content hash, `training` the hash of all that was asked for, `base` name and hashes.
+
+    `settings` are the hyper-parameters. `peak_memory_bytes` is of the process that ended the training (on a GPU, of its
+    memory), `wall_s` the time in the loop over all its processes.
+    """
+
+    adapter: str
+    training: str
+    base: dict[str, str]
+    method: str
+    target: str
+    direction: str
+    seed: int
+    settings: dict[str, Any]
+    data: TrainingData
+    losses: Losses
+    best_epoch: int | None
+    software: dict[str, str]
+    device: str
+    dtype: str
+    threads: int
+    wall_s: float
+    peak_memory_bytes: int
+    format: str = "valueagents-adapter 1"
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a finished training, None where there is none. Raises StoreError if it is damaged."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"{folder / MANIFEST} is damaged ({error}); delete the folder and train again") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write it; the training is finished."""
+    write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+
+
+def software() -> dict[str, str]:
+    """Versions of the packages that decide what a training comes to."""
+    found = {}
+    for package in _SOFTWARE:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory that this process has held."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

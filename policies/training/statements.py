@@ -1,0 +1,99 @@
+"""Statements: what training may see of a survey world, read through the world's own contract.
+
+Only the splits train and eval are asked for, and only affirming wordings (both for preference pairs); nothing else in
+this package opens a world.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import msgspec
+
+from valueagents.decision import Annotation, Menu
+from valueagents.environment import ValueEnv
+from valueagents.errors import ConfigError, unknown_name
+from valueagents.plugins import make_env
+from valueagents.policy import View
+
+ENV = "valueagents/Survey-v0"
+TrainingSplit = Literal["train", "eval"]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A statement in one prompt variant (counted from 1), exactly as the world puts it when it is evaluated.
+
+    `menu` lists the ratings as they are shown, `x` says what each does to `value`, from -1 to 1.
+    """
+
+    statement: str
+    variant: int
+    value: str
+    task: str
+    observation: str
+    menu: Menu
+    x: tuple[float, ...]
+
+    def view(self) -> View:
+        """What a policy is shown."""
+        return View(self.task, (), self.observation, self.menu, seed=0)
+
+
+class Wordings(msgspec.Struct, frozen=True):
+    """A statement for its value and the one against it."""
+
+    pair: str
+    value: str
+    affirms: str
+    opposes: str
+
+
+def read_statements(split: TrainingSplit, *, variants: int, items: str | None) -> tuple[Asked, ...]:
+    """Every affirming statement of a split in every variant, in file order. A situation is `ID/POLE/vNN`.
+
+    Raises ConfigError or DataError for a bad file.
+    """
+    world = _open(split, poles="affirm", variants=variants, items=items)
+    asked = []
+    for situation in world.situations():
+        statement, _, variant = str(situation).rpartition("/v")
+        observation, info = world.reset(seed=0, options={"situation": situation})
+        value, x = _on_its_axis(info["annotation"], situation)
+        asked.append(Asked(statement, int(variant), value, world.task, observation, info["menu"], x))
+    return tuple(asked)
+
+
+def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[Wordings, ...]:
+    """Every statement of a split that has both wordings, for the methods that compare the two.
+
+    Raises ConfigError if the world does not list its statements.
+    """
+    world = _open(split, poles="both", variants=1, items=items)
+    texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for each in getattr(world, "statements", ()):
+        texts[each.pair, each.value][each.pole] = each.text
+    found = tuple(Wordings(*key, both["affirm"], both["oppose"]) for key, both in texts.items() if len(both) == 2)
+    if not found:
+        raise ConfigError("this survey has no opposing wordings to compare; use --method sft")
+    return found
+
+
+def check_target(target: str, statements: Sequence[Asked]) -> None:
+    """Raise ConfigError unless some statement belongs to the target value."""
+    values = {each.value for each in statements}
+    if target not in values:
+        raise ConfigError(unknown_name("target value", target, values))
+
+
+def _open(split: TrainingSplit, **options: object) -> ValueEnv:
+    """The world of one split."""
+    if split not in get_args(TrainingSplit):
+        raise ConfigError(f"training reads the splits train and eval only, not {split!r}; evaluate on it instead")
+    return make_env(ENV, split=split, **{name: value for name, value in options.items() if value is not None})
+
+
+def _on_its_axis(annotation: Annotation, situation: object) -> tuple[str, tuple[float, ...]]:
+    axes = sorted({axis for option in annotation.values for axis, x in option.items() if x is not None})
+    if len(axes) != 1:
+        raise ConfigError(f"statement {situation!r} belongs to {axes or 'no value'}; training needs one value for each")
+    return axes[0], tuple(float(option.get(axes[0]) or 0.0) for option in annotation.values)
