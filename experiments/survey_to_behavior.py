@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
+
 from valueagents.errors import ConfigError, PolicyError, unknown_name
 from valueagents.experiments.study_effects import Effect, Role, effect, with_family
 from valueagents.identity import content_hash
