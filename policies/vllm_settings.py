@@ -64,7 +64,8 @@ def vllm_options(
     """Engine arguments by vLLM's names; a server takes the same as flags.
 
     `spare_adapter_slot` keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm 0.32.0
-    lets a row without adapter read the last slot (vllm#48421, vllm#49656).
+    lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that the adapters adapt are
+    prepared for them: the others would cost time for nothing, and the output layer so prepared cannot score texts there.
 
     Raises ConfigError if the window asked for is larger than the model's, or an adapter's rank than vLLM takes.
     """
@@ -84,7 +85,9 @@ def vllm_options(
         options["gpu_memory_utilization"] = gpu_memory
     if adapters:
         slots = len(adapters) + spare_adapter_slot
+        modules = sorted({module for adapter in adapters for module in adapter.target_modules})
         options |= {"enable_lora": True, "max_lora_rank": allowed_rank(adapters), "max_loras": slots}
+        options["lora_target_modules"] = modules
     return options
 
 
@@ -103,8 +106,9 @@ def vllm_flags(options: Mapping[str, object]) -> list[str]:
     """The same options as a server's command line."""
     flags = []
     for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
-        flags += [flag] if value is True else [flag, str(value)]
+        flags.append("--" + name.replace("_", "-"))
+        if value is not True:
+            flags += map(str, value) if isinstance(value, list) else [str(value)]
     return flags
 
 

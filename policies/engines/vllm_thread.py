@@ -105,7 +105,12 @@ class VllmThread:
             while self._take():
                 self._step()
         finally:
-            self._fail(PolicyError("the engine was left while it was asked"))
+            left = PolicyError("the engine was left while it was asked")
+            self._fail_running(left)
+            while not self._inbox.empty():  # whoever asked after the word to stop
+                batch = self._inbox.get()
+                if batch is not None:
+                    batch.settle(left)
             self._free()
 
     def _load(self) -> None:
@@ -163,7 +168,7 @@ class VllmThread:
                     self._finish(output)
         except Exception as error:  # nothing that vLLM holds can be trusted any more
             self._failed = PolicyError(f"vLLM stopped: {_reason(error)}")
-            self._fail(self._failed)
+            self._fail_running(self._failed)
 
     def _finish(self, output: Any) -> None:
         running = self._running.pop(output.request_id, None)
@@ -185,14 +190,10 @@ class VllmThread:
         if names:
             self._engine.abort_request(names)
 
-    def _fail(self, error: PolicyError) -> None:
+    def _fail_running(self, error: PolicyError) -> None:
         for running in self._running.values():
             running.batch.settle(error)
         self._running.clear()
-        while not self._inbox.empty():
-            batch = self._inbox.get()
-            if batch is not None:
-                batch.settle(error)
 
     def _free(self) -> None:
         from vllm.distributed import cleanup_dist_env_and_memory
