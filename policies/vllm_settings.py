@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, get_args
 
-from valueagents.errors import ConfigError
+from valueagents.errors import ConfigError, unknown_name
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.models import ModelFiles
 
@@ -44,8 +44,10 @@ def find_vllm() -> tuple[VllmDevice, str]:
     return "cuda", found
 
 
-def vllm_dtype(dtype: VllmDType, device: VllmDevice) -> str:
-    """The number format: auto = float32 on a CPU, bfloat16 on a GPU."""
+def vllm_dtype(dtype: str, device: VllmDevice) -> str:
+    """The number format: auto = float32 on a CPU, bfloat16 on a GPU. Raises ConfigError for an unknown one."""
+    if dtype not in get_args(VllmDType):
+        raise ConfigError(unknown_name("dtype", dtype, get_args(VllmDType)))
     return ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
 
 
