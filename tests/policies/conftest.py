@@ -171,7 +171,7 @@ def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(modules))
-            model = peft.get_peft_model(_load(folder), config)
+            model = peft.get_peft_model(_model(folder), config)
             for name, weight in model.named_parameters():
                 if "lora_B" in name:
                     torch.nn.init.normal_(weight, std=0.05)

@@ -1,4 +1,4 @@
-"""`valueagents serve`: refusals before anything is loaded; and a real server that starts, answers and leaves nothing."""
+"""`valueagents serve`: refusals before anything is loaded; a real server that starts, answers and leaves nothing."""
 
 import json
 import os

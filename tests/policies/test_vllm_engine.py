@@ -15,7 +15,7 @@ from valueagents.policies.engines import Engine, GenerateRequest, Message, Sampl
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.engines.vllm import VllmEngine
 from valueagents.policies.models import EMBEDDED, find_model
-from valueagents.runs import Run, RunConfig, run
+from valueagents.runs import RunConfig, run
 from valueagents.scores import score
 
 pytestmark = [
@@ -48,7 +48,7 @@ def _requests(adapters: tuple[str | None, ...], count: int = 24) -> list[ScoreRe
     words = ["the coat", "is on", "a chair;", "nobody saw", "you", "ünd", "–", "it rains\nagain", "7"]
     made = []
     for i in range(count):
-        texts = [" ".join(rng.choices(words, k=rng.randint(1, 40))) for _ in range(1 + i % 3)]
+        texts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(1 + i % 3)]
         chats = tuple(_chat(" ".join(texts[: r + 1])) for r in range(len(texts)))
         made.append(ScoreRequest(chats, LETTERS if i % 2 else SENTENCES, adapters[i % len(adapters)]))
     return made
