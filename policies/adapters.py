@@ -79,7 +79,7 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """What makes or trains a `PeftModel` goes in here: peft 0.21 and trl 1.16 use names that transformers warns about."""
+    """Around what makes or trains a `PeftModel`: peft and trl use names that transformers 5.23 warns about."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated")
         yield
