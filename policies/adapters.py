@@ -79,9 +79,9 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Around whatever makes a `PeftModel`: peft 0.21 asks transformers 5.23 for a name that the latter warns about."""
+    """Around what makes or trains a `PeftModel`: peft and trl use names that transformers 5.23 warns about."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated")
         yield
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from valueagents.errors import ConfigError
 from valueagents.identity import seed_from
+from valueagents.policies.adapters import quiet_peft
 from valueagents.policies.training.rows import Direction
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import Wordings
@@ -91,7 +92,7 @@ def fit_pairs(
     datasets.disable_progress_bars()
     if tokenizer.pad_token is None:  # ORPO and CPO pad; the mask hides it
         tokenizer.pad_token = tokenizer.eos_token
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, quiet_peft():
         arguments = make_config(
             output_dir=scratch,
             learning_rate=settings.preference_learning_rate,
