@@ -16,6 +16,7 @@ import msgspec
 from valueagents.errors import PolicyError
 from valueagents.identity import content_hash
 from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
+from valueagents.policies.engines.kept import KeptEngine
 
 _FORMAT = "valueagents-replies 2"
 
@@ -32,8 +33,7 @@ class CachingEngine(Engine):
     def __init__(self, engine: Engine, file: Path) -> None:
         self.engine, self.file = engine, file
         self.can, self.live, self.tokens_per_s = engine.can, engine.live, engine.tokens_per_s
-        self._entered = False
-        self._loading = asyncio.Lock()
+        self._lazy = KeptEngine(engine)
         self._store: sqlite3.Connection | None = None
         self._prefix = ""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -67,9 +67,7 @@ class CachingEngine(Engine):
         if self._store is not None:
             self._store.close()
             self._store = None
-        if self._entered:
-            self._entered = False
-            await self.engine.__aexit__(kind, error, trace)
+        await self._lazy.close()
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The reply of the first time."""
@@ -77,7 +75,7 @@ class CachingEngine(Engine):
         async with self._turn(key):
             stored = self._stored(key, ScoreReply)
             if stored is None:
-                return self._kept(key, await (await self._loaded()).score(request))
+                return self._kept(key, await self._lazy.score(request))
         return stored
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
@@ -86,15 +84,8 @@ class CachingEngine(Engine):
         async with self._turn(key):
             stored = self._stored(key, GenerateReply)
             if stored is None:
-                return self._kept(key, await (await self._loaded()).generate(request))
+                return self._kept(key, await self._lazy.generate(request))
         return stored
-
-    async def _loaded(self) -> Engine:
-        async with self._loading:
-            if not self._entered:
-                await self.engine.__aenter__()
-                self._entered = True
-        return self.engine
 
     def _key(self, call: str, request: ScoreRequest | GenerateRequest) -> str:
         return content_hash(self._prefix, call, msgspec.to_builtins(request))
@@ -131,5 +122,5 @@ def _prepared(store: sqlite3.Connection) -> list[str]:
     store.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing, a power cut the last replies at most
     store.execute("CREATE TABLE IF NOT EXISTS format (name TEXT PRIMARY KEY)")
     store.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL)")
-    store.execute("INSERT OR IGNORE INTO format VALUES (?)", (_FORMAT,))
+    store.execute("INSERT INTO format SELECT ? WHERE NOT EXISTS (SELECT 1 FROM format)", (_FORMAT,))
     return [name for (name,) in store.execute("SELECT name FROM format")]
