@@ -1,8 +1,8 @@
 """Do a model's personas spread round the circle of values, and do survey and dilemmas tell the same of them?
 
 Each persona (a bundled system text about somebody who holds one value above the others) answers a few statements of
-every value and a few dilemmas, all of them the same ones. Ends with the circle page of each world and the validity page. A
-command that was stopped goes on, and more --personas or --dilemmas are added to what is there.
+every value and a few dilemmas, all of them the same ones. Ends with a circle page for each world and the validity page.
+A command that was stopped goes on, and more --personas or --dilemmas are added to what is there.
 """
 
 import time

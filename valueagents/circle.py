@@ -3,7 +3,8 @@
 Each unit's profile is centred on its own mean, as people's are (Schwartz 2021); r_ij is the correlation of two values
 over units.
 
-r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values' angles.
+r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values' angles. Its
+              percentile interval sits low (resampled r are noisier) and can leave out a value near 1.
 oppositions   correlations over units of the group means: openness – conservation, self-enhancement – -transcendence.
 map           classical multidimensional scaling (Torgerson 1952) of the distances sqrt(2 − 2 r_ij), turned to the
               theoretical circle (orthogonal Procrustes); `share` of the positive eigenvalues lies in its two axes.
@@ -107,7 +108,10 @@ def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> 
     def statistics(sample: FloatArray) -> list[float]:
         with np.errstate(divide="ignore", invalid="ignore"):
             found = [_correlation(np.asarray(np.corrcoef(sample, rowvar=False))[pairs], cosines[pairs])]
-            return found + [_correlation(*(sample[:, side].mean(axis=1) for side in pair)) for pair in groups]
+            for pair in groups:
+                sides = [sample[:, side].mean(axis=1) for side in pair if side]
+                found.append(_correlation(*sides) if len(sides) == len(pair) else np.nan)
+            return found
 
     r_cos, *oppositions = over_policies(x, statistics, seed=seed)
     places, share = _scaled(correlations, theta)

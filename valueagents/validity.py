@@ -56,7 +56,7 @@ class Reliability(msgspec.Struct, frozen=True):
 
 
 class Validity(msgspec.Struct, frozen=True):
-    """The multitrait-multimethod table. `matrix` runs over methods, within each over `axes`; None = too few policies."""
+    """The multitrait-multimethod table. `matrix` runs over methods and, in each, `axes`; None = too few policies."""
 
     taxonomy: str
     policies: list[str]
