@@ -87,7 +87,8 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
         if table.taxonomy.name != taxonomy.name:
             raise ConfigError(f"{method} is on {table.taxonomy.name}, {methods[0]} on {taxonomy.name}: not comparable")
     x = np.stack([tables[method].of() for method in methods])  # (M, U, V)
-    kept: BoolArray = np.asarray(~np.isnan(x).any(axis=(0, 1)))
+    varies = np.ptp(x, axis=1) > 0  # (M, V); NaN is no variation
+    kept: BoolArray = np.asarray(varies.all(axis=0))
     axes = [axis for axis, keep in zip(taxonomy.axis_ids, kept, strict=True) if keep]
     x = x[:, :, kept]
     enough = len(common) >= MIN_POLICIES
