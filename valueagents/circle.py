@@ -3,23 +3,24 @@
 Each unit's profile is centred on its own mean, as people's are (Schwartz 2021); r_ij is the correlation of two values
 over units.
 
-r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values' angles.
+r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values' angles. Its
+              percentile interval sits low (resampled r are noisier) and can leave out a value near 1.
 oppositions   correlations over units of the group means: openness – conservation, self-enhancement – -transcendence.
 map           classical multidimensional scaling (Torgerson 1952) of the distances sqrt(2 − 2 r_ij), turned to the
               theoretical circle (orthogonal Procrustes); `share` of the positive eigenvalues lies in its two axes.
 slope         of an adapter: regression of the shifts of the values other than its target on cos(θ_v − θ_target).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from valueagents.statistics import BOOTSTRAP_DRAWS, CONFIDENCE, MIN_CLUSTERS, Estimate, FloatArray
+from valueagents.resampling import MIN_POLICIES, over_policies
+from valueagents.statistics import Estimate, FloatArray
 from valueagents.taxonomy import Taxonomy
 
-MIN_POLICIES = 20
 _PERMUTATIONS = 9_999
 _MIN_AXES = 4
 _GROUPING = "higher-order"
@@ -107,9 +108,12 @@ def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> 
     def statistics(sample: FloatArray) -> list[float]:
         with np.errstate(divide="ignore", invalid="ignore"):
             found = [_correlation(np.asarray(np.corrcoef(sample, rowvar=False))[pairs], cosines[pairs])]
-            return found + [_correlation(*(sample[:, side].mean(axis=1) for side in pair)) for pair in groups]
+            for pair in groups:
+                sides = [sample[:, side].mean(axis=1) for side in pair if side]
+                found.append(_correlation(*sides) if len(sides) == len(pair) else np.nan)
+            return found
 
-    r_cos, *oppositions = _over_policies(x, statistics, seed)
+    r_cos, *oppositions = over_policies(x, statistics, seed=seed)
     places, share = _scaled(correlations, theta)
     return CircleCheck(
         taxonomy=taxonomy.name,
@@ -161,22 +165,6 @@ def _members(taxonomy: Taxonomy, kept: list[str], pair: tuple[str, str]) -> tupl
 def _correlation(x: FloatArray, y: FloatArray) -> float:
     x, y = x - x.mean(), y - y.mean()
     return float(x @ y / np.sqrt((x @ x) * (y @ y)))
-
-
-def _over_policies(x: FloatArray, statistics: Callable[[FloatArray], list[float]], seed: int) -> list[Estimate]:
-    """Each statistic with its percentile bootstrap over the units."""
-    rng = np.random.default_rng(seed)
-    draws = np.array([statistics(x[rng.integers(len(x), size=len(x))]) for _ in range(BOOTSTRAP_DRAWS)])
-    few = f"{len(x)} policies, fewer than {MIN_CLUSTERS}: its interval is too narrow" if len(x) < MIN_CLUSTERS else None
-    tail = 100 * (1 - CONFIDENCE) / 2
-    estimates = []
-    for value, drawn in zip(statistics(x), draws.T, strict=True):
-        if np.isnan(value):
-            estimates.append(Estimate(reason="a group has no value that varies"))
-            continue
-        low, high = np.percentile(drawn[~np.isnan(drawn)], [tail, 100 - tail])
-        estimates.append(Estimate(value, float(low), float(high), few))
-    return estimates
 
 
 def _permutation_p(correlations: FloatArray, cosines: FloatArray, seed: int) -> float:

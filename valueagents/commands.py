@@ -11,8 +11,11 @@ from valueagents.errors import ConfigError
 
 if TYPE_CHECKING:
     from valueagents.runs import Run
+    from valueagents.statistics import Estimate
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Runs = Annotated[list[Path], typer.Argument(help="Run directories.")]
+Page = Annotated[Path | None, typer.Option(help="HTML page to write.")]
 
 
 _REPLAY = "valueagents/Replay-v0"
@@ -67,3 +70,57 @@ def print_json(value: object) -> None:
     import msgspec
 
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def circle(runs: Runs, out: Page = None, as_json: Json = False) -> None:
+    """Do the values of many policies run round the circle? One run a policy."""
+    from valueagents.circle import circle_check
+    from valueagents.profiles import profiles
+    from valueagents.report import write_circle_page
+    from valueagents.runs import Run
+
+    opened = [Run(path) for path in runs]
+    table = profiles(opened)
+    check = circle_check(table.of(), table.taxonomy)
+    if as_json:
+        print_json(check)
+    elif check.r_cos.value is None:
+        print(f"no circle: {check.r_cos.reason}")
+    else:
+        print(f"r(cos) {shown(check.r_cos)}, p = {check.p:.4f} ({check.units} policies, {len(check.axes)} values)")
+        for each in check.oppositions:
+            print(f"{each.first} - {each.second} {shown(each.correlation)}")
+        print(
+            f"people: r(cos) {shown(check.humans.r_cos)}, {check.humans.oppositions[0]}, {check.humans.oppositions[1]}"
+        )
+    if out is not None:
+        print(write_circle_page(opened, out), file=sys.stderr if as_json else sys.stdout)
+
+
+def validity(runs: Runs, out: Page = None, as_json: Json = False) -> None:
+    """Do several worlds say the same of the same policies, and each the same again?"""
+    from valueagents.report import write_validity_page
+    from valueagents.runs import Run
+    from valueagents.validity import validity as validity_of
+
+    opened = [Run(path) for path in runs]
+    found = validity_of(opened)
+    if as_json:
+        print_json(found)
+    else:
+        for pair in found.pairs:
+            print(f"{pair.first} - {pair.second}: same value {shown(pair.convergent)},", end=" ")
+            print(f"other values {shown(pair.discriminant)}, profile of a policy {shown(pair.profile)}")
+        for each in found.reliabilities:
+            print(f"{each.method}, {each.kind}: {shown(each.value)}")
+    if out is not None:
+        print(write_validity_page(opened, out), file=sys.stderr if as_json else sys.stdout)
+
+
+def shown(estimate: "Estimate") -> str:
+    """A number with its interval and caution, or why there is none."""
+    if estimate.value is None:
+        return f"- ({estimate.reason})"
+    known = estimate.low is not None and estimate.high is not None
+    interval = f" [{estimate.low:+.2f}, {estimate.high:+.2f}]" if known else ""
+    return f"{estimate.value:+.2f}{interval}" + (f" ({estimate.reason})" if estimate.reason else "")

@@ -15,6 +15,8 @@ Statistic = Callable[[FloatArray], FloatArray]
 
 MIN_UNITS = 6
 """Fewer seeds or targets than this cannot reach p < 0.05 in a sign-flip test: what they show is exploratory."""
+MIN_POLICIES = 20
+"""Correlations over fewer policies, personas or adapters say too little to be given."""
 _CELLS_A_CHUNK = 4_000_000
 
 
@@ -45,6 +47,23 @@ def over_units(values: Sequence[float | None], unit: str) -> Estimate:
     few = f"{len(known)} {unit}s, fewer than {MIN_UNITS}: exploratory" if len(known) < MIN_UNITS else ""
     value = float(known.mean())
     return Estimate(value, value - half, value + half, (few + left_out).removeprefix("; ") or None)
+
+
+def over_policies(x: FloatArray, statistics: Callable[[FloatArray], list[float]], *, seed: int) -> list[Estimate]:
+    """Each statistic of (U, …) policies with its percentile bootstrap over them; a NaN is undefined."""
+    rng = np.random.default_rng(seed)
+    values = statistics(x)
+    draws = np.array([statistics(x[rng.integers(len(x), size=len(x))]) for _ in range(BOOTSTRAP_DRAWS)])
+    few = f"{len(x)} policies, fewer than {MIN_CLUSTERS}: its interval is too narrow" if len(x) < MIN_CLUSTERS else None
+    tail = 100 * (1 - CONFIDENCE) / 2
+    estimates = []
+    for value, drawn in zip(values, draws.T, strict=True):
+        if np.isnan(value):
+            estimates.append(Estimate(reason="nothing that varies over the policies"))
+            continue
+        low, high = np.percentile(drawn[~np.isnan(drawn)], [tail, 100 - tail])
+        estimates.append(Estimate(value, float(low), float(high), few))
+    return estimates
 
 
 def _resampled(sums: FloatArray, seed: int) -> "list[FloatArray]":

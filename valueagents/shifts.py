@@ -84,7 +84,7 @@ def propensities(asked: Answers) -> FloatArray:
 def paired(first: Answers, second: Answers, mine: FloatArray, theirs: FloatArray) -> Paired:
     """The (T, M) measurements of two runs on the situations that both met. Raises ConfigError if there are none."""
     require_comparable(first.arrays.taxonomy, second.arrays.taxonomy)
-    left, right = _by_situation(first, mine), _by_situation(second, theirs)
+    left, right = by_situation(first, mine), by_situation(second, theirs)
     shared = sorted(left.keys() & right.keys())
     if not shared:
         raise ConfigError("the runs share no situation; run them on the same env with the same seed, or replay a pool")
@@ -114,8 +114,8 @@ def target_columns(taxonomy: Taxonomy, target: tuple[str, ...]) -> npt.NDArray[n
     return mask
 
 
-def _by_situation(asked: Answers, values: FloatArray) -> dict[str, FloatArray]:
-    """(M,) means over the repetitions of each situation; NaN where none defines it."""
+def by_situation(asked: Answers, values: FloatArray) -> dict[str, FloatArray]:
+    """Situation -> (M,) means of (T, M) measurements over its repetitions; NaN where none defines it."""
     names, code = np.unique(asked.arrays.shown, return_inverse=True)
     known = ~np.isnan(values)
     sums = cluster_sums(np.where(known, values, 0.0), code, len(names))

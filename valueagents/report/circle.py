@@ -18,7 +18,7 @@ _GROUP_COLOURS = ("#2a7f62", "#b5474b", "#c98a1b", "#3b6ea5")
 _OTHER_COLOUR = "#777777"
 _RUN_COLOURS = ("#1f2a44", "#d1651e")
 _ROUNDING = 1e-9  # a uniform policy's E3p is 0 but for rounding
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.0,
     "svg.fonttype": "none",
@@ -33,11 +33,16 @@ def headline(axis: AxisScores) -> Estimate:
 
 def picture(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> str:
     """An SVG of the propensities of one or two runs with their intervals."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _circle(taxonomy, scores, labels) if taxonomy.circular else _bars(taxonomy, scores, labels)
-        FigureCanvasSVG(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+        return as_svg(figure)
+
+
+def as_svg(figure: Figure) -> str:
+    """The figure in the house style, the same bytes each time; call it within `mpl.rc_context(STYLE)`."""
+    FigureCanvasSVG(figure)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 

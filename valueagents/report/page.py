@@ -41,16 +41,8 @@ def write_report(runs: Sequence[Run | Path | str], out: Path | str, *, primary: 
 
 def _render(runs: list[Run], scores: list[Scores], comparison: Comparison | None) -> str:
     taxonomy = runs[0].header.taxonomy
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("valueagents.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(signed=_signed, interval=_interval, percent=_percent, p=_p)
     svg = Markup(picture(taxonomy, scores, [run.header.policy for run in runs]))  # noqa: S704 – drawn by us; matplotlib escapes labels
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         taxonomy=taxonomy,
         colours=dict(zip(taxonomy.axis_ids, axis_colours(taxonomy), strict=True)),
         svg=svg,
@@ -60,6 +52,19 @@ def _render(runs: list[Run], scores: list[Scores], comparison: Comparison | None
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=version("valueagents"),
     )
+
+
+def template(name: str) -> jinja2.Template:
+    """A page's template; whatever is put into it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("valueagents.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(signed=_signed, interval=_interval, percent=_percent, p=_p)
+    return environment.get_template(name)
 
 
 def _sheet(run: Run, scores: Scores) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""Profiles of several policies on the same values: what circle checks and validity are computed from.
+
+A profile is a policy's mean propensity on each axis (E3p where all runs hold probabilities, else E3), over the
+situations that *all* policies met. On common situations the choice of items does not tell policies apart, so here a
+profile needs no minimum of contested decisions, as a score does: it is only ever compared with the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from valueagents.errors import ConfigError
+from valueagents.runs import Run
+from valueagents.shifts import Form, answers, by_situation, common_form, propensities, require_comparable
+from valueagents.statistics import FloatArray
+from valueagents.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """U policies on S common situations. `cells` (U, S, V): propensity, NaN where not contested or not answered.
+
+    `cluster` (S,) codes; `item` (S,) the env's ids of the situations.
+    """
+
+    taxonomy: Taxonomy
+    labels: list[str]
+    form: Form
+    cells: FloatArray
+    cluster: npt.NDArray[np.int64]
+    item: list[str]
+
+    def of(self, situations: npt.NDArray[np.bool_] | None = None) -> FloatArray:
+        """(U, V) profiles over all or some situations; NaN where a policy has none."""
+        cells = self.cells if situations is None else self.cells[:, situations]
+        known = ~np.isnan(cells)
+        with np.errstate(invalid="ignore"):
+            means: FloatArray = np.where(known, cells, 0.0).sum(axis=1) / known.sum(axis=1)
+        return means
+
+
+def profiles(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Profiles:
+    """The profiles of runs on one taxonomy, one a policy. Raises ConfigError if no situation is common to all."""
+    if not runs:
+        raise ConfigError("profiles need at least one run")
+    form = common_form(*runs)
+    taxonomy = runs[0].header.taxonomy
+    met = []
+    for run in runs:
+        require_comparable(taxonomy, run.header.taxonomy)
+        asked = answers(run, form)
+        met.append((asked, by_situation(asked, propensities(asked))))
+    common = sorted(set.intersection(*(set(values) for _, values in met)))
+    if not common:
+        raise ConfigError("the runs have no situation in common; run all policies on the same env with the same --seed")
+    first = met[0][0]
+    cluster_of = dict(zip(first.arrays.shown.tolist(), first.cluster.tolist(), strict=True))
+    item_of = dict(zip(first.arrays.shown.tolist(), first.situation.tolist(), strict=True))
+    _, cluster = np.unique([cluster_of[shown] for shown in common], return_inverse=True)
+    return Profiles(
+        taxonomy,
+        list(labels) if labels is not None else [run.header.policy for run in runs],
+        form,
+        np.stack([np.stack([values[shown] for shown in common]) for _, values in met]),
+        cluster.astype(np.int64),
+        [item_of[shown] for shown in common],
+    )
