@@ -54,16 +54,16 @@ def _render(runs: list[Run], scores: list[Scores], comparison: Comparison | None
     )
 
 
-def template(name: str) -> jinja2.Template:
-    """A page's template; whatever is put into it is escaped."""
+def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
+    """A page's template in a package, which may include ours; whatever is put into it is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("valueagents.report", ""),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each, "") for each in (package, "valueagents.report")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(signed=_signed, interval=_interval, percent=_percent, p=_p)
+    environment.filters.update(signed=format_signed, interval=format_interval, percent=_percent, p=_p)
     return environment.get_template(name)
 
 
@@ -119,17 +119,19 @@ def _shown(name: str, decision: Decision) -> dict[str, Any]:
     return {"name": name, "text": decision.observation, "options": options, "reading": decision.choice.reading}
 
 
-def _signed(value: float | None, digits: int = 2) -> str:
+def format_signed(value: float | None, digits: int = 2) -> str:
+    """+0.12 or −0.12; a dash for None, no sign on what rounds to 0."""
     if value is None:
         return "–"
     text = f"{value:+.{digits}f}".replace("-", "−")
     return text if any(digit in text for digit in "123456789") else text[1:]  # no sign on what rounds to 0
 
 
-def _interval(estimate: Estimate, digits: int = 2) -> str:
+def format_interval(estimate: Estimate, digits: int = 2) -> str:
+    """[−0.12, +0.34]; nothing where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f"[{_signed(estimate.low, digits)}, {_signed(estimate.high, digits)}]"
+    return f"[{format_signed(estimate.low, digits)}, {format_signed(estimate.high, digits)}]"
 
 
 def _percent(value: float | None) -> str:

@@ -1,0 +1,140 @@
+"""The study in one command: profiles, stages that are kept, what the page says; on the embedded model."""
+
+import msgspec
+import pytest
+
+from valueagents.errors import ConfigError
+from valueagents.experiments import study_page
+from valueagents.experiments.study_effects import Effect
+from valueagents.experiments.survey_to_behavior import mindsets, read_study, run_study
+from valueagents.statistics import Estimate
+
+SMALL = """
+base = "smollm2-135m"
+preset = "quick"
+overrides = { epochs = 1, others = 0.02 }
+targets = ["HED"]
+seeds = [1]
+primary = "dilemmas"
+profile_base = ["sanity"]
+
+[[worlds]]
+name = "survey"
+role = "survey"
+env = "valueagents/Survey-v0"
+env_options = { split = "test", poles = "affirm" }
+mind = { reading = "likelihood", normaliser = "sum", prompt = "rate-1" }
+episodes = 40
+
+[[worlds]]
+name = "judgement"
+role = "judgement"
+env = "valueagents/Judgement-v0"
+mind = { reading = "likelihood", normaliser = "sum" }
+episodes = 10
+
+[[worlds]]
+name = "dilemmas"
+role = "behaviour"
+env = "valueagents/Dilemma-v0"
+mind = { reading = "label" }
+episodes = 20
+
+[[worlds]]
+name = "choice game"
+role = "behaviour"
+env = "valueagents/ChoiceScript-v0"
+env_options = { max_steps = 4 }
+mind = { reading = "label", history = 1 }
+episodes = 1
+replay = 4
+
+[[worlds]]
+name = "sanity"
+role = "competence"
+env = "valueagents/Sanity-v0"
+mind = { reading = "label" }
+episodes = 10
+"""
+
+
+@pytest.mark.parametrize("profile", ["quick", "four-sides", "full", "paper"])
+def test_the_bundled_profiles_are_studies(profile: str):
+    study = read_study(profile)
+    names = [mindset.name for mindset in mindsets(study)]
+    wanted = 1 + len(study.seeds) * (1 + len(study.targets) * len(study.directions))
+    assert len(names) == len(set(names)) == wanted
+    assert study.primary in {world.name for world in study.worlds}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('primary = "dilemma"', "Did you mean 'dilemmas'"),
+        ('targets = ["HEDD"]', "HEDD.*Did you mean 'HED'"),
+        ("seeds = []", "seeds"),
+        ('preset = "quik"', "Did you mean 'quick'"),
+        ('like = "quik"', "Did you mean 'quick'"),
+        ("colour = 1", "colour"),
+        ('like = "{file}"', "circle"),
+        ('profile_base = ["moon"]', "moon"),
+        ("targets = ", "cannot be read"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_is_trained(tmp_path, change: str, message: str):
+    file = tmp_path / "mine.toml"
+    like = "" if change.startswith("like") else 'like = "quick"\n'
+    file.write_text(like + change.replace("{file}", str(file)))
+    with pytest.raises(ConfigError, match=message):
+        mindsets(read_study(str(file)))
+
+
+def _effect(**parts: Estimate) -> Effect:
+    names = (
+        "shift",
+        "drift",
+        "net_drift",
+        "selectivity",
+        "circle_slope",
+        "noise_shift",
+        "drop",
+        "gain",
+        "off_target_gain",
+    )
+    unknown = {name: Estimate() for name in names}
+    return Effect(
+        world="survey", role="survey", target="HED", direction="down", seeds=(), axes=(), p=None, **{**unknown, **parts}
+    )
+
+
+def _answer(drop: Estimate, shift: Estimate) -> str:
+    study = msgspec.structs.replace(read_study("quick"), seeds=(1,))
+    behaviour = msgspec.structs.replace(_effect(shift=shift), world="dilemmas", role="behaviour")
+    return study_page.answer(study, [_effect(drop=drop), behaviour])
+
+
+def test_the_answer_says_what_the_intervals_allow():
+    moved = Estimate(1.0, 0.5, 1.5)
+    assert "behaviour followed the survey, at 25%" in _answer(moved, Estimate(0.1, 0.05, 0.15))
+    assert "no evidence that behaviour followed; more than 15%" in _answer(moved, Estimate(0.01, -0.04, 0.06))
+    assert "went against" in _answer(moved, Estimate(-0.1, -0.15, -0.05))
+    assert "the survey itself did not move" in _answer(Estimate(0.1, -0.2, 0.4), Estimate(0.1, 0.05, 0.15))
+    assert "No answer" in _answer(Estimate(reason="no survey"), Estimate(0.1, 0.05, 0.15))
+    assert "Exploratory: 1 seed" in _answer(moved, Estimate(0.1, 0.05, 0.15))
+
+
+@pytest.mark.slow
+def test_a_whole_study_and_its_repetition(tmp_path):
+    file, out = tmp_path / "small.toml", tmp_path / "out"
+    file.write_text(SMALL)
+    report = run_study(str(file), out)
+    page, record = report.page.read_text(), msgspec.json.decode((out / "study.json").read_bytes())
+    assert report.answer in page
+    assert record["answer"] == report.answer
+    assert set(record["adapters"]) == {"control-1", "HED-down-1"}
+    assert "choice game, same states" in {effect["world"] for effect in record["effects"]}
+    assert "choice game" not in {effect["world"] for effect in record["effects"]}
+    finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")}
+    again = run_study(str(file), out)  # nothing is owed: no model is loaded, nothing is written anew
+    assert again.answer == report.answer
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")} == finished
