@@ -11,8 +11,10 @@ from scipy import optimize, stats
 from valueagents.choice_model import fit_choice_model
 from valueagents.decision import Annotation, Choice, Decision, Episode, Failure, Option
 from valueagents.environment import MIN_CONTESTED
+from valueagents.null_test import DRAWS
 from valueagents.runs import Run
-from valueagents.scores import _NULL_DRAWS, Scores, score
+from valueagents.scores import Scores, score
+from valueagents.statistics import Clustering, Units
 from valueagents.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
 
@@ -169,7 +171,7 @@ def test_weights_have_a_t_interval_on_the_clusters_with_a_choice(out):
     read = 50  # the sixth cluster holds no choice: 5 clusters, 4 degrees of freedom
     features = np.tile([[1.0, 0.0, 0.09], [-1.0, 1.0, 0.09]], (read, 1))  # A, place, length
     start, first = np.arange(0, 2 * read, 2), [each.chosen for each in decisions[:read]]
-    model = fit_choice_model(features, start, start + first, np.arange(read) // 10, 5)
+    model = fit_choice_model(features, start, start + first, Clustering("", (Units(np.arange(read) // 10, 5),)))
     half = stats.t.ppf(0.975, 4) * model.errors[0]
     assert (weight.low, weight.high) == exactly((weight.value - half, weight.value + half))
 
@@ -350,7 +352,7 @@ def test_the_null_test_is_close_to_enumerating_all_choices(out):
 
 
 def test_the_null_test_sees_a_policy_that_leans_and_is_never_zero(mixed_scores):
-    assert mixed_scores.null_test.p == 1 / (_NULL_DRAWS + 1)
+    assert mixed_scores.null_test.p == 1 / (DRAWS + 1)
 
 
 def test_where_choices_change_later_menus_there_is_no_null_test(out):
