@@ -47,7 +47,8 @@ class ChoiceModel:
 
     `bound_by_ridge` (F,) flags weights that λ decides rather than the choices (an axis that separates them, or that
     hardly varies); `inflation` (F,) is the variance inflation by the other features. `influence` has for each way of
-    the clustering (C, F), what each unit moved β by: H⁻¹ g_c.
+    the clustering (C, F), what each unit moved β by: H⁻¹ g_c. `units` (F,) counts those in which the
+    feature was at stake (of the way that has fewer): a survey's value hangs on its own few items, however many others there are.
     """
 
     weights: FloatArray
@@ -55,6 +56,7 @@ class ChoiceModel:
     bound_by_ridge: BoolArray
     inflation: FloatArray
     influence: tuple[FloatArray, ...]
+    units: IntArray
     converged: bool
 
 
@@ -62,7 +64,8 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     """Maximise Σ log P(c_t) - (λ/2)|β|² with P(a) ∝ exp(β·features[a]) over each menu.
 
     `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of the T decisions.
-    The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986).
+    The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986), C
+    the units in which the feature was at stake.
     A weight is bound by λ if a tenth of λ moves it by over a quarter of its size (or of its error, if larger), or if
     over half of its precision is λ's.
     """
@@ -77,7 +80,8 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     information = best.information + RIDGE * np.eye(len(beta))
     inverse = np.linalg.inv(information)
     influence = tuple(scores @ inverse for scores in best.scores)
-    errors = np.sqrt(clustered_variance(influence, [units.count for units in clustering.ways]))
+    counts = [(scores != 0).sum(axis=0) for scores in best.scores]
+    errors = np.sqrt(clustered_variance(influence, counts))
     size = np.maximum(np.maximum(np.abs(beta), errors), np.finfo(float).tiny)
     return ChoiceModel(
         weights=beta,
@@ -85,6 +89,7 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
         bound_by_ridge=(np.abs(looser - beta) > _MAX_RIDGE_EFFECT * size) | (RIDGE * np.diag(inverse) > 0.5),
         inflation=np.diag(information) * np.diag(inverse),
         influence=influence,
+        units=np.min(counts[:2], axis=0),
         converged=converged,
     )
 

@@ -11,6 +11,8 @@ from valueagents.statistics import CONFIDENCE, Clustering, Estimate, FloatArray,
 
 NUISANCES = ("position", "length")
 """What may sway a choice besides values: place on the menu (0 first … 1 last), hundreds of characters."""
+MIN_UNITS = 2
+"""An interval needs as many clusters."""
 UNUSABLE = "E4 did not converge: its weights are not to be used"
 
 
@@ -25,20 +27,16 @@ class ChoiceWeights:
     model: ChoiceModel
     units: tuple[IntArray, ...]
 
-    @property
-    def clusters(self) -> int:
-        """The units of the coarsest way that hold a choice."""
-        return min(len(codes) for codes in self.units[:2])
-
     def estimate(self, feature: int) -> Estimate:
-        """A weight with its t interval on the clusters that hold a choice."""
-        cautions = ["one cluster: no interval"] if self.clusters == 1 else []
+        """A weight with its t interval on the clusters in which it was at stake."""
+        units = int(self.model.units[feature])
+        cautions = ["one cluster: no interval"] if units == 1 else []
         if self.model.bound_by_ridge[feature]:
             cautions.append("bound by λ: with a tenth of the ridge it would be another number")
         value, caution = float(self.model.weights[feature]), "; ".join(cautions) or None
-        if self.clusters == 1:
+        if units < MIN_UNITS:
             return Estimate(value, reason=caution)
-        half = float(self.model.errors[feature] * stats.t.ppf((1 + CONFIDENCE) / 2, self.clusters - 1))
+        half = float(self.model.errors[feature] * stats.t.ppf((1 + CONFIDENCE) / 2, units - 1))
         return Estimate(value, value - half, value + half, caution)
 
     def nuisances(self) -> dict[str, Estimate]:

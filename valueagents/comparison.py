@@ -15,6 +15,7 @@ import numpy as np
 
 from valueagents.arrays import DecisionArrays, codes_of, decision_arrays, joint_clustering
 from valueagents.errors import ConfigError
+from valueagents.exposure import ExposureSplit, exposure_split
 from valueagents.runs import Run
 from valueagents.statistics import (
     Estimate,
@@ -54,7 +55,7 @@ class AxisDifference(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True):
     """Two runs compared. `estimator` is E3p or E3; `test` names the test with its number of flips; `unit` its units.
 
-    `weights` is the comparison of E4 (None where several seeds are compared).
+    `weights` compares E4, `exposure` is E6 by axis (both None where several seeds are compared).
     """
 
     first: str
@@ -72,6 +73,7 @@ class Comparison(msgspec.Struct, frozen=True):
     primary: str | None
     axes: list[AxisDifference]
     weights: WeightComparison | None = None
+    exposure: list[ExposureSplit] | None = None
     warnings: list[str] = []
 
 
@@ -143,6 +145,7 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
         primary=primary,
         axes=axes,
         weights=pairs[0].weights if len(pairs) == 1 else None,
+        exposure=pairs[0].exposure if len(pairs) == 1 else None,
         warnings=[f"exploratory: {len(pairs)} seeds cannot reach p < 0.05, plan at least {ENOUGH_SEEDS}"]
         if 1 < len(pairs) < ENOUGH_SEEDS
         else [],
@@ -160,6 +163,7 @@ class _Pair:
     only_first: int
     only_second: int
     weights: WeightComparison
+    exposure: list[ExposureSplit]
 
 
 def _opened(runs: OneOrMore) -> list[Run]:
@@ -201,6 +205,7 @@ def _paired(a: Run, b: Run, *, probabilities: bool) -> _Pair:
         only_first=len(mine.names) - len(shared),
         only_second=len(theirs.names) - len(shared),
         weights=weights,
+        exposure=exposure_split(arrays[0], arrays[1]),
     )
 
 

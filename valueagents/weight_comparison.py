@@ -12,8 +12,16 @@ import numpy as np
 from scipy import stats
 
 from valueagents.arrays import DecisionArrays
-from valueagents.choice_weights import UNUSABLE, ChoiceWeights, fit_choice_weights
-from valueagents.statistics import CONFIDENCE, Clustering, Estimate, FloatArray, benjamini_hochberg, clustered_variance
+from valueagents.choice_weights import MIN_UNITS, UNUSABLE, ChoiceWeights, fit_choice_weights
+from valueagents.statistics import (
+    CONFIDENCE,
+    Clustering,
+    Estimate,
+    FloatArray,
+    IntArray,
+    benjamini_hochberg,
+    clustered_variance,
+)
 
 
 class WeightDifference(msgspec.Struct, frozen=True):
@@ -46,15 +54,15 @@ class WeightComparison(msgspec.Struct, frozen=True):
 def compare_weights(
     runs: tuple[DecisionArrays, DecisionArrays],
     clusterings: Sequence[Clustering],
-    contested: Sequence["np.ndarray[tuple[int], np.dtype[np.int64]]"],
+    contested: Sequence[IntArray],
     *,
     needed: int,
     level: float,
 ) -> WeightComparison:
     """First minus second, on the axes with `needed` contested decisions (`contested`: (V,) read ones) in both.
 
-    The clusterings are joint (`joint_clustering`). p values are of t on the units of the coarsest way less one, adjusted
-    by Benjamini-Hochberg; `level` is that of the false discovery rate.
+    The clusterings are joint (`joint_clustering`). p values are of t on the units of the coarsest way in which
+    the axis was at stake less one, adjusted by Benjamini–Hochberg; `level` is that of the false discovery rate.
     """
     axes = np.flatnonzero((contested[0] >= needed) & (contested[1] >= needed))
     taxonomy = runs[0].taxonomy
@@ -74,10 +82,11 @@ def compare_weights(
         [(scale, scale_p)] = _tested(
             np.log(sizes[:1]) - np.log(sizes[1:]),
             _joint(fits, clusterings, [u[:, None] / size for u, size in zip(directions, sizes, strict=True)]),
-            units,
+            np.array([units]),
         )
         turns = [(np.eye(len(u)) - np.outer(u, u)) / size for u, size in zip(directions, sizes, strict=True)]
-        tested = _tested(directions[0] - directions[1], _joint(fits, clusterings, turns), units)
+        at_stake = np.minimum(*(fit.model.units[: len(axes)] for fit in fits))
+        tested = _tested(directions[0] - directions[1], _joint(fits, clusterings, turns), at_stake)
         found = dict(zip(axes.tolist(), tested, strict=True))
     adjusted = benjamini_hochberg([found[v][1] if v in found else None for v in range(len(taxonomy.axes))])
     place = {v: i for i, v in enumerate(axes.tolist())}
@@ -95,7 +104,7 @@ def compare_weights(
         estimator="E4, normalised: w / |w|",
         unit=clusterings[0].unit,
         clusters=units,
-        test=f"t with {max(0, units - 1)} degrees of freedom, delta method from the cluster sandwich",
+        test="t on the clusters in which an axis was at stake less one, delta method from the cluster sandwich",
         family=f"Benjamini–Hochberg at {level:g} over the axes",
         scale=scale,
         scale_p=scale_p,
@@ -116,7 +125,7 @@ def _reason(weights: Sequence[FloatArray], units: int) -> str | None:
     """Why nothing can be compared, if so."""
     if not weights:
         return "no axis has enough contested decisions in both runs"
-    if units < 2:
+    if units < MIN_UNITS:
         return "one cluster: no test"
     return "all weights of a run are 0" if any(not w.any() for w in weights) else None
 
@@ -134,13 +143,16 @@ def _joint(
     return joint
 
 
-def _tested(values: FloatArray, influence: list[FloatArray], units: int) -> list[tuple[Estimate, float | None]]:
-    """Each difference with its t interval, and its two-sided p (None where nothing varies)."""
-    counts = [int((moved != 0).any(axis=1).sum()) for moved in influence]
+def _tested(values: FloatArray, influence: list[FloatArray], units: IntArray) -> list[tuple[Estimate, float | None]]:
+    """Each difference with its t interval on so many units, and its two-sided p (None where nothing varies)."""
+    counts = [units] + [np.maximum(units, len(moved)) for moved in influence[1:]]
     errors = np.sqrt(clustered_variance(influence, counts))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1))
     tested: list[tuple[Estimate, float | None]] = []
-    for value, error in zip(values.tolist(), errors.tolist(), strict=True):
-        p = 2 * float(stats.t.sf(abs(value) / error, units - 1)) if error > 0 else None
-        tested.append((Estimate(value, value - reach * error, value + reach * error), p))
+    for value, error, count in zip(values.tolist(), errors.tolist(), units.tolist(), strict=True):
+        if count < MIN_UNITS:
+            tested.append((Estimate(value, reason="one cluster: no interval"), None))
+            continue
+        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
+        p = 2 * float(stats.t.sf(abs(value) / error, count - 1)) if error > 0 else None
+        tested.append((Estimate(value, value - reach, value + reach), p))
     return tested
