@@ -47,8 +47,8 @@ class ChoiceModel:
 
     `bound_by_ridge` (F,) flags weights that λ decides rather than the choices (an axis that separates them, or that
     hardly varies); `inflation` (F,) is the variance inflation by the other features. `influence` has for each way of
-    the clustering (C, F), what each unit moved β by: H⁻¹ g_c. `units` (F,) counts those in which the
-    feature was at stake (of the way that has fewer): a survey's value hangs on its own few items, however many others there are.
+    the clustering (C, F), what each unit moved β by: H⁻¹ g_c. `units` (F,) counts the units in which the feature was at
+    stake (of the way that has fewer): a survey's value hangs on its own few items, however many others there are.
     """
 
     weights: FloatArray
