@@ -62,7 +62,7 @@ class DecisionArrays:
         return (np.arange(self.size.sum()) - np.repeat(self.start, self.size)).astype(np.float64)
 
     def per_menu(self, options: FloatArray, weights: FloatArray | None = None) -> FloatArray:
-        """Sums over each menu, (N, V) to (T, V), each option weighted by its (N,) weight."""
+        """Sums over each menu, (N, …) to (T, …), each option weighted by its (N,) weight."""
         return run_sums(options, self.start, weights)
 
     def extremes(self, options: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -192,7 +192,8 @@ def decision_arrays(source: pa.Table | pq.ParquetFile, taxonomy: Taxonomy) -> De
     p = np.full(len(known), np.nan)
     p[known] = _numbers(table["probabilities"])
     p, characters, options = p[rows], _numbers(table["option_characters"])[rows], len(rows)
-    table, rows, known = table.drop_columns(["probabilities", "option_characters"]), None, None  # x needs the memory
+    table = table.drop_columns(["probabilities", "option_characters"])
+    del rows, known  # the annotations need the memory
     place = np.full(len(sizes), -1)
     place[order] = start
     return DecisionArrays(

@@ -141,7 +141,8 @@ def _maximise(
         while trial.penalised(beta + scale * step, ridge) < value and scale > _SMALLEST_STEP:
             scale /= 2  # the objective is concave: halving ends
             trial = _likelihood(data, beta + scale * step)
-        beta, at = beta + scale * step, trial
+        moved: FloatArray = beta + scale * step
+        beta, at = moved, trial
     return beta, at, False
 
 

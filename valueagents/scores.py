@@ -191,7 +191,20 @@ def _sums(arrays: DecisionArrays, clustering: Clustering) -> _Sums:
             add_cluster_sums(d, part.denominators, way.codes[first:last])
         covariance += part.covariance
         totals += part.totals
-    return _Sums(contested, arrays.chosen >= 0, above, below, *totals, covariance)
+    partly_annotated, promotions, violations, chosen, lowest, highest = totals
+    return _Sums(
+        contested=contested,
+        read=arrays.chosen >= 0,
+        above=above,
+        below=below,
+        partly_annotated=partly_annotated,
+        promotions=promotions,
+        violations=violations,
+        chosen=chosen,
+        lowest=lowest,
+        highest=highest,
+        covariance=covariance,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,11 +74,11 @@ def clustered_variance(sums: Sequence[FloatArray], counts: Sequence[npt.ArrayLik
     for residuals, count in zip(sums, counts, strict=True):
         units = np.maximum(2, count)
         each.append(units / (units - 1) * (residuals**2).sum(axis=0))
-    if len(each) == 1:
-        return each[0]
-    first, second, both = each
-    larger: FloatArray = np.maximum(first, second)
-    return np.maximum(first + second - both, larger)
+    variance: FloatArray = each[0]
+    if len(each) > 1:
+        larger = np.maximum(each[0], each[1])
+        variance = np.maximum(each[0] + each[1] - each[2], larger)
+    return variance
 
 
 def add_cluster_sums(totals: FloatArray, values: FloatArray, codes: IntArray) -> None:
@@ -95,14 +95,14 @@ def cluster_sums(values: FloatArray, clusters: IntArray, count: int) -> FloatArr
 
 
 def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = None) -> FloatArray:
-    """The (T, V) sums of (N, V) values, weighted by (N,) weights, over the runs of rows that begin at `start`.
+    """The (T, …) sums of (N, …) values, weighted by (N,) weights, over the runs of rows that begin at `start`.
 
     A sparse product: `np.add.reduceat` along the first of two axes takes twenty times as long.
     """
     rows = np.arange(len(values))
     weights = np.ones(len(values)) if weights is None else weights
     runs = sparse.csr_array((weights, rows, np.append(start, len(values))), shape=(len(start), len(values)))
-    sums: FloatArray = runs @ values
+    sums: FloatArray = (runs @ values.reshape(len(values), -1)).reshape(len(start), *values.shape[1:])
     return sums
 
 
