@@ -141,8 +141,7 @@ def _maximise(
         while trial.penalised(beta + scale * step, ridge) < value and scale > _SMALLEST_STEP:
             scale /= 2  # the objective is concave: halving ends
             trial = _likelihood(data, beta + scale * step)
-        moved: FloatArray = beta + scale * step
-        beta, at = moved, trial
+        beta, at = np.asarray(beta + scale * step, dtype=np.float64), trial
     return beta, at, False
 
 
