@@ -102,7 +102,8 @@ def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = N
     rows = np.arange(len(values))
     weights = np.ones(len(values)) if weights is None else weights
     runs = sparse.csr_array((weights, rows, np.append(start, len(values))), shape=(len(start), len(values)))
-    sums: FloatArray = (runs @ values.reshape(len(values), -1)).reshape(len(start), *values.shape[1:])
+    width = int(np.prod(values.shape[1:]))
+    sums: FloatArray = (runs @ values.reshape(len(values), width)).reshape(len(start), *values.shape[1:])
     return sums
 
 
