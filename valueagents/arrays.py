@@ -1,17 +1,27 @@
-"""A run's decisions as numpy arrays, sorted by episode and step: sums do not depend on the order of writing."""
+"""A run's decisions as numpy arrays, sorted by episode and step: sums do not depend on the order of writing.
 
-from dataclasses import dataclass
+The annotations are the bulk (a million decisions × 6 options × 20 axes are 0.96 GB), so they are read from the file
+part by part into one array, and all that is derived from them (`deviations`) is derived part by part: see `parts`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from valueagents.errors import StoreError
-from valueagents.statistics import FloatArray, IntArray
+from valueagents.statistics import Clustering, FloatArray, IntArray, Units, crossed, run_sums
 from valueagents.taxonomy import Taxonomy
 
 BoolArray = npt.NDArray[np.bool_]
+
+_DECISIONS_A_PART = 1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
+_ROWS_A_BATCH = 20_000
+_KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters", "probabilities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +30,8 @@ class DecisionArrays:
 
     x: (N, V) annotation, NaN not annotated.  start: (T,) first row of each menu.  size: (T,) options on it.
     chosen: (T,) row of the chosen option, -1 = unread.  p: (N,) the policy's probabilities, NaN = unknown.
-    position, characters: (N,) nuisance features.  cluster: (T,) codes 0..clusters-1.  shown: (T,) situation hashes.
+    characters: (N,) length of each option's text.  cluster: (T,) codes of `cluster_names`, the units of independence.
+    menu: (T,) hashes, equal where the same options were offered.  shown: (T,) situation hashes.
     """
 
     taxonomy: Taxonomy
@@ -29,47 +40,114 @@ class DecisionArrays:
     size: IntArray
     chosen: IntArray
     p: FloatArray
-    position: FloatArray
     characters: FloatArray
     cluster: IntArray
-    clusters: int
-    shown: npt.NDArray[np.str_]
+    cluster_names: pa.StringArray
+    menu: pa.StringArray
+    shown: pa.StringArray
+
+    @property
+    def clusters(self) -> int:
+        """How many clusters there are."""
+        return len(self.cluster_names)
 
     @property
     def menu_of(self) -> IntArray:
         """(N,) the decision that each option row belongs to."""
         return np.repeat(np.arange(len(self.size)), self.size)
 
-    def per_menu(self, options: FloatArray) -> FloatArray:
-        """Sums over each menu: (N, …) to (T, …)."""
-        sums: FloatArray = np.add.reduceat(options, self.start, axis=0)
-        return sums
+    @property
+    def position(self) -> FloatArray:
+        """(N,) the place of each option on its menu, from 0."""
+        return (np.arange(self.size.sum()) - np.repeat(self.start, self.size)).astype(np.float64)
+
+    def per_menu(self, options: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+        """Sums over each menu, (N, …) to (T, …), each option weighted by its (N,) weight."""
+        return run_sums(options, self.start, weights)
+
+    def extremes(self, options: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The lowest and the highest of each menu, (N, V) to (T, V) each."""
+        lowest, highest = options[self.start], options[self.start]
+        for place in range(1, int(self.size.max(initial=0))):
+            there = slice(None) if (self.size > place).all() else np.flatnonzero(self.size > place)
+            values = options[self.start[there] + place]
+            lowest[there] = np.minimum(lowest[there], values)
+            highest[there] = np.maximum(highest[there], values)
+        return lowest, highest
+
+    def part(self, first: int, last: int) -> "DecisionArrays":
+        """The decisions first, …, last - 1 on their own (views, not copies)."""
+        begin, end = (
+            (int(self.start[first]), int(self.start[last - 1] + self.size[last - 1])) if first < last else (0, 0)
+        )
+        chosen = self.chosen[first:last]
+        return replace(
+            self,
+            x=self.x[begin:end],
+            start=self.start[first:last] - begin,
+            size=self.size[first:last],
+            chosen=np.where(chosen >= 0, chosen - begin, -1),
+            p=self.p[begin:end],
+            characters=self.characters[begin:end],
+            cluster=self.cluster[first:last],
+            menu=self.menu[first:last],
+            shown=self.shown[first:last],
+        )
+
+    def select(self, decisions: IntArray) -> "DecisionArrays":
+        """Some decisions, copied, in the given order."""
+        size = self.size[decisions]
+        start = np.cumsum(size) - size
+        rows = np.repeat(self.start[decisions] - start, size) + np.arange(size.sum())
+        chosen = self.chosen[decisions]
+        return replace(
+            self,
+            x=self.x[rows],
+            start=start,
+            size=size,
+            chosen=np.where(chosen >= 0, chosen - self.start[decisions] + start, -1),
+            p=self.p[rows],
+            characters=self.characters[rows],
+            cluster=self.cluster[decisions],
+            menu=self.menu.take(pa.array(decisions)),
+            shown=self.shown.take(pa.array(decisions)),
+        )
+
+    def parts(self) -> list[tuple[int, int]]:
+        """Ranges of decisions to work on one after another, so that what is derived needs little memory."""
+        count = len(self.size)
+        return [(first, min(count, first + _DECISIONS_A_PART)) for first in range(0, count, _DECISIONS_A_PART)]
+
+    def judged(self) -> tuple[FloatArray, BoolArray]:
+        """(N, V) x and (T, V) where it counts: an axis that any option of a menu lacks is 0 and left out of it."""
+        if not np.isnan(self.x.sum()):
+            return self.x, np.ones((len(self.size), self.x.shape[1]), dtype=np.bool_)
+        annotated = ~np.isnan(self.per_menu(self.x))
+        return np.where(np.repeat(annotated, self.size, axis=0), self.x, 0.0), annotated
 
     def deviations(self) -> "Deviations":
         """What every decision says about every axis, before any averaging."""
-        menus = self.menu_of
-        annotated = ~np.isnan(self.per_menu(self.x))  # an axis that any option lacks is left out of the decision
-        x = np.where(annotated[menus], self.x, 0.0)
+        x, annotated = self.judged()
         mean = self.per_menu(x) / self.size[:, None]
-        centred = x - mean[menus]
-        highest, lowest = np.maximum.reduceat(x, self.start), np.minimum.reduceat(x, self.start)
+        lowest, highest = self.extremes(x)
         contested = highest > lowest
-        centred = np.where(contested[menus], centred, 0.0)
+        centred = x - np.repeat(mean, self.size, axis=0)
+        centred *= np.repeat(contested, self.size, axis=0)
         read = self.chosen >= 0
         rows = np.where(read, self.chosen, self.start)
-        knows_p = ~np.isnan(self.per_menu(self.p))
-        expected = self.per_menu(np.where(knows_p[menus], self.p, 0.0)[:, None] * centred)
+        knows_p = ~np.isnan(np.add.reduceat(self.p, self.start))
+        p = np.where(np.repeat(knows_p, self.size), self.p, 0.0)
         return Deviations(
             annotated=annotated,
             contested=contested,
             read=read,
             knows_p=knows_p,
-            taken=np.where(read[:, None], x[rows], 0.0),
-            chosen=np.where(read[:, None], centred[rows], 0.0),
-            expected=expected,
-            variance=self.per_menu(centred**2) / self.size[:, None],
-            lowest=np.where(contested, lowest - mean, 0.0),
-            highest=np.where(contested, highest - mean, 0.0),
+            taken=x[rows] * read[:, None],
+            chosen=centred[rows] * read[:, None],
+            expected=self.per_menu(centred, p),
+            lowest=(lowest - mean) * contested,
+            highest=(highest - mean) * contested,
+            centred=centred,
         )
 
 
@@ -77,7 +155,8 @@ class DecisionArrays:
 class Deviations:
     """What each decision says about each axis: (T, V) arrays, 0 where undefined, and where they count.
 
-    taken: x[c].  chosen: x[c] - m.  expected: Σ_a p(a) x[a] - m.  variance: s².  lowest, highest: extremes of x - m.
+    taken: x[c].  chosen: x[c] - m.  expected: Σ_a p(a) x[a] - m.  lowest, highest: extremes of x - m.
+    centred: (N, V), x - m of every option.
     annotated, contested: (T, V) masks.  read, knows_p: (T,) masks of decisions with a choice, with probabilities.
     """
 
@@ -88,56 +167,130 @@ class Deviations:
     taken: FloatArray
     chosen: FloatArray
     expected: FloatArray
-    variance: FloatArray
     lowest: FloatArray
     highest: FloatArray
+    centred: FloatArray
 
 
-def decision_arrays(table: pa.Table, taxonomy: Taxonomy) -> DecisionArrays:
-    """The annotated decisions of a run's table. Raises StoreError if its annotations do not fit the taxonomy."""
-    table = table.filter(pc.is_valid(table["x"])).sort_by([("episode", "ascending"), ("step", "ascending")])
-    axes = len(taxonomy.axes)
-    size = pc.list_value_length(table["option_ids"]).to_numpy().astype(np.int64)
-    _require_lengths(table, "x", size * axes)
-    _require_lengths(table, "probabilities", size)
-    flat = _flat(table, "x")
+def decision_arrays(source: pa.Table | pq.ParquetFile, taxonomy: Taxonomy) -> DecisionArrays:
+    """The annotated decisions of a run. Raises StoreError if its annotations do not fit the taxonomy.
+
+    A Parquet file (`Run.decisions_file`) is read part by part, a table (`Run.decisions`) is in memory already.
+    """
+    table = source.select(_KEYS) if isinstance(source, pa.Table) else source.read(columns=list(_KEYS))
+    sizes = pc.list_value_length(table["option_characters"]).to_numpy().astype(np.int64)
+    _require_lengths(table, "probabilities", table["probabilities"], sizes)
+    menus = table["annotated"].to_numpy() & (sizes > 0)  # nothing can be chosen from an empty menu
+    order = _sorted_rows(table)
+    order = order[menus[order]]
+    size = sizes[order]
     start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64) if len(size) else np.zeros(0, dtype=np.int64)
-    chosen = table["chosen"].fill_null(-1).to_numpy().astype(np.int64)
-    names, cluster = np.unique(np.asarray(table["cluster"].to_pylist(), dtype=np.str_), return_inverse=True)
+    chosen = table["chosen"].take(pa.array(order)).fill_null(-1).to_numpy().astype(np.int64)
+    cluster, cluster_names = codes_of(table["cluster"].take(pa.array(order)))
+    rows = _option_rows(sizes, order, size)
+    known = np.repeat(pc.is_valid(table["probabilities"]).to_numpy().astype(bool), sizes)
+    p = np.full(len(known), np.nan)
+    p[known] = _numbers(table["probabilities"])
+    p, characters, options = p[rows], _numbers(table["option_characters"])[rows], len(rows)
+    table = table.drop_columns(["probabilities", "option_characters"])
+    del rows, known  # the annotations need the memory
+    place = np.full(len(sizes), -1)
+    place[order] = start
     return DecisionArrays(
         taxonomy=taxonomy,
-        x=flat.reshape(-1, axes),
+        x=_annotations(source, table, place, sizes, (options, len(taxonomy.axes))),
         start=start,
         size=size,
         chosen=np.where(chosen >= 0, start + chosen, -1),
-        p=_probabilities(table, size),
-        position=(np.arange(size.sum()) - np.repeat(start, size)).astype(np.float64),
-        characters=_flat(table, "option_characters"),
-        cluster=cluster.astype(np.int64),
-        clusters=len(names),
-        shown=np.asarray(table["shown"].to_pylist(), dtype=np.str_),
+        p=p,
+        characters=characters,
+        cluster=cluster,
+        cluster_names=cluster_names,
+        menu=table["menu"].take(pa.array(order)).combine_chunks(),
+        shown=table["shown"].take(pa.array(order)).combine_chunks(),
     )
 
 
-def _require_lengths(table: pa.Table, column: str, wanted: IntArray) -> None:
-    """Raise StoreError, naming the episode, if a decision's list is longer or shorter than its menu wants."""
-    found = pc.list_value_length(table[column]).fill_null(-1).to_numpy()
-    wrong = np.flatnonzero((found != wanted) & (found >= 0))
+def _sorted_rows(table: pa.Table) -> IntArray:
+    """(T,) the rows of a table by episode and step."""
+    episode, _ = codes_of(table["episode"])
+    return np.lexsort((table["step"].to_numpy(), episode))
+
+
+def joint_clustering(runs: Sequence[DecisionArrays], *, independent_menus: bool) -> list[Clustering]:
+    """For each run the clustering of its decisions, equal codes meaning equal units in all of them.
+
+    By item where no choice changes a later menu; in games by episode, and by menu too where the same options are
+    offered in several episodes.
+    """
+    splits = np.cumsum([len(arrays.size) for arrays in runs])[:-1]
+    names = pa.concat_arrays([arrays.cluster_names.take(pa.array(arrays.cluster)) for arrays in runs])
+    codes, known = codes_of(names)
+    whole = Clustering("item", (Units(codes, len(known)),))
+    if not independent_menus:
+        menus, kinds = codes_of(pa.concat_arrays([arrays.menu for arrays in runs]))
+        whole = crossed("episode", whole.ways[0], Units(menus, len(kinds)))
+    codes_by_run = zip(*(np.split(way.codes, splits) for way in whole.ways), strict=True)
+    return [
+        Clustering(whole.unit, tuple(Units(c, way.count) for c, way in zip(codes, whole.ways, strict=True)))
+        for codes in codes_by_run
+    ]
+
+
+def codes_of(column: pa.Array) -> tuple[IntArray, pa.StringArray]:
+    """(T,) codes of the sorted distinct names, and these."""
+    coded = pc.dictionary_encode(column)
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    order = pc.sort_indices(coded.dictionary)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order.to_numpy()] = np.arange(len(order))
+    return rank[coded.indices.to_numpy()], coded.dictionary.take(order)
+
+
+def _option_rows(sizes: IntArray, order: IntArray, size: IntArray) -> IntArray:
+    """(N,) the rows of all options of a table that belong to these decisions, in their order."""
+    starts = np.cumsum(sizes) - sizes
+    return np.repeat(starts[order] - (np.cumsum(size) - size), size) + np.arange(size.sum())
+
+
+def _annotations(
+    source: pa.Table | pq.ParquetFile, table: pa.Table, place: IntArray, sizes: IntArray, shape: tuple[int, int]
+) -> FloatArray:
+    """(N, V): the menu of the table's row r starts at row place[r]; -1 leaves it out."""
+    x = np.empty(shape)
+    first = 0
+    for batch in _batches(source, "x"):
+        last = first + batch.num_rows
+        here = table.slice(first, batch.num_rows)
+        kept, length, to = place[first:last] >= 0, sizes[first:last], place[first:last]
+        _require_lengths(here, "x", batch["x"], np.where(kept, length * shape[1], -1))
+        lists = batch["x"]
+        if not kept.all():
+            length, to, lists = length[kept], to[kept], lists.filter(pa.array(kept))
+        values = _numbers(lists).reshape(-1, shape[1])
+        x[np.repeat(to - (np.cumsum(length) - length), length) + np.arange(len(values))] = values
+        first = last
+    return x
+
+
+def _batches(source: pa.Table | pq.ParquetFile, column: str) -> Iterator[pa.RecordBatch]:
+    if isinstance(source, pa.Table):
+        yield from source.select([column]).to_batches(max_chunksize=_ROWS_A_BATCH)
+    else:
+        yield from source.iter_batches(_ROWS_A_BATCH, columns=[column])
+
+
+def _require_lengths(table: pa.Table, column: str, lists: pa.Array, wanted: IntArray) -> None:
+    """Raise StoreError, naming the episode, if a decision's list is longer or shorter than its menu wants (-1: any)."""
+    found = pc.list_value_length(lists).fill_null(-1).to_numpy()
+    wrong = np.flatnonzero((found != wanted) & (found >= 0) & (wanted >= 0))
     if len(wrong):
         row = int(wrong[0])
         where = f"episode {table['episode'][row].as_py()}, step {table['step'][row].as_py()}"
         raise StoreError(f"{where}: {found[row]} numbers in {column}, its menu needs {wanted[row]}")
 
 
-def _flat(table: pa.Table, column: str) -> FloatArray:
+def _numbers(lists: pa.Array) -> FloatArray:
     """The numbers of a list column, one after another, nulls as NaN."""
-    numbers: FloatArray = pc.list_flatten(table[column]).to_numpy().astype(np.float64)
-    return numbers
-
-
-def _probabilities(table: pa.Table, size: IntArray) -> FloatArray:
-    """(N,) probabilities; NaN for the whole menu of a decision that has none."""
-    known = np.repeat(pc.is_valid(table["probabilities"]).to_numpy().astype(bool), size)
-    p = np.full(size.sum(), np.nan)
-    p[known] = _flat(table, "probabilities")
-    return p
+    numbers: FloatArray = pc.list_flatten(lists).to_numpy(zero_copy_only=False)
+    return numbers.astype(np.float64, copy=False)

@@ -1,21 +1,44 @@
 """E4: the conditional logit (McFadden 1974) of choices on value annotations, with a fixed ridge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from valueagents.arrays import DecisionArrays
-from valueagents.statistics import FloatArray, IntArray, cluster_sums
+from valueagents.statistics import (
+    Clustering,
+    FloatArray,
+    IntArray,
+    add_cluster_sums,
+    clustered_variance,
+    product,
+    run_sums,
+)
+from valueagents.threads import in_threads
 
 RIDGE = 1.0
 """λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight; makes separable axes finite, so those are flagged."""
 _MAX_STEPS = 100
 _TOLERANCE = 1e-10
+_ROUGH_TOLERANCE = 1e-3  # within 0.03 standard errors: enough to see whether λ decides
 _SMALLEST_STEP = 1e-6
 _RIDGE_STEP = 10.0
 _MAX_RIDGE_EFFECT = 0.25
+_DECISIONS_A_PART = 1_024
+_SAMPLE_PARTS = 10
 BoolArray = npt.NDArray[np.bool_]
+
+
+class FeatureRows(Protocol):
+    """(N, F) features of all options, read in slices of whole menus: an array, or what makes the rows when asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, F)."""
+
+    def __getitem__(self, rows: slice, /) -> FloatArray:
+        """The features of these rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,85 +46,131 @@ class ChoiceModel:
     """β (F,) with its cluster-robust standard errors (F,).
 
     `bound_by_ridge` (F,) flags weights that λ decides rather than the choices (an axis that separates them, or that
-    hardly varies); `inflation` (F,) is the variance inflation by the other features.
+    hardly varies); `inflation` (F,) is the variance inflation by the other features. `influence` has for each way of
+    the clustering (C, F), what each unit moved β by: H⁻¹ g_c. `units` (F,) counts the units in which the feature was at
+    stake (of the way that has fewer): a survey's value hangs on its own few items, however many others there are.
     """
 
     weights: FloatArray
     errors: FloatArray
     bound_by_ridge: BoolArray
     inflation: FloatArray
+    influence: tuple[FloatArray, ...]
+    units: IntArray
     converged: bool
 
 
-def fit_choice_model(
-    features: FloatArray, start: IntArray, chosen: IntArray, clusters: IntArray, count: int
-) -> ChoiceModel:
+def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, clustering: Clustering) -> ChoiceModel:
     """Maximise Σ log P(c_t) - (λ/2)|β|² with P(a) ∝ exp(β·features[a]) over each menu.
 
-    `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; `clusters` (T,) codes below `count`.
-    The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986).
+    `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of the T decisions.
+    The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986), C
+    the units in which the feature was at stake.
     A weight is bound by λ if a tenth of λ moves it by over a quarter of its size (or of its error, if larger), or if
     over half of its precision is λ's.
     """
-    data = _Choices(features, start, np.diff(np.append(start, len(features))), chosen)
-    beta, converged = _maximise(data, np.zeros(features.shape[1]), RIDGE)
-    looser, _ = _maximise(data, beta, RIDGE / _RIDGE_STEP)
-    _, _, information, residuals = _likelihood(data, beta, RIDGE)
+    parts = range(0, len(start), _DECISIONS_A_PART)
+    data = _Choices(features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering)
+    beta = np.zeros(features.shape[1])
+    if len(parts) > _SAMPLE_PARTS**2:  # begin where a sample of the decisions ends: saves most of the passes
+        sample = replace(data, parts=parts[:: len(parts) // _SAMPLE_PARTS])
+        beta, _, _ = _maximise(sample, beta, _likelihood(sample, beta), RIDGE, _TOLERANCE)
+    beta, best, converged = _maximise(data, beta, _likelihood(data, beta), RIDGE, _TOLERANCE)
+    looser, _, _ = _maximise(data, beta, best, RIDGE / _RIDGE_STEP, _ROUGH_TOLERANCE)
+    information = best.information + RIDGE * np.eye(len(beta))
     inverse = np.linalg.inv(information)
-    scores = cluster_sums(residuals, clusters, count)
-    errors = np.sqrt(np.diag(inverse @ (scores.T @ scores) @ inverse) * (count / max(1, count - 1)))
+    influence = tuple(scores @ inverse for scores in best.scores)
+    counts = [(scores != 0).sum(axis=0) for scores in best.scores]
+    errors = np.sqrt(clustered_variance(influence, counts))
     size = np.maximum(np.maximum(np.abs(beta), errors), np.finfo(float).tiny)
     return ChoiceModel(
         weights=beta,
         errors=errors,
         bound_by_ridge=(np.abs(looser - beta) > _MAX_RIDGE_EFFECT * size) | (RIDGE * np.diag(inverse) > 0.5),
         inflation=np.diag(information) * np.diag(inverse),
+        influence=influence,
+        units=np.min(counts[:2], axis=0),
         converged=converged,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Choices:
-    features: FloatArray
+    """Menus from row start to row end; `parts` are the first decisions of the stretches to work on one by one."""
+
+    features: FeatureRows
     start: IntArray
-    sizes: IntArray
+    end: IntArray
     chosen: IntArray
+    parts: range
+    clustering: Clustering
 
 
-def _maximise(data: _Choices, beta: FloatArray, ridge: float) -> tuple[FloatArray, bool]:
-    """The maximum from a starting point, by Newton's method, and whether it was reached."""
-    value, gradient, information, _ = _likelihood(data, beta, ridge)
+@dataclass(frozen=True, slots=True)
+class _Likelihood:
+    """At some β: the log-likelihood, its gradient (F,) and negative Hessian (F, F), all without the penalty.
+
+    `scores` are the gradients by unit, (C, F) for each way of the clustering.
+    """
+
+    value: float
+    gradient: FloatArray
+    information: FloatArray
+    scores: list[FloatArray]
+
+    def penalised(self, beta: FloatArray, ridge: float) -> float:
+        return self.value - ridge / 2 * float(beta @ beta)
+
+    def step(self, beta: FloatArray, ridge: float) -> tuple[FloatArray, float]:
+        """Newton's step, and twice what it promises to gain."""
+        gradient = self.gradient - ridge * beta
+        step: FloatArray = np.linalg.solve(self.information + ridge * np.eye(len(beta)), gradient)
+        return step, float(gradient @ step)
+
+
+def _maximise(
+    data: _Choices, beta: FloatArray, at: _Likelihood, ridge: float, tolerance: float
+) -> tuple[FloatArray, _Likelihood, bool]:
+    """The maximum from a starting point, by Newton's method; the likelihood a last tiny step before; was it reached?"""
     for _ in range(_MAX_STEPS):
-        step = np.linalg.solve(information, gradient)
-        if float(gradient @ step) < _TOLERANCE:
-            return beta, True
-        scale = 1.0
-        trial = _likelihood(data, beta + step, ridge)
-        while trial[0] < value and scale > _SMALLEST_STEP:  # the objective is concave: halving ends
-            scale /= 2
-            trial = _likelihood(data, beta + scale * step, ridge)
-        beta = beta + scale * step
-        value, gradient, information, _ = trial
-    return beta, False
+        step, gain = at.step(beta, ridge)
+        if gain < tolerance:
+            return beta + step, at, True
+        scale, value = 1.0, at.penalised(beta, ridge)
+        trial = _likelihood(data, beta + step)
+        while trial.penalised(beta + scale * step, ridge) < value and scale > _SMALLEST_STEP:
+            scale /= 2  # the objective is concave: halving ends
+            trial = _likelihood(data, beta + scale * step)
+        beta, at = np.asarray(beta + scale * step, dtype=np.float64), trial
+    return beta, at, False
 
 
-def _likelihood(data: _Choices, beta: FloatArray, ridge: float) -> tuple[float, FloatArray, FloatArray, FloatArray]:
-    """The penalised log-likelihood, its gradient (F,) and negative Hessian (F, F), and residuals x_c - E x (T, F)."""
-    features, start, sizes, chosen = data.features, data.start, data.sizes, data.chosen
-    utility = features @ beta
+def _likelihood(data: _Choices, beta: FloatArray) -> _Likelihood:
+    """The likelihood at β, part by part."""
+    count = len(beta)
+    value, gradient, information = 0.0, np.zeros(count), np.zeros((count, count))
+    scores = [np.zeros((units.count, count)) for units in data.clustering.ways]
+    ranges = [slice(first, min(first + _DECISIONS_A_PART, len(data.start))) for first in data.parts]
+    for part, (gain, residuals, curvature) in in_threads(lambda part: _part_likelihood(data, beta, part), ranges):
+        value += gain
+        gradient += residuals.sum(axis=0)
+        information += curvature
+        for units, sums in zip(data.clustering.ways, scores, strict=True):
+            add_cluster_sums(sums, residuals, units.codes[part])
+    return _Likelihood(value, gradient, information, scores)
+
+
+def _part_likelihood(data: _Choices, beta: FloatArray, part: slice) -> tuple[float, FloatArray, FloatArray]:
+    """Of some decisions: the log-likelihood, the residuals x_c - E x (t, F), and the negative Hessian (F, F)."""
+    begin, end = data.start[part][0], data.end[part][-1]
+    features = data.features[int(begin) : int(end)]
+    start, chosen = data.start[part] - begin, data.chosen[part] - begin
+    sizes = data.end[part] - data.start[part]
+    utility = np.einsum("nf,f->n", features, beta)
     utility -= np.repeat(np.maximum.reduceat(utility, start), sizes)
     odds = np.exp(utility)
     total = np.add.reduceat(odds, start)
     p = odds / np.repeat(total, sizes)
-    expected = np.add.reduceat(features * p[:, None], start, axis=0)
-    residuals = features[chosen] - expected
-    value = float((utility[chosen] - np.log(total)).sum() - ridge / 2 * beta @ beta)
-    weighted = features * np.sqrt(p)[:, None]
-    information = weighted.T @ weighted - expected.T @ expected + ridge * np.eye(len(beta))
-    return value, residuals.sum(axis=0) - ridge * beta, information, residuals
-
-
-def nuisance_features(arrays: DecisionArrays) -> tuple[list[str], FloatArray]:
-    """What may sway a choice besides values, (N, 2): place on the menu (0 first … 1 last), hundreds of characters."""
-    last = np.repeat(np.maximum(arrays.size - 1, 1), arrays.size)
-    return ["position", "length"], np.stack([arrays.position / last, arrays.characters / 100], axis=1)
+    expected = run_sums(features, start, p)
+    value = float((utility[chosen] - np.log(total)).sum())
+    return value, features[chosen] - expected, product(features, features * p[:, None]) - product(expected, expected)

@@ -98,7 +98,7 @@ def run(
     with show_progress(f"{run_config.policy} in {run_config.env}") as progress:
         done = play(run_config, target, progress=progress)
     failed = done.failed()
-    summary = {"run": str(done.path), "decisions": done.decisions().num_rows, "failed_episodes": len(failed)}
+    summary = {"run": str(done.path), "decisions": done.decisions(["step"]).num_rows, "failed_episodes": len(failed)}
     if as_json:
         _print_json(summary)
     else:

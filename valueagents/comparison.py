@@ -1,27 +1,37 @@
 """Compare two policies on the same env, paired by the situation that they were shown.
 
-For each situation that both met, the difference of their opportunity-adjusted scores (E3p where both runs hold
-probabilities, else E3) is taken; clusters of situations are the units of the sign-flip test and of the interval.
+For each situation that both met, the difference of their opportunity-adjusted scores (E3p where all runs hold
+probabilities, else E3) is taken. The units of the sign-flip test and of the interval are items; in games, where a
+situation belongs to no one episode, menus; and where several training seeds are given, the seeds. Beside it stand the
+choice weights of the two (`weight_comparison`) and the split of the difference of rates (`exposure`).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from valueagents.arrays import DecisionArrays, decision_arrays
+from valueagents.arrays import DecisionArrays, codes_of, decision_arrays, joint_clustering
 from valueagents.errors import ConfigError
+from valueagents.exposure import ExposureSplit, exposure_split
 from valueagents.runs import Run
 from valueagents.statistics import (
     Estimate,
     FloatArray,
+    IntArray,
+    add_cluster_sums,
     benjamini_hochberg,
     cluster_sums,
     ratio_estimates,
     sign_flip_test,
 )
+from valueagents.weight_comparison import WeightComparison, compare_weights
 
 FALSE_DISCOVERY_RATE = 0.05
+ENOUGH_SEEDS = 6
+"""With 5 training seeds the smallest two-sided p of a sign-flip test is 2/32 = 0.06."""
 
 
 class AxisDifference(msgspec.Struct, frozen=True):
@@ -43,7 +53,10 @@ class AxisDifference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two runs compared. `estimator` is E3p or E3; `test` names the test with its number of flips."""
+    """Two runs compared. `estimator` is E3p or E3; `test` names the test with its number of flips; `unit` its units.
+
+    `weights` compares E4, `exposure` is E6 by axis (both None where several seeds are compared).
+    """
 
     first: str
     second: str
@@ -51,6 +64,7 @@ class Comparison(msgspec.Struct, frozen=True):
     second_policy: str
     taxonomy: str
     estimator: str
+    unit: str
     test: str
     family: str
     paired_situations: int
@@ -58,52 +72,46 @@ class Comparison(msgspec.Struct, frozen=True):
     only_second: int
     primary: str | None
     axes: list[AxisDifference]
+    weights: WeightComparison | None = None
+    exposure: list[ExposureSplit] | None = None
+    warnings: list[str] = []
 
 
-def compare(
-    first: Run | Path | str, second: Run | Path | str, *, primary: str | None = None, seed: int = 0
-) -> Comparison:
+OneOrMore = Run | Path | str | Sequence[Run | Path | str]
+
+
+def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, seed: int = 0) -> Comparison:
     """The paired differences, first minus second. `primary` is the one axis named before looking.
 
+    Lists of runs are training seeds, the k-th of one paired with the k-th of the other; the seed is then the unit.
     Raises ConfigError if the taxonomies differ, the primary axis is unknown, or no situation was met by both.
     """
-    a, b = (run if isinstance(run, Run) else Run(run) for run in (first, second))
-    taxonomy = a.header.taxonomy
-    if b.header.taxonomy.name != taxonomy.name:
-        raise ConfigError(
-            f"{str(a.path)!r} is on {taxonomy.name}, {str(b.path)!r} on {b.header.taxonomy.name}: not comparable"
-        )
+    sides = [_opened(side) for side in (first, second)]
+    if len(sides[0]) != len(sides[1]):
+        raise ConfigError(f"{len(sides[0])} runs against {len(sides[1])}: give as many first as second, seed by seed")
+    header = sides[0][0].header
+    taxonomy, needed = header.taxonomy, header.min_contested
+    for run in (*sides[0], *sides[1]):
+        if run.header.taxonomy.name != taxonomy.name:
+            there = f"{str(sides[0][0].path)!r} is on {taxonomy.name}"
+            raise ConfigError(f"{there}, {str(run.path)!r} on {run.header.taxonomy.name}: not comparable")
     if primary is not None:
         taxonomy.index(primary)
-    one, two = decision_arrays(a.decisions(), taxonomy), decision_arrays(b.decisions(), taxonomy)
-    probabilities = not (np.isnan(one.p).any() or np.isnan(two.p).any())
-    mine, theirs = (_by_situation(arrays, probabilities=probabilities) for arrays in (one, two))
-    shared = sorted(mine.keys() & theirs.keys())
-    if not shared:
-        raise ConfigError(
-            f"{str(a.path)!r} and {str(b.path)!r} share no situation; run both on the same env with the same --seed"
-        )
-    left = np.stack([mine[situation] for situation in shared])  # (S, V), NaN = not contested
-    right = np.stack([theirs[situation] for situation in shared])
-    known = ~np.isnan(left) & ~np.isnan(right)
-    differences = np.where(known, left - right, 0.0)
-    cluster_of = dict(zip(one.shown.tolist(), one.cluster.tolist(), strict=True))
-    _, cluster = np.unique([cluster_of[situation] for situation in shared], return_inverse=True)
-    count = int(cluster.max()) + 1
-    sums, sizes = (
-        cluster_sums(differences, cluster, count),
-        cluster_sums(known.astype(np.float64), cluster, count),
-    )
-    enough = known.sum(axis=0) >= a.header.min_contested
+    probabilities = all(_has_probabilities(run) for side in sides for run in side)
+    pairs = [_paired(a, b, probabilities=probabilities) for a, b in zip(*sides, strict=True)]
+    sums, sizes = _by_unit(pairs)
+    situations = sum(pair.known.sum(axis=0) for pair in pairs)
+    enough = np.stack([pair.known.sum(axis=0) for pair in pairs]).min(axis=0) >= needed
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=seed)
-    others = [
-        p if enough[v] and axis.id != primary else None
-        for v, (p, axis) in enumerate(zip(test.p, taxonomy.axes, strict=True))
-    ]
-    adjusted = benjamini_hochberg(others)
+    adjusted = benjamini_hochberg(
+        [
+            p if enough[v] and axis.id != primary else None
+            for v, (p, axis) in enumerate(zip(test.p, taxonomy.axes, strict=True))
+        ]
+    )
     axes = []
     for v, estimate in enumerate(ratio_estimates(sums, sizes, seed=seed)):
-        axis, n = taxonomy.axes[v], int(known[:, v].sum())
+        axis, n = taxonomy.axes[v], int(situations[v])
         decisive = test.p[v] if axis.id == primary else adjusted[v]
         axes.append(
             AxisDifference(
@@ -113,7 +121,7 @@ def compare(
                 clusters=int((sizes[:, v] > 0).sum()),
                 difference=estimate
                 if enough[v]
-                else Estimate(reason=f"not enough: {n} shared contested situations, {a.header.min_contested} needed"),
+                else Estimate(reason=f"not enough: {n} shared contested situations, {needed} needed"),
                 p=test.p[v],
                 p_family=adjusted[v],
                 p_max_t=test.p_max_t[v],
@@ -121,33 +129,119 @@ def compare(
             )
         )
     return Comparison(
-        first=str(a.path),
-        second=str(b.path),
-        first_policy=a.header.policy,
-        second_policy=b.header.policy,
+        first=", ".join(str(run.path) for run in sides[0]),
+        second=", ".join(str(run.path) for run in sides[1]),
+        first_policy=", ".join(dict.fromkeys(run.header.policy for run in sides[0])),
+        second_policy=", ".join(dict.fromkeys(run.header.policy for run in sides[1])),
         taxonomy=taxonomy.name,
         estimator="E3p" if probabilities else "E3",
+        unit="training seed" if len(pairs) > 1 else pairs[0].unit,
         test=test.method,
         family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes"
         + (f" except {primary}, tested alone" if primary else ""),
-        paired_situations=len(shared),
-        only_first=len(mine) - len(shared),
-        only_second=len(theirs) - len(shared),
+        paired_situations=sum(len(pair.known) for pair in pairs),
+        only_first=sum(pair.only_first for pair in pairs),
+        only_second=sum(pair.only_second for pair in pairs),
         primary=primary,
         axes=axes,
+        weights=pairs[0].weights if len(pairs) == 1 else None,
+        exposure=pairs[0].exposure if len(pairs) == 1 else None,
+        warnings=[f"exploratory: {len(pairs)} seeds cannot reach p < 0.05, plan at least {ENOUGH_SEEDS}"]
+        if 1 < len(pairs) < ENOUGH_SEEDS
+        else [],
     )
 
 
-def _by_situation(arrays: DecisionArrays, *, probabilities: bool) -> dict[str, FloatArray]:
-    """(V,) mean deviation of each situation over its decisions; NaN where an axis was not contested or read."""
-    deviations = arrays.deviations()
-    counts = deviations.contested & (deviations.knows_p if probabilities else deviations.read)[:, None]
-    values = np.where(counts, deviations.expected if probabilities else deviations.chosen, 0.0)
-    names, code = np.unique(arrays.shown, return_inverse=True)
-    sums, sizes = (
-        cluster_sums(values, code, len(names)),
-        cluster_sums(counts.astype(np.float64), code, len(names)),
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two runs over the S situations that both met: (S, V) differences, 0 where not known; (S,) clusters."""
+
+    differences: FloatArray
+    known: "np.ndarray[tuple[int, int], np.dtype[np.bool_]]"
+    cluster: IntArray
+    unit: str
+    only_first: int
+    only_second: int
+    weights: WeightComparison
+    exposure: list[ExposureSplit]
+
+
+def _opened(runs: OneOrMore) -> list[Run]:
+    several = [runs] if isinstance(runs, Run | Path | str) else runs
+    return [run if isinstance(run, Run) else Run(run) for run in several]
+
+
+def _has_probabilities(run: Run) -> bool:
+    """True if every annotated decision has them."""
+    table = run.decisions(["annotated", "probabilities"])
+    return bool(table.filter(table["annotated"])["probabilities"].null_count == 0)
+
+
+def _paired(a: Run, b: Run, *, probabilities: bool) -> _Pair:
+    arrays = tuple(decision_arrays(run.decisions_file(), run.header.taxonomy) for run in (a, b))
+    mine, theirs = (_Situations(each, probabilities=probabilities) for each in arrays)
+    shared, left, right = np.intersect1d(mine.names, theirs.names, assume_unique=True, return_indices=True)
+    if not len(shared):
+        raise ConfigError(
+            f"{str(a.path)!r} and {str(b.path)!r} share no situation; run both on the same env with the same --seed"
+        )
+    known = (mine.sizes[left] > 0) & (theirs.sizes[right] > 0)
+    differences = np.where(known, mine.means()[left] - theirs.means()[right], 0.0)
+    independent = a.header.independent_menus
+    clusterings = joint_clustering(arrays, independent_menus=independent)
+    units = arrays[0].cluster if independent else codes_of(arrays[0].menu)[0]
+    weights = compare_weights(
+        (arrays[0], arrays[1]),
+        clusterings,
+        (mine.contested, theirs.contested),
+        needed=a.header.min_contested,
+        level=FALSE_DISCOVERY_RATE,
     )
-    with np.errstate(invalid="ignore"):
-        means = sums / sizes
-    return dict(zip(names.tolist(), means, strict=True))
+    return _Pair(
+        differences=differences,
+        known=known,
+        cluster=np.unique(units[mine.last[left]], return_inverse=True)[1],
+        unit="item" if independent else "menu",
+        only_first=len(mine.names) - len(shared),
+        only_second=len(theirs.names) - len(shared),
+        weights=weights,
+        exposure=exposure_split(arrays[0], arrays[1]),
+    )
+
+
+def _by_unit(pairs: list[_Pair]) -> tuple[FloatArray, FloatArray]:
+    """(C, V) sums of differences and numbers of situations; of several seeds the mean of each, and ones."""
+    if len(pairs) == 1:
+        [pair] = pairs
+        count = int(pair.cluster.max()) + 1
+        known = pair.known.astype(np.float64)
+        return cluster_sums(pair.differences, pair.cluster, count), cluster_sums(known, pair.cluster, count)
+    sums = np.stack([pair.differences.sum(axis=0) for pair in pairs])
+    sizes = np.stack([pair.known.sum(axis=0) for pair in pairs])
+    return sums / np.maximum(1, sizes), (sizes > 0).astype(np.float64)
+
+
+class _Situations:
+    """A run by situation: sorted `names` (S,), `sums` and `sizes` (S, V) over contested decisions, a `last` meeting.
+
+    `contested` (V,) counts the decisions with a choice on each axis.
+    """
+
+    def __init__(self, arrays: DecisionArrays, *, probabilities: bool) -> None:
+        code, names = codes_of(arrays.shown)
+        self.names = np.asarray(names.to_pylist(), dtype=np.str_)
+        shape = (len(names), len(arrays.taxonomy.axes))
+        self.sums, self.sizes, self.contested = np.zeros(shape), np.zeros(shape), np.zeros(shape[1], dtype=np.int64)
+        self.last = np.zeros(len(names), dtype=np.int64)
+        self.last[code] = np.arange(len(code))
+        for first, last in arrays.parts():
+            deviations = arrays.part(first, last).deviations()
+            counts = deviations.contested & (deviations.knows_p if probabilities else deviations.read)[:, None]
+            values = np.where(counts, deviations.expected if probabilities else deviations.chosen, 0.0)
+            add_cluster_sums(self.sums, values, code[first:last])
+            add_cluster_sums(self.sizes, counts.astype(np.float64), code[first:last])
+            self.contested += (deviations.contested & deviations.read[:, None]).sum(axis=0)
+
+    def means(self) -> FloatArray:
+        """(S, V) mean deviations, 0 where there is none."""
+        return self.sums / np.maximum(1.0, self.sizes)

@@ -7,7 +7,7 @@ import asyncio
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+import pyarrow.parquet as pq
 
 from valueagents.decision import Episode, Failure
 from valueagents.errors import ConfigError
@@ -23,7 +24,7 @@ from valueagents.plugins import make_env, make_policy
 from valueagents.policy import InformedPolicy, Policy
 from valueagents.rollout import Plan, env_identity, plan_episodes, roll_out
 from valueagents.store import RunHeader, RunStore, RunWriter
-from valueagents.table import decisions_table
+from valueagents.table import decisions_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +70,14 @@ class Run:
         self.path = self.store.path
         self.header = self.store.header
 
-    def decisions(self) -> "pa.Table":
-        """All decisions as an Arrow table, a row each (columns: `valueagents/table.py`)."""
-        return decisions_table(self.store)
+    def decisions(self, columns: Sequence[str] | None = None) -> "pa.Table":
+        """All decisions as an Arrow table, a row each (columns: `valueagents/table.py`), or some of its columns."""
+        with self.decisions_file() as file:
+            return file.read(columns=None if columns is None else list(columns))
+
+    def decisions_file(self) -> pq.ParquetFile:
+        """The same as an open Parquet file, for those who read it in parts; made first where it is not up to date."""
+        return pq.ParquetFile(decisions_file(self.store))
 
     def to_pandas(self) -> "pd.DataFrame":
         """All decisions as a pandas DataFrame (extra `frames`)."""
@@ -132,7 +138,7 @@ async def run_async(
             }
         )
     done = Run(store.path)
-    done.decisions()
+    done.decisions_file().close()
     return done
 
 

@@ -6,7 +6,7 @@ the first option; null where the env annotated nothing; NaN where an axis was no
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from valueagents.decision import SCHEMA, Decision, Episode, situation_hash
+from valueagents.identity import content_hash
 from valueagents.store import RunStore
 
 _ROWS_A_BATCH = 20_000
+"""Rows of a row group: whoever reads the file group by group needs memory for one of them."""
 
 _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("episode", pa.string(), "identity of the episode"),
@@ -28,8 +30,10 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("step", pa.int64(), "index of the decision in its episode, from 0"),
     ("shown", pa.string(), "hash of all that was shown until the decision, order of options aside"),
     ("option_ids", pa.list_(pa.string()), "the menu in shown order"),
+    ("menu", pa.string(), "hash of the options' texts, their order and all else aside"),
     ("option_characters", pa.list_(pa.int64()), "length of each option's text"),
-    ("x", pa.list_(pa.float64()), "annotation, (K, V) row-major"),
+    ("annotated", pa.bool_(), "true if the env annotated the menu"),
+    ("x", pa.list_(pa.float64()), "annotation, (K, V) row-major; null = not annotated"),
     ("chosen", pa.int64(), "index of the chosen option; null = unread or refused"),
     ("probabilities", pa.list_(pa.float64()), "the policy's, over the menu; null = unknown"),
     (
@@ -50,21 +54,22 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("queue_s", pa.float64(), "seconds that the question waited"),
     ("latency_s", pa.float64(), "seconds from question to answer, waiting included"),
 ]
-_SCHEMA = pa.schema([pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS])
+TABLE_SCHEMA = pa.schema([pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS])
 
 
-def decisions_table(store: RunStore) -> pa.Table:
+def decisions_file(store: RunStore) -> Path:
     """All decisions of a run, in the order of writing; compacted first if `decisions.parquet` is missing or older."""
     file = store.path / "decisions.parquet"
     state = _state(store)
     if not file.exists() or _read_state(file) != state:
-        _compact(store, file, state)
-    return pq.read_table(file)
+        write_decisions(store, (pa.Table.from_pylist(rows, schema=TABLE_SCHEMA) for rows in _batches(store)))
+    return file
 
 
 def _state(store: RunStore) -> bytes:
-    """What the table was made from: schema, segments and their sizes."""
-    return json.dumps([SCHEMA, [(segment.name, segment.stat().st_size) for segment in store.segments()]]).encode()
+    """What the table was made from: schema, columns, segments and their sizes."""
+    segments = [(segment.name, segment.stat().st_size) for segment in store.segments()]
+    return json.dumps([SCHEMA, TABLE_SCHEMA.names, segments]).encode()
 
 
 def _read_state(file: Path) -> bytes | None:
@@ -74,12 +79,14 @@ def _read_state(file: Path) -> bytes | None:
         return None  # a torn file: make it again
 
 
-def _compact(store: RunStore, file: Path, state: bytes) -> None:
-    schema = _SCHEMA.with_metadata({"valueagents.made_from": state, "valueagents.taxonomy": store.header.taxonomy.name})
+def write_decisions(store: RunStore, tables: Iterable[pa.Table]) -> None:
+    """`decisions.parquet` of a run as it is now holds these tables, a row group each."""
+    file = store.path / "decisions.parquet"
+    made_from = {"valueagents.made_from": _state(store), "valueagents.taxonomy": store.header.taxonomy.name}
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for rows in _batches(store):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    with pq.ParquetWriter(draft, TABLE_SCHEMA.with_metadata(made_from), compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table.cast(writer.schema))
     draft.replace(file)
 
 
@@ -107,7 +114,9 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "step": step,
         "shown": situation_hash(store.header.task, episode, step),
         "option_ids": [option.id for option in decision.menu],
+        "menu": content_hash(sorted(option.text for option in decision.menu)),
         "option_characters": [len(option.text) for option in decision.menu],
+        "annotated": annotation is not None,
         "x": None if annotation is None else annotation.array(store.header.taxonomy).ravel(),
         "chosen": decision.chosen,
         "probabilities": choice.probabilities,

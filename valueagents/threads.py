@@ -1,13 +1,19 @@
-"""OwnerThread: one thread that owns one thing – a model, a slow env – so that nobody else ever touches it."""
+"""Threads: one that owns one thing (a model, a slow env) so that nobody else ever touches it, and several that count.
+
+`OwnerThread` is the one, `in_threads` the several: numpy and scipy let go of the interpreter while they compute.
+"""
 
 import asyncio
+import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Job = TypeVar("Job")
 
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 
@@ -49,6 +55,18 @@ class OwnerThread:
             except RuntimeError:  # the loop has closed: nobody waits any more
                 break
         self._last()
+
+
+def in_threads(function: Callable[[Job], T], jobs: Sequence[Job]) -> Iterator[tuple[Job, T]]:
+    """Each job with its result, in order; a few are done at a time, one a core."""
+    cores = min(len(jobs), os.cpu_count() or 1)
+    if cores < 2:
+        yield from ((job, function(job)) for job in jobs)
+        return
+    with ThreadPoolExecutor(cores) as pool:
+        for first in range(0, len(jobs), 4 * cores):
+            few = jobs[first : first + 4 * cores]
+            yield from zip(few, pool.map(function, few), strict=True)
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

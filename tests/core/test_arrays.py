@@ -130,7 +130,6 @@ def test_deviations_are_those_of_a_loop_over_the_decisions(out):
                 "taken": x[chosen] if whole and chosen is not None else 0.0,
                 "chosen": x[chosen] - mean if contested and chosen is not None else 0.0,
                 "expected": sum(q * y for q, y in zip(p, x, strict=True)) - mean if contested and p else 0.0,
-                "variance": sum((y - mean) ** 2 for y in x) / len(x) if contested else 0.0,
                 "lowest": min(x) - mean if contested else 0.0,
                 "highest": max(x) - mean if contested else 0.0,
             }.items():
@@ -152,7 +151,7 @@ def test_an_amount_that_all_options_share_is_not_contested(out):
     found = arrays_of(out, episode("a", decision([{"A": 0.1}] * 3, 1, (0.2, 0.3, 0.5)))).deviations()
     assert not found.contested.any()
     assert found.taken[0, 0] == 0.1
-    assert (found.chosen[0, 0], found.expected[0, 0], found.variance[0, 0]) == (0, 0, 0)
+    assert (found.chosen[0, 0], found.expected[0, 0], found.centred.any()) == (0, 0, False)
 
 
 @pytest.mark.parametrize("unannotated", [False, True], ids=["no episode", "no annotation"])

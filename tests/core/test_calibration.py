@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from valueagents import scores as scores_module
+from valueagents import null_test
 from valueagents.comparison import compare
 from valueagents.environment import MIN_CONTESTED
 from valueagents.plugins import make_policy
@@ -22,7 +22,7 @@ def random_scores(random_run):
 @pytest.fixture(scope="module")
 def known_scores(known_run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores_module, "_NULL_DRAWS", 100)  # the null test is not the point, and the slowest part
+        patch.setattr(null_test, "DRAWS", 100)  # the null test is not the point, and the slowest part
         return score(known_run)
 
 

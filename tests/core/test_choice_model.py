@@ -3,12 +3,15 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import optimize
 
 from valueagents import choice_model
 from valueagents.arrays import DecisionArrays
-from valueagents.choice_model import fit_choice_model, nuisance_features
+from valueagents.choice_model import fit_choice_model
+from valueagents.choice_weights import NUISANCES, Design
+from valueagents.statistics import Clustering, Units
 from valueagents.taxonomy import load_taxonomy
 
 
@@ -40,7 +43,12 @@ def slope(function, beta, h=1e-5):
 
 def fit(features, start, chosen, clusters=None):
     codes = np.arange(len(start)) if clusters is None else clusters
-    return fit_choice_model(np.asarray(features, dtype=float), np.asarray(start), np.asarray(chosen), codes, len(codes))
+    rows = np.asarray(features, dtype=float), np.asarray(start), np.asarray(chosen)
+    return fit_choice_model(*rows, clustered(codes, len(codes)))
+
+
+def clustered(codes, count):
+    return Clustering("", (Units(codes, count),))
 
 
 def test_without_ridge_the_fit_is_statsmodels(monkeypatch):
@@ -67,7 +75,7 @@ def test_with_the_ridge_the_fit_maximises_the_penalised_likelihood():
 def test_the_errors_are_the_cluster_sandwich():
     features, start, chosen = choices(30, np.array([0.7, 0.2]))
     clusters = np.arange(30) // 5
-    model = fit_choice_model(features, start, chosen, clusters, 6)
+    model = fit_choice_model(features, start, chosen, clustered(clusters, 6))
 
     def gradient(beta):
         return slope(lambda b: objective(b, features, start, chosen, 1.0), beta)
@@ -86,8 +94,8 @@ def test_the_errors_are_the_cluster_sandwich():
 def test_decisions_of_one_cluster_that_agree_count_once():
     features, start, chosen = choices(60, np.array([0.8]))
     twice = np.vstack([features, features]), np.r_[start, start + len(features)], np.r_[chosen, chosen + len(features)]
-    alone = fit_choice_model(*twice, np.arange(120), 120)
-    together = fit_choice_model(*twice, np.tile(np.arange(60), 2), 60)
+    alone = fit_choice_model(*twice, clustered(np.arange(120), 120))
+    together = fit_choice_model(*twice, clustered(np.tile(np.arange(60), 2), 60))
     assert together.weights == pytest.approx(alone.weights)
     assert together.errors[0] == pytest.approx(alone.errors[0] * math.sqrt(2 * (60 / 59) / (120 / 119)))
 
@@ -157,6 +165,7 @@ def test_running_out_of_steps_is_reported(monkeypatch):
 
 def test_the_nuisances_are_place_from_zero_to_one_and_hundreds_of_characters():
     sizes, rows = np.array([3, 1, 2]), 6
+    names = pa.array(["a", "b", "c"])
     arrays = DecisionArrays(
         taxonomy=load_taxonomy("schwartz20"),
         x=np.zeros((rows, 20)),
@@ -164,12 +173,12 @@ def test_the_nuisances_are_place_from_zero_to_one_and_hundreds_of_characters():
         size=sizes,
         chosen=np.array([0, 3, 4]),
         p=np.full(rows, np.nan),
-        position=np.array([0.0, 1, 2, 0, 0, 1]),
         characters=np.array([10.0, 20, 30, 40, 50, 600]),
-        cluster=np.zeros(3, dtype=np.int64),
-        clusters=1,
-        shown=np.array(["a", "b", "c"]),
+        cluster=np.arange(3),
+        cluster_names=names,
+        menu=names,
+        shown=names,
     )
-    names, features = nuisance_features(arrays)
-    assert names == ["position", "length"]
+    features = Design(arrays, np.zeros(0, dtype=np.int64))[0:6]
+    assert NUISANCES == ("position", "length")
     assert features.tolist() == [[0, 0.1], [0.5, 0.2], [1, 0.3], [0, 0.4], [0, 0.5], [1, 6.0]]

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from valueagents.arrays import decision_arrays
 from valueagents.comparison import Comparison, compare
 from valueagents.decision import Annotation, Choice, Decision, Episode, Option
 from valueagents.errors import ConfigError
+from valueagents.exposure import exposure_split
 from valueagents.runs import Run
 from valueagents.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy
@@ -286,3 +288,100 @@ def test_an_unknown_primary_axis_is_answered_with_the_nearest(tmp_path):
     runs = pair(tmp_path, *([decision(0, [PLUS, MINUS], c)] for c in (0, 1)))
     with pytest.raises(ConfigError, match=r"unknown axis of two 'a'\. Did you mean 'A'\?"):
         compare(*runs, primary="a")
+
+
+def test_lists_of_runs_are_tested_seed_by_seed(tmp_path):
+    rng, menus = np.random.default_rng(11), menus_of(40)
+
+    def runs(side):
+        made = []
+        for seed in range(6):
+            ps = [drawn(rng, len(menu)) for menu in menus]
+            made.append(made_run(tmp_path / f"{side}{seed}", [decision(s, m, 0, ps[s]) for s, m in enumerate(menus)]))
+        return made
+
+    first, second = runs("a"), runs("b")
+    found = compare(first, second)
+    assert (found.unit, found.test) == ("training seed", "sign-flip over 6 clusters, all 64 flips")
+    assert found.warnings == []
+    alone = [[axis.difference.value for axis in compare(a, b).axes] for a, b in zip(first, second, strict=True)]
+    assert [axis.difference.value for axis in found.axes] == exactly(np.mean(alone, axis=0).tolist())
+    flips = np.abs(np.array(list(itertools.product((-1, 1), repeat=6))) @ np.array(alone))
+    assert [axis.p for axis in found.axes] == exactly((flips >= flips[-1] - 1e-9).mean(axis=0).tolist())
+    few = compare(first[:5], second[:5])
+    assert few.warnings == ["exploratory: 5 seeds cannot reach p < 0.05, plan at least 6"]
+    with pytest.raises(ConfigError, match="6 runs against 5: give as many first as second"):
+        compare(first, second[:5])
+
+
+def test_the_split_of_the_rates_adds_up_and_is_that_of_a_loop(tmp_path):
+    rng, menus = np.random.default_rng(12), menus_of(30)
+    visits = [[*range(30), *rng.integers(30, size=70).tolist()] for _ in "12"]
+    picks = [[int(rng.integers(len(menus[s]))) for s in where] for where in visits]
+    sides = [[decision(s, menus[s], c) for s, c in zip(w, p, strict=True)] for w, p in zip(visits, picks, strict=True)]
+    found = compare(*pair(tmp_path, *sides)).exposure
+    for split, name in zip(found, "AB", strict=True):
+        d, u = [], []
+        for where, chosen in zip(visits, picks, strict=True):
+            taken = [[menus[s][c][name] for t, c in zip(where, chosen, strict=True) if t == s] for s in range(30)]
+            d.append([len(each) / 100 for each in taken])
+            u.append([sum(each) / len(each) for each in taken])
+        states = list(zip(*d, *u, strict=True))
+        assert split.exposure == exactly(100 * sum((d1 - d2) * (u1 + u2) / 2 for d1, d2, u1, u2 in states))
+        assert split.choice == exactly(100 * sum((d1 + d2) / 2 * (u1 - u2) for d1, d2, u1, u2 in states))
+        assert split.difference == exactly(split.exposure + split.choice)
+
+
+def test_a_state_that_one_policy_never_met_needs_a_replay(tmp_path):
+    one = [decision(s, [PLUS, MINUS], 0) for s in range(25)]
+    two = [decision(s, [PLUS, MINUS], 1) for s in range(24)]
+    runs = pair(tmp_path, one, two)
+    a, _ = compare(*runs).exposure
+    assert (a.difference, a.exposure, a.choice) == (200.0, None, None)
+    assert a.reason.startswith("1 of 25 states were met by one policy only")
+    arrays = [decision_arrays(run.decisions_file(), TWO) for run in runs]
+    met = set(arrays[1].shown.to_pylist())
+    [missing] = [state for state in arrays[0].shown.to_pylist() if state not in met]
+    a, _ = exposure_split(*arrays, replayed=({}, {missing: np.array([-1.0, 0.0])}))
+    assert a.exposure + a.choice == exactly(200.0)
+    assert a.choice == exactly(200.0)  # both always choose alike: all of it is choice
+
+
+def test_a_more_decisive_policy_differs_in_scale_and_not_in_direction(tmp_path):
+    rng, menus = np.random.default_rng(13), menus_of(600)
+
+    def side(weights):
+        odds = [np.exp([sum(w * o[v] for v, w in weights.items()) for o in menu]) for menu in menus]
+        return [
+            decision(s, m, int(rng.choice(len(m), p=q / q.sum())))
+            for s, (m, q) in enumerate(zip(menus, odds, strict=True))
+        ]
+
+    found = compare(*pair(tmp_path, side({"A": 2.4, "B": 1.2}), side({"A": 1.0, "B": 0.5}))).weights
+    assert found.unit == "item"
+    assert found.scale.low > 0
+    assert found.scale.value == pytest.approx(math.log(2.4), abs=0.3)
+    assert found.scale_p < 0.01
+    assert not any(axis.differs for axis in found.axes)
+    assert sum(axis.first**2 for axis in found.axes) == pytest.approx(1)
+    turned = compare(*pair(tmp_path / "turned", side({"A": 1.5, "B": -1}), side({"A": 1.5, "B": 1}))).weights
+    assert turned.axes[1].differs
+
+
+def test_weights_that_cannot_be_compared_say_why(tmp_path):
+    few = [decision(s, [PLUS, MINUS], 0) for s in range(5)]
+    found = compare(*pair(tmp_path, few, few)).weights
+    assert (found.scale.value, found.scale.reason) == (None, "no axis has enough contested decisions in both runs")
+    assert found.axes[0].difference.reason == "not enough: 5 contested decisions, 20 needed"
+    alone = [decision(s, [PLUS, MINUS], s % 3 // 2) for s in range(30)]
+    found = compare(*pair(tmp_path / "alone", alone, alone, clusters=["one"] * 30)).weights
+    assert found.scale.reason == found.axes[0].difference.reason == "one cluster: no test"
+    assert found.axes[0].p is None
+
+
+def test_a_policy_has_the_same_weights_as_itself(tmp_path):
+    menus = menus_of(60)
+    run = made_run(tmp_path / "run", [decision(s, m, 0) for s, m in enumerate(menus)])
+    found = compare(run, run).weights
+    assert [axis.difference.value for axis in found.axes] == [0.0, 0.0]
+    assert [axis.p for axis in found.axes] == [None, None]

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from valueagents import null_test
 from valueagents.choice_model import fit_choice_model
 from valueagents.decision import Annotation, Choice, Decision, Episode, Failure, Option
 from valueagents.environment import MIN_CONTESTED
+from valueagents.null_test import DRAWS
 from valueagents.runs import Run
-from valueagents.scores import _NULL_DRAWS, Scores, score
+from valueagents.scores import Scores, score
+from valueagents.statistics import Clustering, Units
 from valueagents.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
 
@@ -169,7 +172,7 @@ def test_weights_have_a_t_interval_on_the_clusters_with_a_choice(out):
     read = 50  # the sixth cluster holds no choice: 5 clusters, 4 degrees of freedom
     features = np.tile([[1.0, 0.0, 0.09], [-1.0, 1.0, 0.09]], (read, 1))  # A, place, length
     start, first = np.arange(0, 2 * read, 2), [each.chosen for each in decisions[:read]]
-    model = fit_choice_model(features, start, start + first, np.arange(read) // 10, 5)
+    model = fit_choice_model(features, start, start + first, Clustering("", (Units(np.arange(read) // 10, 5),)))
     half = stats.t.ppf(0.975, 4) * model.errors[0]
     assert (weight.low, weight.high) == exactly((weight.value - half, weight.value + half))
 
@@ -350,7 +353,7 @@ def test_the_null_test_is_close_to_enumerating_all_choices(out):
 
 
 def test_the_null_test_sees_a_policy_that_leans_and_is_never_zero(mixed_scores):
-    assert mixed_scores.null_test.p == 1 / (_NULL_DRAWS + 1)
+    assert mixed_scores.null_test.p == 1 / (DRAWS + 1)
 
 
 def test_where_choices_change_later_menus_there_is_no_null_test(out):
@@ -376,7 +379,7 @@ def test_scores_say_what_was_scored(mixed, mixed_scores):
     assert (mixed_scores.env, mixed_scores.policy, mixed_scores.taxonomy) == ("test/T-v0", "test", "two/1")
     assert [axis.name for axis in mixed_scores.axes] == ["Alpha", "Beta"]
     assert mixed_scores.run == str(mixed.path)
-    assert set(mixed_scores.methods) == {"E1", "E2", "E3", "E3p", "E4", "intervals"}
+    assert set(mixed_scores.methods) == {"E1", "E2", "E3", "E3p", "E4", "E5", "intervals"}
 
 
 def test_a_path_is_scored_as_its_run(mixed, mixed_scores):
@@ -419,3 +422,81 @@ def test_scores_are_byte_equal_whatever_the_order_of_writing(tmp_path, places):
     second = made_run(tmp_path / "2", decisions, clusters=[i % 55 for i in range(120)], shuffled=order)
     one, two = (msgspec.json.encode(msgspec.structs.replace(score(run), run="")) for run in (first, second))
     assert one == two
+
+
+def test_two_values_that_compete_alone_have_strengths(out):
+    decisions = [decision([{"A": 1.0}, {"B": 0.5}], int(i % 4 == 0)) for i in range(80)]
+    a, b = score(made_run(out, decisions)).axes
+    assert a.strength.value == pytest.approx(math.log(3) / 2, abs=1e-9)  # three of four times: log-odds log 3
+    assert b.strength.value == pytest.approx(-math.log(3) / 2, abs=1e-9)
+    half = stats.t.ppf(0.975, 79) * math.sqrt(80 / 79 / (80 * 3 / 16)) / 2
+    assert a.strength.high - a.strength.value == pytest.approx(half, abs=1e-9)
+    assert a.strength.reason is None
+
+
+def test_a_value_that_always_wins_has_a_regularised_strength_that_says_so(out):
+    a, _ = score(made_run(out, [decision([{"A": 1.0}, {"B": 0.5}], 0)] * 30)).axes
+    assert 0 < a.strength.value < 5
+    assert a.strength.reason.startswith("regularised (λ = 1)")
+
+
+def test_other_menus_have_no_strengths(mixed_scores):
+    assert mixed_scores.axes[0].strength.value is None or mixed_scores.axes[0].strength.value != 0
+    assert all(
+        axis.strength.reason == "no menu of two options that promote one value each"
+        for axis in mixed_scores.axes
+        if axis.strength.value is None
+    )
+
+
+def test_an_empty_menu_is_no_decision_to_score(out):
+    decisions = [decision([PLUS, MINUS], i % 2) for i in range(30)] + [decision([], None)]
+    scores = score(made_run(out, decisions))
+    assert scores.counts.decisions == 31
+    assert scores.axes[0].contested == 30
+
+
+def test_in_games_the_same_menus_in_several_episodes_cluster_two_ways(out):
+    rng = np.random.default_rng(5)
+    liked = rng.random(10) < 0.5  # every menu has an answer of its own, whoever meets it
+    kinds = rng.integers(10, size=300)
+    decisions = [
+        decision([PLUS, MINUS], int(liked[k] ^ (rng.random() < 0.1)), texts=[f"this {k}", f"that {k}"]) for k in kinds
+    ]
+    game = score(made_run(out, decisions, clusters=[i // 5 for i in range(300)], independent=False))
+    assert game.unit == "episode and menu, two-way"
+    a = game.axes[0]
+    assert (a.clusters, a.menus) == (60, 10)
+    values = np.array([1.0 if d.chosen == 0 else -1.0 for d in decisions])
+
+    def variance(*codes):
+        _, code = np.unique(np.stack(codes), axis=1, return_inverse=True)
+        sums = np.bincount(code, weights=values - values.mean())
+        return len(sums) / (len(sums) - 1) * float(sums @ sums)
+
+    episodes = np.arange(300) // 5
+    ways = variance(episodes), variance(kinds), variance(episodes, kinds)
+    total = max(ways[0] + ways[1] - ways[2], ways[0], ways[1])
+    half = stats.t.ppf(0.975, 9) * math.sqrt(total) / 300
+    assert a.propensity.value == pytest.approx(values.mean())
+    assert a.propensity.high - a.propensity.value == pytest.approx(half)
+    assert a.weight.high - a.weight.low > 0
+
+
+def test_in_games_whose_menus_never_recur_the_episode_is_the_unit(out):
+    decisions = [decision([PLUS, MINUS], i % 2, texts=[f"this {i}", f"that {i}"]) for i in range(60)]
+    assert score(made_run(out, decisions, independent=False)).unit == "episode"
+
+
+def test_more_decisions_than_are_redrawn_give_about_the_same_p(tmp_path, monkeypatch):
+    rng = np.random.default_rng(6)
+    menus = [
+        [{"A": float(rng.choice([-1, 0, 1])), "B": float(rng.choice([0, 1]))} for _ in range(3)] for _ in range(400)
+    ]
+    run = made_run(tmp_path / "run", [decision(menu, int(rng.integers(3))) for menu in menus])
+    whole = score(run).null_test
+    monkeypatch.setattr(null_test, "_REDRAWN", 100)
+    partly = score(run).null_test
+    assert partly.statistic == exactly(whole.statistic)
+    assert partly.p == pytest.approx(whole.p, abs=0.03)
+    assert "as a normal sum with its exact covariance" in partly.method

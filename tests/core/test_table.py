@@ -10,8 +10,13 @@ from valueagents import table as table_module
 from valueagents.decision import SCHEMA, Annotation, Choice, Decision, Episode, Option, shown_hash
 from valueagents.errors import StoreError
 from valueagents.store import RunHeader, RunStore
-from valueagents.table import decisions_table
+from valueagents.table import decisions_file
 from valueagents.taxonomy import load_taxonomy
+
+
+def decisions_table(store):
+    return pq.read_table(decisions_file(store))
+
 
 GERT = load_taxonomy("gert10")
 MENU = (Option("a", "Wait."), Option("b", "Zoë 🦊 runs.\n"), Option("c", "Ask."))
@@ -121,7 +126,7 @@ def test_every_column_says_what_it_holds(out):
 def test_the_table_is_read_and_not_made_again_while_nothing_has_changed(out, monkeypatch):
     store = make_store(out, *EPISODES)
     first = decisions_table(store)
-    monkeypatch.setattr(table_module, "_compact", lambda *args: pytest.fail("made again"))
+    monkeypatch.setattr(table_module, "write_decisions", lambda *args: pytest.fail("made again"))
     assert written(decisions_table(store)) == written(first)
 
 

@@ -110,7 +110,7 @@ def item_ratings(run: Run, rating: Rating) -> dict[str, "_Item"]:
         statement, _, variant = situation.rpartition("/")
         value = _voted(asked, axis, rows) if rating == "voted" else _expected(asked, axis, rows)
         item = found.setdefault(statement, _Item(int(axis[rows[0]]), str(asked.cluster[rows[0]]), {}))
-        item.ratings[f"{variant} {asked.arrays.shown[rows[0]]}"] = _MIDDLE + _HALF * value
+        item.ratings[f"{variant} {asked.arrays.shown[rows[0]].as_py()}"] = _MIDDLE + _HALF * value
     return found
 
 

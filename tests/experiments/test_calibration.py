@@ -1,0 +1,41 @@
+"""A few replicates of the calibration table; `python -m valueagents.experiments.calibration` prints the whole one."""
+
+import numpy as np
+import pytest
+
+from valueagents.experiments import calibration
+
+REPLICATES = 2
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [calibration.simulated(seed) for seed in range(REPLICATES)]
+
+
+def mean(rows, name):
+    return float(np.mean([row[name] for row in rows]))
+
+
+def test_uniform_probabilities_have_no_propensity(rows):
+    assert mean(rows, "E3p under uniform p, largest") <= 1e-12
+
+
+def test_e4_finds_the_weights(rows):
+    assert mean(rows, "correlation with the truth, E4") >= 0.98
+
+
+def test_e4_is_less_misled_by_what_was_on_offer_than_rates_are(rows):
+    assert mean(rows, "two regions, E4") <= mean(rows, "two regions, E2")
+    assert mean(rows, "two regions, E4") <= 0.2  # 40 axes at 5 %: more than 8 called is a 0.1 % event
+
+
+def test_repeated_menus_need_both_ways_of_clustering(rows):
+    both, alone = (mean(rows, f"repeated menus, E4 by episode {name}") for name in ("and menu", "alone"))
+    assert both < alone
+    assert both <= 0.2
+
+
+def test_a_more_decisive_policy_is_seen_by_its_scale(rows):
+    assert mean(rows, "1.5 times as decisive, scale seen") == 1.0
+    assert mean(rows, "1.5 times as decisive, E4") <= 0.2
