@@ -138,14 +138,15 @@ def _seed_effect(
     measured = target in taxonomy.axis_ids
     differences = compare(moved, control, primary=target if measured else None).axes
     axes = tuple(AxisShift(each.axis, each.name, each.difference) for each in differences)
-    both = {"direction": direction}
     return SeedEffect(
         seed=seed,
         axes=axes,
         p=next((each.p for each in differences if each.axis == target), None),
-        e8=intervention_metrics(moved, control, (target,), control_repeat=repeat, **both) if measured else None,
-        survey=survey_metrics(moved, control, (target,), **both) if role == "survey" else None,
-        judgement=judgement_metrics(moved, control, (target,), **both) if role == "judgement" else None,
+        e8=intervention_metrics(moved, control, (target,), control_repeat=repeat, direction=direction)
+        if measured
+        else None,
+        survey=survey_metrics(moved, control, (target,), direction=direction) if role == "survey" else None,
+        judgement=judgement_metrics(moved, control, (target,), direction=direction) if role == "judgement" else None,
     )
 
 

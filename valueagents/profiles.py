@@ -40,6 +40,22 @@ class Profiles:
             means: FloatArray = np.where(known, cells, 0.0).sum(axis=1) / known.sum(axis=1)
         return means
 
+    def axis(self, v: int, situations: npt.NDArray[np.bool_]) -> FloatArray:
+        """(U,) the column of one axis over some situations."""
+        cells = self.cells[:, situations, v]
+        known = ~np.isnan(cells)
+        with np.errstate(invalid="ignore"):
+            means: FloatArray = np.where(known, cells, 0.0).sum(axis=1) / known.sum(axis=1)
+        return means
+
+
+def centred(x: FloatArray) -> FloatArray:
+    """(…, V) profiles minus each one's own mean over the axes it has (Schwartz 2021: centre, never divide)."""
+    known = ~np.isnan(x)
+    with np.errstate(invalid="ignore"):
+        means: FloatArray = np.where(known, x, 0.0).sum(axis=-1, keepdims=True) / known.sum(axis=-1, keepdims=True)
+    return x - means
+
 
 def profiles(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Profiles:
     """The profiles of runs on one taxonomy, one a policy. Raises ConfigError if no situation is common to all."""

@@ -1,6 +1,7 @@
 """Do survey, dilemmas, judgements and games say the same of the same policies? Convergent validity and reliability.
 
-Runs are sorted into policies (identity, the prompt aside) × methods (envs). Correlations are over policies.
+Runs are sorted into policies (identity, the prompt aside) × methods (envs). Correlations are over policies, of profiles
+that are centred on each policy's own mean: a liking for high ratings is no value.
 
 convergent    mean over values of r(value by one method, same value by the other): the validity diagonal of the
               multitrait-multimethod matrix (Campbell & Fiske 1959).
@@ -24,7 +25,7 @@ import numpy.typing as npt
 from valueagents.arrays import BoolArray
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
-from valueagents.profiles import Profiles, profiles
+from valueagents.profiles import Profiles, centred, profiles
 from valueagents.resampling import MIN_POLICIES, over_policies
 from valueagents.runs import Run
 from valueagents.statistics import Estimate, FloatArray
@@ -90,7 +91,7 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
     varies = np.ptp(x, axis=1) > 0  # (M, V); NaN is no variation
     kept: BoolArray = np.asarray(varies.all(axis=0))
     axes = [axis for axis, keep in zip(taxonomy.axis_ids, kept, strict=True) if keep]
-    x = x[:, :, kept]
+    x = centred(x[:, :, kept])
     enough = len(common) >= MIN_POLICIES
     reliabilities = []
     for method in methods:
@@ -142,18 +143,18 @@ def _pair(methods: list[str], x: FloatArray, pair: tuple[int, int], seed: int) -
 
 def _split_half(table: Profiles, seed: int) -> FloatArray:
     """(V,) Spearman–Brown reliabilities; NaN for a value of one cluster."""
-    rng, found = np.random.default_rng(seed), np.full(table.cells.shape[2], np.nan)
-    for v in range(len(found)):
-        clusters = np.unique(table.cluster[~np.isnan(table.cells[:, :, v]).all(axis=0)])
-        if len(clusters) < 2:
-            continue
-        halvings = []
-        for _ in range(_HALVINGS):
-            half = np.isin(table.cluster, rng.permutation(clusters)[::2])
-            halvings.append(_r(*(table.of(side)[:, v] for side in (half, ~half))))
-        r = _mean(np.array(halvings))
-        found[v] = 2 * r / (1 + r) if r > -1 else np.nan
-    return found
+    rng, (units, _, width) = np.random.default_rng(seed), table.cells.shape
+    halvings = []
+    for _ in range(_HALVINGS):
+        halves = np.full((2, units, width), np.nan)
+        for v in range(width):
+            clusters = np.unique(table.cluster[~np.isnan(table.cells[:, :, v]).all(axis=0)])
+            if len(clusters) > 1:
+                side = np.isin(table.cluster, rng.permutation(clusters)[::2])
+                halves[:, :, v] = table.axis(v, side), table.axis(v, ~side)
+        halvings.append(_by_axis(*halves))
+    r = np.array([_mean(column) for column in np.array(halvings).T])
+    return np.where(r > -1, 2 * r / (1 + r), np.nan)
 
 
 def _retests(table: Profiles, every: list[list[Run]]) -> "dict[Kind, FloatArray]":
@@ -195,7 +196,8 @@ def _too_few(policies: int) -> str | None:
 
 
 def _by_axis(first: FloatArray, second: FloatArray) -> FloatArray:
-    return np.array([_r(a, b) for a, b in zip(first.T, second.T, strict=True)])
+    """(V,) correlations over policies of two (U, V) sets of profiles, each centred."""
+    return np.array([_r(a, b) for a, b in zip(centred(first).T, centred(second).T, strict=True)])
 
 
 def _correlations(x: FloatArray) -> FloatArray:
