@@ -26,8 +26,10 @@ from valueagents.errors import ConfigError, PolicyError, unknown_name
 from valueagents.experiments.study_effects import Effect, Role, effect, with_family
 from valueagents.identity import content_hash
 from valueagents.plugins import build, make_env
-from valueagents.policies.engines import Engine
+from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines.kept import KeptEngine
+from valueagents.policies.engines.transformers import TransformersEngine
+from valueagents.policies.engines.vllm import VllmEngine
 from valueagents.policies.language import Mind, language_policy
 from valueagents.policies.training.survey import Training, plan_training, train_survey
 from valueagents.policy import Policy
@@ -189,21 +191,18 @@ def train_all(study: Study, sets: Sequence[Mindset], out: Path) -> dict[str, Pat
     return folders
 
 
-def make_engine(study: Study, folders: Sequence[Path]) -> Engine:
+def make_engine(study: Study, folders: Sequence[Path]) -> TransformersEngine | VllmEngine:
     """The engine of the study with all its adapters, nothing loaded yet."""
-    adapters = tuple(str(folder) for folder in folders)
-    if study.engine == "vllm":
-        from valueagents.policies.engines.vllm import VllmEngine as Maker
-    else:
-        from valueagents.policies.engines.transformers import TransformersEngine as Maker
-    engine: Engine = build(Maker, study.engine, {**study.engine_options, "adapters": adapters}, study.base)
+    options = {**study.engine_options, "adapters": tuple(str(folder) for folder in folders)}
+    maker = {"transformers": TransformersEngine, "vllm": VllmEngine}[study.engine]
+    engine: TransformersEngine | VllmEngine = build(maker, study.engine, options, study.base)
     return engine
 
 
 async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Path], out: Path) -> dict[World, Runs]:
     """The run of every mindset in every world, then on a common pool of what they met in each game (E7)."""
     engine = make_engine(study, list(folders.values()))
-    names = dict(zip(folders, (adapter.name for adapter in engine.adapters), strict=True))
+    adapters = dict(zip(folders, engine.adapters, strict=True))
     kept = KeptEngine(engine)
 
     async def meet(worlds: Sequence[World]) -> dict[World, Runs]:
@@ -211,9 +210,8 @@ async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Pat
         for mindset in sets:  # one adapter's questions come together
             for world in worlds:
                 if mindset.training is not None or world.name in study.profile_base:
-                    policy = language_policy(
-                        kept, _mind(world), partial(names.get, mindset.name) if mindset.training else None
-                    )
+                    adapter = adapters.get(mindset.name)
+                    policy = language_policy(kept, _mind(world), partial(_name, adapter) if adapter else None)
                     spec = _spec(study, world, folders.get(mindset.name))
                     runs[world][mindset.name] = await _meet(study, mindset, world, policy, spec, out)
         return runs
@@ -223,6 +221,10 @@ async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Pat
         return met | await meet([_replayed(study, world, runs, out) for world, runs in met.items() if world.replay])
     finally:
         await kept.close()
+
+
+def _name(adapter: Adapter) -> str:
+    return adapter.name
 
 
 async def _meet(study: Study, mindset: Mindset, world: World, policy: Policy, spec: str, out: Path) -> Run:
