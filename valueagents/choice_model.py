@@ -124,7 +124,7 @@ class _Likelihood:
     def step(self, beta: FloatArray, ridge: float) -> tuple[FloatArray, float]:
         """Newton's step, and twice what it promises to gain."""
         gradient = self.gradient - ridge * beta
-        step: FloatArray = np.linalg.solve(self.information + ridge * np.eye(len(beta)), gradient)
+        step = np.asarray(np.linalg.solve(self.information + ridge * np.eye(len(beta)), gradient), dtype=np.float64)
         return step, float(gradient @ step)
 
 
