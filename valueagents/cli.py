@@ -110,12 +110,16 @@ def run(
 
 @app.command()
 def score(
-    path: RunPath, seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0, as_json: Json = False
+    path: RunPath,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    annotations: Annotated[Path | None, typer.Option(help="Item file with other values for what was offered.")] = None,
+    grouping: Annotated[str | None, typer.Option(help="Score groups of axes, e.g. higher-order or schwartz10.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Print E1-E4 of a run with intervals and counts."""
     from valueagents.scores import score as score_run
 
-    scores = score_run(path, seed=seed)
+    scores = score_run(path, seed=seed, annotations=annotations, grouping=grouping)
     if as_json:
         _print_json(scores)
         return

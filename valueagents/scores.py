@@ -30,6 +30,7 @@ from valueagents.bradley_terry import strengths
 from valueagents.choice_model import RIDGE
 from valueagents.choice_weights import UNUSABLE, fit_choice_weights
 from valueagents.null_test import NullTest, chance_covariance, null_test
+from valueagents.reannotation import grouped, reannotated
 from valueagents.runs import Run
 from valueagents.statistics import (
     BOOTSTRAP_DRAWS,
@@ -121,13 +122,22 @@ class Scores(msgspec.Struct, frozen=True):
     warnings: list[str]
 
 
-def score(run: Run | Path | str, *, seed: int = 0) -> Scores:
-    """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices. Needs no model."""
+def score(
+    run: Run | Path | str, *, seed: int = 0, annotations: Path | str | None = None, grouping: str | None = None
+) -> Scores:
+    """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices. Needs no model.
+
+    `annotations`: a file of other values for what was on offer. `grouping`: score groups of axes (`reannotation.py`).
+    """
     run = run if isinstance(run, Run) else Run(run)
     header = run.header
     with run.decisions_file() as file:
-        counts, places = _counts(run, file), _position_probabilities(file)
-        arrays = decision_arrays(file, header.taxonomy)
+        places = _position_probabilities(file)
+        table, taxonomy = (file, header.taxonomy) if annotations is None else reannotated(run.decisions(), annotations)
+        counts = _counts(run, table)
+        arrays = decision_arrays(table, taxonomy)
+    if grouping is not None:
+        arrays = grouped(arrays, grouping)
     [clustering] = joint_clustering([arrays], independent_menus=header.independent_menus)
     sums = _sums(arrays, clustering)
     ranks = strengths(arrays, clustering)
@@ -144,7 +154,7 @@ def score(run: Run | Path | str, *, seed: int = 0) -> Scores:
         run=str(run.path),
         env=header.env,
         policy=header.policy,
-        taxonomy=header.taxonomy.name,
+        taxonomy=arrays.taxonomy.name,
         informed=header.informed,
         methods=METHODS,
         counts=counts,
@@ -315,11 +325,10 @@ def _choice_weights(
     return weights, fitted.nuisances(), [] if fitted.model.converged else [UNUSABLE]
 
 
-def _counts(run: Run, file: pq.ParquetFile) -> Counts:
-    summed = ["prompt_tokens", "cached_tokens", "output_tokens", "replayed"]
-    table = file.read(
-        columns=["step", "attempt", "outcome", "chosen", "invalid", "annotated", "reading", "dropped_turns", *summed]
-    )
+def _counts(run: Run, source: pa.Table | pq.ParquetFile) -> Counts:
+    names = ["step", "attempt", "outcome", "chosen", "invalid", "annotated", "reading", "dropped_turns"]
+    names += ["prompt_tokens", "cached_tokens", "output_tokens", "replayed"]
+    table = source.select(names) if isinstance(source, pa.Table) else source.read(columns=names)
     first = table.filter(pc.equal(table["step"], 0))
     readings = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["reading"]).to_pylist()}
 

@@ -146,7 +146,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         "except SystemExit: pass\nprint([m for m in ('numpy', 'torch', 'pyarrow', 'gymnasium') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    for command in ("run", "score", "compare", "report", "envs", "policies", "taxonomies", "check", "demo"):
+    for command in ("run", "score", "compare", "report", "envs", "policies", "taxonomies", "check", "study", "train"):
         assert f"  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 

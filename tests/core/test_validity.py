@@ -13,6 +13,8 @@ from valueagents.report import write_validity_page
 from valueagents.runs import RunConfig, run
 from valueagents.validity import validity
 
+pytestmark = pytest.mark.slow  # many policies in many worlds
+
 WORLDS = {
     "survey": RunConfig(env="valueagents/Survey-v0", policy="", seed=1, env_options={"variants": 2, "poles": "affirm"}),
     "judgement": RunConfig(env="valueagents/Judgement-v0", policy="", seed=1),

@@ -232,6 +232,7 @@ def test_how_many_rows_go_through_at_once_moves_nothing_but_the_rounding(base: P
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_killed_training_repeated_ends_with_the_same_adapter(base: Path, survey: str, tmp_path: Path):
     training = _training(base, survey, epochs=8, patience=8, dropout=0.2)
     whole = train_survey(training, tmp_path / "whole")
