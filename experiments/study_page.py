@@ -73,8 +73,9 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
     if drop.low is None or drop.low <= 0:
         return f"{moved}: the survey itself did not move clearly, so there is nothing for behaviour to follow."
     went = (
-        f"{moved}; in {study.primary_behaviour!r} the value moved by {_with_interval(shift, 3)} of 2 in that direction"
+        f"{moved}{_habit(study, effects)}. In {study.primary_behaviour!r} the value moved by {_with_interval(shift, 3)}"
     )
+    went += " on a scale from −1 to 1 in the trained direction"
     if shift.low is None or shift.high is None:
         return f"{went}: no interval, so no answer."
     ratio = shift.value / (drop.value / RATING_STEPS)
@@ -87,6 +88,15 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
         verdict = f"no evidence that behaviour followed; more than {most:.0%} of the survey's shift is ruled out"
     few = "" if seeds >= MIN_UNITS else f" Exploratory: {seeds} seed{'s' if seeds > 1 else ''}, {MIN_UNITS} are needed."
     return f"{went}: {verdict}.{few}"
+
+
+def _habit(study: Study, effects: Sequence[Effect]) -> str:
+    """What the other surveys say against its being the value that moved; "" if they say nothing."""
+    others = [e for e in effects if e.role == "survey" and e.world != study.primary_survey]
+    against = over_targets(others, lambda e: e.drop, len(study.seeds)) if others else Estimate()
+    if against.high is None or against.high >= 0:
+        return ""
+    return f", those of {others[0].world!r} by {_with_interval(against, 2)}: a habit of such ratings, not the value"
 
 
 def _with_interval(estimate: Estimate, digits: int) -> str:

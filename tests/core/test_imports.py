@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 CORE_ORDER = [
     "errors", "identity", "taxonomy", "decision", "environment", "policy", "threads", "plugins",
     "counterfactual", "conformance", "rollout", "store", "table", "runs", "statistics", "arrays",
-    "choice_model", "choice_weights", "bradley_terry", "null_test", "reannotation", "scores", "weight_comparison", "exposure",
-    "comparison", "pool", "resampling", "shifts", "profiles", "circle", "metrics", "validity",
+    "choice_model", "choice_weights", "bradley_terry", "null_test", "reannotation", "scores", "weight_comparison",
+    "exposure", "comparison", "pool", "resampling", "shifts", "profiles", "circle", "metrics", "validity",
     "report", "progress", "play", "cli", "commands",
 ]  # fmt: skip
 ROOMS = {"envs": "valueagents.envs", "policies": "valueagents.policies", "experiments": "valueagents.experiments"}

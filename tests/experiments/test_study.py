@@ -107,10 +107,10 @@ def _effect(**parts: Estimate) -> Effect:
     )
 
 
-def _answer(drop: Estimate, shift: Estimate) -> str:
+def _answer(drop: Estimate, shift: Estimate, *others: Effect) -> str:
     study = msgspec.structs.replace(read_study("quick"), seeds=(1,))
     behaviour = msgspec.structs.replace(_effect(shift=shift), world="dilemmas", role="behaviour")
-    return study_page.answer(study, [_effect(drop=drop), behaviour])
+    return study_page.answer(study, [_effect(drop=drop), behaviour, *others])
 
 
 def test_the_answer_says_what_the_intervals_allow():
@@ -120,6 +120,9 @@ def test_the_answer_says_what_the_intervals_allow():
     assert "went against" in _answer(moved, Estimate(-0.1, -0.15, -0.05))
     assert "the survey itself did not move" in _answer(Estimate(0.1, -0.2, 0.4), Estimate(0.1, 0.05, 0.15))
     assert "No answer" in _answer(Estimate(reason="no survey"), Estimate(0.1, 0.05, 0.15))
+    habit = msgspec.structs.replace(_effect(drop=Estimate(-0.9, -1.0, -0.8)), world="opposing wordings")
+    assert "a habit of such ratings" in _answer(moved, Estimate(0.0, -0.1, 0.1), habit)
+    assert "habit" not in _answer(moved, Estimate(0.0, -0.1, 0.1))
     assert "Exploratory: 1 seed" in _answer(moved, Estimate(0.1, 0.05, 0.15))
 
 
