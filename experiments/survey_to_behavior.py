@@ -28,6 +28,7 @@ from valueagents.identity import content_hash
 from valueagents.plugins import build, make_env
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines.kept import KeptEngine
+from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.engines.vllm import VllmEngine
 from valueagents.policies.language import Mind, language_policy
@@ -191,11 +192,11 @@ def train_all(study: Study, sets: Sequence[Mindset], out: Path) -> dict[str, Pat
     return folders
 
 
-def make_engine(study: Study, folders: Sequence[Path]) -> TransformersEngine | VllmEngine:
+def make_engine(study: Study, folders: Sequence[Path]) -> LocalEngine:
     """The engine of the study with all its adapters, nothing loaded yet."""
     options = {**study.engine_options, "adapters": tuple(str(folder) for folder in folders)}
     maker = {"transformers": TransformersEngine, "vllm": VllmEngine}[study.engine]
-    engine: TransformersEngine | VllmEngine = build(maker, study.engine, options, study.base)
+    engine: LocalEngine = build(maker, study.engine, options, study.base)
     return engine
 
 

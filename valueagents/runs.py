@@ -122,9 +122,9 @@ async def run_async(
     with store.writing() as writer:
         owed = prepared.owed(store)
         started = time.monotonic()
-        software = {"python": platform.python_version(), **_software()}
+        versions = {"python": platform.python_version(), **software(_SOFTWARE)}
         settings = msgspec.to_builtins(prepared.config)
-        about = {"config": settings, "platform": platform.platform(), "software": software}
+        about = {"config": settings, "platform": platform.platform(), "software": versions}
         writer.session({"start": _now(), "owed": len(owed), **about})
         sink = _Recorder(writer, len(owed), progress)
         if owed:
@@ -238,9 +238,10 @@ def _to_end(make: Callable[[], Coroutine[None, None, Run]]) -> Run:
         return thread.submit(lambda: asyncio.run(make())).result()
 
 
-def _software() -> dict[str, str]:
+def software(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
     found = {}
-    for package in _SOFTWARE:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -13,21 +13,21 @@ from typing import Any, Literal, Self, cast
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line
-from valueagents.policies.adapters import Adapter, quiet_peft, read_adapter
+from valueagents.policies.adapters import Adapter, quiet_peft
 from valueagents.policies.engines.batcher import MicroBatcher, Work
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.engines.engine import (
     Capability,
-    Engine,
     GenerateReply,
     GenerateRequest,
     ScoreReply,
     ScoreRequest,
 )
 from valueagents.policies.engines.generation import GenerateJob, generate_job, generate_jobs
+from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.scoring import ScoreJob, score_job, score_jobs
 from valueagents.policies.engines.selfcheck import check_adapters
-from valueagents.policies.models import EMBEDDED, ModelFiles, find_model
+from valueagents.policies.models import EMBEDDED, ModelFiles
 from valueagents.threads import OwnerThread
 
 log = logging.getLogger("valueagents")
@@ -45,7 +45,7 @@ _Job = ScoreJob | GenerateJob
 _Batcher = MicroBatcher[ScoreRequest | GenerateRequest, _Job, ScoreReply | GenerateReply]
 
 
-class TransformersEngine(Engine):
+class TransformersEngine(LocalEngine):
     """A causal language model in this process, owned by one thread.
 
     Args:
@@ -71,36 +71,19 @@ class TransformersEngine(Engine):
         template: Literal["model", "plain"] = "model",
         adapters: Sequence[str] = (),
     ) -> None:
+        super().__init__(model, revision, adapters)
         torch = _import_torch()
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device=cuda, but torch finds no GPU; use device=cpu or install a CUDA build of torch")
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.dtype = ("float32" if self.device == "cpu" else "bfloat16") if dtype == "auto" else dtype
-        self.model_name = model
         self.live = _LIVE[self.device]
         self._batch_tokens = batch_tokens or _BATCH_TOKENS[self.device]
         if model == EMBEDDED and self.device == "cpu":
             self.tokens_per_s = _EMBEDDED_TOKENS_PER_S
-        self._revision = revision
-        self._files: ModelFiles | None = None
         self._template = template
-        self._adapter_folders = tuple(adapters)
-        self._adapters: tuple[Adapter, ...] | None = None
         self._thread: OwnerThread | None = None
         self._batcher: _Batcher | None = None
-
-    @property
-    def files(self) -> ModelFiles:
-        """The model's files, found (and for a hub id fetched) when first needed."""
-        self._files = self._files or find_model(self.model_name, self._revision)
-        return self._files
-
-    @property
-    def adapters(self) -> tuple[Adapter, ...]:
-        """The adapters in the order in which they were named, checked when first needed."""
-        if self._adapters is None:
-            self._adapters = tuple(read_adapter(folder, self.files) for folder in self._adapter_folders)
-        return self._adapters
 
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, and the number format."""

@@ -12,20 +12,19 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 
 from valueagents.errors import PolicyError
-from valueagents.policies.adapters import Adapter, read_adapter
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.engines.engine import (
     Capability,
-    Engine,
     GenerateReply,
     GenerateRequest,
     ScoreReply,
     ScoreRequest,
 )
+from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.engines.vllm_asks import Ask, ScoreJob
 from valueagents.policies.engines.vllm_thread import VllmThread
-from valueagents.policies.models import EMBEDDED, ModelFiles, find_model
+from valueagents.policies.models import EMBEDDED
 from valueagents.policies.vllm_settings import (
     VllmDType,
     find_vllm,
@@ -46,7 +45,7 @@ _TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
 """Nats by which batching alone may move the sum over a short answer."""
 
 
-class VllmEngine(Engine):
+class VllmEngine(LocalEngine):
     """A causal language model on vLLM in this process.
 
     Args:
@@ -79,9 +78,9 @@ class VllmEngine(Engine):
         kv_cache_gib: Count = 1,
         spare_adapter_slot: SpareSlot = "auto",
     ) -> None:
+        super().__init__(model, revision, adapters)
         self.device, self.version = find_vllm()
         self.dtype = vllm_dtype(dtype, self.device)
-        self.model_name = model
         self.live = _LIVE[self.device]
         if model == EMBEDDED and self.device == "cpu":
             self.tokens_per_s = _EMBEDDED_TOKENS_PER_S
@@ -93,26 +92,9 @@ class VllmEngine(Engine):
             "quantization": quantization,
             "gpu_memory": gpu_memory,
         }
-        self._revision = revision
-        self._files: ModelFiles | None = None
-        self._adapter_folders = tuple(adapters)
-        self._adapters: tuple[Adapter, ...] | None = None
         self._chats: ChatTokenizer | None = None
         self._thread: VllmThread | None = None
         self._encoder: OwnerThread | None = None
-
-    @property
-    def files(self) -> ModelFiles:
-        """The model's files, found (and for a hub id fetched) when first needed."""
-        self._files = self._files or find_model(self.model_name, self._revision)
-        return self._files
-
-    @property
-    def adapters(self) -> tuple[Adapter, ...]:
-        """The adapters in the order in which they were named, checked when first needed."""
-        if self._adapters is None:
-            self._adapters = tuple(read_adapter(folder, self.files) for folder in self._adapter_folders)
-        return self._adapters
 
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, number format and vLLM's version."""

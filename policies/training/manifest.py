@@ -5,7 +5,6 @@ between two equal adapters.
 """
 
 import resource
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from valueagents.errors import StoreError
 from valueagents.policies.adapters import MANIFEST
 from valueagents.store import write_atomically
 
-_SOFTWARE = ("valueagents", "torch", "transformers", "peft", "trl", "bitsandbytes", "numpy")
+SOFTWARE = ("valueagents", "torch", "transformers", "peft", "trl", "bitsandbytes", "numpy")
 
 
 class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,17 +73,6 @@ def read_manifest(folder: Path) -> Manifest | None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it; the training is finished."""
     write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-
-
-def software() -> dict[str, str]:
-    """Versions of the packages that decide what a training comes to."""
-    found = {}
-    for package in _SOFTWARE:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def peak_memory_bytes(device: str) -> int:

@@ -23,12 +23,12 @@ from valueagents.policies.training.labels import PROMPT, READING, baseline_label
 from valueagents.policies.training.loop import Data, fit, in_turn
 from valueagents.policies.training.lora import load_trainable, save_adapter, where_to_train
 from valueagents.policies.training.manifest import (
+    SOFTWARE,
     Losses,
     Manifest,
     TrainingData,
     peak_memory_bytes,
     read_manifest,
-    software,
     write_manifest,
 )
 from valueagents.policies.training.preference import METHODS as PREFERENCE_METHODS
@@ -41,7 +41,7 @@ from valueagents.policies.training.statements import (
     read_statements,
     read_wordings,
 )
-from valueagents.runs import Progress
+from valueagents.runs import Progress, software
 from valueagents.store import write_atomically
 
 log = logging.getLogger("valueagents")
@@ -262,7 +262,7 @@ def _manifest(
         data=fitted.data,
         losses=fitted.losses,
         best_epoch=fitted.best_epoch,
-        software=software(),
+        software=software(SOFTWARE),
         device=device,
         dtype=dtype,
         threads=torch.get_num_threads(),
