@@ -62,6 +62,7 @@ class Signature:
                 break
             play.send(vocabulary.waiting)
         noise[self._places()] = 0  # where things are is always world
+        noise[self._status()] = 0
         return noise
 
     def _idle_commands(self, nouns: list[str]) -> list[str]:
@@ -97,6 +98,11 @@ class Signature:
         start, end, size_bytes = self._play.story.object_table
         first, past = (4, 7) if self._play.story.version <= 3 else (6, 12)
         return (np.arange(start, end, size_bytes)[:, None] + np.arange(first, past)).ravel()
+
+    def _status(self) -> slice:
+        """The addresses of location and score, which versions 1 to 3 show in their status line (Z-Machine 8.2.2)."""
+        start = self._play.story.globals_address
+        return slice(start, start + 4 if self._play.story.version <= 3 else start)
 
     def _memory_after(self, here: Saved, *commands: str) -> bytes:
         self._play.load(here)
