@@ -80,14 +80,18 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
         return f"{went}: no interval, so no answer."
     ratio = shift.value / (drop.value / RATING_STEPS)
     if shift.low > 0:
-        verdict = f"behaviour followed the survey, at {ratio:.0%} of its shift"
+        verdict = f"behaviour followed the survey, at {_percent(ratio)} of its shift"
     elif shift.high < 0:
         verdict = "behaviour went against the survey"
     else:
         most = shift.high / (drop.value / RATING_STEPS)
-        verdict = f"no evidence that behaviour followed; more than {most:.0%} of the survey's shift is ruled out"
+        verdict = f"no evidence that behaviour followed; more than {_percent(most)} of the survey's shift is ruled out"
     few = "" if seeds >= MIN_UNITS else f" Exploratory: {seeds} seed{'s' if seeds > 1 else ''}, {MIN_UNITS} are needed."
     return f"{went}: {verdict}.{few}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _habit(study: Study, effects: Sequence[Effect]) -> str:

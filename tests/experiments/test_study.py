@@ -1,5 +1,6 @@
 """The study in one command: profiles, stages that are kept, what the page says; on the embedded model."""
 
+import markupsafe
 import msgspec
 import pytest
 
@@ -115,8 +116,8 @@ def _answer(drop: Estimate, shift: Estimate, *others: Effect) -> str:
 
 def test_the_answer_says_what_the_intervals_allow():
     moved = Estimate(1.0, 0.5, 1.5)
-    assert "behaviour followed the survey, at 25%" in _answer(moved, Estimate(0.1, 0.05, 0.15))
-    assert "no evidence that behaviour followed; more than 15%" in _answer(moved, Estimate(0.01, -0.04, 0.06))
+    assert "behaviour followed the survey, at 25 %" in _answer(moved, Estimate(0.1, 0.05, 0.15))
+    assert "no evidence that behaviour followed; more than 15 %" in _answer(moved, Estimate(0.01, -0.04, 0.06))
     assert "went against" in _answer(moved, Estimate(-0.1, -0.15, -0.05))
     assert "the survey itself did not move" in _answer(Estimate(0.1, -0.2, 0.4), Estimate(0.1, 0.05, 0.15))
     assert "No answer" in _answer(Estimate(reason="no survey"), Estimate(0.1, 0.05, 0.15))
@@ -132,7 +133,7 @@ def test_a_whole_study_and_its_repetition(tmp_path):
     file.write_text(SMALL)
     report = run_study(str(file), out)
     page, record = report.page.read_text(), msgspec.json.decode((out / "study.json").read_bytes())
-    assert report.answer in page
+    assert markupsafe.escape(report.answer) in page
     assert record["answer"] == report.answer
     assert set(record["adapters"]) == {"control-1", "HED-down-1"}
     assert "choice game, same states" in {effect["world"] for effect in record["effects"]}
