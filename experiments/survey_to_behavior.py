@@ -1,7 +1,7 @@
 """`valueagents study`: train a model on value-survey answers, see whether its behaviour follows.
 
 The study of arXiv 2508.11414 from one TOML (`profiles/`): label every survey item with the frozen model's own rating,
-train an adapter for each target, direction and seed and a control for each seed, let base and adapters meet every
+train an adapter for each target, direction and seed and a control on the same prompts, let base and adapters meet every
 world, and compare each adapter with the control of its seed. Training sees the survey's splits train and eval; the
 test split and all the other worlds are met only by finished adapters.
 
@@ -32,6 +32,7 @@ from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.engines.vllm import VllmEngine
 from valueagents.policies.language import Mind, language_policy
+from valueagents.policies.training.settings import load_settings
 from valueagents.policies.training.survey import Training, plan_training, train_survey
 from valueagents.policy import Policy
 from valueagents.pool import freeze_pool
@@ -159,7 +160,7 @@ def _mind(world: World) -> Mind:
 
 
 def mindsets(study: Study) -> list[Mindset]:
-    """The base, a control for each seed, an intervention for each target, direction and seed."""
+    """The base, the controls, and an intervention for each target, direction and seed."""
 
     def training(target: str, direction: str, seed: int) -> Training:
         return plan_training(
@@ -171,14 +172,27 @@ def mindsets(study: Study) -> list[Mindset]:
             overrides=study.overrides,
         )
 
-    controls = [Mindset(f"control-{seed}", training(study.targets[0], "control", seed)) for seed in study.seeds]
+    controls: dict[str, Training] = {}
+    for target in study.targets:
+        for seed in study.seeds:
+            controls.setdefault(control_name(study, target, seed), training(target, "control", seed))
     moved = [
         Mindset(f"{target}-{direction}-{seed}", training(target, direction, seed))
         for target in study.targets
         for direction in study.directions
         for seed in study.seeds
     ]
-    return [Mindset("base", None), *controls, *moved]
+    return [Mindset("base", None), *(Mindset(name, control) for name, control in controls.items()), *moved]
+
+
+def control_name(study: Study, target: str, seed: int) -> str:
+    """The control that a target is held against: trained on the same prompts.
+
+    A preset that trains only a share of the statements of other values gives every target prompts of its own, and so a
+    control of its own; where all are trained, one control of a seed serves every target.
+    """
+    shared = load_settings(study.preset, study.overrides).others == 1
+    return f"control-{seed}" if shared else f"control-{target}-{seed}"
 
 
 def train_all(study: Study, sets: Sequence[Mindset], out: Path) -> dict[str, Path]:
@@ -275,8 +289,8 @@ def effects(study: Study, runs: dict[World, Runs]) -> list[Effect]:
                         (
                             seed,
                             met[f"{target}-{direction}-{seed}"],
-                            met[f"control-{seed}"],
-                            _other_control(study, met, seed),
+                            met[control_name(study, target, seed)],
+                            _other_control(study, met, target, seed),
                         )
                         for seed in study.seeds
                     ]
@@ -284,11 +298,11 @@ def effects(study: Study, runs: dict[World, Runs]) -> list[Effect]:
     return with_family(found)
 
 
-def _other_control(study: Study, met: Runs, seed: int) -> Run | None:
+def _other_control(study: Study, met: Runs, target: str, seed: int) -> Run | None:
     """The control of the next seed, for the noise floor; None if there is but one."""
     place = study.seeds.index(seed)
     other = study.seeds[(place + 1) % len(study.seeds)]
-    return met[f"control-{other}"] if other != seed else None
+    return met[control_name(study, target, other)] if other != seed else None
 
 
 def run_study(profile: str, out: Path) -> "StudyReport":

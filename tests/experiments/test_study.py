@@ -7,7 +7,7 @@ import pytest
 from valueagents.errors import ConfigError
 from valueagents.experiments import study_page
 from valueagents.experiments.study_effects import Effect
-from valueagents.experiments.survey_to_behavior import mindsets, read_study, run_study
+from valueagents.experiments.survey_to_behavior import control_name, mindsets, read_study, run_study
 from valueagents.statistics import Estimate
 
 SMALL = """
@@ -63,7 +63,8 @@ episodes = 10
 def test_the_bundled_profiles_are_studies(profile: str):
     study = read_study(profile)
     names = [mindset.name for mindset in mindsets(study)]
-    wanted = 1 + len(study.seeds) * (1 + len(study.targets) * len(study.directions))
+    controls = len({control_name(study, target, 1) for target in study.targets}) * len(study.seeds)
+    wanted = 1 + controls + len(study.seeds) * len(study.targets) * len(study.directions)
     assert len(names) == len(set(names)) == wanted
     assert study.primary in {world.name for world in study.worlds}
 
@@ -88,6 +89,15 @@ def test_a_mistake_is_named_before_anything_is_trained(tmp_path, change: str, me
     file.write_text(like + change.replace("{file}", str(file)))
     with pytest.raises(ConfigError, match=message):
         mindsets(read_study(str(file)))
+
+
+def test_a_control_is_trained_on_the_prompts_of_its_target():
+    four, full = read_study("four-sides"), read_study("full")
+    assert control_name(four, "HED", 1) != control_name(four, "TRA", 1)  # an epoch has 15 % of the other statements
+    assert control_name(full, "HED", 1) == control_name(full, "TRA", 1)  # an epoch has all
+    trained = {mindset.name: mindset.training for mindset in mindsets(four)}
+    assert trained["control-TRA-2"].target == trained["TRA-down-2"].target == "TRA"
+    assert trained["control-TRA-2"].direction == "control"
 
 
 def _effect(**parts: Estimate) -> Effect:
@@ -135,7 +145,7 @@ def test_a_whole_study_and_its_repetition(tmp_path):
     page, record = report.page.read_text(), msgspec.json.decode((out / "study.json").read_bytes())
     assert markupsafe.escape(report.answer) in page
     assert record["answer"] == report.answer
-    assert set(record["adapters"]) == {"control-1", "HED-down-1"}
+    assert set(record["adapters"]) == {"control-HED-1", "HED-down-1"}
     assert "choice game, same states" in {effect["world"] for effect in record["effects"]}
     assert "choice game" not in {effect["world"] for effect in record["effects"]}
     finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")}

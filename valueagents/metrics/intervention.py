@@ -55,8 +55,9 @@ def intervention_metrics(
 ) -> InterventionMetrics:
     """E8 of an intervention; `control_repeat` is the control adapter trained with another seed.
 
-    Without one the noise floor, net drift and selectivity are undefined. Raises ConfigError if the runs share no
-    situation.
+    Without one the noise floor, net drift and selectivity are undefined. A value that is contested in fewer shared
+    situations than the world asks for (`min_contested`) has no shift and is left out of drift and slope. Raises
+    ConfigError if the runs share no situation.
     """
     taxonomy = control.header.taxonomy
     is_target = target_columns(taxonomy, target)
@@ -71,14 +72,17 @@ def intervention_metrics(
     width = len(taxonomy.axes)
     cells = np.hstack([_cells(pair, against[0].shown, sign) for pair in against])  # (S, 2V or 4V)
     sums = cluster_sums(cells, against[0].cluster, against[0].clusters)
-    on_circle = slope_weights(taxonomy, target, sums[:, width : 2 * width].sum(axis=0) > 0)
+    contested, needed = sums[:, width : 2 * width].sum(axis=0), control.header.min_contested
+    enough = contested >= needed
+    others = ~is_target & enough
+    on_circle = slope_weights(taxonomy, target, enough)
 
     def statistic(totals: FloatArray) -> FloatArray:
         each = [
             totals[:, k : k + width] / totals[:, k + width : k + 2 * width] for k in range(0, len(sums.T), 2 * width)
         ]
         shifts, noise = each if len(each) > 1 else (each[0], np.full_like(each[0], np.nan))
-        drift, noise_drift = _mean(np.abs(shifts[:, ~is_target])), _mean(np.abs(noise[:, ~is_target]))
+        drift, noise_drift = _mean(np.abs(shifts[:, others])), _mean(np.abs(noise[:, others]))
         target_shift = _mean(shifts[:, is_target])
         slope = np.nan_to_num(shifts) @ on_circle if on_circle is not None else np.full(len(totals), np.nan)
         net = drift - noise_drift
@@ -90,6 +94,10 @@ def intervention_metrics(
     if control_repeat is None:
         missing = Estimate(reason="no control adapter of another seed: give control_repeat for the noise floor")
         estimates = [*estimates[:3], missing, missing, missing, missing]
+    if not enough[is_target].all():
+        least = int(contested[is_target].min())
+        few = Estimate(reason=f"not enough: {least} shared contested situations, {needed} needed")
+        estimates = [few, *estimates[1:3], few, *estimates[4:6], few]
     if on_circle is None:
         estimates[2] = Estimate(reason="the target or too few other values lie on the taxonomy's circle")
     return InterventionMetrics(
