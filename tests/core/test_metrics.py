@@ -284,6 +284,24 @@ def test_without_a_second_control_seed_the_noise_floor_is_undefined(tmp_path):
     assert "not paired" in intervention_metrics(runs[0], unpaired, ("BEC",)).score_change.reason
 
 
+def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path):
+    rows = [game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3)]
+    for run_rows in rows:  # of the target 19 contested decisions are left
+        contested = [row for row in run_rows if len({values["BEC"] for values in row[2].values()}) > 1]
+        for _, _, options, *_ in contested[19:]:
+            for values in options.values():
+                values["BEC"] = 0.0
+    runs = [made_run(tmp_path / str(i), each, min_contested=20) for i, each in enumerate(rows)]
+    found = intervention_metrics(runs[0], runs[1], ("BEC",), control_repeat=runs[2])
+    for estimate in (found.target_shift, found.noise_target_shift, found.selectivity):
+        assert estimate.value is None
+        assert "19 shared contested situations, 20 needed" in estimate.reason
+    assert found.drift.value is not None
+    shifts = straight_shifts(rows[0], rows[1])
+    others = intervention_metrics(runs[0], runs[1], ("POD",)).drift.value
+    assert others == exactly(math.fsum(abs(shifts[a]) for a in AXES if a not in ("POD", "BEC")) / (len(AXES) - 2))
+
+
 # -- stereotypes ----------------------------------------------------------------------------------------------------
 
 
