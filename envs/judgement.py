@@ -23,9 +23,10 @@ class JudgementEnv(ItemEnv):
     """First-person posts about a conflict, each judged NTA, NEUTRAL or YTA; the value at stake is never named.
 
     On the post's value the verdict of a reader who holds the value high has x = +1, that of one who does not x = -1,
-    the remaining one -0.5 (strict: 0), so that the study's gain is minus the difference of two E3p (estimators.md,
-    "AITA gain"). All other axes are *not annotated*: other values are at stake in every post, and nobody has judged
-    them. The verdicts are shown in an order drawn from the episode's seed; a cluster is the text of the post.
+    the remaining one -0.5 (strict: 0), so that the study's gain is minus the difference of two E3p
+    (`valueagents.metrics.judgement`). All other axes are *not annotated*: other values are at stake in every post, and
+    nobody has judged them. The verdicts are shown in an order drawn from the episode's seed; a cluster is the text of
+    the post.
 
     Args:
         posts: a `.jsonl` in our format (envs/README.md), or the AITA `.json` of arXiv 2508.11414; by default the

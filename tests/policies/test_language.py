@@ -206,7 +206,7 @@ def test_a_policy_needs_a_model():
 
 
 def test_making_a_policy_finds_and_loads_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("valueagents.policies.engines.transformers.find_model", lambda *_: pytest.fail("looked"))
+    monkeypatch.setattr("valueagents.policies.engines.local.find_model", lambda *_: pytest.fail("looked"))
     assert isinstance(make_policy("transformers:no/such-model"), LanguagePolicy)
 
 
