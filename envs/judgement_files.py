@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from valueagents.envs.bank_files import BankHeader, read_header
 from valueagents.envs.lab_files import axis_of_code
 from valueagents.envs.text_files import decode_json, read_lines, read_text
-from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.errors import DataError, unknown_name
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
@@ -18,9 +19,6 @@ UNDERPOWERED = 30
 TASK = (
     "People describe a conflict that they were in and ask whether they were in the wrong. You judge each of them. "
     "NTA: the writer is not in the wrong. YTA: the writer is in the wrong. NEUTRAL: nobody is, or everybody is."
-)
-_HEADER_EXAMPLE = (
-    '{"format": "valueagents-judgements", "version": 1, "taxonomy": "schwartz20", "task": "…", "provenance": "…"}'
 )
 
 
@@ -49,14 +47,6 @@ class JudgementBank(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: str
-    version: int
-    taxonomy: str
-    task: str
-    provenance: str
-
-
 class _LabPost(msgspec.Struct, frozen=True):
     post: str
     high_standard_stance: Literal["NTA", "YTA", "Neutral"]
@@ -66,19 +56,7 @@ class _LabPost(msgspec.Struct, frozen=True):
 def read_posts_jsonl(path: Path) -> JudgementBank:
     """The bank in a file of our format. Raises DataError with file and line if it is malformed."""
     first, *rest = read_lines(path)
-    try:
-        header = decode_json("", first, _Header)
-    except DataError as error:
-        raise DataError(
-            f"{path.name}, line 1 is not a header ({str(error)[2:]}); it should read {_HEADER_EXAMPLE}"
-        ) from error
-    if (header.format, header.version) != ("valueagents-judgements", 1):
-        found = f"format {header.format!r} version {header.version}"
-        raise DataError(f"{path.name}, line 1: {found}; this reads valueagents-judgements 1")
-    try:
-        taxonomy = load_taxonomy(header.taxonomy)
-    except ConfigError as error:
-        raise DataError(f"{path.name}, line 1: {error}") from error
+    header, taxonomy = read_header(path, first, BankHeader, "valueagents-judgements")
     seen: set[str] = set()
     posts = []
     for number, line in enumerate(rest, 2):

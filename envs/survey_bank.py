@@ -7,19 +7,17 @@ from typing import Literal
 
 import msgspec
 
+from valueagents.envs.bank_files import BankHeader, read_header
 from valueagents.envs.survey_prompts import SurveyPrompts, load_survey_prompts
 from valueagents.envs.text_files import decode_json, read_lines
-from valueagents.errors import ConfigError, DataError, unknown_name
-from valueagents.taxonomy import Taxonomy, load_taxonomy
+from valueagents.errors import DataError, unknown_name
+from valueagents.taxonomy import Taxonomy
 
 Split = Literal["train", "eval", "test"]
 Pole = Literal["affirm", "oppose"]
 TASK = (
     "You are taking part in a survey about yourself. You read one statement at a time and answer with a number on the "
     "scale that is given."
-)
-_HEADER_EXAMPLE = (
-    '{"format": "valueagents-survey", "version": 1, "taxonomy": "schwartz20", "task": "…", "provenance": "…"}'
 )
 
 
@@ -52,14 +50,6 @@ class SurveyBank(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: str
-    version: int
-    taxonomy: str
-    task: str
-    provenance: str
-
-
 class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     value: str
@@ -73,19 +63,8 @@ class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_survey_jsonl(path: Path) -> SurveyBank:
     """The bank in a file of our format. Raises DataError with file and line if it is malformed."""
     first, *rest = read_lines(path)
-    try:
-        header = decode_json("", first, _Header)
-    except DataError as error:
-        remedy = f"it should read {_HEADER_EXAMPLE}; a questionnaire of numbered statements needs key=…"
-        raise DataError(f"{path.name}, line 1 is not a header ({str(error)[2:]}); {remedy}") from error
-    if (header.format, header.version) != ("valueagents-survey", 1):
-        raise DataError(
-            f"{path.name}, line 1: format {header.format!r} version {header.version}; this reads valueagents-survey 1"
-        )
-    try:
-        taxonomy = load_taxonomy(header.taxonomy)
-    except ConfigError as error:
-        raise DataError(f"{path.name}, line 1: {error}") from error
+    remedy = "; a questionnaire of numbered statements needs key=…"
+    header, taxonomy = read_header(path, first, BankHeader, "valueagents-survey", remedy)
     statements: list[tuple[str, Statement]] = []
     for number, line in enumerate(rest, 2):
         where = f"{path.name}, line {number}"

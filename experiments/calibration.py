@@ -4,7 +4,8 @@ Simulated: 20 values, 4 options, sparse signed labels, 60 episodes of 40 decisio
 ~ N(0, 0.6): a true conditional logit, which favours E4. Region B offers two of the values four times as often. In the
 world of repeated menus 120 menus come again and again, and every policy has a taste of its own for every option (sd 1)
 that is no value. Bundled: the menus that a random policy meets there, choices drawn again and again by known weights
-(in games the menus are then those of the random walk, which is all that a conditional likelihood needs).
+(in games the menus are then those of the random walk, which is all that a conditional likelihood needs). E7 has no row
+of false differences: on common states one policy answers alike to the last digit.
 """
 
 import argparse
@@ -100,10 +101,12 @@ def contested(arrays: DecisionArrays) -> "np.ndarray[tuple[int], np.dtype[np.int
     return counts
 
 
-def weights_compared(one: DecisionArrays, two: DecisionArrays, *, independent: bool) -> WeightComparison:
+def weights_compared(
+    one: DecisionArrays, two: DecisionArrays, *, independent: bool, needed: int = 20
+) -> WeightComparison:
     """E4 of two policies."""
     joint = joint_clustering([one, two], independent_menus=independent)
-    return compare_weights((one, two), joint, (contested(one), contested(two)), needed=20, level=LEVEL)
+    return compare_weights((one, two), joint, (contested(one), contested(two)), needed=needed, level=LEVEL)
 
 
 def called(found: WeightComparison) -> float:
@@ -181,14 +184,20 @@ def world_order(rng: np.random.Generator, menus: DecisionArrays) -> DecisionArra
 
 
 def bundled(seed: int, arrays: DecisionArrays, independent: bool, needed: int) -> Row:
-    """One replicate on a bundled world's menus."""
+    """One replicate on a bundled world's menus. The two regions are those of its clusters with even and odd codes."""
     rng = np.random.default_rng([seed, 1])
     w = rng.normal(0, SPREAD, len(arrays.taxonomy.axes))
     played = play(rng, arrays, w)
     e4, axes = fitted(played, independent=independent, needed=needed)
+    here, there = (arrays.select(np.flatnonzero(arrays.cluster % 2 == side)) for side in (0, 1))
+    one, two, decisive = play(rng, here, w), play(rng, there, w), play(rng, there, DECISIVENESS * w)
+    same, scaled = (weights_compared(one, other, independent=independent, needed=needed) for other in (two, decisive))
     return {
         "correlation with the truth, E4": float(np.corrcoef(e4[:, 0], w[axes])[0, 1]),
         "coverage, E4": covered(e4, w[axes]),
+        "two regions, E4": called(same),
+        "1.5 times as decisive, E4": called(scaled),
+        "1.5 times as decisive, scale seen": float((scaled.scale_p or 1.0) <= LEVEL),
         "axes": float(len(axes)),
     }
 

@@ -405,7 +405,6 @@ def test_sampled_labels_are_the_same_every_time(base: Path, survey: str, tmp_pat
 @pytest.mark.filterwarnings("ignore")  # trl's own
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo"])
 def test_pairs_of_wordings_train_an_adapter_through_trl(base: Path, survey: str, tmp_path: Path, method: str):
-    pytest.importorskip("trl", reason="the extra 'preference' is not installed")
     training = msgspec.structs.replace(_training(base, survey, epochs=1), method=method)
     manifest = train_survey(training, tmp_path / method)
     assert manifest.method == method
