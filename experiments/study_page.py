@@ -91,7 +91,8 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    percent = 100 * share
+    return f"{percent:.0f} %" if abs(percent) >= 10 else f"{percent:.2g} %"
 
 
 def _habit(study: Study, effects: Sequence[Effect]) -> str:

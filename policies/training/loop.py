@@ -29,7 +29,7 @@ _CHECKPOINT_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is fitted and what decides when to stop; each epoch's evaluation asks the same questions."""
+    """What is fitted and what decides when to stop: the same mixture of target and others, the same in each epoch."""
 
     train: Sequence[Example]
     held_out: Sequence[Example]
@@ -75,16 +75,14 @@ def fit(model: Any, data: Data, settings: Settings, *, seed: int, checkpoint: Pa
 
 
 def batches(rows: Sequence[Example], settings: Settings, *, seed: int, epoch: int) -> list[tuple[Example, ...]]:
-    """The epoch's batches: all target rows and the epoch's share of the others, in an order drawn from seed and epoch.
+    """The epoch's rows in batches, in an order drawn from seed and epoch.
 
     A batch holds one variant, whose questions share a long beginning. With `rotate` the variants take turns within an
     epoch: in epochs of one variant each unlearned the answers of the one before (eval loss 0.1 to 2.0, measured).
     """
     rng = np.random.default_rng(seed_from("order of rows", seed, epoch))
-    chosen = in_turn(rows, settings, epoch)
-    others = [i for i, row in enumerate(chosen) if not row.target]
-    left_out = set(rng.permutation(others)[round(len(others) * settings.others) :].tolist())
-    order = rng.permutation([i for i in range(len(chosen)) if i not in left_out]).tolist()
+    chosen = rows_of_epoch(rows, settings, seed=seed, epoch=epoch)
+    order = rng.permutation(len(chosen)).tolist()
     made = []
     for variant in range(1, settings.variants + 1):
         alike = [chosen[i] for i in order if chosen[i].variant == variant]
@@ -92,11 +90,18 @@ def batches(rows: Sequence[Example], settings: Settings, *, seed: int, epoch: in
     return [made[i] for i in rng.permutation(len(made)).tolist()]
 
 
-def in_turn(rows: Sequence[Example], settings: Settings, epoch: int) -> list[Example]:
-    """All rows; with `rotate` each statement in one variant, the next one in the next epoch."""
-    return [
+def rows_of_epoch(rows: Sequence[Example], settings: Settings, *, seed: int, epoch: int) -> list[Example]:
+    """All rows of the target and the share `others` of the rest, drawn from seed and epoch.
+
+    With `rotate` each statement in one variant, the next one in the next epoch.
+    """
+    in_turn = [
         row for row in rows if not settings.rotate or row.variant == 1 + (row.statement + epoch) % settings.variants
     ]
+    others = [i for i, row in enumerate(in_turn) if not row.target]
+    rng = np.random.default_rng(seed_from("share of the others", seed, epoch))
+    left_out = set(rng.permutation(others)[round(len(others) * settings.others) :].tolist())
+    return [row for i, row in enumerate(in_turn) if i not in left_out]
 
 
 def answer_loss(model: Any, device: str, rows: Sequence[Example]) -> tuple["torch.Tensor", int]:

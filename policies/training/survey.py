@@ -20,7 +20,7 @@ from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.models import ModelFiles, find_model
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.training.labels import PROMPT, READING, baseline_labels, survey_policy
-from valueagents.policies.training.loop import Data, fit, in_turn
+from valueagents.policies.training.loop import Data, fit, rows_of_epoch
 from valueagents.policies.training.lora import load_trainable, save_adapter, where_to_train
 from valueagents.policies.training.manifest import (
     SOFTWARE,
@@ -165,7 +165,7 @@ class _RowJob:
             split: examples(rows[split], self.survey[split], chats, prompt=prompt, target=training.target)
             for split in _SPLITS
         }
-        held_out = in_turn(made["eval"], settings, epoch=0)
+        held_out = rows_of_epoch(made["eval"], settings, seed=training.seed, epoch=0)
         adapted = load_trainable(self.files, settings, device=device, dtype=dtype, seed=training.seed)
         with show(f"training {training.target} {training.direction}", "steps") as progress:
             state = fit(
