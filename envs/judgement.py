@@ -36,6 +36,8 @@ class JudgementEnv(ItemEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
+    min_contested = 1
+
     def __init__(
         self,
         *,

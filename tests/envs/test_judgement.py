@@ -11,6 +11,7 @@ from valueagents.envs.judgement import VERDICTS, JudgementEnv, read_posts
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 from valueagents.plugins import make_env
 from valueagents.runs import RunConfig, run
+from valueagents.scores import score
 from valueagents.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy("schwartz20")
@@ -99,6 +100,13 @@ def test_each_reader_has_a_verdict_and_no_other_value_is_annotated(bank, strict,
         }
         for x in values.values():
             assert {axis for axis, amount in x.items() if amount is None} == set(AXES) - {post.value}
+
+
+def test_every_value_is_scored_over_its_own_few_posts_with_their_count(out):
+    scores = score(run(RunConfig(env="valueagents/Judgement-v0", policy="first"), out))
+    assert {axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes} == dict.fromkeys(
+        AXES, (8, False)
+    )
 
 
 def test_the_order_of_the_verdicts_is_drawn_from_the_seed(bank):
