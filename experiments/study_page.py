@@ -52,6 +52,7 @@ def write_study(
         "effects": effects,
         "adapters": {name: manifest.adapter for name, manifest in manifests.items()},
         "runs": {world.name: {name: str(run.path) for name, run in met.items()} for world, met in runs.items()},
+        "too_long": {world.name: {name: len(run.failed()) for name, run in met.items()} for world, met in runs.items()},
     }
     write_atomically(out / "study.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     page = out / "report.html"

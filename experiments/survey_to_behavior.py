@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from valueagents.errors import ConfigError, PolicyError, unknown_name
+from valueagents.errors import ConfigError, PolicyError, PromptTooLong, unknown_name
 from valueagents.experiments.study_effects import Effect, Role, effect, with_family
 from valueagents.identity import content_hash
 from valueagents.plugins import build, make_env
@@ -250,9 +250,9 @@ async def _meet(study: Study, mindset: Mindset, world: World, policy: Policy, sp
     )
     with show_progress(f"{mindset.name} in {world.name}") as progress:
         run = await run_async(config, folder, policy=policy, progress=progress)
-    if run.failed():
-        failure = run.failed()[0]
-        raise PolicyError(f"{len(run.failed())} episodes of {folder} failed ({failure.error}); run the command again")
+    failed = [failure for failure in run.failed() if failure.error != PromptTooLong.__name__]
+    if failed:
+        raise PolicyError(f"{len(failed)} episodes of {folder} failed ({failed[0].error}); run the command again")
     return run
 
 

@@ -5,6 +5,7 @@ ValueAgentsError
 ├── DataError     the content of a file, named with its line
 ├── EnvError      a world broke its contract
 ├── PolicyError   a mind could not answer
+│   └── PromptTooLong   what it was to read is longer than its window
 └── StoreError    a run directory cannot be read or written
 
 Every message says what was wrong, the value, and what to do. The command line prints it as one line and exits with
@@ -33,6 +34,10 @@ class EnvError(ValueAgentsError):
 
 class PolicyError(ValueAgentsError):
     """A policy could not be made or could not answer."""
+
+
+class PromptTooLong(PolicyError):
+    """A prompt, with what is to come after it, is longer than the model's window. It is never cut."""
 
 
 class StoreError(ValueAgentsError):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from valueagents.errors import PolicyError, first_line
+from valueagents.errors import PolicyError, PromptTooLong, first_line
 from valueagents.policies.engines.engine import Chat, ScoreRequest
 from valueagents.policies.models import ModelFiles
 
@@ -71,9 +71,9 @@ class ChatTokenizer:
         return found
 
     def fit(self, tokens: int) -> None:
-        """Raise PolicyError if so many tokens are more than the window."""
+        """Raise PromptTooLong if so many tokens are more than the window."""
         if self.window and tokens >= self.window:
-            raise PolicyError(
+            raise PromptTooLong(
                 f"prompt of {tokens} tokens, the model's window is {self.window}; nothing is cut in silence"
             )
 

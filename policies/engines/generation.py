@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from valueagents.errors import PolicyError
+from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import ChatTokenizer, Tokens
 from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, Sampling
 from valueagents.policies.engines.prefix import Prefix, common_length
@@ -35,7 +35,7 @@ class GenerateJob:
 
 
 def generate_job(chats: ChatTokenizer, request: GenerateRequest) -> GenerateJob:
-    """The request as tokens. Raises PolicyError if prompt and answer do not fit the window."""
+    """The request as tokens. Raises PromptTooLong if prompt and answer do not fit the window."""
     prompt = chats.prompt(request.chat)
     choices = tuple(chats.answer(text) for text in request.choices)
     needed = max((_tokens_needed(choice, choices) for choice in choices), default=0)
@@ -43,7 +43,7 @@ def generate_job(chats: ChatTokenizer, request: GenerateRequest) -> GenerateJob:
     if needed > most:
         raise PolicyError(f"an allowed answer needs {needed} tokens, max_tokens={most}; raise it")
     if chats.window and len(prompt) + most > chats.window:
-        raise PolicyError(
+        raise PromptTooLong(
             f"prompt of {len(prompt)} tokens and max_tokens={most}, the model's window is {chats.window}; "
             "nothing is cut in silence: lower max_tokens or set history"
         )

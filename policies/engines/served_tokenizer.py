@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from valueagents.errors import PolicyError
+from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS, Tokens
 from valueagents.policies.engines.client import Answer, Client, together
 from valueagents.policies.engines.engine import Chat
@@ -62,10 +62,10 @@ class ServedTokenizer:
         return self._texts[text]
 
     def fit(self, prompt: int, answer: int) -> None:
-        """Raise PolicyError if so many tokens are more than the window."""
+        """Raise PromptTooLong if so many tokens are more than the window."""
         window = self._served.window
         if window and prompt + answer > window:
-            raise PolicyError(
+            raise PromptTooLong(
                 f"a prompt of {prompt} tokens and an answer of {answer} do not fit the model's window of {window}; "
                 "nothing is cut in silence"
             )

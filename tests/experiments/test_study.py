@@ -1,5 +1,7 @@
 """The study in one command: profiles, stages that are kept, what the page says; on the embedded model."""
 
+from importlib.resources import files
+
 import markupsafe
 import msgspec
 import pytest
@@ -31,8 +33,8 @@ episodes = 40
 name = "judgement"
 role = "judgement"
 env = "valueagents/Judgement-v0"
+env_options = { posts = "POSTS" }
 mind = { reading = "likelihood", normaliser = "sum" }
-episodes = 10
 
 [[worlds]]
 name = "dilemmas"
@@ -139,8 +141,11 @@ def test_the_answer_says_what_the_intervals_allow():
 
 @pytest.mark.slow
 def test_a_whole_study_and_its_repetition(tmp_path):
-    file, out = tmp_path / "small.toml", tmp_path / "out"
-    file.write_text(SMALL)
+    file, posts, out = tmp_path / "small.toml", tmp_path / "posts.jsonl", tmp_path / "out"
+    file.write_text(SMALL.replace("POSTS", str(posts)))
+    bundled = files("valueagents.envs").joinpath("data", "judgements.jsonl").read_text("utf-8").splitlines()
+    endless = {**msgspec.json.decode(bundled[1]), "id": "endless", "text": "And then she said so. " * 2000}
+    posts.write_text("\n".join([*bundled[:9], msgspec.json.encode(endless).decode()]))
     report = run_study(str(file), out)
     page, record = report.page.read_text(), msgspec.json.decode((out / "study.json").read_bytes())
     assert markupsafe.escape(report.answer) in page
@@ -148,7 +153,9 @@ def test_a_whole_study_and_its_repetition(tmp_path):
     assert set(record["adapters"]) == {"control-HED-1", "HED-down-1"}
     assert "choice game, same states" in {effect["world"] for effect in record["effects"]}
     assert "choice game" not in {effect["world"] for effect in record["effects"]}
+    assert record["too_long"]["judgement"] == {"control-HED-1": 1, "HED-down-1": 1}
+    assert sum(n for counts in record["too_long"].values() for n in counts.values()) == 2
     finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")}
-    again = run_study(str(file), out)  # nothing is owed: no model is loaded, nothing is written anew
+    again = run_study(str(file), out)  # nothing is owed but the endless post: nothing is written anew
     assert again.answer == report.answer
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")} == finished
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
