@@ -4,7 +4,7 @@ The annotations are the bulk (a million decisions × 6 options × 20 axes are 0.
 part by part into one array, and all that is derived from them (`deviations`) is derived part by part: see `parts`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from valueagents.errors import StoreError
 from valueagents.statistics import Clustering, FloatArray, IntArray, Units, crossed, run_sums
 from valueagents.taxonomy import Taxonomy
+from valueagents.threads import in_threads
 
 BoolArray = npt.NDArray[np.bool_]
 
 _DECISIONS_A_PART = 1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
-_ROWS_A_BATCH = 20_000
 _KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters", "probabilities")
 
 
@@ -68,8 +68,14 @@ class DecisionArrays:
     def extremes(self, options: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The lowest and the highest of each menu, (N, V) to (T, V) each."""
         lowest, highest = options[self.start], options[self.start]
-        for place in range(1, int(self.size.max(initial=0))):
-            there = slice(None) if (self.size > place).all() else np.flatnonzero(self.size > place)
+        longest = int(self.size.max(initial=0))
+        if len(options) == longest * len(self.size):  # menus of one size: no need to gather their rows
+            for place in range(1, longest):
+                np.minimum(lowest, options[place::longest], out=lowest)
+                np.maximum(highest, options[place::longest], out=highest)
+            return lowest, highest
+        for place in range(1, longest):
+            there = np.flatnonzero(self.size > place)
             values = options[self.start[there] + place]
             lowest[there] = np.minimum(lowest[there], values)
             highest[there] = np.maximum(highest[there], values)
@@ -128,11 +134,10 @@ class DecisionArrays:
     def deviations(self) -> "Deviations":
         """What every decision says about every axis, before any averaging."""
         x, annotated = self.judged()
-        mean = self.per_menu(x) / self.size[:, None]
         lowest, highest = self.extremes(x)
         contested = highest > lowest
+        mean = np.where(contested, self.per_menu(x) / self.size[:, None], lowest)  # where not contested x - m is 0
         centred = x - np.repeat(mean, self.size, axis=0)
-        centred *= np.repeat(contested, self.size, axis=0)
         read = self.chosen >= 0
         rows = np.where(read, self.chosen, self.start)
         knows_p = ~np.isnan(np.add.reduceat(self.p, self.start))
@@ -145,8 +150,8 @@ class DecisionArrays:
             taken=x[rows] * read[:, None],
             chosen=centred[rows] * read[:, None],
             expected=self.per_menu(centred, p),
-            lowest=(lowest - mean) * contested,
-            highest=(highest - mean) * contested,
+            lowest=lowest - mean,
+            highest=highest - mean,
             centred=centred,
         )
 
@@ -258,26 +263,26 @@ def _annotations(
 ) -> FloatArray:
     """(N, V): the menu of the table's row r starts at row place[r]; -1 leaves it out."""
     x = np.empty(shape)
-    first = 0
-    for batch in _batches(source, "x"):
-        last = first + batch.num_rows
-        here = table.slice(first, batch.num_rows)
-        kept, length, to = place[first:last] >= 0, sizes[first:last], place[first:last]
-        _require_lengths(here, "x", batch["x"], np.where(kept, length * shape[1], -1))
-        lists = batch["x"]
+    if isinstance(source, pa.Table):
+        groups = [source.num_rows]
+    else:
+        groups = [source.metadata.row_group(group).num_rows for group in range(source.num_row_groups)]
+    ends = np.cumsum(groups, dtype=np.int64)
+
+    def put(group: int) -> None:
+        read = source if isinstance(source, pa.Table) else source.read_row_group(group, ["x"], use_threads=False)
+        lists = read["x"].combine_chunks()
+        here = slice(int(ends[group]) - len(lists), int(ends[group]))
+        kept, length, to = place[here] >= 0, sizes[here], place[here]
+        _require_lengths(table[here], "x", lists, np.where(kept, length * shape[1], -1))
         if not kept.all():
             length, to, lists = length[kept], to[kept], lists.filter(pa.array(kept))
         values = _numbers(lists).reshape(-1, shape[1])
         x[np.repeat(to - (np.cumsum(length) - length), length) + np.arange(len(values))] = values
-        first = last
+
+    for _ in in_threads(put, range(len(groups))):
+        pass  # every group of rows has its own place
     return x
-
-
-def _batches(source: pa.Table | pq.ParquetFile, column: str) -> Iterator[pa.RecordBatch]:
-    if isinstance(source, pa.Table):
-        yield from source.select([column]).to_batches(max_chunksize=_ROWS_A_BATCH)
-    else:
-        yield from source.iter_batches(_ROWS_A_BATCH, columns=[column])
 
 
 def _require_lengths(table: pa.Table, column: str, lists: pa.Array, wanted: IntArray) -> None:

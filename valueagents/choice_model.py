@@ -12,7 +12,7 @@ from valueagents.statistics import (
     IntArray,
     add_cluster_sums,
     clustered_variance,
-    product,
+    gram,
     run_sums,
 )
 from valueagents.threads import in_threads
@@ -26,7 +26,8 @@ _SMALLEST_STEP = 1e-6
 _RIDGE_STEP = 10.0
 _MAX_RIDGE_EFFECT = 0.25
 _DECISIONS_A_PART = 1_024
-_SAMPLE_PARTS = 10
+_SAMPLES = (100, 10)  # every 100th part, then every 10th: most of the steps need few of the decisions
+_SAMPLE_PARTS = 5
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -72,9 +73,10 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     parts = range(0, len(start), _DECISIONS_A_PART)
     data = _Choices(features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering)
     beta = np.zeros(features.shape[1])
-    if len(parts) > _SAMPLE_PARTS**2:  # begin where a sample of the decisions ends: saves most of the passes
-        sample = replace(data, parts=parts[:: len(parts) // _SAMPLE_PARTS])
-        beta, _, _ = _maximise(sample, beta, _likelihood(sample, beta), RIDGE, _TOLERANCE)
+    for apart in _SAMPLES:
+        if len(parts) > _SAMPLE_PARTS * apart:
+            sample = replace(data, parts=parts[::apart])
+            beta, _, _ = _maximise(sample, beta, _likelihood(sample, beta), RIDGE, _ROUGH_TOLERANCE)
     beta, best, converged = _maximise(data, beta, _likelihood(data, beta), RIDGE, _TOLERANCE)
     looser, _, _ = _maximise(data, beta, best, RIDGE / _RIDGE_STEP, _ROUGH_TOLERANCE)
     information = best.information + RIDGE * np.eye(len(beta))
@@ -173,4 +175,4 @@ def _part_likelihood(data: _Choices, beta: FloatArray, part: slice) -> tuple[flo
     p = odds / np.repeat(total, sizes)
     expected = run_sums(features, start, p)
     value = float((utility[chosen] - np.log(total)).sum())
-    return value, features[chosen] - expected, product(features, features * p[:, None]) - product(expected, expected)
+    return value, features[chosen] - expected, gram(features * np.sqrt(p)[:, None]) - gram(expected)

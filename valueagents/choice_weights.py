@@ -63,7 +63,7 @@ class Design:
     """
 
     def __init__(self, arrays: DecisionArrays, axes: IntArray) -> None:
-        self._arrays, self._axes = arrays, axes
+        self._arrays, self._axes = arrays, axes if len(axes) < len(arrays.taxonomy.axes) else slice(None)
         self.read = np.flatnonzero(arrays.chosen >= 0)
         sizes = arrays.size[self.read]
         self.start = np.cumsum(sizes) - sizes
@@ -77,8 +77,9 @@ class Design:
         low, high = int(menus[0]), int(menus[-1]) + 1
         part = self._arrays.part(low, high)
         place = part.position / np.repeat(np.maximum(part.size - 1, 1), part.size)
-        values = part.judged()[0][:, self._axes]
-        features = np.column_stack([values, place, part.characters / 100])
+        features = np.empty((len(place), self.shape[1]))  # filled by column: a stack of them may lie column by column
+        features[:, : -len(NUISANCES)] = part.judged()[0][:, self._axes]
+        features[:, -2], features[:, -1] = place, part.characters / 100
         if len(menus) == high - low:
             return features
         kept: FloatArray = features[np.repeat(np.isin(np.arange(low, high), menus), part.size)]

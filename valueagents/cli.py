@@ -16,10 +16,7 @@ import typer
 from valueagents.errors import ConfigError, ValueAgentsError, unknown_name
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from valueagents.runs import RunConfig
-    from valueagents.statistics import Estimate
 
 app = typer.Typer(
     name="valueagents",
@@ -36,6 +33,9 @@ EnvOptions = Annotated[
     list[str] | None, typer.Option("--env-option", metavar="NAME=VALUE", help="An option of the env; may be repeated.")
 ]
 Primary = Annotated[str | None, typer.Option(help="The one axis named before looking; tested alone.")]
+
+
+_TWO_SIDES = "Two runs; of training seeds those of the first policy, then as many of the second."
 
 
 def main() -> None:
@@ -118,54 +118,42 @@ def score(
 ) -> None:
     """Print E1-E4 of a run with intervals and counts."""
     from valueagents.scores import score as score_run
+    from valueagents.terminal import print_scores
 
     scores = score_run(path, seed=seed, annotations=annotations, grouping=grouping)
     if as_json:
         _print_json(scores)
         return
-    table = _table("value", "contested", "tally +", "tally -", "rate E2", "propensity E3", "from p E3p", "weight E4")
-    for axis in scores.axes:
-        estimates = (axis.rate, 1), (axis.propensity, 2), (axis.probability_propensity, 3), (axis.weight, 2)
-        cells = [axis.name, str(axis.contested), f"{axis.promotions:g}", f"{axis.violations:g}"]
-        table.add_row(*cells, *(_cell(estimate, digits) for estimate, digits in estimates))
-    _print_table(table)
-    counts, test = scores.counts, scores.null_test
-    print(f"{counts.decisions} decisions in {counts.episodes} episodes, {scores.clusters} clusters;")
-    print(f"{counts.unread} unread, {counts.refused_by_env} refused, {counts.prompts_cut} prompts cut;", end=" ")
-    print(f"{counts.failed_episodes} episodes failed")
-    print(f"against uniform choices: {f'p = {test.p:.4f}' if test.p is not None else test.reason} ({test.method})")
-    for warning in scores.warnings:
-        print(f"warning: {warning}")
+    print_scores(scores)
 
 
 @app.command()
-def compare(first: RunPath, second: RunPath, primary: Primary = None, as_json: Json = False) -> None:
-    """Print paired differences, first minus second run."""
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help=_TWO_SIDES)],
+    primary: Primary = None,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of drawn flips.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Print paired differences, first minus second policy."""
     from valueagents.comparison import compare as compare_runs
+    from valueagents.comparison import two_sides
+    from valueagents.terminal import print_comparison
 
-    comparison = compare_runs(first, second, primary=primary)
+    first, second = two_sides(runs)
+    comparison = compare_runs(first, second, primary=primary, seed=seed)
     if as_json:
         _print_json(comparison)
         return
-    table = _table("value", "situations", "difference", "p", "p family", "p max-T", "differs")
-    for axis in comparison.axes:
-        d, marks = (
-            axis.difference,
-            [f"{p:.4f}" if p is not None else "-" for p in (axis.p, axis.p_family, axis.p_max_t)],
-        )
-        table.add_row(axis.name, str(axis.situations), _cell(d, 3), *marks, "yes" if axis.differs else "")
-    _print_table(table)
-    print(f"{comparison.first_policy} minus {comparison.second_policy}, {comparison.estimator}, {comparison.test};")
-    print(f"{comparison.family}; {comparison.paired_situations} situations met by both.")
+    print_comparison(comparison)
 
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="One run directory, or two to compare.")],
+    runs: Annotated[list[Path], typer.Argument(help=f"One run directory; or to compare: {_TWO_SIDES}")],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the first run.")] = None,
     primary: Primary = None,
 ) -> None:
-    """Write an HTML report on one run, or on two compared."""
+    """Write an HTML report on one run, or on two policies compared."""
     from valueagents.report import write_report
 
     print(write_report(runs, out or runs[0] / "report.html", primary=primary))
@@ -189,24 +177,25 @@ def taxonomies(
 ) -> None:
     """List the taxonomies, or the axes of one."""
     from valueagents.taxonomy import load_taxonomy, taxonomy_ids
+    from valueagents.terminal import print_table, table
 
     if taxonomy is not None:
         shown = load_taxonomy(taxonomy)
         if as_json:
             _print_json(shown)
             return
-        table = _table("axis", "name", "wants")
+        listing = table("axis", "name", "wants")
         for axis in shown.axes:
-            table.add_row(axis.id, axis.name, axis.wants)
+            listing.add_row(axis.id, axis.name, axis.wants)
     else:
         known = [load_taxonomy(name) for name in taxonomy_ids()]
         if as_json:
             _print_json([{"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source} for t in known])
             return
-        table = _table("taxonomy", "axes", "source")
+        listing = table("taxonomy", "axes", "source")
         for each in known:
-            table.add_row(each.name, str(len(each.axes)), each.source)
-    _print_table(table)
+            listing.add_row(each.name, str(len(each.axes)), each.source)
+    print_table(listing)
 
 
 @app.command()
@@ -309,6 +298,7 @@ def _list_plugins(group: str, *, as_json: bool) -> None:
     import inspect
 
     from valueagents.plugins import load, names, option_names
+    from valueagents.terminal import print_table, table
 
     rows: list[dict[str, Any]] = []
     for name in names(group):
@@ -319,39 +309,15 @@ def _list_plugins(group: str, *, as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
-    table = _table("name", "what it is", "options")
+    listing = table("name", "what it is", "options")
     for row in rows:
-        table.add_row(
+        listing.add_row(
             row["name"], row["summary"], ", ".join(o if v is None else f"{o}={v}" for o, v in row["options"].items())
         )
-    _print_table(table)
+    print_table(listing)
 
 
 def _print_json(value: object) -> None:
     import msgspec
 
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column)
-    return table
-
-
-def _print_table(table: "Table") -> None:
-    from rich.console import Console
-
-    console = Console()
-    Console(width=console.width if console.is_terminal else 160, highlight=False, markup=False).print(table)
-
-
-def _cell(estimate: "Estimate", digits: int = 2) -> str:
-    value, low, high = estimate.value, estimate.low, estimate.high
-    if value is None:
-        return "-"
-    interval = f" [{low:+.{digits}f}, {high:+.{digits}f}]" if low is not None and high is not None else ""
-    return f"{value:+.{digits}f}{interval}"

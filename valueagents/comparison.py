@@ -9,6 +9,7 @@ choice weights of the two (`weight_comparison`) and the split of the difference 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -73,11 +74,22 @@ class Comparison(msgspec.Struct, frozen=True):
     primary: str | None
     axes: list[AxisDifference]
     weights: WeightComparison | None = None
-    exposure: list[ExposureSplit] | None = None
+    exposure: ExposureSplit | None = None
     warnings: list[str] = []
 
 
+AnyRun = TypeVar("AnyRun", bound=Run | Path | str)
 OneOrMore = Run | Path | str | Sequence[Run | Path | str]
+
+
+def two_sides(runs: Sequence[AnyRun]) -> tuple[list[AnyRun], list[AnyRun]]:
+    """The runs of the first policy and as many of the second. Raises ConfigError for an odd number."""
+    if not runs or len(runs) % 2:
+        raise ConfigError(
+            f"{len(runs)} runs: give two, or the seeds of the first policy and then as many of the second"
+        )
+    half = len(runs) // 2
+    return list(runs[:half]), list(runs[half:])
 
 
 def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, seed: int = 0) -> Comparison:
@@ -163,7 +175,7 @@ class _Pair:
     only_first: int
     only_second: int
     weights: WeightComparison
-    exposure: list[ExposureSplit]
+    exposure: ExposureSplit
 
 
 def _opened(runs: OneOrMore) -> list[Run]:
@@ -205,7 +217,7 @@ def _paired(a: Run, b: Run, *, probabilities: bool) -> _Pair:
         only_first=len(mine.names) - len(shared),
         only_second=len(theirs.names) - len(shared),
         weights=weights,
-        exposure=exposure_split(arrays[0], arrays[1]),
+        exposure=exposure_split((arrays[0], arrays[1]), clusterings),
     )
 
 

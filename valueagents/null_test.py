@@ -4,11 +4,11 @@ import msgspec
 import numpy as np
 
 from valueagents.arrays import BoolArray, DecisionArrays, Deviations
-from valueagents.statistics import FloatArray, IntArray, product
+from valueagents.statistics import FloatArray, IntArray, gram
 
 DRAWS = 5_000
 _REDRAWN = 10_000
-_CELLS_A_CHUNK = 4_000_000
+_CELLS_A_CHUNK = 500_000
 
 
 class NullTest(msgspec.Struct, frozen=True):
@@ -22,8 +22,8 @@ class NullTest(msgspec.Struct, frozen=True):
 
 def chance_covariance(arrays: DecisionArrays, deviations: Deviations) -> FloatArray:
     """(V, V): of Σ (x_c - m) over the decisions that were read, c uniform."""
-    weight = np.repeat((arrays.chosen >= 0) / arrays.size, arrays.size)
-    return product(deviations.centred, deviations.centred * weight[:, None])
+    weight = np.repeat(np.sqrt((arrays.chosen >= 0) / arrays.size), arrays.size)
+    return gram(deviations.centred * weight[:, None])
 
 
 def null_test(

@@ -16,6 +16,7 @@ Intervals are clustered: by item in dilemmas, by episode in games, and there by 
 offered in several episodes. Undefined is None with a reason, never 0.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,16 +141,15 @@ def score(
         arrays = grouped(arrays, grouping)
     [clustering] = joint_clustering([arrays], independent_menus=header.independent_menus)
     sums = _sums(arrays, clustering)
-    ranks = strengths(arrays, clustering)
-    weights, nuisance, warnings = _choice_weights(arrays, sums, clustering, header.min_contested)
+    with ThreadPoolExecutor(1) as aside:  # beside the rest: the redrawn choices keep one core busy, and only one
+        chance = aside.submit(_null_test, arrays, sums, independent_menus=header.independent_menus, seed=seed)
+        weights, nuisance, warnings = _choice_weights(arrays, sums, clustering, header.min_contested)
+        ranks = strengths(arrays, clustering)
+        axes = _axis_scores(arrays.taxonomy, sums, weights, ranks, header.min_contested, seed)
     if header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
     if not len(arrays.size):
         warnings.append("no annotated decision: nothing to score")
-    if header.independent_menus:
-        chance = null_test(arrays, sums.contested, sums.chosen, sums.covariance, seed=seed)
-    else:
-        chance = NullTest("none", None, None, "choices change later menus: compare with a run of the random policy")
     return Scores(
         run=str(run.path),
         env=header.env,
@@ -160,10 +160,10 @@ def score(
         counts=counts,
         unit=clustering.unit,
         clusters=arrays.clusters,
-        axes=_axis_scores(arrays.taxonomy, sums, weights, ranks, header.min_contested, seed),
+        axes=axes,
         nuisance=nuisance,
         position_probabilities=places,
-        null_test=chance,
+        null_test=chance.result(),
         warnings=warnings,
     )
 
@@ -323,6 +323,12 @@ def _choice_weights(
     for i, v in enumerate(axes):
         weights[v] = (fitted.estimate(i), float(fitted.model.inflation[i]))
     return weights, fitted.nuisances(), [] if fitted.model.converged else [UNUSABLE]
+
+
+def _null_test(arrays: DecisionArrays, sums: _Sums, *, independent_menus: bool, seed: int) -> NullTest:
+    if independent_menus:
+        return null_test(arrays, sums.contested, sums.chosen, sums.covariance, seed=seed)
+    return NullTest("none", None, None, "choices change later menus: compare with a run of the random policy")
 
 
 def _counts(run: Run, source: pa.Table | pq.ParquetFile) -> Counts:

@@ -19,8 +19,8 @@ MIN_CLUSTERS = 50
 """Below this a percentile bootstrap is too narrow: a t interval is given, with a warning."""
 CONFIDENCE = 0.95
 _EXACT_FLIPS = 10_000
-_ROWS_A_PRODUCT = 512  # larger ones OpenBLAS spreads over threads that wait for each other longer than they compute
-_CELLS_A_CHUNK = 4_000_000
+_CELLS_A_PRODUCT = 2**18  # larger ones OpenBLAS spreads over threads that wait for each other longer than they compute
+_CELLS_A_CHUNK = 1_000_000
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -83,8 +83,11 @@ def clustered_variance(sums: Sequence[FloatArray], counts: Sequence[npt.ArrayLik
 
 def add_cluster_sums(totals: FloatArray, values: FloatArray, codes: IntArray) -> None:
     """Add (T, V) values to the (C, V) totals of their clusters."""
-    present, local = np.unique(codes, return_inverse=True)
-    totals[present] += cluster_sums(values, local, len(present))
+    if (codes[1:] < codes[:-1]).any():
+        order = np.argsort(codes, kind="stable")
+        values, codes = values[order], codes[order]
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    totals[codes[first]] += np.add.reduceat(values, first, axis=0)
 
 
 def cluster_sums(values: FloatArray, clusters: IntArray, count: int) -> FloatArray:
@@ -107,13 +110,15 @@ def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = N
     return sums
 
 
-def product(left: FloatArray, right: FloatArray) -> FloatArray:
-    """leftᵀ right of (N, F) arrays, computed by one thread."""
-    rows = range(0, len(left), _ROWS_A_PRODUCT)
-    return sum(
-        (left[first : first + _ROWS_A_PRODUCT].T @ right[first : first + _ROWS_A_PRODUCT] for first in rows),
-        start=np.zeros((left.shape[1], right.shape[1])),
-    )
+def gram(values: FloatArray) -> FloatArray:
+    """The (F, F) product valuesᵀ values of an (N, F) array, computed by one thread."""
+    width = values.shape[1]
+    rows = max(1, _CELLS_A_PRODUCT // max(1, width**2))
+    total = np.zeros((width, width))
+    for first in range(0, len(values), rows):
+        few = values[first : first + rows]
+        total += few.T @ few
+    return total
 
 
 def ratio_estimates(numerator: FloatArray, denominator: FloatArray, *, seed: int) -> list[Estimate]:

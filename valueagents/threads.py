@@ -7,8 +7,9 @@ import asyncio
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -58,15 +59,21 @@ class OwnerThread:
 
 
 def in_threads(function: Callable[[Job], T], jobs: Sequence[Job]) -> Iterator[tuple[Job, T]]:
-    """Each job with its result, in order; a few are done at a time, one a core."""
+    """Each job with its result, in order; one a core is done at a time, and only a few results wait to be taken."""
     cores = min(len(jobs), os.cpu_count() or 1)
     if cores < 2:
         yield from ((job, function(job)) for job in jobs)
         return
+    ahead: deque[tuple[Job, Future[T]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
-        for first in range(0, len(jobs), 4 * cores):
-            few = jobs[first : first + 4 * cores]
-            yield from zip(few, pool.map(function, few), strict=True)
+        for job in jobs:
+            ahead.append((job, pool.submit(function, job)))
+            if len(ahead) > 2 * cores:
+                done, result = ahead.popleft()
+                yield done, result.result()
+        while ahead:
+            done, result = ahead.popleft()
+            yield done, result.result()
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

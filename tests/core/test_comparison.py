@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from valueagents.arrays import decision_arrays
+from valueagents.arrays import decision_arrays, joint_clustering
 from valueagents.comparison import Comparison, compare
 from valueagents.decision import Annotation, Choice, Decision, Episode, Option
 from valueagents.errors import ConfigError
@@ -319,7 +319,7 @@ def test_the_split_of_the_rates_adds_up_and_is_that_of_a_loop(tmp_path):
     visits = [[*range(30), *rng.integers(30, size=70).tolist()] for _ in "12"]
     picks = [[int(rng.integers(len(menus[s]))) for s in where] for where in visits]
     sides = [[decision(s, menus[s], c) for s, c in zip(w, p, strict=True)] for w, p in zip(visits, picks, strict=True)]
-    found = compare(*pair(tmp_path, *sides)).exposure
+    found = compare(*pair(tmp_path, *sides)).exposure.axes
     for split, name in zip(found, "AB", strict=True):
         d, u = [], []
         for where, chosen in zip(visits, picks, strict=True):
@@ -327,24 +327,71 @@ def test_the_split_of_the_rates_adds_up_and_is_that_of_a_loop(tmp_path):
             d.append([len(each) / 100 for each in taken])
             u.append([sum(each) / len(each) for each in taken])
         states = list(zip(*d, *u, strict=True))
-        assert split.exposure == exactly(100 * sum((d1 - d2) * (u1 + u2) / 2 for d1, d2, u1, u2 in states))
-        assert split.choice == exactly(100 * sum((d1 + d2) / 2 * (u1 - u2) for d1, d2, u1, u2 in states))
-        assert split.difference == exactly(split.exposure + split.choice)
+        assert split.exposure.value == exactly(100 * sum((d1 - d2) * (u1 + u2) / 2 for d1, d2, u1, u2 in states))
+        assert split.choice.value == exactly(100 * sum((d1 + d2) / 2 * (u1 - u2) for d1, d2, u1, u2 in states))
+        assert split.difference.value == exactly(split.exposure.value + split.choice.value)
+
+
+def test_the_interval_of_the_split_is_that_of_the_infinitesimal_jackknife_over_the_clusters(tmp_path):
+    rng, states, size, groups = np.random.default_rng(14), 6, 1200, 60
+    menus = [[{"A": float(rng.choice([-1, 0.5])), "B": 1.0}, {"A": float(rng.choice([-1, 1]))}] for _ in range(states)]
+    group = np.arange(size) // (size // groups)
+    where, picks = [], []
+    for lean in (0.3, 0.6):  # an episode has a habit, and leans to some states
+        habit = rng.beta(2, 2, groups)[group]
+        where.append((rng.binomial(states - 1, lean, groups)[group] + rng.integers(3, size=size)) % states)
+        picks.append((rng.random(size) < habit).astype(int))
+    sides = [
+        [decision(s, menus[s], c) for s, c in zip(met.tolist(), taken.tolist(), strict=True)]
+        for met, taken in zip(where, picks, strict=True)
+    ]
+    found = compare(*pair(tmp_path, *sides, clusters=group)).exposure
+
+    def parts(name, weights):
+        x = np.array([[option.get(name, 0.0) for option in menu] for menu in menus])
+        d, u = [], []
+        for met, taken in zip(where, picks, strict=True):
+            n = np.bincount(met, weights, minlength=states)
+            d.append(n / n.sum())
+            u.append(np.bincount(met, weights * x[met, taken], minlength=states) / n)
+        exposure, choice = ((d[0] - d[1]) * (u[0] + u[1]) / 2).sum(), ((d[0] + d[1]) / 2 * (u[0] - u[1])).sum()
+        return np.array([exposure + choice, exposure, choice]) * 100
+
+    assert (found.unit, found.clusters) == ("item", groups)
+    for split, name in zip(found.axes, "AB", strict=True):
+        moved = [parts(name, 1 + 1e-5 * (group == g)) - parts(name, 1 - 1e-5 * (group == g)) for g in range(groups)]
+        errors = np.sqrt(groups / (groups - 1) * ((np.array(moved) / 2e-5) ** 2).sum(axis=0))
+        for estimate, error in zip((split.difference, split.exposure, split.choice), errors.tolist(), strict=True):
+            half = float(stats.t.ppf(0.975, groups - 1)) * error
+            assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx((half, half))
+
+
+def test_the_split_says_why_there_is_none(tmp_path):
+    runs = (
+        [decision(s, [PLUS, MINUS], None if s else 0) for s in range(3)],
+        [decision(s, [PLUS, MINUS], None) for s in (0, 1)],
+    )
+    a, _ = compare(*pair(tmp_path, *runs)).exposure.axes
+    assert (a.difference.value, a.difference.reason) == (None, "no decision to estimate it from")
+    alone = [decision(s, [PLUS, MINUS], s % 2) for s in range(4)]
+    a, _ = compare(*pair(tmp_path / "alone", alone, alone, clusters=["one"] * 4)).exposure.axes
+    assert (a.choice.value, a.choice.low, a.choice.reason) == (0.0, None, "one cluster: no interval")
 
 
 def test_a_state_that_one_policy_never_met_needs_a_replay(tmp_path):
     one = [decision(s, [PLUS, MINUS], 0) for s in range(25)]
     two = [decision(s, [PLUS, MINUS], 1) for s in range(24)]
     runs = pair(tmp_path, one, two)
-    a, _ = compare(*runs).exposure
-    assert (a.difference, a.exposure, a.choice) == (200.0, None, None)
-    assert a.reason.startswith("1 of 25 states were met by one policy only")
+    a, _ = compare(*runs).exposure.axes
+    assert (a.difference.value, a.exposure.value, a.choice.value) == (exactly(200.0), None, None)
+    assert a.exposure.reason.startswith("1 of 25 states were met by one policy only")
     arrays = [decision_arrays(run.decisions_file(), TWO) for run in runs]
+    ways = joint_clustering(arrays, independent_menus=True)
     met = set(arrays[1].shown.to_pylist())
     [missing] = [state for state in arrays[0].shown.to_pylist() if state not in met]
-    a, _ = exposure_split(*arrays, replayed=({}, {missing: np.array([-1.0, 0.0])}))
-    assert a.exposure + a.choice == exactly(200.0)
-    assert a.choice == exactly(200.0)  # both always choose alike: all of it is choice
+    a, _ = exposure_split(arrays, ways, replayed=({}, {missing: np.array([-1.0, 0.0])})).axes
+    assert a.exposure.value + a.choice.value == exactly(200.0)
+    assert a.choice.value == exactly(200.0)  # both always choose alike: all of it is choice
 
 
 def test_a_more_decisive_policy_differs_in_scale_and_not_in_direction(tmp_path):

@@ -86,6 +86,18 @@ def test_the_same_run_gives_the_same_picture(random_run: Run, tmp_path: Path) ->
     assert first == second
 
 
+def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
+    known_run: Run, random_run: Run, tmp_path: Path
+) -> None:
+    html = write_report([known_run] * 2 + [random_run] * 2, tmp_path / "r.html").read_text(encoding="utf-8")
+    text = visible(html)
+    assert "The first of 2 training seeds of each is shown; the comparison is over all." in text
+    assert "exploratory: 2 seeds cannot reach p &lt; 0.05" in text
+    assert "Unit: training seed." in text
+    assert "What the difference is made of" not in text
+    assert text.count("Make this run again") == 2
+
+
 def test_three_runs_are_one_too_many(random_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="one or two runs, not 3"):
+    with pytest.raises(ConfigError, match="3 runs: give two, or the seeds of the first policy and then as many"):
         write_report([random_run] * 3, tmp_path / "r.html")

@@ -10,9 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from valueagents.comparison import Comparison, compare
+from valueagents.comparison import Comparison, compare, two_sides
 from valueagents.decision import Decision
-from valueagents.errors import ConfigError
 from valueagents.report.circle import axis_colours, headline, picture
 from valueagents.runs import Run
 from valueagents.scores import Scores, score
@@ -20,26 +19,26 @@ from valueagents.statistics import Estimate
 from valueagents.store import write_atomically
 
 _SAMPLE = 12
-MAX_RUNS = 2
 
 
 def write_report(runs: Sequence[Run | Path | str], out: Path | str, *, primary: str | None = None) -> Path:
-    """A self-contained HTML page on one run, or on two with their comparison, is at `out`.
+    """A self-contained HTML page on one run, or on two policies with their comparison, is at `out`.
 
-    Raises ConfigError for more than two runs or runs that cannot be compared.
+    More than two runs are training seeds, those of the first policy and as many of the second: all are compared, the
+    first of each is shown. Raises ConfigError for runs that cannot be compared.
     """
-    if not 1 <= len(runs) <= MAX_RUNS:
-        raise ConfigError(f"a report shows one or two runs, not {len(runs)}")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
-    comparison = compare(opened[0], opened[1], primary=primary) if len(opened) == MAX_RUNS else None
-    html = _render(opened, [score(run) for run in opened], comparison)
+    first, second = two_sides(opened) if len(opened) != 1 else (opened, [])
+    comparison = compare(first, second, primary=primary) if second else None
+    shown = [first[0], *second[:1]]
+    html = _render(shown, [score(run) for run in shown], comparison, len(first))
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, html.encode())
     return path
 
 
-def _render(runs: list[Run], scores: list[Scores], comparison: Comparison | None) -> str:
+def _render(runs: list[Run], scores: list[Scores], comparison: Comparison | None, seeds: int) -> str:
     taxonomy = runs[0].header.taxonomy
     svg = Markup(picture(taxonomy, scores, [run.header.policy for run in runs]))  # noqa: S704 – drawn by us; matplotlib escapes labels
     return template("page.html.j2").render(
@@ -48,6 +47,7 @@ def _render(runs: list[Run], scores: list[Scores], comparison: Comparison | None
         svg=svg,
         sheets=[_sheet(run, sheet) for run, sheet in zip(runs, scores, strict=True)],
         comparison=comparison,
+        seeds=seeds,
         headline=headline,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=version("valueagents"),
