@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from valueagents.runs import Run
     from valueagents.statistics import Estimate
 
+Direction = Literal["down", "up"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.")]
 Page = Annotated[Path | None, typer.Option(help="HTML page to write.")]
@@ -72,6 +73,43 @@ def print_json(value: object) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def intervention(
+    moved: Annotated[Path, typer.Argument(help="Run of the adapter that was meant to move a value.")],
+    control: Annotated[
+        Path, typer.Argument(help="Run of its control adapter, same method and seed, in the same world.")
+    ],
+    target: Annotated[list[str], typer.Option(help="Axis that was to move; may be repeated.")],
+    direction: Annotated[Direction, typer.Option(help="down or up.")] = "down",
+    control_repeat: Annotated[
+        Path | None, typer.Option(help="Run of a control of another seed: the noise floor.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What did an adapter do (E8)? Target shift, drift, selectivity, circle slope, competence, against its control."""
+    from valueagents.metrics import intervention_metrics
+    from valueagents.runs import Run
+
+    repeat = None if control_repeat is None else Run(control_repeat)
+    found = intervention_metrics(Run(moved), Run(control), tuple(target), control_repeat=repeat, direction=direction)
+    if as_json:
+        print_json(found)
+        return
+    said = f"{found.situations} situations met by both, {found.clusters} clusters"
+    print(f"{', '.join(target)} {direction}, from the {found.form} form: {said}")
+    for name, estimate in (
+        ("target shift", found.target_shift),
+        ("drift of the other values", found.drift),
+        ("drift between two controls", found.noise_drift),
+        ("net drift", found.net_drift),
+        ("selectivity", found.selectivity),
+        ("circle slope", found.circle_slope),
+        ("reward an episode", found.score_change),
+        ("episodes that ended by themselves", found.completion_change),
+        ("invalid answers", found.invalid_change),
+    ):
+        print(f"{name:34}{shown(estimate, 3)}")
+
+
 def circle(runs: Runs, out: Page = None, as_json: Json = False) -> None:
     """Do the values of many policies run round the circle? One run a policy."""
     from valueagents.circle import circle_check
@@ -117,10 +155,10 @@ def validity(runs: Runs, out: Page = None, as_json: Json = False) -> None:
         print(write_validity_page(opened, out), file=sys.stderr if as_json else sys.stdout)
 
 
-def shown(estimate: "Estimate") -> str:
+def shown(estimate: "Estimate", digits: int = 2) -> str:
     """A number with its interval and caution, or why there is none."""
     if estimate.value is None:
         return f"- ({estimate.reason})"
     known = estimate.low is not None and estimate.high is not None
-    interval = f" [{estimate.low:+.2f}, {estimate.high:+.2f}]" if known else ""
-    return f"{estimate.value:+.2f}{interval}" + (f" ({estimate.reason})" if estimate.reason else "")
+    interval = f" [{estimate.low:+.{digits}f}, {estimate.high:+.{digits}f}]" if known else ""
+    return f"{estimate.value:+.{digits}f}{interval}" + (f" ({estimate.reason})" if estimate.reason else "")

@@ -87,6 +87,21 @@ def test_bad_input_is_one_line_that_names_it_and_exit_code_2(
     assert not (tmp_path / "x").exists()
 
 
+def test_what_an_adapter_did_is_said_against_its_control(valueagents: Cli, known_run: Run, random_run: Run) -> None:
+    words = ("intervention", known_run.path, random_run.path, "--target", "BEC")
+    done = valueagents(*words, "--direction", "up", "--control-repeat", random_run.path, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["target"] == ["BEC"]
+    assert found["noise_drift"]["value"] == 0
+    assert found["selectivity"]["value"] == found["target_shift"]["value"] - found["net_drift"]["value"]
+    printed = valueagents(*words).stdout
+    assert "target shift" in printed
+    assert "selectivity                       - (no control adapter of another seed" in printed
+    down = json.loads(valueagents(*words, "--json").stdout)
+    assert down["target_shift"]["value"] == -found["target_shift"]["value"]
+
+
 def test_an_unknown_flag_is_answered_with_the_nearest(valueagents: Cli) -> None:
     done = valueagents("run", "--episods", "3")
     assert done.returncode == 2
