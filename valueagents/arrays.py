@@ -6,6 +6,7 @@ part by part into one array, and all that is derived from them (`deviations`) is
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from valueagents.threads import in_threads
 BoolArray = npt.NDArray[np.bool_]
 
 _DECISIONS_A_PART = 1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
-_KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters", "probabilities")
+_KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +178,17 @@ class Deviations:
     centred: FloatArray
 
 
-def decision_arrays(source: pa.Table | pq.ParquetFile, taxonomy: Taxonomy) -> DecisionArrays:
+def decision_arrays(source: pa.Table | Path, taxonomy: Taxonomy) -> DecisionArrays:
     """The annotated decisions of a run. Raises StoreError if its annotations do not fit the taxonomy.
 
     A Parquet file (`Run.decisions_file`) is read part by part, a table (`Run.decisions`) is in memory already.
     """
-    table = source.select(_KEYS) if isinstance(source, pa.Table) else source.read(columns=list(_KEYS))
+    if isinstance(source, pa.Table):
+        table = source.select(_KEYS)
+    else:
+        with pq.ParquetFile(source) as file:
+            table = file.read(columns=list(_KEYS))
     sizes = pc.list_value_length(table["option_characters"]).to_numpy().astype(np.int64)
-    _require_lengths(table, "probabilities", table["probabilities"], sizes)
     menus = table["annotated"].to_numpy() & (sizes > 0)  # nothing can be chosen from an empty menu
     order = _sorted_rows(table)
     order = order[menus[order]]
@@ -192,18 +196,16 @@ def decision_arrays(source: pa.Table | pq.ParquetFile, taxonomy: Taxonomy) -> De
     start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64) if len(size) else np.zeros(0, dtype=np.int64)
     chosen = table["chosen"].take(pa.array(order)).fill_null(-1).to_numpy().astype(np.int64)
     cluster, cluster_names = codes_of(table["cluster"].take(pa.array(order)))
-    rows = _option_rows(sizes, order, size)
-    known = np.repeat(pc.is_valid(table["probabilities"]).to_numpy().astype(bool), sizes)
-    p = np.full(len(known), np.nan)
-    p[known] = _numbers(table["probabilities"])
-    p, characters, options = p[rows], _numbers(table["option_characters"])[rows], len(rows)
-    table = table.drop_columns(["probabilities", "option_characters"])
-    del rows, known  # the annotations need the memory
     place = np.full(len(sizes), -1)
     place[order] = start
+    options = int(size.sum())
+    characters, p, x = np.empty(options), np.full(options, np.nan), np.empty((options, len(taxonomy.axes)))
+    _put(characters, table["option_characters"].combine_chunks(), place, sizes)
+    table = table.drop_columns(["option_characters"])  # the annotations need the memory
+    _put_lists(source, table, place, sizes, x, p)
     return DecisionArrays(
         taxonomy=taxonomy,
-        x=_annotations(source, table, place, sizes, (options, len(taxonomy.axes))),
+        x=x,
         start=start,
         size=size,
         chosen=np.where(chosen >= 0, start + chosen, -1),
@@ -252,37 +254,46 @@ def codes_of(column: pa.Array) -> tuple[IntArray, pa.StringArray]:
     return rank[coded.indices.to_numpy()], coded.dictionary.take(order)
 
 
-def _option_rows(sizes: IntArray, order: IntArray, size: IntArray) -> IntArray:
-    """(N,) the rows of all options of a table that belong to these decisions, in their order."""
-    starts = np.cumsum(sizes) - sizes
-    return np.repeat(starts[order] - (np.cumsum(size) - size), size) + np.arange(size.sum())
-
-
-def _annotations(
-    source: pa.Table | pq.ParquetFile, table: pa.Table, place: IntArray, sizes: IntArray, shape: tuple[int, int]
-) -> FloatArray:
-    """(N, V): the menu of the table's row r starts at row place[r]; -1 leaves it out."""
-    x = np.empty(shape)
+def _put_lists(
+    source: pa.Table | Path, table: pa.Table, place: IntArray, sizes: IntArray, x: FloatArray, p: FloatArray
+) -> None:
+    """Fill x (N, V) and p (N,): the menu of the table's row r starts at row place[r]; -1 leaves it out."""
     if isinstance(source, pa.Table):
         groups = [source.num_rows]
     else:
-        groups = [source.metadata.row_group(group).num_rows for group in range(source.num_row_groups)]
+        metadata = pq.read_metadata(source)
+        groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     ends = np.cumsum(groups, dtype=np.int64)
 
     def put(group: int) -> None:
-        read = source if isinstance(source, pa.Table) else source.read_row_group(group, ["x"], use_threads=False)
-        lists = read["x"].combine_chunks()
-        here = slice(int(ends[group]) - len(lists), int(ends[group]))
-        kept, length, to = place[here] >= 0, sizes[here], place[here]
-        _require_lengths(table[here], "x", lists, np.where(kept, length * shape[1], -1))
-        if not kept.all():
-            length, to, lists = length[kept], to[kept], lists.filter(pa.array(kept))
-        values = _numbers(lists).reshape(-1, shape[1])
-        x[np.repeat(to - (np.cumsum(length) - length), length) + np.arange(len(values))] = values
+        values, probabilities = _lists(source, group, "x", "probabilities")
+        here = slice(int(ends[group]) - groups[group], int(ends[group]))
+        to, length = place[here], sizes[here]
+        _require_lengths(table[here], "probabilities", probabilities, length)
+        _require_lengths(table[here], "x", values, np.where(to >= 0, length * x.shape[1], -1))
+        _put(x, values, to, length)
+        _put(p, probabilities, to, length)
 
     for _ in in_threads(put, range(len(groups))):
         pass  # every group of rows has its own place
-    return x
+
+
+def _lists(source: pa.Table | Path, group: int, *columns: str) -> list[pa.ListArray]:
+    """Columns of a table, or of a group of rows of a file."""
+    if isinstance(source, pa.Table):
+        return [source[name].combine_chunks() for name in columns]
+    with pq.ParquetFile(source) as file:  # one of two threads that share a reader may crash
+        read = file.read_row_group(group, columns, use_threads=False)
+    return [read[name].combine_chunks() for name in columns]
+
+
+def _put(target: FloatArray, lists: pa.ListArray, place: IntArray, sizes: IntArray) -> None:
+    """Write each decision's list from its row place[r] on, but for null lists and those without a place (-1)."""
+    there = (place >= 0) & pc.is_valid(lists).to_numpy(zero_copy_only=False)
+    if not there.all():
+        place, sizes, lists = place[there], sizes[there], lists.filter(pa.array(there))
+    values = _numbers(lists).reshape(-1, *target.shape[1:])
+    target[np.repeat(place - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(values))] = values
 
 
 def _require_lengths(table: pa.Table, column: str, lists: pa.Array, wanted: IntArray) -> None:

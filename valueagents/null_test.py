@@ -8,7 +8,7 @@ from valueagents.statistics import FloatArray, IntArray, gram
 
 DRAWS = 5_000
 _REDRAWN = 10_000
-_CELLS_A_CHUNK = 500_000
+_CELLS_A_CHUNK = 250_000
 
 
 class NullTest(msgspec.Struct, frozen=True):
@@ -64,8 +64,10 @@ def null_test(
 
 def _rarest(read: IntArray, contested: BoolArray) -> IntArray:
     """Those decisions, at most so many, whose rarest contested axis is rarest, in their order."""
-    common = contested[read].sum(axis=0)
-    rarity = np.where(contested[read], common, np.iinfo(np.int64).max).min(axis=1)
+    at_stake = contested[read]
+    common = at_stake.sum(axis=0)
+    rarest_first = np.argsort(common)
+    rarity = common[rarest_first][at_stake[:, rarest_first].argmax(axis=1)]
     return np.sort(read[np.argsort(rarity, kind="stable")[:_REDRAWN]])
 
 

@@ -72,12 +72,12 @@ class Run:
 
     def decisions(self, columns: Sequence[str] | None = None) -> "pa.Table":
         """All decisions as an Arrow table, a row each (columns: `valueagents/table.py`), or some of its columns."""
-        with self.decisions_file() as file:
+        with pq.ParquetFile(self.decisions_file()) as file:
             return file.read(columns=None if columns is None else list(columns))
 
-    def decisions_file(self) -> pq.ParquetFile:
-        """The same as an open Parquet file, for those who read it in parts; made first where it is not up to date."""
-        return pq.ParquetFile(decisions_file(self.store))
+    def decisions_file(self) -> Path:
+        """The same as a Parquet file, for those who read it in parts; made first where it is not up to date."""
+        return decisions_file(self.store)
 
     def to_pandas(self) -> "pd.DataFrame":
         """All decisions as a pandas DataFrame (extra `frames`)."""
@@ -138,7 +138,7 @@ async def run_async(
             }
         )
     done = Run(store.path)
-    done.decisions_file().close()
+    done.decisions_file()
     return done
 
 

@@ -24,7 +24,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from valueagents.arrays import BoolArray, DecisionArrays, decision_arrays, joint_clustering
 from valueagents.bradley_terry import strengths
@@ -132,20 +131,23 @@ def score(
     """
     run = run if isinstance(run, Run) else Run(run)
     header = run.header
-    with run.decisions_file() as file:
-        places = _position_probabilities(file)
-        table, taxonomy = (file, header.taxonomy) if annotations is None else reannotated(run.decisions(), annotations)
-        counts = _counts(run, table)
-        arrays = decision_arrays(table, taxonomy)
+    places = _position_probabilities(run)
+    source: Path | pa.Table = run.decisions_file()
+    taxonomy = header.taxonomy
+    if annotations is not None:
+        source, taxonomy = reannotated(run.decisions(), annotations)
+    counts = _counts(run, source)
+    arrays = decision_arrays(source, taxonomy)
     if grouping is not None:
         arrays = grouped(arrays, grouping)
     [clustering] = joint_clustering([arrays], independent_menus=header.independent_menus)
     sums = _sums(arrays, clustering)
-    with ThreadPoolExecutor(1) as aside:  # beside the rest: the redrawn choices keep one core busy, and only one
-        chance = aside.submit(_null_test, arrays, sums, independent_menus=header.independent_menus, seed=seed)
+    with ThreadPoolExecutor(1) as aside:  # what is redrawn keeps one core busy, and only one
+        redrawn = aside.submit(_null_test, arrays, sums, independent_menus=header.independent_menus, seed=seed)
+        resampled = aside.submit(_ratios, sums, seed)
         weights, nuisance, warnings = _choice_weights(arrays, sums, clustering, header.min_contested)
         ranks = strengths(arrays, clustering)
-        axes = _axis_scores(arrays.taxonomy, sums, weights, ranks, header.min_contested, seed)
+        ratios, chance = resampled.result(), redrawn.result()
     if header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
     if not len(arrays.size):
@@ -160,10 +162,10 @@ def score(
         counts=counts,
         unit=clustering.unit,
         clusters=arrays.clusters,
-        axes=axes,
+        axes=_axis_scores(arrays.taxonomy, sums, ratios, weights, ranks, header.min_contested),
         nuisance=nuisance,
         position_probabilities=places,
-        null_test=chance.result(),
+        null_test=chance,
         warnings=warnings,
     )
 
@@ -251,19 +253,22 @@ def _part_sums(arrays: DecisionArrays) -> _PartSums:
     )
 
 
+def _ratios(sums: _Sums, seed: int) -> list[Estimate]:
+    """(3V,): E2, E3 and E3p of every axis."""
+    if len(sums.above) > 1:
+        return two_way_ratio_estimates(sums.above, sums.below)
+    return ratio_estimates(sums.above[0], sums.below[0], seed=seed)
+
+
 def _axis_scores(
     taxonomy: Taxonomy,
     sums: _Sums,
+    ratios: list[Estimate],
     weights: list[tuple[Estimate, float | None]],
     ranks: list[Estimate],
     needed: int,
-    seed: int,
 ) -> list[AxisScores]:
     axes = len(taxonomy.axes)
-    if len(sums.above) > 1:
-        ratios = two_way_ratio_estimates(sums.above, sums.below)
-    else:
-        ratios = ratio_estimates(sums.above[0], sums.below[0], seed=seed)
     contested = sums.below[0].sum(axis=0).astype(np.int64)
     clusters = [(below > 0).sum(axis=0) for below in sums.below]
     scores = []
@@ -331,10 +336,10 @@ def _null_test(arrays: DecisionArrays, sums: _Sums, *, independent_menus: bool, 
     return NullTest("none", None, None, "choices change later menus: compare with a run of the random policy")
 
 
-def _counts(run: Run, source: pa.Table | pq.ParquetFile) -> Counts:
+def _counts(run: Run, source: pa.Table | Path) -> Counts:
     names = ["step", "attempt", "outcome", "chosen", "invalid", "annotated", "reading", "dropped_turns"]
     names += ["prompt_tokens", "cached_tokens", "output_tokens", "replayed"]
-    table = source.select(names) if isinstance(source, pa.Table) else source.read(columns=names)
+    table = source.select(names) if isinstance(source, pa.Table) else run.decisions(names)
     first = table.filter(pc.equal(table["step"], 0))
     readings = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["reading"]).to_pylist()}
 
@@ -359,9 +364,11 @@ def _counts(run: Run, source: pa.Table | pq.ParquetFile) -> Counts:
     )
 
 
-def _position_probabilities(file: pq.ParquetFile) -> dict[str, list[float]]:
+def _position_probabilities(run: Run) -> dict[str, list[float]]:
     """By number of options: the mean probability of each listed place. Without position bias all are 1/K."""
-    table = file.read(columns=["episode", "step", "position_probabilities"])
+    if not run.decisions(["position_probabilities"])["position_probabilities"].is_valid().to_numpy().any():
+        return {}
+    table = run.decisions(["episode", "step", "position_probabilities"])
     known = table.filter(pc.is_valid(table["position_probabilities"]))
     known = known.sort_by([("episode", "ascending"), ("step", "ascending")])["position_probabilities"]
     sizes = pc.list_value_length(known).to_numpy()
