@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from valueagents.arrays import decision_arrays
@@ -185,6 +186,17 @@ def test_probabilities_that_do_not_fit_their_menu_are_a_store_error(out, sizes):
 def test_an_annotation_on_another_taxonomy_is_a_store_error_that_names_both(out):
     with pytest.raises(StoreError, match=r"'three/1', not on 'two/1'"):
         arrays_of(out, episode("a", decision([{}], 0, taxonomy="three/1")))
+
+
+def test_a_file_of_many_groups_of_rows_reads_as_its_table(out):
+    rng = np.random.default_rng(8)
+    arrays_of(out, *(episode(f"{i:02d}", *(random_decision(rng) for _ in range(3))) for i in range(40)))
+    file = Run(out).decisions_file()
+    pq.write_table(table := Run(out).decisions(), file, row_group_size=7)
+    whole, parts = decision_arrays(table, TWO), decision_arrays(file, TWO)
+    for name in ("x", "p", "start", "size", "chosen", "characters", "cluster"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+    assert parts.menu.equals(whole.menu)
 
 
 def test_a_table_from_elsewhere_needs_no_import_but_this_module(out, tmp_path):

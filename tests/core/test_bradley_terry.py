@@ -15,14 +15,14 @@ def comparisons(count, values, seed):
     return np.where(first, pairs[:, 0], pairs[:, 1]), np.where(first, pairs[:, 1], pairs[:, 0])
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 def test_strengths_are_those_of_choix(seed):
     winner, loser = comparisons(400, 8, seed)
     assert is_connected(winner, loser, 8)
     data = list(zip(winner.tolist(), loser.tolist(), strict=True))
     found, _ = fit(winner, loser, 8, 0.0)
     np.testing.assert_allclose(found, choix.ilsr_pairwise(8, data), atol=1e-6)
-    np.testing.assert_allclose(found, choix.opt_pairwise(8, data, tol=1e-12), atol=1e-6)
+    np.testing.assert_allclose(found, choix.opt_pairwise(8, data, tol=1e-12), atol=1e-5)
 
 
 def test_a_value_that_always_wins_is_not_connected():

@@ -51,17 +51,29 @@ def clustered(codes, count):
     return Clustering("", (Units(codes, count),))
 
 
-def test_without_ridge_the_fit_is_statsmodels(monkeypatch):
+@pytest.mark.parametrize("seed", range(4))
+def test_without_ridge_the_fit_is_statsmodels(monkeypatch, seed):
     from statsmodels.discrete.conditional_models import ConditionalLogit
 
     monkeypatch.setattr(choice_model, "RIDGE", 1e-9)
-    features, start, chosen = choices(150, np.array([0.8, -0.5, 0.0]))
-    menus = np.repeat(np.arange(150), np.diff([*start, len(features)]))
+    features, start, chosen = choices(60, np.random.default_rng(seed).normal(0, 0.8, 3), seed)
+    menus = np.repeat(np.arange(60), np.diff([*start, len(features)]))
     taken = np.zeros(len(features))
     taken[chosen] = 1
     reference = ConditionalLogit(taken, features, groups=menus).fit(method="newton", disp=False)
     model = fit(features, start, chosen)
     np.testing.assert_allclose(model.weights, reference.params, atol=1e-5)
+
+
+def test_a_start_from_samples_ends_where_the_fit_of_all_ends(monkeypatch):
+    rows = choices(400, np.array([0.8, -0.5, 0.0]), seed=3)
+    at_once = fit(*rows)
+    monkeypatch.setattr(choice_model, "_DECISIONS_A_PART", 4)
+    monkeypatch.setattr(choice_model, "_SAMPLES", (10, 3))
+    by_samples = fit(*rows)
+    np.testing.assert_allclose(by_samples.weights, at_once.weights, rtol=1e-9)
+    np.testing.assert_allclose(by_samples.errors, at_once.errors, rtol=1e-6)
+    assert by_samples.converged
 
 
 def test_with_the_ridge_the_fit_maximises_the_penalised_likelihood():

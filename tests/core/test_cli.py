@@ -55,6 +55,52 @@ def test_run_score_compare_and_report_follow_one_another(valueagents: Cli, tmp_p
     assert Path(report.stdout.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_score_and_compare_print_what_there_is_and_why_the_rest_is_not(
+    valueagents: Cli, known_run: Run, random_run: Run
+) -> None:
+    text = valueagents("score", known_run.path).stdout
+    assert "intervals clustered by item, 192 clusters" in text
+    assert "strength E5" not in text
+    text = valueagents("compare", known_run.path, random_run.path).stdout
+    for column in ("difference", "weights / |w| E4", "= exposure E6", "+ choice E6"):
+        assert column in text
+    assert "scale log |w1| - log |w2| +" in text
+    assert "unit: item; 192 situations met by both" in text
+    assert "E6 192" in text
+
+
+def test_scores_of_few_decisions_print_a_reason_once_for_all(valueagents: Cli, tmp_path: Path) -> None:
+    valueagents("run", "--env", DILEMMA, "--policy", "random", "--episodes", "3", "--out", tmp_path / "a")
+    lines = valueagents("score", tmp_path / "a").stdout.splitlines()
+    [line] = [line for line in lines if line.startswith("  not enough: N contested decisions, 20 needed:")]
+    assert "E3, E3p, E4 of " in line
+
+
+def test_two_values_against_each_other_print_strengths(valueagents: Cli, tmp_path: Path) -> None:
+    header = {"format": "valueagents-items", "version": 1, "taxonomy": "schwartz20", "task": "Choose."}
+    header |= {"provenance": "tests", "scaling": "tests"}
+    options = [{"id": axis, "text": axis, "values": {axis: 1}} for axis in ("HED", "TRA")]
+    items = [{"id": f"item {i}", "text": f"What now, {i}?", "options": options} for i in range(60)]
+    data = tmp_path / "items.jsonl"
+    data.write_text("".join(f"{json.dumps(line)}\n" for line in [header, *items]), encoding="utf-8")
+    words = ("--env", DILEMMA, "--env-option", f"data={data}", "--policy", "random", "--out", tmp_path / "a")
+    assert valueagents("run", *words).returncode == 0
+    text = valueagents("score", tmp_path / "a").stdout
+    assert "strength E5" in text
+    assert "in no menu of two values: E5 of " in text
+    report = valueagents("report", tmp_path / "a")
+    assert "Bradley–Terry, from menus of two values" in Path(report.stdout.strip()).read_text(encoding="utf-8")
+
+
+def test_lists_of_runs_are_compared_seed_by_seed(valueagents: Cli, known_run: Run, random_run: Run) -> None:
+    text = valueagents("compare", *[known_run.path] * 2, *[random_run.path] * 2).stdout
+    assert "unit: training seed" in text
+    assert "warning: exploratory: 2 seeds" in text
+    odd = valueagents("compare", known_run.path, random_run.path, random_run.path)
+    assert (odd.returncode, odd.stdout) == (2, "")
+    assert "as many of the second" in odd.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -440,6 +440,13 @@ def test_a_value_that_always_wins_has_a_regularised_strength_that_says_so(out):
     assert a.strength.reason.startswith("regularised (λ = 1)")
 
 
+def test_one_cluster_has_strengths_without_intervals(out):
+    decisions = [decision([{"A": 1.0}, {"B": 0.5}], int(i % 4 == 0)) for i in range(24)]
+    a, _ = score(made_run(out, decisions, clusters=["one"] * 24)).axes
+    assert a.strength.value == pytest.approx(math.log(3) / 2, abs=1e-9)
+    assert (a.strength.low, a.strength.reason) == (None, "one cluster: no interval")
+
+
 def test_other_menus_have_no_strengths(mixed_scores):
     assert mixed_scores.axes[0].strength.value is None or mixed_scores.axes[0].strength.value != 0
     assert all(
