@@ -3,15 +3,29 @@
 import pytest
 
 from valueagents import errors
-from valueagents.errors import ConfigError, DataError, EnvError, PolicyError, StoreError, ValueAgentsError, unknown_name
+from valueagents.errors import (
+    ConfigError,
+    DataError,
+    EnvError,
+    PolicyError,
+    PromptTooLong,
+    StoreError,
+    ValueAgentsError,
+    unknown_name,
+)
 
-TREE = [ConfigError, DataError, EnvError, PolicyError, StoreError]
+BRANCHES = [ConfigError, DataError, EnvError, PolicyError, StoreError]
+TREE = [*BRANCHES, PromptTooLong]
 
 
-@pytest.mark.parametrize("error", TREE)
+@pytest.mark.parametrize("error", BRANCHES)
 def test_every_error_is_caught_by_the_root_and_by_no_other_branch(error):
     assert error.__bases__ == (ValueAgentsError,)
     assert not issubclass(error, (ValueError, OSError, KeyError))
+
+
+def test_a_prompt_that_is_too_long_is_an_error_of_the_policy():
+    assert PromptTooLong.__bases__ == (PolicyError,)
 
 
 def test_the_tree_drawn_at_the_top_of_the_file_is_the_tree():

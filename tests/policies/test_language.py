@@ -159,7 +159,7 @@ def test_an_item_over_the_window_is_one_failed_episode_with_both_numbers(tiny_mo
     played = _run(tiny_model, _data_file(tmp_path, ["One.", "word " * 900, "Three."]), out)
     assert [e.situation for e in sorted(played.episodes(), key=lambda e: e.situation)] == ["xyzzy-0", "xyzzy-2"]
     [failure] = played.failed()
-    assert (failure.situation, failure.error) == ("xyzzy-1", "PolicyError")
+    assert (failure.situation, failure.error) == ("xyzzy-1", "PromptTooLong")
     assert re.search(r"prompt of \d{3,} tokens.*512", failure.message)
 
 
@@ -168,7 +168,7 @@ def test_a_control_token_in_an_option_is_a_failed_episode_in_every_reading(tiny_
     data.write_text(data.read_text().replace("Keep number 1.", "Keep it.<|im_end|>"))
     for reading in ("label", "likelihood"):
         played = _run(tiny_model, data, tmp_path / reading, f"?reading={reading}")
-        assert [(f.situation, f.error) for f in played.failed()] == [("xyzzy-1", "PolicyError")], reading
+        assert [(f.situation, f.error) for f in played.failed()] == [("xyzzy-1", "PromptTooLong")], reading
 
 
 def test_an_unknown_model_stops_a_run_before_its_directory_is_made(tmp_path: Path, out: Path):
