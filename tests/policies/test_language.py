@@ -168,7 +168,7 @@ def test_a_control_token_in_an_option_is_a_failed_episode_in_every_reading(tiny_
     data.write_text(data.read_text().replace("Keep number 1.", "Keep it.<|im_end|>"))
     for reading in ("label", "likelihood"):
         played = _run(tiny_model, data, tmp_path / reading, f"?reading={reading}")
-        assert [(f.situation, f.error) for f in played.failed()] == [("xyzzy-1", "PromptTooLong")], reading
+        assert [(f.situation, f.error) for f in played.failed()] == [("xyzzy-1", "PolicyError")], reading
 
 
 def test_an_unknown_model_stops_a_run_before_its_directory_is_made(tmp_path: Path, out: Path):
