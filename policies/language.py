@@ -51,7 +51,7 @@ class Mind(msgspec.Struct, frozen=True, kw_only=True):
         persona: id of a bundled persona, put before the task.
         system: a text file, put before the task.
         history: at most so many earlier turns are shown; older ones go in blocks, so that a beginning stays shared.
-        adapter: a PEFT folder or hub id (for a server: the name under which it serves one).
+        adapter: a PEFT folder or hub id (for a server: the name under which it serves one, or a folder).
         cache: a file of replies; what stands in it is not asked again.
     """
 
@@ -252,12 +252,16 @@ def openai_policy(
         tolerance: nats by which an adapter may answer otherwise beside others than alone (checked at the start).
         api_key_env: the environment variable that holds the key, if the server wants one.
         insecure: send the key unencrypted to another machine.
-        mind: how the model is asked and its answer read; its adapter is the name under which one is served.
+        mind: how the model is asked and its answer read; its adapter is a PEFT folder that the server can read too, or
+            else the name under which one is served.
     """
+    folder = mind.adapter if mind.adapter is not None and Path(mind.adapter).is_dir() else None
+    named = mind.adapter if folder is None else None
     engine = OpenAIEngine(
         target,
         model=model,
-        adapters={mind.adapter: mind.adapter} if mind.adapter is not None else None,
+        adapters={named: named} if named is not None else None,
+        folders=(folder,) if folder is not None else (),
         server=server,
         live=live,
         timeout_s=timeout_s,
@@ -266,7 +270,11 @@ def openai_policy(
         api_key_env=api_key_env,
         insecure=insecure,
     )
-    return language_policy(engine, mind, (lambda: mind.adapter or "") if mind.adapter is not None else None)
+
+    def adapter() -> str:
+        return named or engine.adapters[0].name
+
+    return language_policy(engine, mind, adapter if mind.adapter is not None else None)
 
 
 def vllm_policy(

@@ -16,27 +16,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from valueagents.errors import ConfigError, PolicyError
 
+if TYPE_CHECKING:
+    from valueagents.policies.adapters import Adapter
+
 _MODULE = "vllm.entrypoints.openai.api_server"
+_GATE = "valueagents.policies.adapter_gate.AdapterGate"
 _POLL_S, _LINE_EVERY_S, _STOP_S = 0.5, 10.0, 15.0
 _HASH_DIGITS = 12
 _LOG_LINES = 20
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """What is served where. `adapters`: names by the folders that the user gave."""
+    """What is served where. `adapters`: names by the folders that the user gave; later ones come from `load_from`."""
 
     model: str
     adapters: Mapping[str, str]
     host: str
     port: int
     key_env: str | None = None
+    load_from: str | None = None
 
     @property
     def url(self) -> str:
@@ -55,12 +60,18 @@ class Serving(msgspec.Struct, frozen=True):
         ]
         for folder, name in self.adapters.items():
             lines += ["", f"with the adapter {folder}:", f"  --policy '{spec}&adapter={name}'"]
+        if self.load_from is not None:
+            asker = "whoever has the key" if self.key_env else "any program on this machine"
+            lines += ["", f"{asker} can have adapters of {self.load_from} loaded:"]
+            lines += [f"  --policy '{spec}&adapter={self.load_from}/FOLDER'"]
         return "\n".join(lines)
 
 
 def main(
     model: Annotated[str, typer.Argument(help="smollm2-135m (embedded), a folder, or a hub id.")],
     adapter: Annotated[list[str] | None, typer.Option(help="A PEFT folder or hub id; may be repeated.")] = None,
+    load_from: Annotated[Path | None, typer.Option(help="Load adapters of this folder when a client asks.")] = None,
+    load_slots: Annotated[int, typer.Option(min=1, help="With --load-from: how many at most.")] = 4,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     public: Annotated[bool, typer.Option("--public", help="Allow an address that others can reach.")] = False,
@@ -76,6 +87,7 @@ def main(
 ) -> None:
     """Serve a model and its adapters with vLLM."""
     key = check_address(host, port, public=public, key_env=api_key_env)
+    later = load_slots if check_loading(load_from, host, adapter or ()) else 0
     from valueagents.policies.adapters import read_adapter
     from valueagents.policies.models import find_model
     from valueagents.policies.vllm_settings import find_vllm, vllm_dtype, vllm_environment, vllm_options
@@ -89,15 +101,19 @@ def main(
         dtype=vllm_dtype(dtype, device),
         adapters=list(adapters.values()),
         spare_adapter_slot=device == "cpu",
+        later_adapters=later,
         tensor_parallel=tensor_parallel,
         max_model_len=max_model_len,
         quantization=quantization,
         gpu_memory=gpu_memory,
     )
     name = f"{files.folder.name if Path(model).is_dir() else model}@{files.hashes()['weights'][:_HASH_DIGITS]}"
-    serving = Serving(name, {folder: each.name for folder, each in adapters.items()}, host, port, api_key_env)
+    names = {folder: each.name for folder, each in adapters.items()}
+    serving = Serving(name, names, host, port, api_key_env, str(load_from) if load_from else None)
     command = server_command(serving, options, {each.name: str(each.folder) for each in adapters.values()})
     environment = {**os.environ, **vllm_environment(device, kv_cache_gib), **({"VLLM_API_KEY": key} if key else {})}
+    if load_from is not None:
+        environment |= gate_environment(files.folder, load_from, list(adapters.values()), later)
     print(f"starting vLLM {version} ({device}) …", flush=True)
     with tempfile.TemporaryDirectory(prefix="valueagents-serve-") as folder:
         serve(command, environment, Path(folder) / "server.log", serving, wait_s=wait_s)
@@ -123,6 +139,29 @@ def check_address(host: str, port: int, *, public: bool, key_env: str | None) ->
     return key
 
 
+def check_loading(load_from: Path | None, host: str, adapters: Sequence[str]) -> bool:
+    """Whether adapters may be loaded while it runs. Raises ConfigError where that is not safe, or not set up."""
+    if load_from is None:
+        return False
+    if not load_from.is_dir():
+        raise ConfigError(f"--load-from {load_from} is no folder; name the one that adapters are trained into")
+    if not _is_loopback(host):
+        raise ConfigError(f"--load-from: others could have --host {host} load adapters; listen on 127.0.0.1")
+    if not adapters:
+        raise ConfigError("--load-from needs an --adapter that shows the rank and the modules of those to come")
+    return True
+
+
+def gate_environment(model: Path, load_from: Path, adapters: Sequence["Adapter"], slots: int) -> dict[str, str]:
+    """What makes the server load adapters, and tells its gate which ones."""
+    from valueagents.policies.adapter_gate import ROOM_VARIABLE, AdapterRoom
+    from valueagents.policies.vllm_settings import adapted_modules, allowed_rank
+
+    modules = tuple(adapted_modules(adapters))
+    room = AdapterRoom(str(model.resolve()), str(load_from.resolve()), allowed_rank(adapters), modules, slots)
+    return {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", ROOM_VARIABLE: msgspec.json.encode(room).decode()}
+
+
 def server_command(serving: Serving, options: Mapping[str, object], adapters: Mapping[str, str]) -> list[str]:
     """The command line of the server; `adapters`: folders by name."""
     from valueagents.policies.vllm_settings import vllm_flags
@@ -130,6 +169,8 @@ def server_command(serving: Serving, options: Mapping[str, object], adapters: Ma
     command = [sys.executable, "-m", _MODULE, "--host", serving.host, "--port", str(serving.port)]
     command += [*vllm_flags(options), "--served-model-name", serving.model, "base"]
     command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]  # the client says how text is drawn
+    if serving.load_from is not None:  # no page that a browser here shows may ask
+        command += ["--middleware", _GATE, "--allowed-origins", "[]"]
     if adapters:
         command += ["--lora-modules", *(f"{name}={folder}" for name, folder in adapters.items())]
     return command

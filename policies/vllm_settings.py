@@ -58,6 +58,7 @@ def vllm_options(
     dtype: str,
     adapters: Sequence[Adapter] = (),
     spare_adapter_slot: bool = False,
+    later_adapters: int = 0,
     tensor_parallel: int = 1,
     max_model_len: int | None = None,
     quantization: str | None = None,
@@ -68,6 +69,7 @@ def vllm_options(
     `spare_adapter_slot` keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm
     0.32.0 lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that the adapters
     adapt are prepared for them: the others would cost time, and an output layer so prepared cannot score texts there.
+    `later_adapters` like them may be loaded while it runs.
 
     Raises ConfigError if the window asked for is larger than the model's, or an adapter's rank than vLLM takes.
     """
@@ -86,10 +88,9 @@ def vllm_options(
     else:
         options["gpu_memory_utilization"] = gpu_memory
     if adapters:
-        slots = len(adapters) + spare_adapter_slot
-        modules = sorted({module for adapter in adapters for module in adapter.target_modules})
+        slots = len(adapters) + later_adapters + spare_adapter_slot
         options |= {"enable_lora": True, "max_lora_rank": allowed_rank(adapters), "max_loras": slots}
-        options["lora_target_modules"] = modules
+        options["lora_target_modules"] = adapted_modules(adapters)
     return options
 
 
@@ -124,6 +125,11 @@ def allowed_rank(adapters: Sequence[Adapter]) -> int:
         if rank >= widest.rank:
             return rank
     raise ConfigError(f"adapter {str(widest.folder)!r} has rank {widest.rank}; vLLM takes at most {_RANKS[-1]}")
+
+
+def adapted_modules(adapters: Sequence[Adapter]) -> list[str]:
+    """The modules that any of the adapters adapts, sorted."""
+    return sorted({module for adapter in adapters for module in adapter.target_modules})
 
 
 def _remedy(*, gpu: bool) -> str:

@@ -7,12 +7,13 @@ come with it. One sequence a request, because vLLM counts cached tokens of the l
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, unknown_name
+from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines.chats import Tokens
 from valueagents.policies.engines.client import Answer, Client, import_aiohttp, read_address, together
 from valueagents.policies.engines.completions import (
@@ -32,6 +33,7 @@ from valueagents.policies.engines.engine import (
     ScoreReply,
     ScoreRequest,
 )
+from valueagents.policies.engines.loading import load_adapter, read_folders
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.engines.served import Served, ServerKind, find_served
 from valueagents.policies.engines.served_tokenizer import ServedTokenizer
@@ -50,7 +52,9 @@ class OpenAIEngine(Engine):
     Args:
         url: of the server's API, `http://127.0.0.1:8000/v1`.
         model: the name it is served under; None = the only one.
-        adapters: the names that adapters are served under, by the names that requests call them (their content hashes).
+        adapters: the names that adapters are served under, by the names that requests call them.
+        folders: PEFT folders that the server can read too; a request names one by its content hash (`self.adapters`).
+            What is not served under its hash yet is loaded at entry, where the server allows it.
         server: vllm, or other: any OpenAI-compatible server, which can generate but not score.
         live: how many requests at once keep it busy.
         timeout_s: after which a request without an answer has failed.
@@ -66,6 +70,7 @@ class OpenAIEngine(Engine):
         *,
         model: str | None = None,
         adapters: Mapping[str, str] | None = None,
+        folders: Sequence[str] = (),
         server: ServerKind = "vllm",
         live: int = 64,
         timeout_s: float = 60.0,
@@ -75,10 +80,11 @@ class OpenAIEngine(Engine):
         insecure: bool = False,
     ) -> None:
         import_aiohttp()
-        if adapters and server == "other":
+        if (adapters or folders) and server == "other":
             raise ConfigError("server=other cannot prove that adapters answer as they should; serve them with vLLM")
         self._address = read_address(url, key_env=api_key_env, insecure=insecure)
-        self._model, self._kind, self._adapters = model, server, dict(adapters or {})
+        self._model, self._kind, self._names = model, server, dict(adapters or {})
+        self._folders, self._adapters = tuple(folders), tuple[Adapter, ...]()
         self._timeout_s, self._patience_s, self._tolerance = timeout_s, patience_s, tolerance
         self.can, self.live = _CAN[server], live
         self._served: Served | None = None
@@ -87,25 +93,38 @@ class OpenAIEngine(Engine):
 
     def identity(self) -> dict[str, str]:
         """What the server says that decides its answers; asks it the first time. It does not show its weights."""
-        served = self._served = self._served or self._find()
+        served = self._found()
         known = {"engine": "openai/1", "server": self._kind, "model": served.model, "window": str(served.window)}
         if self._kind == "vllm":
             known |= {"version": served.version, "tokenizer": served.tokenizer, "chat_template": served.chat_template}
         return known
 
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """What `folders` hold, in their order; asks the server for its model the first time."""
+        self._found()
+        return self._adapters
+
     async def __aenter__(self) -> Self:
-        """Connect. Raises PolicyError if the server is not what it was, or adapters do not answer as they should."""
+        """Connect, and have loaded what is not served yet.
+
+        Raises ConfigError if the server does not load it, PolicyError if the server is not what it was, or adapters do
+        not answer as they should.
+        """
         served = await asyncio.to_thread(self._find)
         if self._served is not None and served != self._served:
             raise PolicyError(f"{self._address.root} serves something else than a moment ago; start again")
         self._served = served
+        for adapter in self._adapters:
+            if adapter.name not in served.names:
+                await asyncio.to_thread(load_adapter, self._address, adapter)
         client = Client(self._address, timeout_s=self._timeout_s, patience_s=self._patience_s)
         self._client, self._tokenizer = client, ServedTokenizer(client, self._address.root, served)
         try:
             if self._kind == "vllm":
                 await self.score(_PROBE)
-            if self._adapters:
-                await check_adapters(self, tuple(self._adapters), tolerance=self._tolerance)
+            if self._served_as:
+                await check_adapters(self, tuple(self._served_as), tolerance=self._tolerance)
         except BaseException:
             await self.__aexit__()
             raise
@@ -187,10 +206,21 @@ class OpenAIEngine(Engine):
 
     def _find(self) -> Served:
         served = find_served(self._address, self._kind, self._model)
-        for name in self._adapters.values():
+        for name in self._names.values():
             if name not in served.names:
                 raise ConfigError(unknown_name("served adapter", name, served.names))
+        self._adapters = self._adapters or read_folders(served, self._folders)
         return served
+
+    def _found(self) -> Served:
+        """What is served; asked for once."""
+        self._served = self._served or self._find()
+        return self._served
+
+    @property
+    def _served_as(self) -> dict[str, str]:
+        """The names that adapters are served under, by the names that requests call them."""
+        return self._names | {adapter.name: adapter.name for adapter in self._adapters}
 
     def _entered(self) -> tuple[Client, ServedTokenizer]:
         if self._client is None or self._tokenizer is None:
@@ -201,9 +231,9 @@ class OpenAIEngine(Engine):
         """What the model with or without an adapter is served as."""
         if adapter is None:
             return self._served.model if self._served else ""
-        if adapter not in self._adapters:
-            raise PolicyError(unknown_name("adapter", adapter, self._adapters))
-        return self._adapters[adapter]
+        if adapter not in self._served_as:
+            raise PolicyError(unknown_name("adapter", adapter, self._served_as))
+        return self._served_as[adapter]
 
 
 def _generated(

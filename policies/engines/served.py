@@ -3,7 +3,7 @@
 import http.client
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -29,14 +29,16 @@ _TEXT = (
 class Served:
     """`names` are all models and adapters served, `window` the tokens that prompt and answer may have (0 = not said).
 
-    The hashes are of the tokens that the server makes of a fixed text and of fixed chats. `system_role` and
-    `templated` say what its chat template knows.
+    `root` is where the server found the model. The hashes are of the tokens that it makes of a fixed text and of fixed
+    chats. `system_role` and `templated` say what its chat template knows. Equal = the same but for `names`: others may
+    have adapters loaded.
     """
 
     version: str
     model: str
-    names: tuple[str, ...]
+    names: tuple[str, ...] = field(compare=False)
     window: int
+    root: str = ""
     tokenizer: str = ""
     chat_template: str = ""
     system_role: bool = True
@@ -45,6 +47,7 @@ class Served:
 
 class _Model(msgspec.Struct):
     id: str
+    root: str | None = None
     parent: str | None = None
     max_model_len: int | None = None
 
@@ -61,7 +64,7 @@ class _Tokens(msgspec.Struct):
     tokens: list[int]
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The server answered with an error status."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -83,18 +86,19 @@ def find_served(address: Address, kind: ServerKind, model: str | None) -> Served
     """
     version = _vllm_version(address) if kind == "vllm" else ""
     try:
-        models = msgspec.json.decode(_ask(address, f"{address.api}/models"), type=_Models).data
-    except (_Refused, msgspec.MsgspecError) as error:
+        models = msgspec.json.decode(ask_server(address, f"{address.api}/models"), type=_Models).data
+    except (Refused, msgspec.MsgspecError) as error:
         raise PolicyError(f"{address.api}/models does not list what is served: {first_line(error)}") from error
     chosen = _choose(models, model)
-    served = Served(version, chosen.id, tuple(sorted(each.id for each in models)), chosen.max_model_len or 0)
+    names = tuple(sorted(each.id for each in models))
+    served = Served(version, chosen.id, names, chosen.max_model_len or 0, chosen.root or "")
     return _with_tokenizer(address, served) if kind == "vllm" else served
 
 
 def _vllm_version(address: Address) -> str:
     try:
-        return msgspec.json.decode(_ask(address, f"{address.root}/version"), type=_Version).version
-    except (_Refused, msgspec.MsgspecError) as error:
+        return msgspec.json.decode(ask_server(address, f"{address.root}/version"), type=_Version).version
+    except (Refused, msgspec.MsgspecError) as error:
         raise ConfigError(
             f"{address.root} is no vLLM server (/version: {first_line(error)}); give vLLM's own URL, or say "
             "server=other to use it without probabilities"
@@ -117,13 +121,13 @@ def _choose(models: list[_Model], name: str | None) -> _Model:
 def _with_tokenizer(address: Address, served: Served) -> Served:
     def tokens(**body: object) -> list[int]:
         data = msgspec.json.encode({"model": served.model, **body})
-        return msgspec.json.decode(_ask(address, f"{address.root}/tokenize", data), type=_Tokens).tokens
+        return msgspec.json.decode(ask_server(address, f"{address.root}/tokenize", data), type=_Tokens).tokens
 
     def chat(*messages: dict[str, str], unless: str) -> list[int] | None:
         """The tokens, or None if the server refuses the chat with words like `unless`."""
         try:
             return tokens(messages=messages, add_generation_prompt=True, chat_template_kwargs=TEMPLATE_OPTIONS)
-        except _Refused as error:
+        except Refused as error:
             if error.status == 400 and unless in error.message:
                 return None
             raise
@@ -132,13 +136,10 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
         text = tokens(prompt=_TEXT, add_special_tokens=False)
         with_system, without = chat(_SYSTEM, *_TALK, unless=""), chat(*_TALK, unless="chat template")
         started = tokens(prompt=_TEXT, add_special_tokens=True)[: len(text) + 4]
-    except (_Refused, msgspec.MsgspecError) as error:
+    except (Refused, msgspec.MsgspecError) as error:
         raise PolicyError(f"{address.root}/tokenize does not answer as vLLM's does: {first_line(error)}") from error
-    return Served(
-        version=served.version,
-        model=served.model,
-        names=served.names,
-        window=served.window,
+    return replace(
+        served,
         tokenizer=content_hash(text, started),
         chat_template=content_hash(with_system, without),
         system_role=with_system is not None,
@@ -146,16 +147,17 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
     )
 
 
-def _ask(address: Address, url: str, data: bytes | None = None) -> bytes:
+def ask_server(address: Address, url: str, data: bytes | None = None, *, timeout_s: float = _TIMEOUT_S) -> bytes:
+    """The body of an answer, to a GET or to posted JSON. Raises Refused, or PolicyError if nobody answers."""
     request = urllib.request.Request(url, data, address.headers())  # noqa: S310 – http or https: see read_address
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
-        with opener.open(request, timeout=_TIMEOUT_S) as response:
+        with opener.open(request, timeout=timeout_s) as response:
             text: bytes = response.read()
             return text
     except urllib.error.HTTPError as error:
         with error:
-            raise _Refused(error.code, address.without_key(error_message(error.read()))) from None
+            raise Refused(error.code, address.without_key(error_message(error.read()))) from None
     except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
         raise PolicyError(
             f"no server answers at {address.root} ({first_line(error)}); start one with: valueagents serve MODEL"

@@ -166,9 +166,11 @@ def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
     import peft
     import torch
 
+    from valueagents.policies.adapters import quiet_peft
+
     def make(folder: Path, *, seed: int, rank: int = 8, modules: Sequence[str] = ("q_proj", "v_proj")) -> Path:
         made = tmp_path_factory.mktemp("adapters") / f"seed-{seed}"
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
             config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(modules))
             model = peft.get_peft_model(_model(folder), config)
@@ -179,3 +181,9 @@ def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return made
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(make_adapter: Callable[..., Path], tiny_model: Path) -> Path:
+    """One of the tiny model, rank 8, alone in its folder; not to be changed."""
+    return make_adapter(tiny_model, seed=1).resolve()

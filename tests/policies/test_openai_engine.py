@@ -1,21 +1,27 @@
 """The engine for served models against a server written here: what is asked, what is read, and what is survived."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from valueagents.decision import Choice
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.plugins import make_policy
+from valueagents.policies.adapter_gate import LOAD_PATH, ROOM_VARIABLE, AdapterGate, AdapterRoom
+from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Chat, GenerateRequest, Message, Sampling, ScoreRequest
 from valueagents.policies.engines.openai import OpenAIEngine
+from valueagents.policies.models import ModelFiles
 from valueagents.policy import View
 
 CONTROL = "<|end|>"
@@ -54,6 +60,7 @@ class MockServer:
         self.template = True
         self.scale, self.answers_mixed_up, self.forgets_logprobs = 1.0, False, False
         self.at_once = 0
+        self.gate: AdapterGate | None = None
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -87,6 +94,7 @@ class MockServer:
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post(LOAD_PATH, self._load)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -154,6 +162,34 @@ class MockServer:
             return await self.faults.pop(0)()
         choice = {"message": {"role": "assistant", "content": "Yours."}, "finish_reason": "length"}
         return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
+
+    def take_in_adapters(self, room: AdapterRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on a gate lets through what the room has place for."""
+        monkeypatch.setenv(ROOM_VARIABLE, msgspec.json.encode(room).decode())
+        self.models[0]["root"] = room.model
+        self.gate = AdapterGate(self._take_in)
+
+    async def _load(self, request: web.Request) -> web.Response:
+        if self.gate is None:
+            return web.Response(status=404)
+        body, sent = await request.read(), []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.gate({"type": "http", "method": "POST", "path": request.path}, receive, send)
+        return web.Response(status=sent[0]["status"], body=sent[1]["body"])
+
+    async def _take_in(self, scope: Any, receive: Any, send: Any) -> None:
+        """What vLLM does behind the gate: it loads whatever it is told."""
+        assert scope["path"] == "/v1/load_lora_adapter"
+        asked = msgspec.json.decode((await receive())["body"])
+        self.models.append({"id": asked["lora_name"], "root": asked["lora_path"], "parent": "base"})
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"Success"})
 
 
 def _error(status: int, message: str, **headers: str) -> web.Response:
@@ -363,6 +399,13 @@ def test_the_identity_is_content_and_asked_for_once(server: MockServer):
     changed = OpenAIEngine(server.url).identity()
     assert changed != known
     assert changed["tokenizer"] == known["tokenizer"]
+
+
+def test_an_adapter_that_somebody_else_has_loaded_changes_nothing(server: MockServer):
+    engine = OpenAIEngine(server.url)
+    engine.identity()
+    server.models.append({"id": "kinder", "parent": "base"})
+    use(engine)
 
 
 def test_a_server_that_changed_since_the_plan_is_refused(server: MockServer):
@@ -619,6 +662,78 @@ def test_a_server_without_probabilities_is_refused_for_a_reading_that_needs_them
     with pytest.raises(ConfigError, match="cannot do score"):
         make_policy(f"openai:{server.url}?server=other")
     make_policy(f"openai:{server.url}?server=other&reading=say")
+
+
+@pytest.fixture
+def room(tiny_adapter: Path, tiny_model: Path) -> AdapterRoom:
+    """For one adapter like that one, in the folder of all."""
+    return AdapterRoom(str(tiny_model), str(tiny_adapter.parent), 8, ("q_proj", "v_proj"), 1)
+
+
+def test_an_adapter_folder_is_loaded_once_and_asked_for_by_its_hash(
+    server: MockServer, tiny_adapter: Path, room: AdapterRoom, monkeypatch: pytest.MonkeyPatch, dilemma: View
+):
+    server.take_in_adapters(room, monkeypatch)
+    server.models[0]["max_model_len"] = 1_000
+    policies = [make_policy(f"openai:{server.url}?model=base&rotations=none&adapter={tiny_adapter}") for _ in range(2)]
+    identities = [policy.identity() for policy in policies]  # both are planned before either is run
+
+    async def decide() -> None:
+        for policy in policies:
+            async with policy:
+                await policy.decide(dilemma)
+
+    asyncio.run(decide())
+    (name,) = [model["id"] for model in server.models if model.get("parent")]
+    assert name == read_adapter(str(tiny_adapter), ModelFiles("tiny", Path(room.model))).name
+    assert [identity["adapter"] for identity in identities] == [name, name]
+    assert server.bodies("/v1/completions")[-1]["model"] == name
+
+
+def test_a_server_that_loads_no_adapters_is_refused_with_what_to_do(
+    server: MockServer, tiny_adapter: Path, tiny_model: Path
+):
+    server.models[0]["root"] = str(tiny_model)
+    with pytest.raises(
+        ConfigError, match=rf"loads none while it runs; .*valueagents serve MODEL --adapter {tiny_adapter}"
+    ):
+        use(OpenAIEngine(server.url, folders=[str(tiny_adapter)]))
+    server.models[0]["root"] = "org/model"
+    with pytest.raises(ConfigError, match="the server's model 'org/model' is not on this machine"):
+        use(OpenAIEngine(server.url, folders=[str(tiny_adapter)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"folder": "/nowhere"}, "is not in /nowhere, the only folder"),
+        ({"rank": 4}, "has rank 8 and adapts q_proj, v_proj; .* started for rank 4"),
+        ({"modules": ("q_proj",)}, "started for rank 8 and q_proj; restart it with --adapter"),
+        ({"slots": 0}, "all 0 slots are taken; .*--load-slots"),
+    ],
+)
+def test_an_adapter_that_the_server_has_no_room_for_is_refused_before_it_is_loaded(
+    server: MockServer,
+    tiny_adapter: Path,
+    room: AdapterRoom,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    reason: str,
+):
+    server.take_in_adapters(msgspec.structs.replace(room, **change), monkeypatch)
+    with pytest.raises(ConfigError, match=reason):
+        use(OpenAIEngine(server.url, folders=[str(tiny_adapter)]))
+    assert len(server.models) == 1
+
+
+def test_an_adapter_of_another_model_is_refused_before_the_server_is_asked(
+    server: MockServer, tiny_adapter: Path, room: AdapterRoom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    server.take_in_adapters(room, monkeypatch)
+    folder = shutil.copytree(tiny_adapter, tmp_path / "copy")
+    (folder / "manifest.json").write_text('{"base": {"weights": "others"}}')
+    with pytest.raises(ConfigError, match="trained on a model with other weights"):
+        OpenAIEngine(server.url, folders=[str(folder)]).identity()
 
 
 @pytest.mark.parametrize("option", ["live=0", "timeout_s=0", "patience_s=-1", "server=ollama", "insecure=maybe"])

@@ -1,5 +1,6 @@
 """`valueagents serve`: refusals before anything is loaded; a real server that starts, answers and leaves nothing."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,10 +14,14 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.serving import Serving, check_address, serve, server_command
+from valueagents.policies.adapter_gate import ROOM_VARIABLE, AdapterRoom
+from valueagents.policies.adapters import Adapter
+from valueagents.policies.engines import Message, ScoreRequest
+from valueagents.policies.serving import Serving, check_address, check_loading, gate_environment, serve, server_command
 
 READY_S = 240.0
 CLI = [sys.executable, "-c", "from valueagents.cli import main; main()"]
@@ -77,6 +82,30 @@ def test_the_command_names_content_and_holds_no_key():
     )
 
 
+def test_loading_later_needs_a_folder_the_loopback_and_an_adapter_to_go_by(tmp_path: Path):
+    assert not check_loading(None, "0.0.0.0", [])
+    assert check_loading(tmp_path, "127.0.0.1", ["runs/a"])
+    with pytest.raises(ConfigError, match="is no folder"):
+        check_loading(tmp_path / "nothing", "127.0.0.1", ["runs/a"])
+    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 load adapters; listen on 127"):
+        check_loading(tmp_path, "0.0.0.0", ["runs/a"])
+    with pytest.raises(ConfigError, match="needs an --adapter"):
+        check_loading(tmp_path, "127.0.0.1", [])
+
+
+def test_a_server_that_loads_later_has_a_gate_and_no_ear_for_browsers(tmp_path: Path):
+    serving = Serving("tiny", {}, "127.0.0.1", 8123, load_from="runs")
+    command = " ".join(server_command(serving, {"model": "/m"}, {}))
+    assert "--middleware valueagents.policies.adapter_gate.AdapterGate --allowed-origins []" in command
+    assert "any program on this machine can have adapters of runs loaded" in serving.usage()
+    assert "--middleware" not in server_command(Serving("tiny", {}, "127.0.0.1", 8123), {"model": "/m"}, {})
+    adapter = Adapter("hash", tmp_path, 5, ("v_proj", "q_proj"))
+    variables = gate_environment(tmp_path, tmp_path, [adapter], 3)
+    assert variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
+    room = msgspec.json.decode(variables[ROOM_VARIABLE], type=AdapterRoom)
+    assert (room.rank, room.modules, room.slots, room.folder) == (8, ("q_proj", "v_proj"), 3, str(tmp_path.resolve()))
+
+
 def _dying(port: int, tmp_path: Path, code: str, wait_s: float = 30.0) -> None:
     serving = Serving("m", {}, "127.0.0.1", port)
     serve([sys.executable, "-c", code], dict(os.environ), tmp_path / "log", serving, wait_s=wait_s)
@@ -109,9 +138,10 @@ def _children(pid: int) -> set[int]:
 def served(
     make_adapter: Callable[..., Path], tiny_model: Path, port: int
 ) -> Iterator[tuple[subprocess.Popen[str], list[str], int]]:
-    """The running command, the lines up to where it answers, its port."""
+    """The running command, the lines up to its last, its port."""
     folder = make_adapter(tiny_model, seed=1)
     command = [*CLI, "serve", str(tiny_model), "--adapter", str(folder), "--port", str(port)]
+    command += ["--load-from", str(folder.parent.parent), "--load-slots", "1"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "SERVER_KEY": "s3cret"}
     process = subprocess.Popen(
         [*command, "--api-key-env", "SERVER_KEY"], env=environment, stdout=subprocess.PIPE, stderr=2, text=True
@@ -120,7 +150,7 @@ def served(
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if "adapter=" in line:
+        if "/FOLDER" in line:
             break
     yield process, lines, port
     if process.poll() is None:
@@ -129,21 +159,59 @@ def served(
     process.stdout.close()
 
 
+def _loads_what_fits(root: str, model: Path, make_adapter: Callable[..., Path]) -> None:
+    """One adapter more, which answers as in this process; none that is too wide; none by another page."""
+    from valueagents.policies.engines.openai import OpenAIEngine
+    from valueagents.policies.engines.transformers import TransformersEngine
+
+    later = make_adapter(model, seed=2)
+    here = TransformersEngine(str(model), adapters=[str(later)], device="cpu")
+    chat = (Message("system", "Decide what you do."), Message("user", "You find a coat. Whose is it?"))
+    requests = [ScoreRequest((chat,), ("A", "Give it back."), name) for name in (None, here.adapters[0].name)]
+
+    def serving(folder: Path) -> OpenAIEngine:
+        return OpenAIEngine(root, model="base", folders=[str(folder)], api_key_env="SERVER_KEY")
+
+    async def ask(engine: OpenAIEngine | TransformersEngine) -> list[tuple[float, ...]]:
+        async with engine:
+            return [reply.logprobs[0] for reply in await asyncio.gather(*map(engine.score, requests))]
+
+    answers = asyncio.run(ask(serving(later)))
+    for row, wanted in zip(answers, asyncio.run(ask(here)), strict=True):
+        assert row == pytest.approx(wanted, abs=1e-3)
+    assert answers[0] != pytest.approx(answers[1], abs=1e-2)
+    with pytest.raises(ConfigError, match="all 1 slots are taken"):
+        asyncio.run(ask(serving(make_adapter(model, seed=3))))
+    for page in ("/adapters", "/v1/load_lora_adapter"):
+        asked = urllib.request.Request(
+            root + page,
+            b'{"name": "x", "src": "/"}',
+            {"Content-Type": "application/json", "Authorization": "Bearer s3cret"},
+        )
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(asked, timeout=30)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed here: make vllm-test")
 def test_a_real_server_answers_under_content_names_and_leaves_no_process(
     served: tuple[subprocess.Popen[str], list[str], int],
+    make_adapter: Callable[..., Path],
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     process, lines, port = served
     said = "".join(lines)
     assert f"openai:http://127.0.0.1:{port}/v1?model=tiny@" in said, said
-    adapter = said.rsplit("adapter=", 1)[1].rstrip("'\n")
+    adapter = said.split("adapter=")[1].partition("'")[0]
     asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models", headers={"Authorization": "Bearer s3cret"})
     with urllib.request.urlopen(asked, timeout=30) as reply:
         names = {model["id"] for model in json.load(reply)["data"]}
     assert {"base", adapter} < names
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=30)
+    monkeypatch.setenv("SERVER_KEY", "s3cret")
+    _loads_what_fits(f"http://127.0.0.1:{port}", tiny_model, make_adapter)
     family = _children(process.pid)
     assert family
     process.send_signal(signal.SIGTERM)

@@ -75,6 +75,8 @@ def test_on_a_cpu_one_slot_more_than_adapters_and_only_their_modules(tiny_model:
     assert options["lora_target_modules"] == ["k_proj", "q_proj", "v_proj"]
     assert options["block_size"] == 32
     assert "gpu_memory_utilization" not in options
+    options = vllm_options(files, device="cpu", dtype="float32", adapters=adapters, later_adapters=4)
+    assert options["max_loras"] == 6
 
 
 def test_on_a_gpu_vllm_keeps_its_own_defaults(tiny_model: Path):
