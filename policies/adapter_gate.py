@@ -97,7 +97,12 @@ class AdapterGate:
             if len(self._loaded) >= self._room.slots:
                 raise ConfigError(f"all {self._room.slots} slots are taken; restart the server with more --load-slots")
             await asyncio.to_thread(self._room.check, asked.lora_path, asked.lora_name)
-        except (ValueAgentsError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (
+            ValueAgentsError,
+            msgspec.MsgspecError,
+            ValueError,
+            OSError,
+        ) as error:  # a NUL in a path, a name too long
             await _answer(send, 400, str(error))
             return
         again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from valueagents.commands import print_json
 from valueagents.errors import ConfigError, ValueAgentsError, unknown_name
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def run(
     failed = done.failed()
     summary = {"run": str(done.path), "decisions": done.decisions(["step"]).num_rows, "failed_episodes": len(failed)}
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         print(f"{done.path}: {summary['decisions']} decisions. Next: valueagents score {done.path}")
     if failed:
@@ -116,13 +117,13 @@ def score(
     grouping: Annotated[str | None, typer.Option(help="Score groups of axes, e.g. higher-order or schwartz10.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print E1-E4 of a run with intervals and counts."""
+    """Print E1-E5 of a run with intervals and counts."""
     from valueagents.scores import score as score_run
     from valueagents.terminal import print_scores
 
     scores = score_run(path, seed=seed, annotations=annotations, grouping=grouping)
     if as_json:
-        _print_json(scores)
+        print_json(scores)
         return
     print_scores(scores)
 
@@ -142,7 +143,7 @@ def compare(
     first, second = two_sides(runs)
     comparison = compare_runs(first, second, primary=primary, seed=seed)
     if as_json:
-        _print_json(comparison)
+        print_json(comparison)
         return
     print_comparison(comparison)
 
@@ -182,7 +183,7 @@ def taxonomies(
     if taxonomy is not None:
         shown = load_taxonomy(taxonomy)
         if as_json:
-            _print_json(shown)
+            print_json(shown)
             return
         listing = table("axis", "name", "wants")
         for axis in shown.axes:
@@ -190,7 +191,7 @@ def taxonomies(
     else:
         known = [load_taxonomy(name) for name in taxonomy_ids()]
         if as_json:
-            _print_json([{"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source} for t in known])
+            print_json([{"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source} for t in known])
             return
         listing = table("taxonomy", "axes", "source")
         for each in known:
@@ -208,7 +209,7 @@ def check(env: str, env_option: EnvOptions = None, as_json: Json = False) -> Non
     make_env(env, **options)
     checks = [*check_value_env(lambda: make_env(env, **options)), check_other_process(env, options)]
     if as_json:
-        _print_json(checks)
+        print_json(checks)
     else:
         for each in checks:
             print(f"ok    {each.promise}" if each.problem is None else f"FAIL  {each.promise}: {each.problem}")
@@ -283,7 +284,7 @@ def _print_plan(config: "RunConfig", out: Path | None, *, as_json: bool) -> None
 
     planned = plan(config, out)
     if as_json:
-        _print_json(planned)
+        print_json(planned)
         return
     print(f"{config.policy} in {config.env}")
     print(f"plan: {planned.episodes} episodes over {planned.situations or 'unlisted'} situations")
@@ -307,7 +308,7 @@ def _list_plugins(group: str, *, as_json: bool) -> None:
         options = {o: "required" if default is inspect.Parameter.empty else default for o, default in known.items()}
         rows.append({"name": name, "summary": (inspect.getdoc(maker) or "").split("\n")[0], "options": options})
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     listing = table("name", "what it is", "options")
     for row in rows:
@@ -315,9 +316,3 @@ def _list_plugins(group: str, *, as_json: bool) -> None:
             row["name"], row["summary"], ", ".join(o if v is None else f"{o}={v}" for o, v in row["options"].items())
         )
     print_table(listing)
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -157,8 +157,8 @@ def validity(runs: Runs, out: Page = None, as_json: Json = False) -> None:
 
 def shown(estimate: "Estimate", digits: int = 2) -> str:
     """A number with its interval and caution, or why there is none."""
+    from valueagents.terminal import with_interval
+
     if estimate.value is None:
         return f"- ({estimate.reason})"
-    known = estimate.low is not None and estimate.high is not None
-    interval = f" [{estimate.low:+.{digits}f}, {estimate.high:+.{digits}f}]" if known else ""
-    return f"{estimate.value:+.{digits}f}{interval}" + (f" ({estimate.reason})" if estimate.reason else "")
+    return with_interval(estimate, digits) + (f" ({estimate.reason})" if estimate.reason else "")

@@ -98,7 +98,7 @@ def _print_parts(weights: "WeightComparison", split: "ExposureSplit") -> None:
     if weights.scale.value is None:
         print(f"{scale}: {weights.scale.reason}")
     else:
-        print(f"{scale} {_number(weights.scale, 2)}, p {_p(weights.scale_p)}: which of the two is more decisive")
+        print(f"{scale} {with_interval(weights.scale, 2)}, p {_p(weights.scale_p)}: which of the two is more decisive")
     print(f"intervals clustered by {split.unit}: E4 {weights.clusters} clusters, E6 {split.clusters}")
     _warn(weights.warnings)
 
@@ -120,7 +120,7 @@ class _Notes:
                 estimators.append(estimator)
         if estimate.value is None:
             return "-"
-        return _number(estimate, digits) + ("*" if estimate.reason else "")
+        return with_interval(estimate, digits) + ("*" if estimate.reason else "")
 
     def print(self) -> None:
         """A line for each reason: what of which axes it holds for."""
@@ -137,7 +137,8 @@ class _Notes:
         return ", ".join(f"{axis} {number}".rstrip() for axis, number in axes)
 
 
-def _number(estimate: "Estimate", digits: int) -> str:
+def with_interval(estimate: "Estimate", digits: int) -> str:
+    """A number with its interval, if it has one."""
     interval = ""
     if estimate.low is not None and estimate.high is not None:
         interval = f" [{estimate.low:+.{digits}f}, {estimate.high:+.{digits}f}]"

@@ -116,6 +116,14 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(
     assert (status, "the only folder" in said, behind.asked) == (400, True, [])
 
 
+@pytest.mark.parametrize("end", ["\0", "/" + "a" * 5000, "/\n", "/nothing"])
+def test_a_path_that_no_folder_can_have_is_refused(
+    gate: AdapterGate, behind: Behind, tiny_adapter: Path, name: str, end: str
+):
+    status, _ = load(gate, name, f"{tiny_adapter}{end}")
+    assert (status, behind.asked) == (400, [])
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"lora_name": "a"}', b" " * 70_000])
 def test_a_body_that_is_no_question_is_refused(gate: AdapterGate, behind: Behind, body: bytes):
     status, _ = asyncio.run(post(gate, LOAD_PATH, body))
