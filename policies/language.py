@@ -201,6 +201,7 @@ def transformers_policy(
     dtype: DType = "auto",
     device: Device = "auto",
     batch_tokens: Annotated[int, _AT_LEAST_1] | None = None,
+    kv_cache_gib: Annotated[float, msgspec.Meta(ge=0)] | None = None,
     template: Literal["model", "plain"] = "model",
     mind: Mind = Mind(),  # noqa: B008 – frozen
 ) -> LanguagePolicy:
@@ -212,6 +213,7 @@ def transformers_policy(
         dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16 or float16.
         device: auto, cpu or cuda.
         batch_tokens: tokens in one forward pass; less needs less memory.
+        kv_cache_gib: memory for what was read lately, 0 = none; None = 2 on a CPU, a quarter of what is free on a GPU.
         template: the model's own chat template, or plain texts, one after another.
         mind: how the model is asked and its answer read.
     """
@@ -221,6 +223,7 @@ def transformers_policy(
         dtype=dtype,
         device=device,
         batch_tokens=batch_tokens,
+        kv_cache_gib=kv_cache_gib,
         template=template,
         adapters=(mind.adapter,) if mind.adapter is not None else (),
     )

@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -107,8 +108,16 @@ def cache_folder() -> Path:
 
 def _weight_hash(file: Path) -> str:
     """SHA-256 of a weight file; the hub's cache names its blobs by it, so fetched weights need not be read again."""
-    target = file.resolve().name
-    return target if file.is_symlink() and _BLOB_NAME.fullmatch(target) else file_hash(file)
+    target, state = file.resolve(), file.stat()
+    if file.is_symlink() and _BLOB_NAME.fullmatch(target.name):
+        return target.name
+    return _hash_in_state(target, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _hash_in_state(file: Path, _size: int, _changed_ns: int) -> str:
+    """SHA-256 of a large file, read once a process as long as nobody writes to it: a study asks for every run."""
+    return file_hash(file)
 
 
 def fetch_from_hub(name: str, revision: str | None, kind: str) -> Path:
@@ -134,7 +143,7 @@ def _embedded_folder() -> Path:
     if not folder.is_dir():
         _convert(Path(spec.submodule_search_locations[0]) / _GGUF_NAME, folder)
     weights = folder / "model.safetensors"
-    if not weights.is_file() or file_hash(weights) != _EMBEDDED_SHA256:
+    if not weights.is_file() or _weight_hash(weights) != _EMBEDDED_SHA256:
         raise PolicyError(f"{folder} is damaged (its weights have another hash); delete it and run again")
     return folder
 

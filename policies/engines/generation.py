@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import ChatTokenizer, Tokens
 from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, Sampling
-from valueagents.policies.engines.prefix import Prefix, common_length
+from valueagents.policies.engines.prefix import common_length
+from valueagents.policies.engines.reader import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -85,22 +86,21 @@ class _Row:
             self.finish_reason = "length"
 
 
-def generate_jobs(model: Any, device: str, chats: ChatTokenizer, jobs: Sequence[GenerateJob]) -> list[GenerateReply]:
-    """The answers of a batch."""
+def generate_jobs(reader: Reader, chats: ChatTokenizer, jobs: Sequence[GenerateJob]) -> list[GenerateReply]:
+    """The answers of a batch of one adapter."""
     import torch
 
-    end_tokens = _end_tokens(model, chats)
+    end_tokens = _end_tokens(reader.model, chats)
     rows = [_Row(job, end_tokens) for job in jobs]
-    prompts = [job.prompt for job in jobs]
-    root = min(common_length(prompts), *(len(prompt) - 1 for prompt in prompts))
-    if root < 1 and len(jobs) > 1:  # nothing shared for padding to attend to: one at a time needs none
-        return [reply for job in jobs for reply in generate_jobs(model, device, chats, [job])]
+    beginnings = [job.prompt[:-1] for job in jobs]  # the logits of the last token are needed
+    if len(jobs) > 1 and not common_length(beginnings):
+        return [reply for job in jobs for reply in generate_jobs(reader, chats, [job])]
     with torch.inference_mode():
-        cache = Prefix(model, device)
-        if root:
-            cache.extend([prompts[0][:root]], keep=1)
-        cache.select([0] * len(jobs))
-        logits = cache.extend([prompt[root:] for prompt in prompts], keep=1)[:, -1].float()  # (rows, vocabulary)
+        cache, read, known = reader.begin(jobs[0].adapter, beginnings)
+        ends = [job.prompt[n:] for job, n in zip(jobs, read, strict=True)]
+        logits = cache.extend(ends, keep=1)[:, -1].float()  # (rows, vocabulary)
+        for i, job in enumerate(jobs):
+            reader.keep(job.adapter, job.prompt, cache, i)
         going = list(rows)
         while going:
             for row, token in zip(going, _draw(logits, going), strict=True):
@@ -115,7 +115,7 @@ def generate_jobs(model: Any, device: str, chats: ChatTokenizer, jobs: Sequence[
             text=chats.text([token for token in row.said if token not in end_tokens]),
             finish_reason=row.finish_reason,
             prompt_tokens=len(row.job.prompt),
-            cached_tokens=root if i else 0,  # the first row computed it
+            cached_tokens=known[i],
             output_tokens=len(row.said),
         )
         for i, row in enumerate(rows)

@@ -10,17 +10,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+Layers = list[tuple["torch.Tensor", "torch.Tensor"]]
+"""What a model keeps of one text: keys and values of every layer, (heads, tokens, width) each."""
+
 
 class Prefix:
-    """Rows of text that the model has read: its key-value cache and which places of it are real (1) or padding (0)."""
+    """Rows of text that the model has read: its key-value cache and which places of it are real (1) or padding (0).
 
-    def __init__(self, model: Any, device: str) -> None:
+    `rows`: what each begins with, so many tokens of what `row` gave earlier; by default one row, of nothing yet.
+    """
+
+    def __init__(self, model: Any, device: str, rows: Sequence[tuple[Layers, int]] = (([], 0),)) -> None:
         import torch
         import transformers
 
         self._model = model
-        self._cache = transformers.DynamicCache(config=model.config)
-        self._mask = torch.zeros((1, 0), dtype=torch.long, device=device)
+        width = max(length for _, length in rows)
+        self._mask = torch.zeros((len(rows), width), dtype=torch.long, device=device)
+        for row, (_, length) in enumerate(rows):
+            self._mask[row, width - length :] = 1
+        depth = len(rows[0][0])
+        read = [
+            tuple(_stack([(layers[i][side], length) for layers, length in rows], width) for side in (0, 1))
+            for i in range(depth)
+        ]
+        self._cache = transformers.DynamicCache(read or None, config=model.config)
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Does the cache hold every place of every layer? One of a sliding window, say, has no beginning."""
+        from transformers.cache_utils import DynamicLayer
+
+        return all(type(layer) is DynamicLayer and layer.is_initialized for layer in self._cache.layers)
+
+    def row(self, row: int) -> Layers:
+        """The keys and values of a row, without padding, copied."""
+        real = self._mask[row].bool()
+        return [(layer.keys[row][:, real], layer.values[row][:, real]) for layer in self._cache.layers]
 
     def copy(self) -> "Prefix":
         """A prefix that can be extended without changing this one."""
@@ -57,6 +83,15 @@ class Prefix:
         )
         logits: torch.Tensor = output.logits
         return logits
+
+
+def _stack(parts: "Sequence[tuple[torch.Tensor, int]]", width: int) -> "torch.Tensor":
+    """(heads, tokens, size) of several rows as (rows, heads, width, size): so many tokens of each, at the end."""
+    heads, _, size = parts[0][0].shape
+    stacked = parts[0][0].new_zeros((len(parts), heads, width, size))
+    for row, (part, length) in enumerate(parts):
+        stacked[row, :, width - length :] = part[:, :length]
+    return stacked
 
 
 def common_length(sequences: Sequence[tuple[int, ...]]) -> int:

@@ -1,8 +1,9 @@
 """Scoring on a transformers model: every batch is one walk down a tree of shared beginnings.
 
-What all requests of the batch share (the task) is computed once; then what the sequences of one request share (the
-situation), one row a request; then the tails that differ (the orders of a listing, the option texts), one row each. The
-logits that are needed stand at the end of every row, and no others are computed.
+What was read before (an earlier turn, the task) is not computed again, and what all requests of the batch share only
+once (`reader.py`); then comes what the sequences of one request share (the situation), one row a request; then the
+tails that differ (the orders of a listing, the option texts), one row each. The logits that are needed stand at the end
+of every row, and no others are computed.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.engines.engine import ScoreReply, ScoreRequest
-from valueagents.policies.engines.prefix import Prefix, common_length
+from valueagents.policies.engines.prefix import common_length
+from valueagents.policies.engines.reader import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -64,25 +66,19 @@ def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
     return ScoreJob(sequences, shared, tuple(targets), (len(prompts), len(answers)), request.adapter)
 
 
-def score_jobs(model: Any, device: str, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
-    """Answer a batch: root, then one row a job, then one row a sequence."""
+def score_jobs(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
+    """Answer a batch of one adapter: one row a job, then one row a sequence."""
     import torch
 
     beginnings = [job.rows[0][: job.shared] for job in jobs]
-    root = common_length(beginnings)
-    if len(jobs) > 1:
-        root = min(root, *(len(beginning) - 1 for beginning in beginnings))
-    if root < 1 and len(jobs) > 1:  # nothing shared for padding to attend to: one at a time needs none
-        return [reply for job in jobs for reply in score_jobs(model, device, [job])]
+    if len(jobs) > 1 and not common_length(beginnings):
+        return [reply for job in jobs for reply in score_jobs(reader, [job])]
     with torch.inference_mode():
-        cache = Prefix(model, device)
-        if root:
-            cache.extend([beginnings[0][:root]], keep=1)
-        cache.select([0] * len(jobs))
-        if any(len(beginning) > root for beginning in beginnings):
-            cache.extend([beginning[root:] for beginning in beginnings], keep=1)
+        cache, read, known = reader.begin(jobs[0].adapter, beginnings)
+        if any(len(beginning) > n for beginning, n in zip(beginnings, read, strict=True)):
+            cache.extend([beginning[n:] for beginning, n in zip(beginnings, read, strict=True)], keep=1)
         replies: list[ScoreReply] = []
-        for first, last in _passes(model, jobs):
+        for first, last in _passes(reader.model, jobs):
             owners = [j for j in range(first, last) for _ in jobs[j].rows]
             tails = [row[job.shared :] for job in jobs[first:last] for row in job.rows]
             keep = max(len(target.ids) for job in jobs[first:last] for target in job.targets)
@@ -90,9 +86,9 @@ def score_jobs(model: Any, device: str, jobs: Sequence[ScoreJob]) -> list[ScoreR
             part.select(owners)
             logits = part.extend(tails, keep=keep).float()
             row = 0
-            for job in jobs[first:last]:
-                shared = root if replies else 0  # the first job computed it
-                replies.append(_reply(job, logits[row : row + len(job.rows)], shared))
+            for j, job in enumerate(jobs[first:last], first):
+                replies.append(_reply(job, logits[row : row + len(job.rows)], known[j]))
+                reader.keep(job.adapter, job.rows[0], part, row)  # the menu in its own order: what a transcript shows
                 row += len(job.rows)
     return replies
 
@@ -110,7 +106,7 @@ def _passes(model: Any, jobs: Sequence[ScoreJob]) -> list[tuple[int, int]]:
     return [*spans, (first, len(jobs))]
 
 
-def _reply(job: ScoreJob, logits: "torch.Tensor", root: int) -> ScoreReply:
+def _reply(job: ScoreJob, logits: "torch.Tensor", known: int) -> ScoreReply:
     """The answers of one job from its rows' (rows, keep, vocabulary) logits."""
     import torch
 
@@ -127,5 +123,5 @@ def _reply(job: ScoreJob, logits: "torch.Tensor", root: int) -> ScoreReply:
         logprobs=tuple(tuple(row) for row in table),
         tokens=tuple(lengths),
         prompt_tokens=job.size,
-        cached_tokens=(len(job.rows) - 1) * job.shared + root,
+        cached_tokens=(len(job.rows) - 1) * job.shared + known,
     )

@@ -25,6 +25,7 @@ from valueagents.policies.engines.engine import (
 )
 from valueagents.policies.engines.generation import GenerateJob, generate_job, generate_jobs
 from valueagents.policies.engines.local import LocalEngine
+from valueagents.policies.engines.reader import Reader
 from valueagents.policies.engines.scoring import ScoreJob, score_job, score_jobs
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.models import EMBEDDED, ModelFiles
@@ -37,6 +38,8 @@ Device = Literal["auto", "cpu", "cuda"]
 
 _BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 _LIVE = {"cpu": 64, "cuda": 256}
+_KEPT_A_LIVE = 2  # texts kept for each request that may be live
+_KEPT_BYTES_ON_A_CPU = 2 * 2**30
 _EMBEDDED_TOKENS_PER_S = 700.0  # prefill in float32 on 2 cores (Zen 4)
 _TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
 """Nats by which batching alone may move the sum over a short answer (bfloat16: up to 0.31 measured)."""
@@ -54,6 +57,7 @@ class TransformersEngine(LocalEngine):
         dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare scores in float32.
         device: auto = a GPU if torch finds one.
         batch_tokens: tokens in one forward pass; less needs less memory.
+        kv_cache_gib: memory for what was read lately; None = 2 on a CPU, a quarter of what is free on a GPU.
         template: the model's own chat template, or plain texts, one after another.
         adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
     """
@@ -68,6 +72,7 @@ class TransformersEngine(LocalEngine):
         dtype: DType = "auto",
         device: Device = "auto",
         batch_tokens: int | None = None,
+        kv_cache_gib: float | None = None,
         template: Literal["model", "plain"] = "model",
         adapters: Sequence[str] = (),
     ) -> None:
@@ -81,6 +86,7 @@ class TransformersEngine(LocalEngine):
         self._batch_tokens = batch_tokens or _BATCH_TOKENS[self.device]
         if model == EMBEDDED and self.device == "cpu":
             self.tokens_per_s = _EMBEDDED_TOKENS_PER_S
+        self._kv_cache_gib = kv_cache_gib
         self._template = template
         self._thread: OwnerThread | None = None
         self._batcher: _Batcher | None = None
@@ -93,7 +99,7 @@ class TransformersEngine(LocalEngine):
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
         thread = OwnerThread("transformers engine")
-        core = _Core(self.files, self.adapters, self.dtype, self.device, self._template)
+        core = _Core(self.files, self.adapters, self.dtype, self.device, self._template, self._kv_cache_gib)
         try:
             await thread.call(core.load)
         except BaseException:
@@ -140,9 +146,17 @@ class TransformersEngine(LocalEngine):
 class _Core:
     """Model, tokenizer and adapters; every method runs on the owner's thread."""
 
-    def __init__(self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str, template: str) -> None:
+    def __init__(
+        self,
+        files: ModelFiles,
+        adapters: Sequence[Adapter],
+        dtype: str,
+        device: str,
+        template: str,
+        kv_cache_gib: float | None,
+    ) -> None:
         self._files, self._adapters, self._dtype, self._device = files, adapters, dtype, device
-        self._template = template
+        self._template, self._kv_cache_gib = template, kv_cache_gib
         self._model: Any = None
         self._peft: Any = None
 
@@ -172,6 +186,17 @@ class _Core:
         for adapter in self._adapters:
             self._load_adapter(adapter)
         self._model.to(self._device).eval()
+        self._reader = Reader(
+            self._model, self._device, most_bytes=self._kept_bytes(), most_texts=_KEPT_A_LIVE * _LIVE[self._device]
+        )
+
+    def _kept_bytes(self) -> float:
+        """Memory for what was read: as was asked for, or a little on a CPU, or a quarter of what a GPU has left."""
+        import torch
+
+        if self._kv_cache_gib is not None:
+            return self._kv_cache_gib * 2**30
+        return torch.cuda.mem_get_info()[0] / 4 if self._device == "cuda" else _KEPT_BYTES_ON_A_CPU
 
     def _load_adapter(self, adapter: Adapter) -> None:
         """The matrices go into the model itself, `_peft` only says which of them take part."""
@@ -199,9 +224,9 @@ class _Core:
         with self._adapted(jobs[0].adapter):
             scores = [job for job in jobs if isinstance(job, ScoreJob)]
             if scores:
-                return score_jobs(self._model, self._device, scores)
+                return score_jobs(self._reader, scores)
             texts = [job for job in jobs if isinstance(job, GenerateJob)]
-            return generate_jobs(self._model, self._device, self._chats, texts)
+            return generate_jobs(self._reader, self._chats, texts)
 
     @contextmanager
     def _adapted(self, adapter: str | None) -> Iterator[None]:

@@ -1,0 +1,81 @@
+"""Reader: a model that remembers what it read lately, so that an episode's next turn is read on from the last.
+
+Kept are the key-value caches of single texts. A new text begins where the longest known beginning ends: an earlier turn
+of its episode, or the task that all episodes of a world begin with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from valueagents.policies.engines.chats import Tokens
+from valueagents.policies.engines.prefix import Layers, Prefix, common_length
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A text that was read with an adapter, and the keys and values that it left."""
+
+    adapter: str | None
+    tokens: Tokens
+    layers: Layers
+    size: int
+
+
+class Reader:
+    """Reads texts on a model, with whatever adapter is switched on; the caller says which.
+
+    Args:
+        model: a causal language model of transformers.
+        device: where it is.
+        most_bytes: memory for what is kept; the oldest goes first.
+        most_texts: as many at most: an episode comes again when all others have asked, or never.
+    """
+
+    def __init__(self, model: Any, device: str, *, most_bytes: float, most_texts: int) -> None:
+        self.model, self.device = model, device
+        self._most_bytes, self._most_texts = most_bytes, most_texts
+        self._kept: list[_Kept] = []
+
+    def begin(self, adapter: str | None, texts: Sequence[Tokens]) -> tuple[Prefix, list[int], list[int]]:
+        """A row for each text; how many of its tokens are read; how many of these were not computed for it.
+
+        What all texts have in common is read in any case, once. Texts with nothing in common must come one by one:
+        padding needs something to attend to.
+        """
+        root = common_length(texts)
+        found = [self._longest(adapter, text) for text in texts]
+        shared, known = found[0]
+        if known < root:
+            prefix = self._rows([(shared, known)])
+            prefix.extend([texts[0][known:root]], keep=1)
+            if not prefix.can_be_cut:
+                prefix.select([0] * len(texts))
+                return prefix, [root] * len(texts), [0, *[root] * (len(texts) - 1)]
+            shared = prefix.row(0)
+        rows = [(layers, length) if length >= root else (shared, root) for layers, length in found]
+        read = [length for _, length in rows]
+        return self._rows(rows), read, [known, *read[1:]]
+
+    def keep(self, adapter: str | None, tokens: Tokens, prefix: Prefix, row: int) -> None:
+        """Remember the text of a row that was read to its end; it takes the place of its own beginnings."""
+        if not prefix.can_be_cut:
+            return
+        layers = prefix.row(row)
+        size = sum(part.nbytes for layer in layers for part in layer)
+        self._kept = [old for old in self._kept if old.adapter != adapter or tokens[: len(old.tokens)] != old.tokens]
+        self._kept.append(_Kept(adapter, tokens, layers, size))
+        while len(self._kept) > self._most_texts or sum(kept.size for kept in self._kept) > self._most_bytes:
+            del self._kept[0]
+
+    def _longest(self, adapter: str | None, text: Tokens) -> tuple[Layers, int]:
+        """The kept text with the longest beginning of this one, and the beginning's length."""
+        found: tuple[Layers, int] = ([], 0)
+        for kept in self._kept:
+            beaten = found[1] + 1
+            if kept.adapter == adapter and kept.tokens[:beaten] == text[:beaten]:
+                found = kept.layers, common_length([kept.tokens, text])
+        return found
+
+    def _rows(self, rows: Sequence[tuple[Layers, int]]) -> Prefix:
+        return Prefix(self.model, self.device, rows)
