@@ -4,7 +4,9 @@ The annotations are the bulk (a million decisions × 6 options × 20 axes are 0.
 part by part into one array, and all that is derived from them (`deviations`) is derived part by part: see `parts`.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +19,6 @@ import pyarrow.parquet as pq
 from valueagents.errors import StoreError
 from valueagents.statistics import Clustering, FloatArray, IntArray, Units, crossed, run_sums
 from valueagents.taxonomy import Taxonomy
-from valueagents.threads import in_threads
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -274,8 +275,8 @@ def _put_lists(
         _put(x, values, to, length)
         _put(p, probabilities, to, length)
 
-    for _ in in_threads(put, range(len(groups))):
-        pass  # every group of rows has its own place
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # every group of rows has its own place
+        list(pool.map(put, range(len(groups))))
 
 
 def _lists(source: pa.Table | Path, group: int, *columns: str) -> list[pa.ListArray]:

@@ -12,15 +12,14 @@ from valueagents.statistics import (
     IntArray,
     add_cluster_sums,
     clustered_variance,
-    gram,
     run_sums,
 )
-from valueagents.threads import in_threads
 
 RIDGE = 1.0
 """λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight; makes separable axes finite, so those are flagged."""
 _MAX_STEPS = 100
 _TOLERANCE = 1e-10
+_TINY_STEP = 5e-5  # Newton's error is of the order of its last step squared
 _ROUGH_TOLERANCE = 1e-3  # within 0.03 standard errors: enough to see whether λ decides
 _SMALLEST_STEP = 1e-6
 _RIDGE_STEP = 10.0
@@ -136,7 +135,7 @@ def _maximise(
     """The maximum from a starting point, by Newton's method; the likelihood a last tiny step before; was it reached?"""
     for _ in range(_MAX_STEPS):
         step, gain = at.step(beta, ridge)
-        if gain < tolerance:
+        if gain < tolerance or np.abs(step).max() < _TINY_STEP:
             return beta + step, at, True
         scale, value = 1.0, at.penalised(beta, ridge)
         trial = _likelihood(data, beta + step)
@@ -153,7 +152,8 @@ def _likelihood(data: _Choices, beta: FloatArray) -> _Likelihood:
     value, gradient, information = 0.0, np.zeros(count), np.zeros((count, count))
     scores = [np.zeros((units.count, count)) for units in data.clustering.ways]
     ranges = [slice(first, min(first + _DECISIONS_A_PART, len(data.start))) for first in data.parts]
-    for part, (gain, residuals, curvature) in in_threads(lambda part: _part_likelihood(data, beta, part), ranges):
+    for part in ranges:
+        gain, residuals, curvature = _part_likelihood(data, beta, part)
         value += gain
         gradient += residuals.sum(axis=0)
         information += curvature
@@ -175,4 +175,5 @@ def _part_likelihood(data: _Choices, beta: FloatArray, part: slice) -> tuple[flo
     p = odds / np.repeat(total, sizes)
     expected = run_sums(features, start, p)
     value = float((utility[chosen] - np.log(total)).sum())
-    return value, features[chosen] - expected, gram(features * np.sqrt(p)[:, None]) - gram(expected)
+    features_by_p = features * np.sqrt(p)[:, None]
+    return value, features[chosen] - expected, features_by_p.T @ features_by_p - expected.T @ expected

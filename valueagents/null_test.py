@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from valueagents.arrays import BoolArray, DecisionArrays, Deviations
-from valueagents.statistics import FloatArray, IntArray, gram
+from valueagents.statistics import FloatArray, IntArray
 
 DRAWS = 5_000
 _REDRAWN = 10_000
@@ -23,7 +23,9 @@ class NullTest(msgspec.Struct, frozen=True):
 def chance_covariance(arrays: DecisionArrays, deviations: Deviations) -> FloatArray:
     """(V, V): of Σ (x_c - m) over the decisions that were read, c uniform."""
     weight = np.repeat(np.sqrt((arrays.chosen >= 0) / arrays.size), arrays.size)
-    return gram(deviations.centred * weight[:, None])
+    scaled = deviations.centred * weight[:, None]
+    covariance: FloatArray = scaled.T @ scaled
+    return covariance
 
 
 def null_test(
@@ -56,8 +58,9 @@ def null_test(
         draws = min(rows, DRAWS - first)
         picks = (rng.random((draws, len(redrawn.size))) * redrawn.size).astype(np.int16)
         sums = smooth.standard_normal((draws, len(root))) @ root
-        for place, values in enumerate(places):
-            sums += (picks == place).astype(np.float64) @ values
+        sums += places[0].sum(axis=0)
+        for place, values in enumerate(places[1:], 1):
+            sums += (picks == place).astype(np.float64) @ (values - places[0])
         hits += int((np.abs(sums).max(axis=1) >= observed - 1e-12).sum())
     return NullTest(method, observed, (hits + 1) / (DRAWS + 1))
 

@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from valueagents.arrays import BoolArray, DecisionArrays, decision_arrays, joint_clustering
 from valueagents.bradley_terry import strengths
@@ -43,7 +44,6 @@ from valueagents.statistics import (
     two_way_ratio_estimates,
 )
 from valueagents.taxonomy import Taxonomy
-from valueagents.threads import in_threads
 
 METHODS = {
     "E1": "tally: Σ x of the chosen options",
@@ -131,23 +131,23 @@ def score(
     """
     run = run if isinstance(run, Run) else Run(run)
     header = run.header
-    places = _position_probabilities(run)
     source: Path | pa.Table = run.decisions_file()
     taxonomy = header.taxonomy
     if annotations is not None:
         source, taxonomy = reannotated(run.decisions(), annotations)
-    counts = _counts(run, source)
     arrays = decision_arrays(source, taxonomy)
     if grouping is not None:
         arrays = grouped(arrays, grouping)
     [clustering] = joint_clustering([arrays], independent_menus=header.independent_menus)
-    sums = _sums(arrays, clustering)
-    with ThreadPoolExecutor(1) as aside:  # what is redrawn keeps one core busy, and only one
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as aside:  # BLAS's own threads would wait for each other
+        sums = _sums(arrays, clustering)
         redrawn = aside.submit(_null_test, arrays, sums, independent_menus=header.independent_menus, seed=seed)
         resampled = aside.submit(_ratios, sums, seed)
+        counted, placed = aside.submit(_counts, run, source), aside.submit(_position_probabilities, run)
         weights, nuisance, warnings = _choice_weights(arrays, sums, clustering, header.min_contested)
         ranks = strengths(arrays, clustering)
         ratios, chance = resampled.result(), redrawn.result()
+        counts, places = counted.result(), placed.result()
     if header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
     if not len(arrays.size):
@@ -196,7 +196,8 @@ def _sums(arrays: DecisionArrays, clustering: Clustering) -> _Sums:
     above, below = ([np.zeros((way.count, 3 * axes)) for way in clustering.ways] for _ in range(2))
     contested = np.zeros((len(arrays.size), axes), dtype=np.bool_)
     covariance, totals = np.zeros((axes, axes)), np.zeros((6, axes))
-    for (first, last), part in in_threads(lambda part: _part_sums(arrays.part(*part)), arrays.parts()):
+    for first, last in arrays.parts():
+        part = _part_sums(arrays.part(first, last))
         contested[first:last] = part.contested
         for way, n, d in zip(clustering.ways, above, below, strict=True):
             add_cluster_sums(n, part.numerators, way.codes[first:last])

@@ -19,7 +19,6 @@ MIN_CLUSTERS = 50
 """Below this a percentile bootstrap is too narrow: a t interval is given, with a warning."""
 CONFIDENCE = 0.95
 _EXACT_FLIPS = 10_000
-_CELLS_A_PRODUCT = 2**18  # larger ones OpenBLAS spreads over threads that wait for each other longer than they compute
 _CELLS_A_CHUNK = 1_000_000
 
 
@@ -100,25 +99,20 @@ def cluster_sums(values: FloatArray, clusters: IntArray, count: int) -> FloatArr
 def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = None) -> FloatArray:
     """The (T, …) sums of (N, …) values, weighted by (N,) weights, over the runs of rows that begin at `start`.
 
-    A sparse product: `np.add.reduceat` along the first of two axes takes twenty times as long.
+    A matrix product where all runs are of one length, else a sparse one: `np.add.reduceat` along the first of two axes
+    takes twenty times as long.
     """
-    rows = np.arange(len(values))
-    weights = np.ones(len(values)) if weights is None else weights
-    runs = sparse.csr_array((weights, rows, np.append(start, len(values))), shape=(len(start), len(values)))
     width = int(np.prod(values.shape[1:]))
-    sums: FloatArray = (runs @ values.reshape(len(values), width)).reshape(len(start), *values.shape[1:])
-    return sums
-
-
-def gram(values: FloatArray) -> FloatArray:
-    """The (F, F) product valuesᵀ values of an (N, F) array, computed by one thread."""
-    width = values.shape[1]
-    rows = max(1, _CELLS_A_PRODUCT // max(1, width**2))
-    total = np.zeros((width, width))
-    for first in range(0, len(values), rows):
-        few = values[first : first + rows]
-        total += few.T @ few
-    return total
+    flat = values.reshape(len(values), width)
+    weights = np.ones(len(values)) if weights is None else weights
+    length = len(values) // max(1, len(start))
+    if length * len(start) == len(values) and (np.diff(start) == length).all():
+        sums = weights.reshape(len(start), 1, length) @ flat.reshape(len(start), length, width)
+    else:
+        runs = np.append(start, len(values))
+        sums = sparse.csr_array((weights, np.arange(len(values)), runs), shape=(len(start), len(values))) @ flat
+    found: FloatArray = sums.reshape(len(start), *values.shape[1:])
+    return found
 
 
 def ratio_estimates(numerator: FloatArray, denominator: FloatArray, *, seed: int) -> list[Estimate]:

@@ -1,20 +1,13 @@
-"""Threads: one that owns one thing (a model, a slow env) so that nobody else ever touches it, and several that count.
-
-`OwnerThread` is the one, `in_threads` the several: numpy and scipy let go of the interpreter while they compute.
-"""
+"""OwnerThread: a thread that owns one thing (a model, a slow env) so that nobody else ever touches it."""
 
 import asyncio
-import os
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Job = TypeVar("Job")
 
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 
@@ -56,24 +49,6 @@ class OwnerThread:
             except RuntimeError:  # the loop has closed: nobody waits any more
                 break
         self._last()
-
-
-def in_threads(function: Callable[[Job], T], jobs: Sequence[Job]) -> Iterator[tuple[Job, T]]:
-    """Each job with its result, in order; one a core is done at a time, and only a few results wait to be taken."""
-    cores = min(len(jobs), os.cpu_count() or 1)
-    if cores < 2:
-        yield from ((job, function(job)) for job in jobs)
-        return
-    ahead: deque[tuple[Job, Future[T]]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
-        for job in jobs:
-            ahead.append((job, pool.submit(function, job)))
-            if len(ahead) > 2 * cores:
-                done, result = ahead.popleft()
-                yield done, result.result()
-        while ahead:
-            done, result = ahead.popleft()
-            yield done, result.result()
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

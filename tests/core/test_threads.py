@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from valueagents.threads import OwnerThread, in_threads
+from valueagents.threads import OwnerThread
 
 
 @pytest.fixture
@@ -146,27 +146,3 @@ def test_a_call_that_exits_is_an_error_of_the_caller_and_not_the_end():
 
     with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
         asyncio.run(ask())
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 50])
-def test_jobs_in_threads_come_back_in_their_order(count):
-    def slower_first(job: int) -> int:
-        time.sleep(0.002 * (job % 3 == 0))
-        return job * job
-
-    assert list(in_threads(slower_first, range(count))) == [(job, job * job) for job in range(count)]
-
-
-def test_few_results_of_jobs_in_threads_wait_to_be_taken():
-    started: list[int] = []
-    results = in_threads(started.append, range(1000))
-    next(results)
-    assert len(started) < 100
-    results.close()
-
-
-def test_the_error_of_a_job_in_a_thread_is_raised_where_its_result_is_taken():
-    results = in_threads(lambda job: 1 // job, [1, 2, 0, 3])
-    assert [next(results), next(results)] == [(1, 1), (2, 0)]
-    with pytest.raises(ZeroDivisionError):
-        next(results)
