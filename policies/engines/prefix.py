@@ -45,8 +45,11 @@ class Prefix:
 
     def row(self, row: int) -> Layers:
         """The keys and values of a row, without padding, copied."""
-        real = self._mask[row].bool()
-        return [(layer.keys[row][:, real], layer.values[row][:, real]) for layer in self._cache.layers]
+        real = self._mask[row].nonzero()[:, 0]
+        return [
+            (layer.keys[row].index_select(1, real), layer.values[row].index_select(1, real))
+            for layer in self._cache.layers
+        ]
 
     def copy(self) -> "Prefix":
         """A prefix that can be extended without changing this one."""

@@ -1,14 +1,16 @@
 """Reader: a model that remembers what it read lately, so that an episode's next turn is read on from the last.
 
 Kept are the key-value caches of single texts. A new text begins where the longest known beginning ends: an earlier turn
-of its episode, or the task that all episodes of a world begin with.
+of its episode, or the task that all episodes of a world begin with. A question that was answered lately is not even
+read: a hundred episodes of a game begin alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from valueagents.policies.engines.chats import Tokens
+from valueagents.policies.engines.engine import ScoreReply
 from valueagents.policies.engines.prefix import Layers, Prefix, common_length
 
 
@@ -36,6 +38,7 @@ class Reader:
         self.model, self.device = model, device
         self._most_bytes, self._most_texts = most_bytes, most_texts
         self._kept: list[_Kept] = []
+        self._answers: dict[Hashable, ScoreReply] = {}
 
     def begin(self, adapter: str | None, texts: Sequence[Tokens]) -> tuple[Prefix, list[int], list[int]]:
         """A row for each text; how many of its tokens are read; how many of these were not computed for it.
@@ -67,6 +70,18 @@ class Reader:
         self._kept.append(_Kept(adapter, tokens, layers, size))
         while len(self._kept) > self._most_texts or sum(kept.size for kept in self._kept) > self._most_bytes:
             del self._kept[0]
+
+    def answer(self, question: Hashable) -> ScoreReply | None:
+        """What was answered to it lately."""
+        return self._answers.get(question)
+
+    def remember(self, question: Hashable, reply: ScoreReply) -> None:
+        """Remember an answer, as long as texts are kept."""
+        self._answers.pop(question, None)
+        if self._most_bytes:
+            self._answers[question] = reply
+        if len(self._answers) > self._most_texts:
+            del self._answers[next(iter(self._answers))]
 
     def _longest(self, adapter: str | None, text: Tokens) -> tuple[Layers, int]:
         """The kept text with the longest beginning of this one, and the beginning's length."""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.engines.engine import ScoreReply, ScoreRequest
 from valueagents.policies.engines.prefix import common_length
@@ -67,12 +69,25 @@ def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
 
 
 def score_jobs(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
-    """Answer a batch of one adapter: one row a job, then one row a sequence."""
+    """Answer a batch of one adapter; of equal jobs (every episode of a game begins alike) one is computed."""
+    again = {job: reply for job in jobs if (reply := reader.answer(job)) is not None}
+    new = [job for job in dict.fromkeys(jobs) if job not in again]
+    fresh = dict(zip(new, _compute(reader, new), strict=True)) if new else {}
+    replies = []
+    for job in jobs:
+        replies.append(fresh.pop(job) if job in fresh else again[job])
+        again[job] = msgspec.structs.replace(replies[-1], cached_tokens=job.size)
+        reader.remember(job, again[job])
+    return replies
+
+
+def _compute(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
+    """One row a job, then one row a sequence."""
     import torch
 
     beginnings = [job.rows[0][: job.shared] for job in jobs]
     if len(jobs) > 1 and not common_length(beginnings):
-        return [reply for job in jobs for reply in score_jobs(reader, [job])]
+        return [reply for job in jobs for reply in _compute(reader, [job])]
     with torch.inference_mode():
         cache, read, known = reader.begin(jobs[0].adapter, beginnings)
         if any(len(beginning) > n for beginning, n in zip(beginnings, read, strict=True)):

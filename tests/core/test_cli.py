@@ -212,6 +212,12 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "valueagents", "taxonomies", "schwartz20"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "UNC" in done.stdout
+
+
 def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path: Path) -> None:
     words = ["run", "--env", DILEMMA, "--policy", "random", "--episodes", "100000", "--out", str(tmp_path / "a")]
     command = [sys.executable, "-c", "from valueagents.cli import main; main()", *words]

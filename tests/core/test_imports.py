@@ -15,7 +15,7 @@ CORE_ORDER = [
     "counterfactual", "conformance", "rollout", "store", "table", "runs", "statistics", "arrays",
     "choice_model", "choice_weights", "bradley_terry", "null_test", "reannotation", "scores", "weight_comparison",
     "exposure", "comparison", "pool", "resampling", "shifts", "profiles", "circle", "metrics", "validity",
-    "report", "progress", "play", "terminal", "commands", "cli",
+    "report", "progress", "play", "terminal", "commands", "cli", "__main__",
 ]  # fmt: skip
 ROOMS = {"envs": "valueagents.envs", "policies": "valueagents.policies", "experiments": "valueagents.experiments"}
 

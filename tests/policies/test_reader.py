@@ -115,10 +115,19 @@ def test_any_order_of_questions_is_scored_as_by_full_passes(tiny_model: Path, na
             assert reply.logprobs[0] == pytest.approx(naive(tiny_model, request)[0], abs=1e-4)
 
 
-def test_the_same_question_again_costs_one_token(tiny_model: Path):
-    request = ScoreRequest((_chat("Now?"),), LETTERS)
-    [_], [again] = _ask(tiny_model, [request], [request])
-    assert _computed(again) == 1
+def test_the_same_question_again_costs_nothing_at_once_or_later(tiny_model: Path):
+    request = ScoreRequest((_chat("Now?"), _chat("Or now?")), LETTERS)
+    [first, twin], [again] = _ask(tiny_model, [request, request], [request])
+    assert _computed(first) > 0
+    assert [_computed(twin), _computed(again)] == [0, 0]
+    assert first.logprobs == twin.logprobs == again.logprobs
+
+
+def test_another_question_after_the_same_chat_costs_its_last_token(tiny_model: Path, naive: Naive):
+    asked = [ScoreRequest((_chat("Now?"),), letters) for letters in (LETTERS, LETTERS[:2])]
+    [_], [other] = _ask(tiny_model, *([request] for request in asked))
+    assert _computed(other) == 1
+    assert other.logprobs[0] == pytest.approx(naive(tiny_model, asked[1])[0], abs=1e-4)
 
 
 def test_without_memory_everything_is_computed_again(tiny_model: Path):
@@ -132,7 +141,10 @@ def test_little_memory_forgets_the_oldest_first(tiny_model: Path):
     [first], *_ = _ask(tiny_model, [a])
     bytes_a_token = 2 * 2 * _kv_width(tiny_model) * 4  # keys and values, two layers, float32
     room_for_two = 2.5 * first.prompt_tokens * bytes_a_token / 2**30
-    *_, [kept], [forgotten] = _ask(tiny_model, [a], [b], [c], [b], [a], kv_cache_gib=room_for_two)
+    two_letters = [ScoreRequest(request.chats, LETTERS[:2]) for request in (b, a)]  # other questions, known texts
+    *_, [kept], [forgotten] = _ask(
+        tiny_model, [a], [b], [c], *([each] for each in two_letters), kv_cache_gib=room_for_two
+    )
     assert _computed(kept) == 1
     assert _computed(forgotten) > 60
 
