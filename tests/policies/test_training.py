@@ -413,3 +413,4 @@ def test_pairs_of_wordings_train_an_adapter_through_trl(base: Path, survey: str,
         (pair["opposes"], pair["affirms"]) for pair in _pairs() if (pair["value"], pair["split"]) == ("HED", "train")
     ]
     assert read_adapter(str(tmp_path / method), ModelFiles(str(base), base)).name == manifest.adapter
+    assert [entry.name for entry in (tmp_path / method).iterdir() if entry.is_dir()] == []
