@@ -38,7 +38,7 @@ BUNDLED = {  # env: episodes of the random policy, choices change later menus
     "valueagents/Judgement-v0": (2000, False),
     "valueagents/Survey-v0": (2000, False),
     "valueagents/ChoiceScript-v0": (60, True),
-    "valueagents/Jericho-v0": (20, True),
+    "valueagents/Jericho-v0": (6, True),
 }
 
 Row = dict[str, float]
