@@ -97,12 +97,7 @@ class AdapterGate:
             if len(self._loaded) >= self._room.slots:
                 raise ConfigError(f"all {self._room.slots} slots are taken; restart the server with more --load-slots")
             await asyncio.to_thread(self._room.check, asked.lora_path, asked.lora_name)
-        except (
-            ValueAgentsError,
-            msgspec.MsgspecError,
-            ValueError,
-            OSError,
-        ) as error:  # a NUL in a path, a name too long
+        except (ValueAgentsError, msgspec.MsgspecError, ValueError, OSError) as error:  # a NUL or too long a path, too
             await _answer(send, 400, str(error))
             return
         again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]

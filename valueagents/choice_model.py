@@ -18,8 +18,7 @@ from valueagents.statistics import (
 RIDGE = 1.0
 """λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight; makes separable axes finite, so those are flagged."""
 _MAX_STEPS = 100
-_TOLERANCE = 1e-10
-_TINY_STEP = 5e-5  # Newton's error is of the order of its last step squared
+_TOLERANCE = 4e-10  # a decision: a last step of 2e-5 in utility (root mean square), and Newton's error is its square
 _ROUGH_TOLERANCE = 1e-3  # within 0.03 standard errors: enough to see whether λ decides
 _SMALLEST_STEP = 1e-6
 _RIDGE_STEP = 10.0
@@ -76,7 +75,7 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
         if len(parts) > _SAMPLE_PARTS * apart:
             sample = replace(data, parts=parts[::apart])
             beta, _, _ = _maximise(sample, beta, _likelihood(sample, beta), RIDGE, _ROUGH_TOLERANCE)
-    beta, best, converged = _maximise(data, beta, _likelihood(data, beta), RIDGE, _TOLERANCE)
+    beta, best, converged = _maximise(data, beta, _likelihood(data, beta), RIDGE, _TOLERANCE * len(start))
     looser, _, _ = _maximise(data, beta, best, RIDGE / _RIDGE_STEP, _ROUGH_TOLERANCE)
     information = best.information + RIDGE * np.eye(len(beta))
     inverse = np.linalg.inv(information)
@@ -135,7 +134,7 @@ def _maximise(
     """The maximum from a starting point, by Newton's method; the likelihood a last tiny step before; was it reached?"""
     for _ in range(_MAX_STEPS):
         step, gain = at.step(beta, ridge)
-        if gain < tolerance or np.abs(step).max() < _TINY_STEP:
+        if gain < tolerance:
             return beta + step, at, True
         scale, value = 1.0, at.penalised(beta, ridge)
         trial = _likelihood(data, beta + step)

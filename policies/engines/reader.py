@@ -27,18 +27,22 @@ class _Kept:
 class Reader:
     """Reads texts on a model, with whatever adapter is switched on; the caller says which.
 
+    It keeps nothing until it is told how much it may: what is remembered cannot show that an engine errs.
+
     Args:
         model: a causal language model of transformers.
         device: where it is.
-        most_bytes: memory for what is kept; the oldest goes first.
-        most_texts: as many at most: an episode comes again when all others have asked, or never.
     """
 
-    def __init__(self, model: Any, device: str, *, most_bytes: float, most_texts: int) -> None:
+    def __init__(self, model: Any, device: str) -> None:
         self.model, self.device = model, device
-        self._most_bytes, self._most_texts = most_bytes, most_texts
+        self._most_bytes, self._most_texts = 0.0, 0
         self._kept: list[_Kept] = []
         self._answers: dict[Hashable, ScoreReply] = {}
+
+    def remember_up_to(self, *, most_bytes: float, most_texts: int) -> None:
+        """From now on keep that much, the oldest goes first. An episode comes again when all others have, or never."""
+        self._most_bytes, self._most_texts = most_bytes, most_texts
 
     def begin(self, adapter: str | None, texts: Sequence[Tokens]) -> tuple[Prefix, list[int], list[int]]:
         """A row for each text; how many of its tokens are read; how many of these were not computed for it.
@@ -62,7 +66,7 @@ class Reader:
 
     def keep(self, adapter: str | None, tokens: Tokens, prefix: Prefix, row: int) -> None:
         """Remember the text of a row that was read to its end; it takes the place of its own beginnings."""
-        if not prefix.can_be_cut:
+        if not self._most_bytes or not prefix.can_be_cut:
             return
         layers = prefix.row(row)
         size = sum(part.nbytes for layer in layers for part in layer)

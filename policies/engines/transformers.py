@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
 
@@ -72,7 +72,7 @@ class TransformersEngine(LocalEngine):
         dtype: DType = "auto",
         device: Device = "auto",
         batch_tokens: int | None = None,
-        kv_cache_gib: float | None = None,
+        kv_cache_gib: Annotated[float, msgspec.Meta(ge=0)] | None = None,
         template: Literal["model", "plain"] = "model",
         adapters: Sequence[str] = (),
     ) -> None:
@@ -99,7 +99,7 @@ class TransformersEngine(LocalEngine):
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
         thread = OwnerThread("transformers engine")
-        core = _Core(self.files, self.adapters, self.dtype, self.device, self._template, self._kv_cache_gib)
+        core = _Core(self.files, self.adapters, self.dtype, self.device, self._template)
         try:
             await thread.call(core.load)
         except BaseException:
@@ -112,6 +112,7 @@ class TransformersEngine(LocalEngine):
         if self.adapters:
             names = tuple(adapter.name for adapter in self.adapters)
             await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
+        await thread.call(core.remember, self._kv_cache_gib)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -146,17 +147,9 @@ class TransformersEngine(LocalEngine):
 class _Core:
     """Model, tokenizer and adapters; every method runs on the owner's thread."""
 
-    def __init__(
-        self,
-        files: ModelFiles,
-        adapters: Sequence[Adapter],
-        dtype: str,
-        device: str,
-        template: str,
-        kv_cache_gib: float | None,
-    ) -> None:
+    def __init__(self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str, template: str) -> None:
         self._files, self._adapters, self._dtype, self._device = files, adapters, dtype, device
-        self._template, self._kv_cache_gib = template, kv_cache_gib
+        self._template = template
         self._model: Any = None
         self._peft: Any = None
 
@@ -186,17 +179,19 @@ class _Core:
         for adapter in self._adapters:
             self._load_adapter(adapter)
         self._model.to(self._device).eval()
-        self._reader = Reader(
-            self._model, self._device, most_bytes=self._kept_bytes(), most_texts=int(_KEPT_A_LIVE * _LIVE[self._device])
-        )
+        self._reader = Reader(self._model, self._device)
 
-    def _kept_bytes(self) -> float:
-        """Memory for what was read: as was asked for, or a little on a CPU, or a quarter of what a GPU has left."""
+    def remember(self, kv_cache_gib: float | None) -> None:
+        """Keep what is read, in so much memory; None = a little on a CPU, a quarter of what a GPU has left."""
         import torch
 
-        if self._kv_cache_gib is not None:
-            return self._kv_cache_gib * 2**30
-        return torch.cuda.mem_get_info()[0] / 4 if self._device == "cuda" else _KEPT_BYTES_ON_A_CPU
+        if kv_cache_gib is not None:
+            most_bytes = kv_cache_gib * 2**30
+        elif self._device == "cuda":
+            most_bytes = torch.cuda.mem_get_info()[0] / 4
+        else:
+            most_bytes = _KEPT_BYTES_ON_A_CPU
+        self._reader.remember_up_to(most_bytes=most_bytes, most_texts=int(_KEPT_A_LIVE * _LIVE[self._device]))
 
     def _load_adapter(self, adapter: Adapter) -> None:
         """The matrices go into the model itself, `_peft` only says which of them take part."""
