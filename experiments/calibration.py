@@ -9,7 +9,6 @@ of false differences: on common states one policy answers alike to the last digi
 """
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -38,7 +37,7 @@ BUNDLED = {  # env: episodes of the random policy, choices change later menus
     "valueagents/Judgement-v0": (2000, False),
     "valueagents/Survey-v0": (2000, False),
     "valueagents/ChoiceScript-v0": (60, True),
-    "valueagents/Jericho-v0": (6, True),
+    "valueagents/Jericho-v0": (50, True),  # its menus take an hour of two cores the first time
 }
 
 Row = dict[str, float]
@@ -216,17 +215,15 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--worlds", nargs="*", default=["simulated", *BUNDLED], help="which of the worlds")
+    parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="keeps the random policy's runs")
     given = parser.parse_args()
-    with (
-        ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
         for name in given.worlds:
             replicate: Callable[[int], Row] = simulated
             if name != "simulated":
                 episodes, game = BUNDLED[name]
                 config = RunConfig(env=name, policy="random", episodes=episodes, seed=1)
-                done = run(config, Path(folder) / name.replace("/", "-"))
+                done = run(config, given.out / name.removeprefix("valueagents/"))
                 arrays = decision_arrays(done.decisions_file(), done.header.taxonomy)
                 replicate = partial(bundled, arrays=arrays, independent=not game, needed=done.header.min_contested)
             table(name, list(pool.map(replicate, range(given.replicates), chunksize=1)))

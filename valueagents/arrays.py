@@ -187,9 +187,10 @@ def decision_arrays(source: pa.Table | Path, taxonomy: Taxonomy) -> DecisionArra
     if isinstance(source, pa.Table):
         table = source.select(_KEYS)
     else:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(source, read_dictionary=["episode", "cluster"]) as file:
             table = file.read(columns=list(_KEYS))
     sizes = pc.list_value_length(table["option_characters"]).to_numpy().astype(np.int64)
+    table = table.drop_columns(["option_characters"])  # the annotations need the memory
     menus = table["annotated"].to_numpy() & (sizes > 0)  # nothing can be chosen from an empty menu
     order = _sorted_rows(table)
     order = order[menus[order]]
@@ -201,9 +202,7 @@ def decision_arrays(source: pa.Table | Path, taxonomy: Taxonomy) -> DecisionArra
     place[order] = start
     options = int(size.sum())
     characters, p, x = np.empty(options), np.full(options, np.nan), np.empty((options, len(taxonomy.axes)))
-    _put(characters, table["option_characters"].combine_chunks(), place, sizes)
-    table = table.drop_columns(["option_characters"])  # the annotations need the memory
-    _put_lists(source, table, place, sizes, x, p)
+    _put_lists(source, table, place, sizes, {"option_characters": characters, "probabilities": p, "x": x})
     return DecisionArrays(
         taxonomy=taxonomy,
         x=x,
@@ -249,16 +248,18 @@ def codes_of(column: pa.Array) -> tuple[IntArray, pa.StringArray]:
     """(T,) codes of the sorted distinct names, and these."""
     coded = pc.dictionary_encode(column)
     coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    order = pc.sort_indices(coded.dictionary)
+    present, codes = np.unique(coded.indices.to_numpy(), return_inverse=True)
+    names = coded.dictionary.take(pa.array(present))
+    order = pc.sort_indices(names)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order.to_numpy()] = np.arange(len(order))
-    return rank[coded.indices.to_numpy()], coded.dictionary.take(order)
+    return rank[codes], names.take(order)
 
 
 def _put_lists(
-    source: pa.Table | Path, table: pa.Table, place: IntArray, sizes: IntArray, x: FloatArray, p: FloatArray
+    source: pa.Table | Path, table: pa.Table, place: IntArray, sizes: IntArray, targets: dict[str, FloatArray]
 ) -> None:
-    """Fill x (N, V) and p (N,): the menu of the table's row r starts at row place[r]; -1 leaves it out."""
+    """Fill the targets, (N, …) by column: the menu of the table's row r starts at row place[r]; -1 leaves it out."""
     if isinstance(source, pa.Table):
         groups = [source.num_rows]
     else:
@@ -267,13 +268,12 @@ def _put_lists(
     ends = np.cumsum(groups, dtype=np.int64)
 
     def put(group: int) -> None:
-        values, probabilities = _lists(source, group, "x", "probabilities")
         here = slice(int(ends[group]) - groups[group], int(ends[group]))
         to, length = place[here], sizes[here]
-        _require_lengths(table[here], "probabilities", probabilities, length)
-        _require_lengths(table[here], "x", values, np.where(to >= 0, length * x.shape[1], -1))
-        _put(x, values, to, length)
-        _put(p, probabilities, to, length)
+        for (column, target), lists in zip(targets.items(), _lists(source, group, *targets), strict=True):
+            width = target.size // max(1, len(target))
+            _require_lengths(table[here], column, lists, np.where(to >= 0, length * width, -1))
+            _put(target, lists, to, length)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # every group of rows has its own place
         list(pool.map(put, range(len(groups))))
