@@ -32,12 +32,12 @@ AXES, OPTIONS, EPISODES, STEPS = len(TAXONOMY.axes), 4, 60, 40
 SPREAD, LABELLED, RICHER, MENUS, APPEAL = 0.6, 0.15, 4, 120, 1.0
 DECISIVENESS, LEVEL = 1.5, 0.05
 TRUTH_EPISODES = 1000
-BUNDLED = {  # env: episodes of the random policy, choices change later menus
-    "valueagents/Dilemma-v0": (2000, False),
-    "valueagents/Judgement-v0": (2000, False),
-    "valueagents/Survey-v0": (2000, False),
-    "valueagents/ChoiceScript-v0": (60, True),
-    "valueagents/Jericho-v0": (50, True),  # its menus take an hour of two cores the first time
+BUNDLED = {  # env: episodes of the random policy
+    "valueagents/Dilemma-v0": 2000,
+    "valueagents/Judgement-v0": 2000,
+    "valueagents/Survey-v0": 2000,
+    "valueagents/ChoiceScript-v0": 60,
+    "valueagents/Jericho-v0": 50,  # its menus take an hour of two cores the first time
 }
 
 Row = dict[str, float]
@@ -191,6 +191,7 @@ def bundled(seed: int, arrays: DecisionArrays, independent: bool, needed: int) -
     here, there = (arrays.select(np.flatnonzero(arrays.cluster % 2 == side)) for side in (0, 1))
     one, two, decisive = play(rng, here, w), play(rng, there, w), play(rng, there, DECISIVENESS * w)
     same, scaled = (weights_compared(one, other, independent=independent, needed=needed) for other in (two, decisive))
+    errors = np.abs(e4[:, 0] - w[axes])
     return {
         "correlation with the truth, E4": float(np.corrcoef(e4[:, 0], w[axes])[0, 1]),
         "coverage, E4": covered(e4, w[axes]),
@@ -198,7 +199,17 @@ def bundled(seed: int, arrays: DecisionArrays, independent: bool, needed: int) -
         "1.5 times as decisive, E4": called(scaled),
         "1.5 times as decisive, scale seen": float((scaled.scale_p or 1.0) <= LEVEL),
         "axes": float(len(axes)),
+        **{f"|E4 - truth|, {TAXONOMY.axes[v].id}": error for v, error in zip(axes, errors.tolist(), strict=True)},
     }
+
+
+def on_menus_of(env: str, out: Path, episodes: int | None = None) -> Callable[[int], Row]:
+    """`bundled` on the menus that the random policy met; its run is kept in a folder of `out`."""
+    episodes = episodes or BUNDLED[env]
+    config = RunConfig(env=env, policy="random", episodes=episodes, seed=1)
+    done = run(config, out / f"{env.removeprefix('valueagents/')}-{episodes}")
+    arrays = decision_arrays(done.decisions_file(), done.header.taxonomy)
+    return partial(bundled, arrays=arrays, independent=done.header.independent_menus, needed=done.header.min_contested)
 
 
 def table(title: str, rows: list[Row]) -> None:
@@ -215,17 +226,12 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--worlds", nargs="*", default=["simulated", *BUNDLED], help="which of the worlds")
+    parser.add_argument("--episodes", type=int, help="of the random policy in every bundled world, not the table's")
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="keeps the random policy's runs")
     given = parser.parse_args()
     with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
         for name in given.worlds:
-            replicate: Callable[[int], Row] = simulated
-            if name != "simulated":
-                episodes, game = BUNDLED[name]
-                config = RunConfig(env=name, policy="random", episodes=episodes, seed=1)
-                done = run(config, given.out / name.removeprefix("valueagents/"))
-                arrays = decision_arrays(done.decisions_file(), done.header.taxonomy)
-                replicate = partial(bundled, arrays=arrays, independent=not game, needed=done.header.min_contested)
+            replicate = simulated if name == "simulated" else on_menus_of(name, given.out, given.episodes)
             table(name, list(pool.map(replicate, range(given.replicates), chunksize=1)))
 
 

@@ -39,3 +39,16 @@ def test_repeated_menus_need_both_ways_of_clustering(rows):
 def test_a_more_decisive_policy_is_seen_by_its_scale(rows):
     assert mean(rows, "1.5 times as decisive, scale seen") == 1.0
     assert mean(rows, "1.5 times as decisive, E4") <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("world", "episodes", "least"),
+    [("Dilemma", 2000, 0.97), ("Judgement", 2000, 0.95), ("Survey", 2000, 0.94), ("ChoiceScript", 10, 0.97)],
+)
+def test_e4_finds_the_weights_on_the_menus_of_a_bundled_world(tmp_path, world, episodes, least):
+    replicate = calibration.on_menus_of(f"valueagents/{world}-v0", tmp_path, episodes)
+    rows = [replicate(seed) for seed in range(REPLICATES)]
+    assert mean(rows, "axes") == 20
+    assert mean(rows, "correlation with the truth, E4") >= least
+    assert mean(rows, "coverage, E4") >= 0.8  # 40 intervals of 95 %: fewer than 32 that cover is a 0.02 % event
+    assert mean(rows, "two regions, E4") <= 0.2
