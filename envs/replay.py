@@ -17,8 +17,9 @@ from valueagents.pool import Pool, read_pool
 class ReplayEnv(ValueEnv):
     """Every situation of a pool (E7), exactly as it was met: task, transcript, last text, menu in the order shown.
 
-    A situation is the hash of what was shown; a cluster is that of the run it came from. No answer changes a later
-    question, so tests that need choice-independent menus hold here for games, too. `valueagents replay` makes pools.
+    A situation is the hash of what was shown; a cluster is that of the run it came from, of a game the menu. No answer
+    changes a later question, so tests that need choice-independent menus hold here for games, too. `valueagents replay`
+    makes pools.
 
     Args:
         pool: the file of a pool, `pool.jsonl`.

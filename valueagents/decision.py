@@ -212,6 +212,11 @@ def failure_from_json(line: bytes) -> Failure:
         raise StoreError(f"not a failure record: {error}") from error
 
 
+def menu_hash(menu: Menu) -> str:
+    """Of the options' texts, their order and all else aside."""
+    return content_hash(sorted(option.text for option in menu))
+
+
 def shown_hash(task: str, decisions: Sequence[Decision]) -> str:
     """The situation of the last decision: the hash of everything shown until then, the order of options aside.
 

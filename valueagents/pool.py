@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pyarrow.compute as pc
 
-from valueagents.decision import Annotation, Choice, Decision, Menu, shown_hash
+from valueagents.decision import Annotation, Choice, Decision, Menu, menu_hash, shown_hash
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.identity import content_hash
 from valueagents.runs import Run
@@ -20,7 +20,7 @@ from valueagents.store import write_atomically
 from valueagents.taxonomy import Taxonomy
 
 FORMAT = "valueagents-pool"
-VERSION = 1
+VERSION = 2
 POOL_FILE = "pool.jsonl"
 
 
@@ -34,7 +34,10 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question, as it was met. `before` are the episode's earlier decisions, with the options taken only."""
+    """A question, as it was met. `before` are the episode's earlier decisions, with the options taken only.
+
+    `cluster` is the run's; of a game it is the menu, since there one menu comes again in many states and episodes.
+    """
 
     shown: str
     cluster: str
@@ -191,8 +194,9 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
             assert decision.annotation is not None  # noqa: S101 – `_situations` left the others out
             before = tuple(_bare(earlier) for earlier in episode.decisions[:step])
             shown = shown_hash(run.header.task, episode.decisions[: step + 1])
+            cluster = episode.cluster if run.header.independent_menus else menu_hash(decision.menu)
             found.append(
-                PooledDecision(shown, episode.cluster, before, decision.observation, decision.menu, decision.annotation)
+                PooledDecision(shown, cluster, before, decision.observation, decision.menu, decision.annotation)
             )
     return found
 

@@ -13,8 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from valueagents.decision import SCHEMA, Decision, Episode, situation_hash
-from valueagents.identity import content_hash
+from valueagents.decision import SCHEMA, Decision, Episode, menu_hash, situation_hash
 from valueagents.store import RunStore
 
 _ROWS_A_BATCH = 20_000
@@ -114,7 +113,7 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "step": step,
         "shown": situation_hash(store.header.task, episode, step),
         "option_ids": [option.id for option in decision.menu],
-        "menu": content_hash(sorted(option.text for option in decision.menu)),
+        "menu": menu_hash(decision.menu),
         "option_characters": [len(option.text) for option in decision.menu],
         "annotated": annotation is not None,
         "x": None if annotation is None else annotation.array(store.header.taxonomy).ravel(),
