@@ -18,6 +18,7 @@ from valueagents.arrays import DecisionArrays, codes_of, decision_arrays, joint_
 from valueagents.errors import ConfigError
 from valueagents.exposure import ExposureSplit, exposure_split
 from valueagents.runs import Run
+from valueagents.same_annotations import annotated_otherwise
 from valueagents.statistics import (
     Estimate,
     FloatArray,
@@ -96,7 +97,8 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
     """The paired differences, first minus second. `primary` is the one axis named before looking.
 
     Lists of runs are training seeds, the k-th of one paired with the k-th of the other; the seed is then the unit.
-    Raises ConfigError if the taxonomies differ, the primary axis is unknown, or no situation was met by both.
+    Raises ConfigError if the taxonomies differ, the primary axis is unknown, no situation was met by both, or what was
+    on offer there is annotated otherwise in one of them (in a game, where hidden state may explain it: a warning).
     """
     sides = [_opened(side) for side in (first, second)]
     if len(sides[0]) != len(sides[1]):
@@ -158,10 +160,17 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
         axes=axes,
         weights=pairs[0].weights if len(pairs) == 1 else None,
         exposure=pairs[0].exposure if len(pairs) == 1 else None,
-        warnings=[f"exploratory: {len(pairs)} seeds cannot reach p < 0.05, plan at least {ENOUGH_SEEDS}"]
-        if 1 < len(pairs) < ENOUGH_SEEDS
-        else [],
+        warnings=_warnings(pairs),
     )
+
+
+def _warnings(pairs: "list[_Pair]") -> list[str]:
+    warnings = []
+    if 1 < len(pairs) < ENOUGH_SEEDS:
+        warnings.append(f"exploratory: {len(pairs)} seeds cannot reach p < 0.05, plan at least {ENOUGH_SEEDS}")
+    if otherwise := sum(pair.annotated_otherwise for pair in pairs):
+        warnings.append(f"{otherwise} shared situations are annotated otherwise in the second run: other hidden state?")
+    return warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,7 @@ class _Pair:
     unit: str
     only_first: int
     only_second: int
+    annotated_otherwise: int
     weights: WeightComparison
     exposure: ExposureSplit
 
@@ -197,9 +207,10 @@ def _paired(a: Run, b: Run, *, probabilities: bool) -> _Pair:
         raise ConfigError(
             f"{str(a.path)!r} and {str(b.path)!r} share no situation; run both on the same env with the same --seed"
         )
+    otherwise = annotated_otherwise(a, b, shared.tolist())
     known = (mine.sizes[left] > 0) & (theirs.sizes[right] > 0)
     differences = np.where(known, mine.means()[left] - theirs.means()[right], 0.0)
-    independent = a.header.independent_menus
+    independent = a.header.independent_menus and b.header.independent_menus
     clusterings = joint_clustering(arrays, independent_menus=independent)
     units = arrays[0].cluster if independent else codes_of(arrays[0].menu)[0]
     weights = compare_weights(
@@ -216,6 +227,7 @@ def _paired(a: Run, b: Run, *, probabilities: bool) -> _Pair:
         unit="item" if independent else "menu",
         only_first=len(mine.names) - len(shared),
         only_second=len(theirs.names) - len(shared),
+        annotated_otherwise=otherwise,
         weights=weights,
         exposure=exposure_split((arrays[0], arrays[1]), clusterings),
     )

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from valueagents.arrays import DecisionArrays, decision_arrays
 from valueagents.errors import ConfigError
 from valueagents.runs import Run
+from valueagents.same_annotations import annotated_otherwise
 from valueagents.statistics import FloatArray, cluster_sums
 from valueagents.taxonomy import Taxonomy
 
@@ -28,6 +29,7 @@ class Answers:
     `situation` (T,) is the env's id of the item, "" where it has none; `cluster` (T,) names, not codes.
     """
 
+    run: Run
     arrays: DecisionArrays
     form: Form
     weights: FloatArray
@@ -71,7 +73,7 @@ def answers(run: Run, form: Form) -> Answers:
         weights[arrays.chosen[read]] = 1.0
     situation = np.asarray(table["situation"].fill_null("").to_pylist(), dtype=np.str_)
     cluster = np.asarray(table["cluster"].to_pylist(), dtype=np.str_)
-    return Answers(arrays, form, weights, situation, cluster)
+    return Answers(run, arrays, form, weights, situation, cluster)
 
 
 def propensities(asked: Answers) -> FloatArray:
@@ -82,12 +84,16 @@ def propensities(asked: Answers) -> FloatArray:
 
 
 def paired(first: Answers, second: Answers, mine: FloatArray, theirs: FloatArray) -> Paired:
-    """The (T, M) measurements of two runs on the situations that both met. Raises ConfigError if there are none."""
+    """The (T, M) measurements of two runs on the situations that both met.
+
+    Raises ConfigError if there are none, or if they are annotated otherwise in one of the runs.
+    """
     require_comparable(first.arrays.taxonomy, second.arrays.taxonomy)
     left, right = by_situation(first, mine), by_situation(second, theirs)
     shared = sorted(left.keys() & right.keys())
     if not shared:
         raise ConfigError("the runs share no situation; run them on the same env with the same seed, or replay a pool")
+    annotated_otherwise(first.run, second.run, shared)
     clusters = dict(zip(first.arrays.shown.tolist(), first.cluster.tolist(), strict=True))
     names, code = np.unique([clusters[shown] for shown in shared], return_inverse=True)
     return Paired(
