@@ -21,6 +21,7 @@ _MAX_STEPS = 100
 _TOLERANCE = 4e-10  # a decision: a last step of 2e-5 in utility (root mean square), and Newton's error is its square
 _ROUGH_TOLERANCE = 1e-3  # within 0.03 standard errors: enough to see whether λ decides
 _SMALLEST_STEP = 1e-6
+_AT_STAKE = 1e-9  # less is what rounding leaves of x_c - E x where all options have the same x
 _RIDGE_STEP = 10.0
 _MAX_RIDGE_EFFECT = 0.25
 _DECISIONS_A_PART = 1_024
@@ -80,7 +81,7 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     information = best.information + RIDGE * np.eye(len(beta))
     inverse = np.linalg.inv(information)
     influence = tuple(scores @ inverse for scores in best.scores)
-    counts = [(scores != 0).sum(axis=0) for scores in best.scores]
+    counts = [(np.abs(scores) > _AT_STAKE).sum(axis=0) for scores in best.scores]
     errors = np.sqrt(clustered_variance(influence, counts))
     size = np.maximum(np.maximum(np.abs(beta), errors), np.finfo(float).tiny)
     return ChoiceModel(

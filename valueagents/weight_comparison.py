@@ -61,8 +61,9 @@ def compare_weights(
 ) -> WeightComparison:
     """First minus second, on the axes with `needed` contested decisions (`contested`: (V,) read ones) in both.
 
-    The clusterings are joint (`joint_clustering`). p values are of t on the units of the coarsest way in which
-    the axis was at stake less one, adjusted by Benjamini–Hochberg; `level` is that of the false discovery rate.
+    An axis whose weight λ decides in either run is in neither direction nor scale. The clusterings are joint
+    (`joint_clustering`). p values are of t on the units of the coarsest way in which the axis was at stake less one,
+    adjusted by Benjamini–Hochberg; `level` is that of the false discovery rate.
     """
     axes = np.flatnonzero((contested[0] >= needed) & (contested[1] >= needed))
     taxonomy = runs[0].taxonomy
@@ -71,7 +72,9 @@ def compare_weights(
         if len(axes)
         else []
     )
-    weights = [fit.model.weights[: len(axes)] for fit in fits]
+    bound = np.any([fit.model.bound_by_ridge[: len(axes)] for fit in fits] or [np.zeros(0, bool)], axis=0)
+    free = np.flatnonzero(~bound)
+    weights = [fit.model.weights[free] for fit in fits]
     units = _units(fits, clusterings)
     reason = _reason(weights, units)
     scale, scale_p = Estimate(reason=reason), None
@@ -81,19 +84,25 @@ def compare_weights(
         directions = [w / size for w, size in zip(weights, sizes, strict=True)]
         [(scale, scale_p)] = _tested(
             np.log(sizes[:1]) - np.log(sizes[1:]),
-            _joint(fits, clusterings, [u[:, None] / size for u, size in zip(directions, sizes, strict=True)]),
+            _joint(fits, clusterings, free, [u[:, None] / size for u, size in zip(directions, sizes, strict=True)]),
             np.array([units]),
         )
+    if reason is None and len(free) > 1:
         turns = [(np.eye(len(u)) - np.outer(u, u)) / size for u, size in zip(directions, sizes, strict=True)]
-        at_stake = np.minimum(*(fit.model.units[: len(axes)] for fit in fits))
-        tested = _tested(directions[0] - directions[1], _joint(fits, clusterings, turns), at_stake)
-        found = dict(zip(axes.tolist(), tested, strict=True))
+        at_stake = np.minimum(*(fit.model.units[free] for fit in fits))
+        tested = _tested(directions[0] - directions[1], _joint(fits, clusterings, free, turns), at_stake)
+        found = dict(zip(axes[free].tolist(), tested, strict=True))
     adjusted = benjamini_hochberg([found[v][1] if v in found else None for v in range(len(taxonomy.axes))])
-    place = {v: i for i, v in enumerate(axes.tolist())}
+    place = {v: i for i, v in enumerate(axes[free].tolist())}
     differences = []
     for v, axis in enumerate(taxonomy.axes):
         low = min(int(contested[0][v]), int(contested[1][v]))
-        missing = Estimate(reason=reason if v in place else f"not enough: {low} contested decisions, {needed} needed")
+        if low < needed:
+            missing = Estimate(reason=f"not enough: {low} contested decisions, {needed} needed")
+        elif v not in place:
+            missing = Estimate(reason="bound by λ: the choices of a run do not tell its weight")
+        else:
+            missing = Estimate(reason=reason or "one axis alone has no direction to compare")
         difference, p = found.get(v, (missing, None))
         q = adjusted[v]
         first, second = (float(d[place[v]]) for d in directions) if v in found else (None, None)
@@ -109,8 +118,15 @@ def compare_weights(
         scale=scale,
         scale_p=scale_p,
         axes=differences,
-        warnings=[UNUSABLE] if not all(fit.model.converged for fit in fits) else [],
+        warnings=_warnings(fits, [taxonomy.axes[v].id for v in axes[bound]]),
     )
+
+
+def _warnings(fits: Sequence[ChoiceWeights], bound: Sequence[str]) -> list[str]:
+    warnings = [] if all(fit.model.converged for fit in fits) else [UNUSABLE]
+    if bound:
+        warnings.append(f"E4: λ decides the weight of {', '.join(bound)}: left out of direction and scale")
+    return warnings
 
 
 def _units(fits: Sequence[ChoiceWeights], clusterings: Sequence[Clustering]) -> int:
@@ -125,20 +141,22 @@ def _reason(weights: Sequence[FloatArray], units: int) -> str | None:
     """Why nothing can be compared, if so."""
     if not weights:
         return "no axis has enough contested decisions in both runs"
+    if not len(weights[0]):
+        return "bound by λ: the choices of a run do not tell its weights"
     if units < MIN_UNITS:
         return "one cluster: no test"
     return "all weights of a run are 0" if any(not w.any() for w in weights) else None
 
 
 def _joint(
-    fits: Sequence[ChoiceWeights], clusterings: Sequence[Clustering], derivatives: Sequence[FloatArray]
+    fits: Sequence[ChoiceWeights], clusterings: Sequence[Clustering], free: IntArray, derivatives: Sequence[FloatArray]
 ) -> list[FloatArray]:
-    """For each way (C, K): what every unit moved the K differences by, first minus second."""
+    """For each way (C, K): what every unit moved the K differences by through the free weights, first minus second."""
     joint = []
     for way, units in enumerate(clusterings[0].ways):
         moved = np.zeros((units.count, derivatives[0].shape[1]))
         for sign, fit, derivative in zip((1.0, -1.0), fits, derivatives, strict=True):
-            moved[fit.units[way]] += sign * fit.model.influence[way][:, : len(derivative)] @ derivative
+            moved[fit.units[way]] += sign * fit.model.influence[way][:, free] @ derivative
         joint.append(moved)
     return joint
 

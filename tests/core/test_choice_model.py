@@ -194,3 +194,11 @@ def test_the_nuisances_are_place_from_zero_to_one_and_hundreds_of_characters():
     features = Design(arrays, np.zeros(0, dtype=np.int64))[0:6]
     assert NUISANCES == ("position", "length")
     assert features.tolist() == [[0, 0.1], [0.5, 0.2], [1, 0.3], [0, 0.4], [0, 0.5], [1, 6.0]]
+
+
+@pytest.mark.parametrize("elsewhere", [0.0, 1.0, 0.3])
+def test_a_feature_is_at_stake_only_where_the_options_differ_in_it(elsewhere):
+    """All options of 57 menus have the same x, whatever it is: its weight hangs on the three other menus."""
+    features, start, chosen = choices(60, np.array([0.8, -0.5]), options=(3,))
+    features[9:, 1] = elsewhere
+    assert fit(features, start, chosen).units.tolist() == [60, 3]

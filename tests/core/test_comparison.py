@@ -426,9 +426,47 @@ def test_weights_that_cannot_be_compared_say_why(tmp_path):
     assert found.axes[0].p is None
 
 
+def test_weights_that_lambda_decides_are_not_compared(tmp_path):
+    """One deterministic policy, met 60 and 600 times: |w| grows with the number of choices only."""
+    menus = menus_of(600, seed=3)
+    best = [int(np.argmax([2 * option["A"] + option["B"] for option in menu])) for menu in menus]
+    every = [decision(s, m, best[s]) for s, m in enumerate(menus)]
+    found = compare(*pair(tmp_path, every[:60], every)).weights
+    assert found.scale_p is None
+    assert "bound by λ" in found.scale.reason
+    assert {axis.difference.reason for axis in found.axes} == {
+        "bound by λ: the choices of a run do not tell its weight"
+    }
+    assert found.warnings == ["E4: λ decides the weight of A, B: left out of direction and scale"]
+
+
+def test_one_axis_alone_has_a_scale_and_no_direction(tmp_path):
+    rng = np.random.default_rng(8)
+    sides = [[decision(s, [PLUS, MINUS], int(rng.random() < q)) for s in range(300)] for q in (0.2, 0.4)]
+    found = compare(*pair(tmp_path, *sides)).weights
+    assert found.scale.value == pytest.approx(math.log(math.log(4) / math.log(1.5)), abs=0.5)
+    assert found.scale_p is not None
+    assert found.axes[0].difference.value is None
+    assert found.axes[0].difference.reason == "one axis alone has no direction to compare"
+
+
+def test_situations_that_are_annotated_otherwise_are_not_compared(tmp_path):
+    """Another version of the items would else pass for another policy."""
+    menus = menus_of(40)
+    turned = [[{**option, "A": -option["A"]} for option in menu] for menu in menus]
+    sides = [[decision(s, m, 0) for s, m in enumerate(each)] for each in (menus, turned)]
+    apart = sum(any(option["A"] for option in menu) for menu in menus)
+    first, second = pair(tmp_path, *sides)
+    with pytest.raises(ConfigError, match=f"annotated otherwise in {apart} of 40 shared situations"):
+        compare(first, second)
+    for game in (first, second):
+        game.header = msgspec.structs.replace(game.header, independent_menus=False)
+    assert f"{apart} shared situations are annotated otherwise" in compare(first, second).warnings[0]
+
+
 def test_a_policy_has_the_same_weights_as_itself(tmp_path):
-    menus = menus_of(60)
-    run = made_run(tmp_path / "run", [decision(s, m, 0) for s, m in enumerate(menus)])
+    rng, menus = np.random.default_rng(2), menus_of(60)
+    run = made_run(tmp_path / "run", [decision(s, m, int(rng.integers(len(m)))) for s, m in enumerate(menus)])
     found = compare(run, run).weights
     assert [axis.difference.value for axis in found.axes] == [0.0, 0.0]
     assert [axis.p for axis in found.axes] == [None, None]
