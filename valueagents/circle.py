@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valueagents.resampling import MIN_POLICIES, over_policies
-from valueagents.statistics import Estimate, FloatArray
+from valueagents.statistics import Estimate, FloatArray, varying
 from valueagents.taxonomy import Taxonomy
 
 _PERMUTATIONS = 9_999
@@ -77,8 +77,11 @@ class CircleCheck(msgspec.Struct, frozen=True):
 def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> CircleCheck:
     """The checks on (U, V) profiles, NaN = unknown; values that a unit lacks or that never vary are left out."""
     angles = taxonomy.angles or {}
-    varies = np.nan_to_num(np.ptp(profiles, axis=0)) > 0 if len(profiles) else np.zeros(profiles.shape[1], bool)
-    kept = [axis for v, axis in enumerate(taxonomy.axis_ids) if axis in angles and varies[v]]
+    known = varying(profiles) & [axis in angles for axis in taxonomy.axis_ids]
+    x = profiles[:, known]
+    x = x - x.sum(axis=1, keepdims=True) / max(1, x.shape[1])
+    varies = varying(x)  # what was only a unit's level is gone
+    x, kept = x[:, varies], [taxonomy.axis_ids[v] for v in np.flatnonzero(known)[varies]]
     left_out = [axis for axis in taxonomy.axis_ids if axis not in kept]
     theta = np.radians([angles[axis] for axis in kept])
     reason = _why_not(taxonomy, len(profiles), len(kept))
@@ -98,8 +101,6 @@ def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> 
             share=None,
             humans=HUMANS,
         )
-    x = profiles[:, [taxonomy.index(axis) for axis in kept]]
-    x = x - x.mean(axis=1, keepdims=True)
     correlations: FloatArray = np.corrcoef(x, rowvar=False)
     cosines = np.cos(theta[:, None] - theta)
     pairs = np.triu_indices(len(kept), 1)

@@ -4,7 +4,7 @@ A metric is written as a function of totals: (B, K) sums over clusters, a row fo
 the value, the bootstrap and the jackknife of it come from one formula.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -20,19 +20,38 @@ MIN_POLICIES = 20
 _CELLS_A_CHUNK = 4_000_000
 
 
-def cluster_estimates(sums: FloatArray, statistic: Statistic, *, seed: int) -> list[Estimate]:
+def cluster_estimates(
+    sums: FloatArray,
+    statistic: Statistic,
+    *,
+    seed: int,
+    differences: Mapping[int, tuple[int, int]] | None = None,
+    folded: Collection[int] = (),
+) -> list[Estimate]:
     """An estimate for each of the M numbers that `statistic` makes of the totals of (C, K) cluster sums.
 
     From `MIN_CLUSTERS` clusters on that move it: percentile bootstrap over clusters. Below: the delete-one jackknife's
     standard error (Efron & Tibshirani 1993, eq. 11.5) with a t interval and a caution. A number that `statistic` gives
     as NaN is undefined.
+
+    `differences`: number -> the two numbers that it is the difference of; it hangs on the fewer of their clusters, and
+    its error is that of the one's influences less the other's. `folded`: numbers made of absolute values of totals,
+    which resampling pushes up; they get the jackknife's t interval however many clusters there are.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         total = sums.sum(axis=0, keepdims=True)
         values = statistic(total)[0]  # (M,)
         left_out = statistic(total - sums)  # (C, M)
         drawn = np.vstack([statistic(draws) for draws in _resampled(sums, seed)])  # (B, M)
-    return [_estimate(float(value), left_out[:, m], drawn[:, m]) for m, value in enumerate(values)]
+    influences = [_influence(float(value), left_out[:, m]) for m, value in enumerate(values)]
+    clusters = (left_out != values).sum(axis=0).tolist()
+    for m, (one, other) in (differences or {}).items():
+        influences[m] = influences[one] - influences[other]
+        clusters[m] = min(clusters[one], clusters[other])
+    return [
+        _estimate(float(value), influences[m], clusters[m], None if m in folded else drawn[:, m])
+        for m, value in enumerate(values)
+    ]
 
 
 def over_units(values: Sequence[float | None], unit: str) -> Estimate:
@@ -79,19 +98,25 @@ def _resampled(sums: FloatArray, seed: int) -> "list[FloatArray]":
     return chunks or [np.zeros((1, sums.shape[1]))]
 
 
-def _estimate(value: float, left_out: FloatArray, drawn: FloatArray) -> Estimate:
+def _influence(value: float, left_out: FloatArray) -> FloatArray:
+    """(C,) what each cluster adds to the jackknife's error, squared; 0 for a cluster that does not move the number."""
+    influence, moves = np.zeros(len(left_out)), left_out != value
+    if clusters := int(moves.sum()):
+        influence[moves] = np.sqrt((clusters - 1) / clusters) * (left_out[moves] - left_out[moves].mean())
+    return influence
+
+
+def _estimate(value: float, influence: FloatArray, clusters: int, drawn: FloatArray | None) -> Estimate:
     if not np.isfinite(value):
         return Estimate(reason="nothing to estimate it from")
-    clusters = int((left_out != value).sum())
-    if clusters >= MIN_CLUSTERS:
+    if clusters >= MIN_CLUSTERS and drawn is not None:
         tail = 100 * (1 - CONFIDENCE) / 2
         low, high = np.percentile(drawn[np.isfinite(drawn)], [tail, 100 - tail])
         return Estimate(value, float(low), float(high))
     if clusters == 0:
         return Estimate(value, reason="the same whichever cluster is left out: no interval")
-    if clusters == 1 or not np.isfinite(left_out).all():
+    if clusters == 1 or not np.isfinite(influence).all():
         return Estimate(value, reason="it rests on one cluster: no interval")
-    moved = left_out[left_out != value]
-    error = np.sqrt((clusters - 1) / clusters * ((moved - moved.mean()) ** 2).sum())
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1) * error)
-    return Estimate(value, value - half, value + half, f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval")
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, clusters - 1) * np.sqrt((influence**2).sum()))
+    caution = f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval" if clusters < MIN_CLUSTERS else None
+    return Estimate(value, value - half, value + half, caution)

@@ -20,6 +20,7 @@ MIN_CLUSTERS = 50
 CONFIDENCE = 0.95
 _EXACT_FLIPS = 10_000
 _CELLS_A_CHUNK = 1_000_000
+_ROUNDING = 1e-9
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -113,6 +114,14 @@ def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = N
         sums = sparse.csr_array((weights, np.arange(len(values)), runs), shape=(len(start), len(values))) @ flat
     found: FloatArray = sums.reshape(len(start), *values.shape[1:])
     return found
+
+
+def varying(values: FloatArray) -> npt.NDArray[np.bool_]:
+    """(…, V) true for the columns of (…, U, V) values that are known everywhere and differ by more than rounding."""
+    if not values.shape[-2]:
+        return np.zeros((*values.shape[:-2], values.shape[-1]), dtype=np.bool_)
+    varies: npt.NDArray[np.bool_] = np.ptp(values, axis=-2) > _ROUNDING
+    return varies
 
 
 def ratio_estimates(numerator: FloatArray, denominator: FloatArray, *, seed: int) -> list[Estimate]:

@@ -1,7 +1,7 @@
 """Do survey, dilemmas, judgements and games say the same of the same policies? Convergent validity and reliability.
 
-Runs are sorted into policies (identity, the prompt aside) × methods (envs). Correlations are over policies, of profiles
-that are centred on each policy's own mean: a liking for high ratings is no value.
+Runs are sorted into policies (identity, the prompt aside) × methods (worlds: an env with its content). Correlations are
+over policies, of profiles that are centred on each policy's own mean: a liking for high ratings is no value.
 
 convergent    mean over values of r(value by one method, same value by the other): the validity diagonal of the
               multitrait-multimethod matrix (Campbell & Fiske 1959).
@@ -16,19 +16,19 @@ retest        r of two runs that differ in seed, or in the prompt (a survey's ow
 import re
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from valueagents.arrays import BoolArray
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.profiles import Profiles, centred, profiles
 from valueagents.resampling import MIN_POLICIES, over_policies
 from valueagents.runs import Run
-from valueagents.statistics import Estimate, FloatArray
+from valueagents.statistics import Estimate, FloatArray, varying
 
 _HALVINGS = 20
 _VARIANT = re.compile(r"/v(\d+)$")
@@ -73,11 +73,12 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
 
     Only policies that every method has are counted. Raises ConfigError if there are none.
     """
+    names = _methods(runs)
     by_method: dict[str, dict[str, list[Run]]] = {}
     for run in sorted(
         runs, key=lambda run: (run.header.seed, run.header.policy_identity.get("prompt", ""), str(run.path))
     ):
-        by_method.setdefault(run.header.env, {}).setdefault(_who(run), []).append(run)
+        by_method.setdefault(names[content_hash(run.header.env_identity)], {}).setdefault(_who(run), []).append(run)
     methods = sorted(by_method)
     common = sorted(set.intersection(*(set(each) for each in by_method.values()))) if methods else []
     if not common:
@@ -88,10 +89,11 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
         if table.taxonomy.name != taxonomy.name:
             raise ConfigError(f"{method} is on {table.taxonomy.name}, {methods[0]} on {taxonomy.name}: not comparable")
     x = np.stack([tables[method].of() for method in methods])  # (M, U, V)
-    varies = np.ptp(x, axis=1) > 0  # (M, V); NaN is no variation
-    kept: BoolArray = np.asarray(varies.all(axis=0))
-    axes = [axis for axis, keep in zip(taxonomy.axis_ids, kept, strict=True) if keep]
+    kept = np.flatnonzero(varying(x).all(axis=0))
     x = centred(x[:, :, kept])
+    varies = varying(x).all(axis=0)  # what was only a policy's level is gone
+    x, kept = x[:, :, varies], kept[varies]
+    axes = [taxonomy.axis_ids[v] for v in kept]
     enough = len(common) >= MIN_POLICIES
     reliabilities = []
     for method in methods:
@@ -107,6 +109,21 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
         reliabilities=reliabilities,
         matrix=_correlations(np.hstack(list(x))).tolist() if enough and axes else None,
     )
+
+
+def _methods(runs: Sequence[Run]) -> dict[str, str]:
+    """World -> its name: the env; of several worlds of one env, its options too, and its hash if these are alike."""
+    worlds: dict[str, dict[str, str]] = {}
+    for run in sorted(runs, key=lambda run: str(run.path)):
+        options = ", ".join(f"{name}={Path(str(value)).name}" for name, value in sorted(run.header.env_options.items()))
+        worlds.setdefault(run.header.env, {}).setdefault(content_hash(run.header.env_identity), options)
+    names = {}
+    for env, each in worlds.items():
+        told_apart = len(set(each.values())) == len(each)
+        for world, options in each.items():
+            name = f"{env} ({options or 'no options'})" if told_apart else f"{env} ({world[:8]})"
+            names[world] = name if len(each) > 1 else env
+    return names
 
 
 def _who(run: Run) -> str:

@@ -88,6 +88,8 @@ def test_permutations_are_counted_by_hand_on_a_small_circle():
         (circular(19), TAXONOMY, "too few policies: 19, 20 needed"),
         (np.zeros((0, 20)), TAXONOMY, "too few policies: 0"),
         (np.zeros((30, 20)), TAXONOMY, "too few values: 0"),
+        (np.outer(np.linspace(1, 6, 30), np.ones(20)), TAXONOMY, "too few values: 0"),
+        (np.linspace(1, 6, 30)[:, None] + np.linspace(0, 1, 20) / 3, TAXONOMY, "too few values: 0"),
         (np.random.default_rng(0).normal(size=(30, 10)), FLAT, "is no circle"),
     ],
 )

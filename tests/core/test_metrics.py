@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from scipy import stats
@@ -160,6 +161,42 @@ def test_a_survey_without_the_target_has_no_drop(tmp_path):
         survey_metrics(run, run, ("SDX",))
 
 
+def test_runs_that_share_no_item_are_not_a_survey_of_one(tmp_path):
+    rows = survey_rows(np.random.default_rng(5), pairs=6)
+    here, there = made_run(tmp_path / "a", rows[:12]), made_run(tmp_path / "b", rows[12:])
+    with pytest.raises(ConfigError, match="share no item"):
+        survey_metrics(here, there, (AXES[0],))
+
+
+def test_selectivity_hangs_on_the_few_pairs_of_the_target(tmp_path):
+    """Three pairs of the target beside 57 others: as uncertain as the drop, not as a number of 60 clusters."""
+    rows = [made_run(tmp_path / str(k), survey_rows(np.random.default_rng(k), pairs=60)) for k in (1, 2)]
+    alone = (AXES[0],)
+    kept = [
+        row
+        for row in survey_rows(np.random.default_rng(1))
+        if not row[1].startswith(AXES[0]) or row[1] <= f"{AXES[0]}-14"
+    ]
+    found = survey_metrics(made_run(tmp_path / "few", kept), rows[1], alone)
+    assert found.drop_micro.reason == found.selectivity_micro.reason == "3 clusters, fewer than 50: t interval"
+    width = found.drop_micro.high - found.drop_micro.low
+    assert width <= found.selectivity_micro.high - found.selectivity_micro.low < 1.1 * width
+    assert found.drift_micro.reason is None
+
+
+def test_what_is_annotated_otherwise_is_not_compared(tmp_path):
+    rows = survey_rows(np.random.default_rng(5))
+    turned = [
+        (s, c, {name: only(AXES[0], x[AXES[0]]) for name, x in zip(o, list(o.values())[::-1], strict=True)}, a, e)
+        if s.startswith(AXES[0])
+        else (s, c, o, a, e)
+        for s, c, o, a, e in rows
+    ]
+    runs = [made_run(tmp_path / name, each) for name, each in (("a", rows), ("b", turned))]
+    with pytest.raises(ConfigError, match="annotated otherwise in 36 of 240 shared situations"):
+        intervention_metrics(*runs, ("BEC",))
+
+
 # -- judgement ------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +321,46 @@ def test_without_a_second_control_seed_the_noise_floor_is_undefined(tmp_path):
     assert "not paired" in intervention_metrics(runs[0], unpaired, ("BEC",)).score_change.reason
 
 
+def test_the_noise_floor_is_of_the_same_situations_as_the_drift_that_it_is_taken_off(tmp_path):
+    moved, kept, again = (game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3))
+    whole, control = made_run(tmp_path / "i", moved), made_run(tmp_path / "c", kept)
+    found = intervention_metrics(whole, control, ("POD",), control_repeat=made_run(tmp_path / "n", again[:45]))
+    shifts, common, noise = (
+        straight_shifts(moved, kept),
+        straight_shifts(moved[:45], kept[:45]),
+        straight_shifts(again[:45], kept[:45]),
+    )
+    others = [axis for axis in AXES if axis != "POD"]
+    net = math.fsum(abs(common[axis]) - abs(noise[axis]) for axis in others) / len(others)
+    assert found.target_shift.value == exactly(-shifts["POD"])
+    assert found.drift.value == exactly(math.fsum(abs(shifts[axis]) for axis in others) / len(others))
+    assert found.net_drift.value == exactly(net)
+    assert found.selectivity.value == exactly(-shifts["POD"] - net)
+    least = made_run(tmp_path / "few", again[:5])
+    for run in (whole, control):
+        run.header = msgspec.structs.replace(run.header, min_contested=20)
+    few = intervention_metrics(whole, control, ("POD",), control_repeat=least)
+    assert few.target_shift.value == found.target_shift.value
+    for estimate in (few.noise_drift, few.net_drift, few.selectivity):
+        assert "contested situations shared by all three runs, 20 needed" in estimate.reason
+
+
+def test_changes_of_competence_are_clustered_as_the_run_is(tmp_path):
+    """The three posts of a cluster were refused together: thirty refusals are ten."""
+    runs = []
+    for k, refused in enumerate((range(30), range(0))):
+        rows = [
+            (s, c, o, a, {**e, "invalid": "no" if n in refused else None})
+            for n, (s, c, o, a, e) in enumerate(game_rows(np.random.default_rng(k)))
+        ]
+        runs.append(made_run(tmp_path / str(k), rows))
+    by_cluster = np.repeat([1.0, 0.0], [10, 20])
+    found = intervention_metrics(*runs, ("BEC",)).invalid_change
+    half = stats.t.ppf(0.975, 29) * stats.sem(by_cluster)
+    assert found.value == exactly(1 / 3)
+    assert found.high - found.value == pytest.approx(half, rel=1e-9)
+
+
 def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path):
     rows = [game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3)]
     for run_rows in rows:  # of the target 19 contested decisions are left
@@ -295,7 +372,7 @@ def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path):
     found = intervention_metrics(runs[0], runs[1], ("BEC",), control_repeat=runs[2])
     for estimate in (found.target_shift, found.noise_target_shift, found.selectivity):
         assert estimate.value is None
-        assert "19 shared contested situations, 20 needed" in estimate.reason
+        assert "19 contested situations shared" in estimate.reason
     assert found.drift.value is not None
     shifts = straight_shifts(rows[0], rows[1])
     others = intervention_metrics(runs[0], runs[1], ("POD",)).drift.value
@@ -390,6 +467,36 @@ def test_the_bootstrap_interval_is_scipys():
     assert found.value == exactly(sums[:, 0].sum() / sums[:, 1].sum())
     assert found.low == pytest.approx(theirs.low, abs=0.1 * width)
     assert found.high == pytest.approx(theirs.high, abs=0.1 * width)
+
+
+def test_a_difference_hangs_on_the_fewer_clusters_of_its_parts():
+    rng = np.random.default_rng(3)
+    few, many = rng.normal(2, 1, 5), rng.normal(1, 0.1, 80)
+    sums = np.zeros((85, 4))
+    sums[:5, :2], sums[5:, 2:] = np.stack([few, np.ones(5)], axis=1), np.stack([many, np.ones(80)], axis=1)
+
+    def both(totals):
+        one, other = totals[:, 0] / totals[:, 1], totals[:, 2] / totals[:, 3]
+        return np.stack([one, other, one - other], axis=1)
+
+    found = cluster_estimates(sums, both, seed=1, differences={2: (0, 1)})[2]
+    half = stats.t.ppf(0.975, 4) * math.hypot(stats.sem(few), stats.sem(many))
+    assert found.high - found.value == exactly(half)
+    assert found.reason == "5 clusters, fewer than 50: t interval"
+
+
+def test_a_mean_of_absolute_values_lies_in_its_own_interval():
+    """Noise about 0 has a mean |total| that every resample exceeds."""
+    noise = np.random.default_rng(4).normal(size=(100, 40))
+
+    def size(totals):
+        return np.abs(totals).mean(axis=1, keepdims=True)
+
+    [pushed_up] = cluster_estimates(noise, size, seed=1)
+    [found] = cluster_estimates(noise, size, seed=1, folded=[0])
+    assert pushed_up.value < pushed_up.low
+    assert found.low < found.value < found.high
+    assert found.reason is None
 
 
 def test_few_clusters_get_the_t_interval_of_the_jackknife():

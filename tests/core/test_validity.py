@@ -3,6 +3,7 @@
 import json
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -92,6 +93,21 @@ def test_a_few_policies_get_profiles_but_no_correlations_over_policies(minds, tm
     assert few.pairs[0].convergent.value is None
     assert few.pairs[0].profile.value > 0.5
     assert "too few policies: 3, 20 needed" in few.pairs[0].profile.reason
+
+
+def test_two_worlds_of_one_env_are_two_methods(minds, tmp_path):
+    """The train half of the survey is another world than its test half, and no second seed of it."""
+    settings = RunConfig(env="valueagents/Survey-v0", policy="", env_options={"split": "train", "poles": "affirm"})
+    other = [
+        run(msgspec.structs.replace(settings, policy=f"known:normal?seed={k}", seed=2), tmp_path / str(k))
+        for k in range(20)
+    ]
+    found = validity([*minds["survey"], *other])
+    assert found.methods == [
+        "valueagents/Survey-v0 (poles=affirm, split=train)", "valueagents/Survey-v0 (poles=affirm, variants=2)",
+    ]  # fmt: skip
+    assert found.pairs[0].convergent.value > 0.9
+    assert "retest: seeds" not in {each.kind for each in found.reliabilities}
 
 
 def test_worlds_without_a_common_policy_are_refused(minds):

@@ -10,12 +10,16 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray
 from valueagents.circle import slope_weights
 from valueagents.errors import ConfigError
 from valueagents.resampling import cluster_estimates
 from valueagents.runs import Run
 from valueagents.shifts import Form, Paired, answers, common_form, paired, propensities, target_columns
 from valueagents.statistics import Estimate, FloatArray, cluster_sums
+
+_Key = tuple[str, int]
+"""Situation ("" in a game) and repetition of an episode."""
 
 
 class InterventionMetrics(msgspec.Struct, frozen=True):
@@ -55,69 +59,75 @@ def intervention_metrics(
 ) -> InterventionMetrics:
     """E8 of an intervention; `control_repeat` is the control adapter trained with another seed.
 
-    Without one the noise floor, net drift and selectivity are undefined. A value that is contested in fewer shared
-    situations than the world asks for (`min_contested`) has no shift and is left out of drift and slope. Raises
-    ConfigError if the runs share no situation.
+    Without one the noise floor, net drift and selectivity are undefined; with one the floor, and the drift that it is
+    taken off, are those of the situations that all three answered: of fewer situations the floor would be higher. A
+    value that is contested in fewer of them than the world asks for (`min_contested`) has no shift and is left out of
+    drift and slope. Raises ConfigError if the runs share no situation.
     """
-    taxonomy = control.header.taxonomy
+    taxonomy, needed = control.header.taxonomy, control.header.min_contested
     is_target = target_columns(taxonomy, target)
     runs = [intervention, control, *([control_repeat] if control_repeat is not None else [])]
     form = common_form(*runs)
     moved, kept = answers(intervention, form), answers(control, form)
-    sign = 1.0 if direction == "up" else -1.0
-    against = [paired(moved, kept, propensities(moved), propensities(kept))]
+    pair = paired(moved, kept, propensities(moved), propensities(kept))
+    shifts = _signed_shifts(pair, pair.shown, direction)
+    noise = np.full_like(shifts, np.nan)
     if control_repeat is not None:
         again = answers(control_repeat, form)
-        against.append(paired(again, kept, propensities(again), propensities(kept)))
-    width = len(taxonomy.axes)
-    cells = np.hstack([_cells(pair, against[0].shown, sign) for pair in against])  # (S, 2V or 4V)
-    sums = cluster_sums(cells, against[0].cluster, against[0].clusters)
-    contested, needed = sums[:, width : 2 * width].sum(axis=0), control.header.min_contested
-    enough = contested >= needed
-    others = ~is_target & enough
+        noise = _signed_shifts(paired(again, kept, propensities(again), propensities(kept)), pair.shown, direction)
+    known, in_both = ~np.isnan(shifts), ~np.isnan(shifts + noise)
+    cells = [shifts, known, np.where(in_both, shifts, 0.0), noise, in_both]
+    sums = cluster_sums(np.nan_to_num(np.hstack(cells)), pair.cluster, pair.clusters)
+    enough, enough_in_both = known.sum(axis=0) >= needed, in_both.sum(axis=0) >= needed
+    others, others_in_both = ~is_target & enough, ~is_target & enough_in_both
     on_circle = slope_weights(taxonomy, target, enough)
 
     def statistic(totals: FloatArray) -> FloatArray:
-        each = [
-            totals[:, k : k + width] / totals[:, k + width : k + 2 * width] for k in range(0, len(sums.T), 2 * width)
-        ]
-        shifts, noise = each if len(each) > 1 else (each[0], np.full_like(each[0], np.nan))
-        drift, noise_drift = _mean(np.abs(shifts[:, others])), _mean(np.abs(noise[:, others]))
-        target_shift = _mean(shifts[:, is_target])
-        slope = np.nan_to_num(shifts) @ on_circle if on_circle is not None else np.full(len(totals), np.nan)
-        net = drift - noise_drift
+        total, count, total_in_both, noise_total, count_in_both = np.split(totals, len(cells), axis=1)
+        mean, mean_in_both, mean_noise = total / count, total_in_both / count_in_both, noise_total / count_in_both
+        target_shift, drift = _mean(mean[:, is_target]), _mean(np.abs(mean[:, others]))
+        slope = np.nan_to_num(mean) @ on_circle if on_circle is not None else np.full(len(totals), np.nan)
+        noise_drift = _mean(np.abs(mean_noise[:, others_in_both]))
+        net = _mean(np.abs(mean_in_both[:, others_in_both])) - noise_drift
         return np.stack(
-            [target_shift, drift, slope, _mean(noise[:, is_target]), noise_drift, net, target_shift - net], axis=1
+            [target_shift, drift, slope, _mean(mean_noise[:, is_target]), noise_drift, net, target_shift - net], axis=1
         )
 
-    estimates = cluster_estimates(sums, statistic, seed=seed)
+    estimates = cluster_estimates(sums, statistic, seed=seed, differences={6: (0, 5)}, folded=(1, 4, 5, 6))
+    if not enough[is_target].all():
+        estimates[0] = estimates[6] = _too_few(known[:, is_target], "shared", needed)
     if control_repeat is None:
         missing = Estimate(reason="no control adapter of another seed: give control_repeat for the noise floor")
-        estimates = [*estimates[:3], missing, missing, missing, missing]
-    if not enough[is_target].all():
-        least = int(contested[is_target].min())
-        few = Estimate(reason=f"not enough: {least} shared contested situations, {needed} needed")
-        estimates = [few, *estimates[1:3], few, *estimates[4:6], few]
+        estimates[3:] = [missing] * 4
+    elif not enough_in_both[is_target].all():
+        estimates[3] = _too_few(in_both[:, is_target], "shared by all three runs", needed)
+    if control_repeat is not None and others.any() and not others_in_both.any():
+        few = _too_few(in_both[:, others], "shared by all three runs", needed)
+        estimates[4:] = [few] * 3
     if on_circle is None:
         estimates[2] = Estimate(reason="the target or too few other values lie on the taxonomy's circle")
     return InterventionMetrics(
         target,
         direction,
         form,
-        len(against[0].shown),
-        against[0].clusters,
+        len(pair.shown),
+        pair.clusters,
         *estimates,
         *_competence(intervention, control, seed),
     )
 
 
-def _cells(pair: Paired, shown: list[str], sign: float) -> FloatArray:
-    """(S, 2V) signed shifts on these situations and where they are defined; 0 elsewhere."""
+def _signed_shifts(pair: Paired, shown: list[str], direction: Literal["down", "up"]) -> FloatArray:
+    """(S, V) shifts on these situations, + in the intended direction; NaN where there is none."""
     row_of = {situation: row for row, situation in enumerate(pair.shown)}
     blank = np.full(pair.first.shape[1], np.nan)
-    shift = np.stack([pair.first[row_of[s]] - pair.second[row_of[s]] if s in row_of else blank for s in shown])
-    known = ~np.isnan(shift)
-    return np.hstack([np.where(known, sign * shift, 0.0), known])
+    shifts = np.stack([pair.first[row_of[s]] - pair.second[row_of[s]] if s in row_of else blank for s in shown])
+    return shifts if direction == "up" else -shifts
+
+
+def _too_few(known: BoolArray, where: str, needed: int) -> Estimate:
+    least = int(known.sum(axis=0).min())
+    return Estimate(reason=f"not enough: {least} contested situations {where}, {needed} needed")
 
 
 def _competence(intervention: Run, control: Run, seed: int) -> list[Estimate]:
@@ -125,13 +135,12 @@ def _competence(intervention: Run, control: Run, seed: int) -> list[Estimate]:
     if intervention.header.seed != control.header.seed:
         reason = f"seeds {intervention.header.seed} and {control.header.seed}: the episodes are not paired"
         return [Estimate(reason=reason)] * 3
-    mine, theirs = (_episodes(run) for run in (intervention, control))
+    (mine, _), (theirs, unit_of) = (_episodes(run) for run in (intervention, control))
     shared = sorted(mine.keys() & theirs.keys())
     if not shared:
         raise ConfigError("the runs share no episode; run both on the same env with the same seed")
     rows = [[*np.subtract(mine[key][:2], theirs[key][:2]), 1.0, *mine[key][2:], *theirs[key][2:]] for key in shared]
-    units = [situation if situation else str(repetition) for situation, repetition in shared]
-    names, code = np.unique(units, return_inverse=True)
+    names, code = np.unique([unit_of[key] for key in shared], return_inverse=True)
 
     def statistic(totals: FloatArray) -> FloatArray:
         reward, completed, episodes, invalid, asked, control_invalid, control_asked = totals.T
@@ -141,17 +150,19 @@ def _competence(intervention: Run, control: Run, seed: int) -> list[Estimate]:
     return cluster_estimates(cluster_sums(np.array(rows), code, len(names)), statistic, seed=seed)
 
 
-def _episodes(run: Run) -> dict[tuple[str, int], tuple[float, float, float, float]]:
-    """(situation, repetition) -> reward, 1 if it ended by itself, invalid answers, decisions."""
-    return {
-        (episode.situation or "", episode.repetition): (
+def _episodes(run: Run) -> tuple[dict[_Key, tuple[float, float, float, float]], dict[_Key, str]]:
+    """By key: reward, 1 if it ended by itself, invalid answers, decisions; and its cluster (a game: the repetition)."""
+    counted, units = {}, {}
+    for episode in run.store.episodes():
+        key = (episode.situation or "", episode.repetition)
+        counted[key] = (
             sum(decision.reward for decision in episode.decisions),
             float(episode.outcome == "terminated"),
             float(sum(decision.invalid is not None for decision in episode.decisions)),
             float(len(episode.decisions)),
         )
-        for episode in run.store.episodes()
-    }
+        units[key] = episode.cluster if episode.situation else str(episode.repetition)
+    return counted, units
 
 
 def _mean(values: FloatArray) -> FloatArray:

@@ -80,4 +80,4 @@ def verdicts(asked: Answers) -> FloatArray:
     x = asked.arrays.x
     roles = np.stack([x == 1.0, x == -1.0, np.abs(x) < 1.0], axis=1) * asked.weights[:, None, None]  # (N, 3, V)
     weights = asked.arrays.per_menu(np.where(np.isnan(x)[:, None], np.nan, roles))
-    return weights.reshape(len(weights), -1)
+    return weights.reshape(len(weights), 3 * x.shape[1])

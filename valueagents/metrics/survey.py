@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from valueagents.errors import ConfigError
 from valueagents.resampling import cluster_estimates
 from valueagents.runs import Run
 from valueagents.shifts import Answers, answers, common_form, require_comparable, target_columns
@@ -74,13 +75,15 @@ def survey_metrics(
         if shared:
             shift = np.mean([moved[name].ratings[v] - kept[name].ratings[v] for v in shared])
             rows.append((kept[name].axis, kept[name].pair, float(shift)))
+    if not rows:
+        raise ConfigError("the runs share no item; run both on the same survey")
     pairs, cluster = np.unique([pair for _, pair, _ in rows], return_inverse=True)
     shifts = np.zeros((len(rows), 2 * len(taxonomy.axes)))  # signed and absolute by axis
     counts = np.zeros((len(rows), len(taxonomy.axes)))
     for row, (axis, _, moved_by) in enumerate(rows):
         shifts[row, [axis, len(taxonomy.axes) + axis]] = -moved_by, abs(moved_by)
         counts[row, axis] = 1
-    sums = cluster_sums(np.hstack([shifts, counts]), cluster, len(pairs)) if rows else np.zeros((0, 3 * len(is_target)))
+    sums = cluster_sums(np.hstack([shifts, counts]), cluster, len(pairs))
     sign = 1.0 if direction == "down" else -1.0
 
     def statistic(totals: FloatArray) -> FloatArray:
@@ -97,7 +100,7 @@ def survey_metrics(
         on_target,
         len(rows) - on_target,
         len(pairs),
-        *cluster_estimates(sums, statistic, seed=seed),
+        *cluster_estimates(sums, statistic, seed=seed, differences={4: (0, 2), 5: (1, 3)}),
     )
 
 
