@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 # Low to high; a module may import only what stands before it (or its equals in a tuple's order).
 CORE_ORDER = [
     "errors", "identity", "taxonomy", "decision", "environment", "policy", "threads", "plugins",
-    "counterfactual", "conformance", "rollout", "store", "table", "runs", "statistics", "arrays",
+    "counterfactual", "conformance", "rollout", "store", "table", "runs", "statistics", "arrays", "same_annotations",
     "choice_model", "choice_weights", "bradley_terry", "null_test", "reannotation", "scores", "weight_comparison",
     "exposure", "comparison", "pool", "resampling", "shifts", "profiles", "circle", "metrics", "validity",
     "report", "progress", "play", "terminal", "commands", "cli", "__main__",
