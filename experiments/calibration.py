@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from valueagents.arrays import DecisionArrays, decision_arrays, joint_clustering
 from valueagents.choice_weights import fit_choice_weights
@@ -37,7 +38,7 @@ BUNDLED = {  # env: episodes of the random policy
     "valueagents/Judgement-v0": 2000,
     "valueagents/Survey-v0": 2000,
     "valueagents/ChoiceScript-v0": 60,
-    "valueagents/Jericho-v0": 50,  # its menus take an hour of two cores the first time
+    "valueagents/Jericho-v0": 30,  # its menus take half an hour of two cores the first time
 }
 
 Row = dict[str, float]
@@ -229,7 +230,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, help="of the random policy in every bundled world, not the table's")
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="keeps the random policy's runs")
     given = parser.parse_args()
-    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
+    one_thread = partial(threadpool_limits, 1)  # several processes with threads of BLAS each wait for one another
+    with ProcessPoolExecutor(given.processes, get_context("spawn"), initializer=one_thread) as pool:
         for name in given.worlds:
             replicate = simulated if name == "simulated" else on_menus_of(name, given.out, given.episodes)
             table(name, list(pool.map(replicate, range(given.replicates), chunksize=1)))

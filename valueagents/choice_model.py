@@ -67,7 +67,8 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986), C
     the units in which the feature was at stake.
     A weight is bound by λ if a tenth of λ moves it by over a quarter of its size (or of its error, if larger), or if
-    over half of its precision is λ's.
+    over half of its variance is λ's, λ H⁻² of H⁻¹: where every option serves one value, say, choices tell only
+    differences of weights, and their common level is λ's.
     """
     parts = range(0, len(start), _DECISIONS_A_PART)
     data = _Choices(features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering)
@@ -87,7 +88,8 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     return ChoiceModel(
         weights=beta,
         errors=errors,
-        bound_by_ridge=(np.abs(looser - beta) > _MAX_RIDGE_EFFECT * size) | (RIDGE * np.diag(inverse) > 0.5),
+        bound_by_ridge=(np.abs(looser - beta) > _MAX_RIDGE_EFFECT * size)
+        | (2 * RIDGE * (inverse**2).sum(axis=0) > np.diag(inverse)),
         inflation=np.diag(information) * np.diag(inverse),
         influence=influence,
         units=np.min(counts[:2], axis=0),

@@ -32,7 +32,7 @@ class ChoiceWeights:
         units = int(self.model.units[feature])
         cautions = ["one cluster: no interval"] if units == 1 else []
         if self.model.bound_by_ridge[feature]:
-            cautions.append("bound by λ: with a tenth of the ridge it would be another number")
+            cautions.append("bound by λ: the choices alone do not tell it")
         value, caution = float(self.model.weights[feature]), "; ".join(cautions) or None
         if units < MIN_UNITS:
             return Estimate(value, reason=caution)

@@ -8,6 +8,9 @@ r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p fr
 oppositions   correlations over units of the group means: openness – conservation, self-enhancement – -transcendence.
 map           classical multidimensional scaling (Torgerson 1952) of the distances sqrt(2 − 2 r_ij), turned to the
               theoretical circle (orthogonal Procrustes); `share` of the positive eigenvalues lies in its two axes.
+menus alone   the same fit of the correlations that policies with independent values would have: where the menus put two
+              values together, propensities go together. To first order in the weights w, a profile is C w with C the
+              covariances within menus (`Profiles.menus`), so r_ij is that of C Cᵀ. No claim goes beyond it.
 slope         of an adapter: regression of the shifts of the values other than its target on cos(θ_v − θ_target).
 """
 
@@ -57,7 +60,8 @@ HUMANS = HumanReference(
 class CircleCheck(msgspec.Struct, frozen=True):
     """The circle in the profiles of `units` policies. Lists run over `axes`: angles in degrees, map in [-√2, √2].
 
-    `p` is one-sided (values follow the circle more than with shuffled angles).
+    `p` is one-sided (values follow the circle more than with shuffled angles). `menus_alone` None: unknown, or no menu
+    offers two values together.
     """
 
     taxonomy: str
@@ -67,6 +71,7 @@ class CircleCheck(msgspec.Struct, frozen=True):
     left_out: list[str]
     r_cos: Estimate
     p: float | None
+    menus_alone: float | None
     oppositions: list[Opposition]
     correlations: list[list[float]]
     places: list[tuple[float, float]]
@@ -74,8 +79,13 @@ class CircleCheck(msgspec.Struct, frozen=True):
     humans: HumanReference
 
 
-def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> CircleCheck:
-    """The checks on (U, V) profiles, NaN = unknown; values that a unit lacks or that never vary are left out."""
+def circle_check(
+    profiles: FloatArray, taxonomy: Taxonomy, *, menus: FloatArray | None = None, seed: int = 0
+) -> CircleCheck:
+    """The checks on (U, V) profiles, NaN = unknown; values that a unit lacks or that never vary are left out.
+
+    `menus` (V, V) is what each weight does to each propensity where the profiles come from (`Profiles.menus`).
+    """
     angles = taxonomy.angles or {}
     known = varying(profiles) & [axis in angles for axis in taxonomy.axis_ids]
     x = profiles[:, known]
@@ -95,6 +105,7 @@ def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> 
             left_out=left_out,
             r_cos=unknown,
             p=None,
+            menus_alone=None,
             oppositions=[Opposition(*pair, unknown) for pair in _OPPOSITES],
             correlations=[],
             places=[],
@@ -124,6 +135,7 @@ def circle_check(profiles: FloatArray, taxonomy: Taxonomy, *, seed: int = 0) -> 
         left_out=left_out,
         r_cos=r_cos,
         p=_permutation_p(correlations, cosines, seed),
+        menus_alone=None if menus is None else _menus_alone(menus[[taxonomy.index(axis) for axis in kept]], cosines),
         oppositions=[Opposition(*pair, each) for pair, each in zip(_OPPOSITES, oppositions, strict=True)],
         correlations=correlations.tolist(),
         places=[(float(a), float(b)) for a, b in places],
@@ -166,6 +178,19 @@ def _members(taxonomy: Taxonomy, kept: list[str], pair: tuple[str, str]) -> tupl
 def _correlation(x: FloatArray, y: FloatArray) -> float:
     x, y = x - x.mean(), y - y.mean()
     return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def _menus_alone(effects: FloatArray, cosines: FloatArray) -> float | None:
+    """r(cos) of profiles C w, centred, of independent w; `effects` (K, V) are the rows of C that are on the circle."""
+    moved = effects - effects.mean(axis=0)
+    covariance = moved @ moved.T
+    scale = np.sqrt(np.diag(covariance))
+    pairs = np.triu_indices(len(cosines), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (covariance / np.outer(scale, scale))[pairs]
+    together = effects @ effects.T
+    apart = np.abs(together[pairs]).max() < 1e-9 * np.abs(np.diag(together)).max()
+    return None if apart or not np.isfinite(r).all() else _correlation(r, cosines[pairs])
 
 
 def _permutation_p(correlations: FloatArray, cosines: FloatArray, seed: int) -> float:

@@ -52,6 +52,11 @@ def main() -> None:
     except ValueAgentsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {str(error.filename2 or error.filename)!r}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _plug_in(name: str, command: Any) -> None:

@@ -43,7 +43,7 @@ def replay(
     if len(set(folders.values())) < len(policy):
         raise ConfigError("two policies would share a run directory; replay them into different --out folders")
     for spec in policy:
-        make_policy(spec)  # a wrong spec is said before the first policy plays
+        make_policy(spec).identity()  # a wrong spec or adapter is said before the first policy plays
     file = freeze_pool(out, pool or [], decisions=decisions, seed=seed)
     done: list[Run] = []
     for spec, folder in folders.items():
@@ -119,13 +119,15 @@ def circle(runs: Runs, out: Page = None, as_json: Json = False) -> None:
 
     opened = [Run(path) for path in runs]
     table = profiles(opened)
-    check = circle_check(table.of(), table.taxonomy)
+    check = circle_check(table.of(), table.taxonomy, menus=table.menus)
     if as_json:
         print_json(check)
     elif check.r_cos.value is None:
         print(f"no circle: {check.r_cos.reason}")
     else:
         print(f"r(cos) {shown(check.r_cos)}, p = {check.p:.4f} ({check.units} policies, {len(check.axes)} values)")
+        if check.menus_alone is not None:
+            print(f"these menus alone would give r(cos) {check.menus_alone:+.2f} to policies with independent values")
         for each in check.oppositions:
             print(f"{each.first} - {each.second} {shown(each.correlation)}")
         print(

@@ -17,7 +17,7 @@ import numpy as np
 from valueagents.arrays import DecisionArrays, codes_of, decision_arrays, joint_clustering
 from valueagents.errors import ConfigError
 from valueagents.exposure import ExposureSplit, exposure_split
-from valueagents.runs import Run
+from valueagents.runs import Run, require_distinct
 from valueagents.same_annotations import annotated_otherwise
 from valueagents.statistics import (
     Estimate,
@@ -103,6 +103,8 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
     sides = [_opened(side) for side in (first, second)]
     if len(sides[0]) != len(sides[1]):
         raise ConfigError(f"{len(sides[0])} runs against {len(sides[1])}: give as many first as second, seed by seed")
+    for side in sides:
+        require_distinct(side, "training seed")
     header = sides[0][0].header
     taxonomy, needed = header.taxonomy, header.min_contested
     for run in (*sides[0], *sides[1]):
@@ -115,8 +117,10 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
     pairs = [_paired(a, b, probabilities=probabilities) for a, b in zip(*sides, strict=True)]
     sums, sizes = _by_unit(pairs)
     situations = sum(pair.known.sum(axis=0) for pair in pairs)
-    enough = np.stack([pair.known.sum(axis=0) for pair in pairs]).min(axis=0) >= needed
+    fewest = np.stack([pair.known.sum(axis=0) for pair in pairs]).min(axis=0)
+    enough, in_a_seed = fewest >= needed, " in one of the seeds" if len(pairs) > 1 else ""
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=seed)
+    tested = test.method if enough.any() else f"nothing tested: no value has {needed} shared contested situations"
     adjusted = benjamini_hochberg(
         [
             p if enough[v] and axis.id != primary else None
@@ -135,7 +139,9 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
                 clusters=int((sizes[:, v] > 0).sum()),
                 difference=estimate
                 if enough[v]
-                else Estimate(reason=f"not enough: {n} shared contested situations, {needed} needed"),
+                else Estimate(
+                    reason=f"not enough: {fewest[v]} shared contested situations{in_a_seed}, {needed} needed"
+                ),
                 p=test.p[v],
                 p_family=adjusted[v],
                 p_max_t=test.p_max_t[v],
@@ -150,7 +156,7 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
         taxonomy=taxonomy.name,
         estimator="E3p" if probabilities else "E3",
         unit="training seed" if len(pairs) > 1 else pairs[0].unit,
-        test=test.method,
+        test=tested,
         family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes"
         + (f" except {primary}, tested alone" if primary else ""),
         paired_situations=sum(len(pair.known) for pair in pairs),
@@ -205,7 +211,8 @@ def _paired(a: Run, b: Run, *, probabilities: bool) -> _Pair:
     shared, left, right = np.intersect1d(mine.names, theirs.names, assume_unique=True, return_indices=True)
     if not len(shared):
         raise ConfigError(
-            f"{str(a.path)!r} and {str(b.path)!r} share no situation; run both on the same env with the same --seed"
+            f"{str(a.path)!r} and {str(b.path)!r} share no situation; run both on the same env with the same --seed "
+            "(a replay: on the same pool)"
         )
     otherwise = annotated_otherwise(a, b, shared.tolist())
     known = (mine.sizes[left] > 0) & (theirs.sizes[right] > 0)

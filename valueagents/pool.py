@@ -107,6 +107,8 @@ def freeze_pool(folder: Path, runs: Sequence[Run | Path | str], *, decisions: in
         if not file.exists():
             raise ConfigError(f"{str(folder)!r} holds no pool yet: say with --pool which runs to draw it from")
         return file
+    if (folder / "run.json").exists():
+        raise ConfigError(f"{str(folder)!r} is a run; give a folder of its own for the pool and its runs")
     drawn = _encode(sample_pool(runs, decisions=decisions, seed=seed))
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)

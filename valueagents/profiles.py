@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from valueagents.errors import ConfigError
-from valueagents.runs import Run
-from valueagents.shifts import Form, answers, by_situation, common_form, propensities, require_comparable
+from valueagents.runs import Run, require_distinct
+from valueagents.shifts import Answers, Form, answers, by_situation, common_form, propensities, require_comparable
 from valueagents.statistics import FloatArray
 from valueagents.taxonomy import Taxonomy
 
@@ -22,7 +22,8 @@ from valueagents.taxonomy import Taxonomy
 class Profiles:
     """U policies on S common situations. `cells` (U, S, V): propensity, NaN where not contested or not answered.
 
-    `cluster` (S,) codes; `item` (S,) the env's ids of the situations.
+    `cluster` (S,) codes; `item` (S,) the env's ids of the situations. `menus` (V, V): to first order, what each weight
+    does to each propensity (Σ of the covariances of x within menus, by row over the contested ones).
     """
 
     taxonomy: Taxonomy
@@ -31,6 +32,7 @@ class Profiles:
     cells: FloatArray
     cluster: npt.NDArray[np.int64]
     item: list[str]
+    menus: FloatArray
 
     def of(self, situations: npt.NDArray[np.bool_] | None = None) -> FloatArray:
         """(U, V) profiles over all or some situations; NaN where a policy has none."""
@@ -58,9 +60,13 @@ def centred(x: FloatArray) -> FloatArray:
 
 
 def profiles(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Profiles:
-    """The profiles of runs on one taxonomy, one a policy. Raises ConfigError if no situation is common to all."""
+    """The profiles of runs on one taxonomy, one a policy.
+
+    Raises ConfigError if no situation is common to all, or a run is given twice.
+    """
     if not runs:
         raise ConfigError("profiles need at least one run")
+    require_distinct(runs, "policy")
     form = common_form(*runs)
     taxonomy = runs[0].header.taxonomy
     met = []
@@ -82,4 +88,14 @@ def profiles(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Profil
         np.stack([np.stack([values[shown] for shown in common]) for _, values in met]),
         cluster.astype(np.int64),
         [item_of[shown] for shown in common],
+        _first_order(first, common),
     )
+
+
+def _first_order(asked: Answers, situations: Sequence[str]) -> FloatArray:
+    row_of = {shown: row for row, shown in enumerate(asked.arrays.shown.to_pylist())}
+    met = asked.arrays.select(np.array([row_of[shown] for shown in situations]))
+    deviations = met.deviations()
+    spread = deviations.centred / np.sqrt(np.repeat(met.size, met.size))[:, None]
+    effects: FloatArray = spread.T @ spread / np.maximum(1, deviations.contested.sum(axis=0))[:, None]
+    return effects

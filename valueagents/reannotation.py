@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from valueagents.arrays import DecisionArrays
-from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.errors import ConfigError, DataError, ValueAgentsError, unknown_name
 from valueagents.statistics import FloatArray
 from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy
 
@@ -80,8 +80,8 @@ def _mean(values: FloatArray) -> FloatArray:
 
 def _read(file: Path) -> tuple[Taxonomy, dict[str, dict[str, _Option]]]:
     try:
-        first, *rest = file.read_bytes().splitlines()
-    except (OSError, ValueError) as error:
+        first, *rest = file.read_bytes().splitlines() or [b""]
+    except OSError as error:
         raise DataError(f"{file}: {error}; give an item file (envs/README.md)") from error
     items: dict[str, dict[str, _Option]] = {}
     number = 1
@@ -91,10 +91,21 @@ def _read(file: Path) -> tuple[Taxonomy, dict[str, dict[str, _Option]]]:
             number += 1
             if line.strip():
                 item = msgspec.json.decode(line, type=_Item)
+                if item.id in items:
+                    raise DataError(f"item {item.id!r} stands there twice")
+                _require_values(item, taxonomy)
                 items[item.id] = {option.id: option for option in item.options}
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueAgentsError) as error:
         raise DataError(f"{file}, line {number}: {error}") from error
     return taxonomy, items
+
+
+def _require_values(item: _Item, taxonomy: Taxonomy) -> None:
+    for option in item.options:
+        for axis, x in option.values.items():
+            taxonomy.index(axis)
+            if x is not None and not -1 <= x <= 1:
+                raise DataError(f"item {item.id!r}, option {option.id!r}: {axis} = {x:g}; values lie in [-1, 1]")
 
 
 def _matrix(options: dict[str, _Option], offered: list[str], taxonomy: Taxonomy, key: str) -> list[float]:
@@ -104,9 +115,5 @@ def _matrix(options: dict[str, _Option], offered: list[str], taxonomy: Taxonomy,
         if option not in options:
             raise DataError(f"item {key!r} lacks the option {option!r}, which was offered; annotate all of a menu")
         values = options[option].values
-        for axis, x in values.items():
-            taxonomy.index(axis)
-            if x is not None and not -1 <= x <= 1:
-                raise DataError(f"item {key!r}, option {option!r}: {axis} = {x:g}; values lie in [-1, 1]")
         numbers += [np.nan if (x := values.get(axis, 0.0)) is None else float(x) for axis in taxonomy.axis_ids]
     return numbers

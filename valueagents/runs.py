@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from valueagents.decision import Episode, Failure
 from valueagents.errors import ConfigError
+from valueagents.identity import content_hash
 from valueagents.plugins import make_env, make_policy
 from valueagents.policy import InformedPolicy, Policy
 from valueagents.rollout import Plan, env_identity, plan_episodes, roll_out
@@ -251,3 +252,14 @@ def software(packages: Sequence[str]) -> dict[str, str]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def require_distinct(runs: Sequence[Run], unit: str) -> None:
+    """Raise ConfigError if two of the runs are of one policy with one seed: they would count as two units."""
+    met: dict[str, Run] = {}
+    for each in runs:
+        header = each.header
+        identity = content_hash(header.env_identity, header.policy_identity, header.seed)
+        if identity in met:
+            raise ConfigError(f"{str(met[identity].path)!r} and {str(each.path)!r} are one run: give each {unit} once")
+        met[identity] = each

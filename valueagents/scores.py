@@ -270,7 +270,7 @@ def _axis_scores(
     needed: int,
 ) -> list[AxisScores]:
     axes = len(taxonomy.axes)
-    contested = sums.below[0].sum(axis=0).astype(np.int64)
+    contested, offered = sums.below[0].sum(axis=0).astype(np.int64), sums.contested.sum(axis=0)
     clusters = [(below > 0).sum(axis=0) for below in sums.below]
     scores = []
     for v, axis in enumerate(taxonomy.axes):
@@ -291,7 +291,7 @@ def _axis_scores(
                 propensity=_enough(ratios[e3], int(contested[e3]), needed),
                 bounds=_bounds(sums, v, needed),
                 probability_propensity=_enough(ratios[e3p], int(contested[e3p]), needed)
-                if contested[e3p]
+                if contested[e3p] or offered[v] < needed
                 else Estimate(reason="no probabilities"),
                 weight=weight,
                 variance_inflation=inflation,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from valueagents.arrays import DecisionArrays, decision_arrays
-from valueagents.errors import ConfigError
+from valueagents.errors import ConfigError, unknown_name
 from valueagents.runs import Run
 from valueagents.same_annotations import annotated_otherwise
 from valueagents.statistics import FloatArray, cluster_sums
@@ -109,6 +109,14 @@ def require_comparable(first: Taxonomy, second: Taxonomy) -> None:
     """Raise ConfigError unless both are one taxonomy."""
     if first.name != second.name:
         raise ConfigError(f"one run is on taxonomy {first.name}, the other on {second.name}: not comparable")
+
+
+def sign_of(direction: str) -> float:
+    """1 for "down", the direction of a drop, -1 for "up". Raises ConfigError for another word."""
+    signs = {"down": 1.0, "up": -1.0}
+    if direction not in signs:
+        raise ConfigError(unknown_name("direction", direction, signs))
+    return signs[direction]
 
 
 def target_columns(taxonomy: Taxonomy, target: tuple[str, ...]) -> npt.NDArray[np.bool_]:

@@ -51,7 +51,9 @@ def print_scores(scores: "Scores") -> None:
     print(f"{counts.decisions} decisions in {counts.episodes} episodes;", end=" ")
     print(f"intervals clustered by {scores.unit}, {scores.clusters} clusters")
     print(f"{counts.unread} unread, {counts.refused_by_env} refused, {counts.prompts_cut} prompts cut;", end=" ")
-    print(f"{counts.failed_episodes} episodes failed")
+    print(f"{counts.failed_episodes} episodes failed; {counts.unannotated} decisions not annotated", end="")
+    partly = {axis.axis: axis.partly_annotated for axis in scores.axes if axis.partly_annotated}
+    print(f"; without the axis: {', '.join(f'{axis} {n}' for axis, n in partly.items())}" if partly else "")
     print(f"against uniform choices: {f'p = {test.p:.4f}' if test.p is not None else test.reason} ({test.method})")
     _warn(scores.warnings)
 

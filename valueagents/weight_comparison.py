@@ -61,9 +61,9 @@ def compare_weights(
 ) -> WeightComparison:
     """First minus second, on the axes with `needed` contested decisions (`contested`: (V,) read ones) in both.
 
-    An axis whose weight λ decides in either run is in neither direction nor scale. The clusterings are joint
-    (`joint_clustering`). p values are of t on the units of the coarsest way in which the axis was at stake less one,
-    adjusted by Benjamini–Hochberg; `level` is that of the false discovery rate.
+    An axis whose weight λ decides in either run is left out of the directions, and then no scale is given. The
+    clusterings are joint (`joint_clustering`). p values are of t on the units of the coarsest way in which the axis was
+    at stake less one, adjusted by Benjamini–Hochberg; `level` is that of the false discovery rate.
     """
     axes = np.flatnonzero((contested[0] >= needed) & (contested[1] >= needed))
     taxonomy = runs[0].taxonomy
@@ -76,12 +76,15 @@ def compare_weights(
     free = np.flatnonzero(~bound)
     weights = [fit.model.weights[free] for fit in fits]
     units = _units(fits, clusterings)
-    reason = _reason(weights, units)
+    reason = _reason(weights, min([units, *(len(way) for fit in fits for way in fit.units[:2])]))
     scale, scale_p = Estimate(reason=reason), None
     found: dict[int, tuple[Estimate, float | None]] = {}
+    if reason is None and bound.any():
+        scale = Estimate(reason="λ decides the weight of some values, and with them the scale")
     if reason is None:
         sizes = [float(np.linalg.norm(w)) for w in weights]
         directions = [w / size for w, size in zip(weights, sizes, strict=True)]
+    if reason is None and not bound.any():
         [(scale, scale_p)] = _tested(
             np.log(sizes[:1]) - np.log(sizes[1:]),
             _joint(fits, clusterings, free, [u[:, None] / size for u, size in zip(directions, sizes, strict=True)]),
@@ -125,7 +128,7 @@ def compare_weights(
 def _warnings(fits: Sequence[ChoiceWeights], bound: Sequence[str]) -> list[str]:
     warnings = [] if all(fit.model.converged for fit in fits) else [UNUSABLE]
     if bound:
-        warnings.append(f"E4: λ decides the weight of {', '.join(bound)}: left out of direction and scale")
+        warnings.append(f"E4: λ decides the weight of {', '.join(bound)}: left out of the directions")
     return warnings
 
 
@@ -144,7 +147,7 @@ def _reason(weights: Sequence[FloatArray], units: int) -> str | None:
     if not len(weights[0]):
         return "bound by λ: the choices of a run do not tell its weights"
     if units < MIN_UNITS:
-        return "one cluster: no test"
+        return "one cluster in a run: no test"
     return "all weights of a run are 0" if any(not w.any() for w in weights) else None
 
 

@@ -4,11 +4,13 @@ import itertools
 import math
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 
 from valueagents.circle import HUMANS, circle_check, slope_weights
 from valueagents.cli import main
+from valueagents.errors import ConfigError
 from valueagents.profiles import profiles
 from valueagents.report import write_circle_page
 from valueagents.runs import RunConfig, run
@@ -132,6 +134,43 @@ def minds(tmp_path_factory):
         )
         made.append(run(config, folder / str(k)))
     return made
+
+
+def test_what_menus_alone_give_is_what_policies_of_independent_values_show(tmp_path):
+    """In the bundled dilemmas neighbours share options more than opposites do."""
+    config = RunConfig(env="valueagents/Dilemma-v0", policy="", seed=1)
+    independent = [
+        run(msgspec.structs.replace(config, policy=f"known:normal?seed={100 + k}"), tmp_path / str(k))
+        for k in range(40)
+    ]
+    table = profiles(independent)
+    check = circle_check(table.of(), table.taxonomy, menus=table.menus)
+    assert check.menus_alone > 0.2
+    assert check.r_cos.value == pytest.approx(check.menus_alone, abs=0.15)
+    page = write_circle_page(independent, tmp_path / "circle.html").read_text(encoding="utf-8")
+    assert check.p > 0.05 or "no better than these menus alone" in page
+
+
+def test_in_a_survey_no_values_are_offered_together(minds):
+    table = profiles(minds)
+    assert circle_check(table.of(), table.taxonomy, menus=table.menus).menus_alone is None
+
+
+def test_the_menus_share_is_that_of_many_simulated_profiles():
+    rng = np.random.default_rng(2)
+    menus = np.eye(20) + 0.3 * rng.normal(size=(20, 20))
+    simulated = rng.normal(size=(20_000, 20)) @ menus.T
+    check = circle_check(simulated[:30], TAXONOMY, menus=menus)
+    kept = [TAXONOMY.index(axis) for axis in check.axes]
+    r = np.corrcoef(simulated[:, kept] - simulated[:, kept].mean(axis=1, keepdims=True), rowvar=False)
+    cosines = np.cos(THETA[kept][:, None] - THETA[kept])
+    pairs = np.triu_indices(len(kept), 1)
+    assert check.menus_alone == pytest.approx(np.corrcoef(r[pairs], cosines[pairs])[0, 1], abs=0.02)
+
+
+def test_one_policy_given_twice_is_not_two(minds):
+    with pytest.raises(ConfigError, match="are one run: give each policy once"):
+        profiles([*minds[:3], minds[0]])
 
 
 def test_known_policies_round_the_circle_show_it_on_the_page(minds, tmp_path):

@@ -33,7 +33,7 @@ def decision(situation, values, chosen, p=None, order=None):
 
 def made_run(path, decisions, *, clusters=None, taxonomy=TWO, policy="test"):
     """A run of one-decision episodes; `clusters[i]` names the cluster of the i-th, by default its observation."""
-    header = RunHeader("test/T-v0", {}, policy, 0, "Choose.", {}, {}, taxonomy, True, False)
+    header = RunHeader("test/T-v0", {}, policy, 0, "Choose.", {}, {"policy": str(path)}, taxonomy, True, False)
     store = RunStore.create(path, header)
     with store.writing() as writer:
         for i, each in enumerate(decisions):
@@ -420,9 +420,9 @@ def test_weights_that_cannot_be_compared_say_why(tmp_path):
     found = compare(*pair(tmp_path, few, few)).weights
     assert (found.scale.value, found.scale.reason) == (None, "no axis has enough contested decisions in both runs")
     assert found.axes[0].difference.reason == "not enough: 5 contested decisions, 20 needed"
-    alone = [decision(s, [PLUS, MINUS], s % 3 // 2) for s in range(30)]
+    alone = [decision(s, [PLUS, MINUS], s % 3 // 2, order=[s % 2, 1 - s % 2]) for s in range(30)]
     found = compare(*pair(tmp_path / "alone", alone, alone, clusters=["one"] * 30)).weights
-    assert found.scale.reason == found.axes[0].difference.reason == "one cluster: no test"
+    assert found.scale.reason == found.axes[0].difference.reason == "one cluster in a run: no test"
     assert found.axes[0].p is None
 
 
@@ -437,14 +437,17 @@ def test_weights_that_lambda_decides_are_not_compared(tmp_path):
     assert {axis.difference.reason for axis in found.axes} == {
         "bound by λ: the choices of a run do not tell its weight"
     }
-    assert found.warnings == ["E4: λ decides the weight of A, B: left out of direction and scale"]
+    assert found.warnings == ["E4: λ decides the weight of A, B: left out of the directions"]
 
 
 def test_one_axis_alone_has_a_scale_and_no_direction(tmp_path):
     rng = np.random.default_rng(8)
-    sides = [[decision(s, [PLUS, MINUS], int(rng.random() < q)) for s in range(300)] for q in (0.2, 0.4)]
+    orders = [[0, 1], [1, 0]]  # with one of them only, a place and a value would be the same
+    sides = [
+        [decision(s, [PLUS, MINUS], int(rng.random() < q), order=orders[s % 2]) for s in range(300)] for q in (0.1, 0.3)
+    ]
     found = compare(*pair(tmp_path, *sides)).weights
-    assert found.scale.value == pytest.approx(math.log(math.log(4) / math.log(1.5)), abs=0.5)
+    assert found.scale.value == pytest.approx(math.log(math.log(9) / math.log(7 / 3)), abs=0.5)
     assert found.scale_p is not None
     assert found.axes[0].difference.value is None
     assert found.axes[0].difference.reason == "one axis alone has no direction to compare"
@@ -470,3 +473,29 @@ def test_a_policy_has_the_same_weights_as_itself(tmp_path):
     found = compare(run, run).weights
     assert [axis.difference.value for axis in found.axes] == [0.0, 0.0]
     assert [axis.p for axis in found.axes] == [None, None]
+
+
+def test_a_run_given_twice_is_no_second_seed(tmp_path):
+    first, second = pair(tmp_path, *[[decision(s, m, k) for s, m in enumerate(menus_of(40))] for k in (0, 1)])
+    with pytest.raises(ConfigError, match="are one run: give each training seed once"):
+        compare([first, first], [second, second])
+
+
+def test_where_nothing_had_enough_situations_nothing_was_tested(tmp_path):
+    few = [[decision(s, [PLUS, MINUS], k) for s in range(5)] for k in (0, 1)]
+    found = compare(*pair(tmp_path, *few))
+    assert found.test == "nothing tested: no value has 20 shared contested situations"
+    assert found.axes[0].difference.reason == "not enough: 5 shared contested situations, 20 needed"
+
+
+def test_a_value_that_lambda_decides_takes_the_scale_with_it(tmp_path):
+    """The policy is decisive on A: left out of the scale, it would make the other policy the more decisive one."""
+    rng, menus = np.random.default_rng(6), menus_of(600, seed=4)
+    sides = [
+        [decision(s, m, int(np.argmax([lean * 50 * o["A"] + rng.gumbel() for o in m]))) for s, m in enumerate(menus)]
+        for lean in (1, 0)
+    ]
+    found = compare(*pair(tmp_path, *sides)).weights
+    assert found.scale.value is None
+    assert found.scale.reason == "λ decides the weight of some values, and with them the scale"
+    assert found.axes[0].difference.reason == "bound by λ: the choices of a run do not tell its weight"

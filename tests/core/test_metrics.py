@@ -530,3 +530,22 @@ def test_seeds_are_units_of_their_own():
     assert found.reason == "3 seeds, fewer than 6: exploratory"
     assert over_units([None], "seed").value is None
     assert over_units([0.1, None], "seed").reason == "one seed: no interval; 1 undefined left out"
+
+
+def test_a_metric_of_another_world_is_refused(tmp_path):
+    game = made_run(tmp_path / "game", game_rows(np.random.default_rng(1)))
+    survey = made_run(tmp_path / "survey", survey_rows(np.random.default_rng(1), pairs=6))
+    with pytest.raises(ConfigError, match="is no survey"):
+        survey_metrics(game, game, ("BEC",))
+    for other in (game, survey):
+        with pytest.raises(ConfigError, match="is no run of judgements"):
+            judgement_metrics(other, other, ("BEC",))
+    for metric in (survey_metrics, judgement_metrics, intervention_metrics):
+        with pytest.raises(ConfigError, match="direction 'sideways'"):
+            metric(survey, survey, ("BEC",), direction="sideways")
+
+
+def test_a_slope_that_lacks_values_does_not_blame_the_target(tmp_path):
+    game = made_run(tmp_path / "game", game_rows(np.random.default_rng(1), count=9), min_contested=20)
+    reason = intervention_metrics(game, game, ("BEC",)).circle_slope.reason
+    assert reason == "too few other values on the circle have 20 shared contested situations"

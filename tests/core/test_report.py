@@ -89,7 +89,12 @@ def test_the_same_run_gives_the_same_picture(random_run: Run, tmp_path: Path) ->
 def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
     known_run: Run, random_run: Run, tmp_path: Path
 ) -> None:
-    html = write_report([known_run] * 2 + [random_run] * 2, tmp_path / "r.html").read_text(encoding="utf-8")
+    again = [
+        run(RunConfig(env=each.header.env, policy=each.header.policy, seed=12), tmp_path / str(k))
+        for k, each in enumerate((known_run, random_run))
+    ]
+    runs = [known_run, again[0], random_run, again[1]]
+    html = write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
     text = visible(html)
     assert "The first of 2 training seeds of each is shown; the comparison is over all." in text
     assert "exploratory: 2 seeds cannot reach p &lt; 0.05" in text

@@ -15,7 +15,7 @@ from valueagents.circle import slope_weights
 from valueagents.errors import ConfigError
 from valueagents.resampling import cluster_estimates
 from valueagents.runs import Run
-from valueagents.shifts import Form, Paired, answers, common_form, paired, propensities, target_columns
+from valueagents.shifts import Form, Paired, answers, common_form, paired, propensities, sign_of, target_columns
 from valueagents.statistics import Estimate, FloatArray, cluster_sums
 
 _Key = tuple[str, int]
@@ -65,16 +65,16 @@ def intervention_metrics(
     drift and slope. Raises ConfigError if the runs share no situation.
     """
     taxonomy, needed = control.header.taxonomy, control.header.min_contested
-    is_target = target_columns(taxonomy, target)
+    is_target, sign = target_columns(taxonomy, target), sign_of(direction)
     runs = [intervention, control, *([control_repeat] if control_repeat is not None else [])]
     form = common_form(*runs)
     moved, kept = answers(intervention, form), answers(control, form)
     pair = paired(moved, kept, propensities(moved), propensities(kept))
-    shifts = _signed_shifts(pair, pair.shown, direction)
+    shifts = -sign * _shifts(pair, pair.shown)
     noise = np.full_like(shifts, np.nan)
     if control_repeat is not None:
         again = answers(control_repeat, form)
-        noise = _signed_shifts(paired(again, kept, propensities(again), propensities(kept)), pair.shown, direction)
+        noise = -sign * _shifts(paired(again, kept, propensities(again), propensities(kept)), pair.shown)
     known, in_both = ~np.isnan(shifts), ~np.isnan(shifts + noise)
     cells = [shifts, known, np.where(in_both, shifts, 0.0), noise, in_both]
     sums = cluster_sums(np.nan_to_num(np.hstack(cells)), pair.cluster, pair.clusters)
@@ -105,7 +105,9 @@ def intervention_metrics(
         few = _too_few(in_both[:, others], "shared by all three runs", needed)
         estimates[4:] = [few] * 3
     if on_circle is None:
-        estimates[2] = Estimate(reason="the target or too few other values lie on the taxonomy's circle")
+        lies = any(axis in (taxonomy.angles or {}) for axis in target)
+        few = f"too few other values on the circle have {needed} shared contested situations"
+        estimates[2] = Estimate(reason=few if lies else "the target does not lie on the taxonomy's circle")
     return InterventionMetrics(
         target,
         direction,
@@ -117,12 +119,11 @@ def intervention_metrics(
     )
 
 
-def _signed_shifts(pair: Paired, shown: list[str], direction: Literal["down", "up"]) -> FloatArray:
-    """(S, V) shifts on these situations, + in the intended direction; NaN where there is none."""
+def _shifts(pair: Paired, shown: list[str]) -> FloatArray:
+    """(S, V) shifts on these situations; NaN where there is none."""
     row_of = {situation: row for row, situation in enumerate(pair.shown)}
     blank = np.full(pair.first.shape[1], np.nan)
-    shifts = np.stack([pair.first[row_of[s]] - pair.second[row_of[s]] if s in row_of else blank for s in shown])
-    return shifts if direction == "up" else -shifts
+    return np.stack([pair.first[row_of[s]] - pair.second[row_of[s]] if s in row_of else blank for s in shown])
 
 
 def _too_few(known: BoolArray, where: str, needed: int) -> Estimate:

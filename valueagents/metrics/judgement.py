@@ -12,10 +12,13 @@ import msgspec
 import numpy as np
 
 from valueagents.arrays import BoolArray
+from valueagents.errors import ConfigError
 from valueagents.resampling import cluster_estimates
 from valueagents.runs import Run
-from valueagents.shifts import Answers, Form, answers, common_form, paired, target_columns
+from valueagents.shifts import Answers, Form, answers, common_form, paired, sign_of, target_columns
 from valueagents.statistics import Estimate, FloatArray, cluster_sums
+
+_VERDICTS = 3
 
 
 class JudgementMetrics(msgspec.Struct, frozen=True):
@@ -48,7 +51,7 @@ def judgement_metrics(
 
     Direction "up" turns the sign of the gains, not of the Δp. Raises ConfigError if the runs share no post.
     """
-    is_target = target_columns(control.header.taxonomy, target)
+    is_target, sign = target_columns(control.header.taxonomy, target), sign_of(direction)
     form = common_form(intervention, control)
     moved, kept = answers(intervention, form), answers(control, form)
     pair = paired(moved, kept, verdicts(moved), verdicts(kept))
@@ -61,7 +64,6 @@ def judgement_metrics(
         posts = known & axes
         columns += [np.where(posts[:, None], delta, 0.0).sum(axis=2), posts.sum(axis=1, keepdims=True).astype(float)]
     sums = cluster_sums(np.hstack(columns), pair.cluster, pair.clusters)
-    sign = 1.0 if direction == "down" else -1.0
 
     def statistic(totals: FloatArray) -> FloatArray:
         high, low, rest = (totals[:, :3] / totals[:, 3:4]).T
@@ -76,8 +78,17 @@ def judgement_metrics(
 
 
 def verdicts(asked: Answers) -> FloatArray:
-    """(T, 3V) weights of the high, the low and the remaining verdict of each value; NaN where the post has another."""
+    """(T, 3V) weights of the high, the low and the remaining verdict of each value; NaN where the post has another.
+
+    Raises ConfigError for a world without such verdicts.
+    """
     x = asked.arrays.x
+    ones = [asked.arrays.per_menu((x == each).astype(float)) for each in (1.0, -1.0)]
+    annotated = ~np.isnan(x[asked.arrays.start])
+    if (asked.arrays.size != _VERDICTS).any() or any((each != annotated).any() for each in ones):
+        raise ConfigError(
+            f"{str(asked.run.path)!r} is no run of judgements: a post has a high, a low and another verdict"
+        )
     roles = np.stack([x == 1.0, x == -1.0, np.abs(x) < 1.0], axis=1) * asked.weights[:, None, None]  # (N, 3, V)
     weights = asked.arrays.per_menu(np.where(np.isnan(x)[:, None], np.nan, roles))
     return weights.reshape(len(weights), 3 * x.shape[1])

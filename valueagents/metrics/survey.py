@@ -16,7 +16,7 @@ import numpy as np
 from valueagents.errors import ConfigError
 from valueagents.resampling import cluster_estimates
 from valueagents.runs import Run
-from valueagents.shifts import Answers, answers, common_form, require_comparable, target_columns
+from valueagents.shifts import Answers, answers, common_form, require_comparable, sign_of, target_columns
 from valueagents.statistics import Estimate, FloatArray, IntArray, cluster_sums
 
 Direction = Literal["down", "up"]
@@ -65,7 +65,7 @@ def survey_metrics(
     """
     require_comparable(intervention.header.taxonomy, control.header.taxonomy)
     taxonomy = control.header.taxonomy
-    is_target = target_columns(taxonomy, target)
+    is_target, sign = target_columns(taxonomy, target), sign_of(direction)
     if rating is None:
         rating = "expected" if common_form(intervention, control) == "probability" else "voted"
     moved, kept = item_ratings(intervention, rating), item_ratings(control, rating)
@@ -84,7 +84,6 @@ def survey_metrics(
         shifts[row, [axis, len(taxonomy.axes) + axis]] = -moved_by, abs(moved_by)
         counts[row, axis] = 1
     sums = cluster_sums(np.hstack([shifts, counts]), cluster, len(pairs))
-    sign = 1.0 if direction == "down" else -1.0
 
     def statistic(totals: FloatArray) -> FloatArray:
         signed, absolute, items = np.split(totals, 3, axis=1)
@@ -105,9 +104,12 @@ def survey_metrics(
 
 
 def item_ratings(run: Run, rating: Rating) -> dict[str, "_Item"]:
-    """Statement -> its axis, pair and rating towards the value by prompt variant."""
+    """Statement -> its axis, pair and rating towards the value by prompt variant. Raises ConfigError if no survey."""
     asked = answers(run, "probability" if rating == "expected" else "choice")
-    axis = np.argmax(~np.isnan(asked.arrays.x[asked.arrays.start]), axis=1)
+    annotated = ~np.isnan(asked.arrays.x[asked.arrays.start])
+    if (annotated.sum(axis=1) != 1).any():
+        raise ConfigError(f"{str(run.path)!r} is no survey: a statement tells of one value, here several are annotated")
+    axis = np.argmax(annotated, axis=1)
     found: dict[str, _Item] = {}
     for situation, rows in sorted(_rows_by_situation(asked).items()):
         statement, _, variant = situation.rpartition("/")

@@ -19,7 +19,7 @@ from valueagents.validity import validity
 def write_circle_page(runs: Sequence[Run], out: Path | str) -> Path:
     """A self-contained page with the circle check of these policies is at `out`; a run is one policy."""
     table = profiles(runs)
-    check = circle_check(table.of(), table.taxonomy)
+    check = circle_check(table.of(), table.taxonomy, menus=table.menus)
     return _write(
         out,
         "circle.html.j2",
