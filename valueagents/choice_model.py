@@ -23,7 +23,8 @@ _ROUGH_TOLERANCE = 1e-3  # within 0.03 standard errors: enough to see whether λ
 _SMALLEST_STEP = 1e-6
 _AT_STAKE = 1e-9  # less is what rounding leaves of x_c - E x where all options have the same x
 _RIDGE_STEP = 10.0
-_MAX_RIDGE_EFFECT = 0.25
+_MAX_RIDGE_EFFECT = 0.25  # of the weight
+_MAX_RIDGE_ERRORS = 0.5  # of its error
 _DECISIONS_A_PART = 1_024
 _SAMPLES = (100, 10)  # every 100th part, then every 10th: most of the steps need few of the decisions
 _SAMPLE_PARTS = 5
@@ -66,8 +67,8 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of the T decisions.
     The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986), C
     the units in which the feature was at stake.
-    A weight is bound by λ if a tenth of λ moves it by over a quarter of its size (or of its error, if larger), or if
-    over half of its variance is λ's, λ H⁻² of H⁻¹: where every option serves one value, say, choices tell only
+    A weight is bound by λ if a tenth of λ moves it by over a quarter of its size (and half of its error), or if over
+    half of its variance is λ's, λ H⁻² of H⁻¹: where every option serves one value, say, choices tell only
     differences of weights, and their common level is λ's.
     """
     parts = range(0, len(start), _DECISIONS_A_PART)
@@ -84,12 +85,11 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     influence = tuple(scores @ inverse for scores in best.scores)
     counts = [(np.abs(scores) > _AT_STAKE).sum(axis=0) for scores in best.scores]
     errors = np.sqrt(clustered_variance(influence, counts))
-    size = np.maximum(np.maximum(np.abs(beta), errors), np.finfo(float).tiny)
+    allowed = np.maximum(_MAX_RIDGE_EFFECT * np.abs(beta), _MAX_RIDGE_ERRORS * errors) + np.finfo(float).tiny
     return ChoiceModel(
         weights=beta,
         errors=errors,
-        bound_by_ridge=(np.abs(looser - beta) > _MAX_RIDGE_EFFECT * size)
-        | (2 * RIDGE * (inverse**2).sum(axis=0) > np.diag(inverse)),
+        bound_by_ridge=(np.abs(looser - beta) > allowed) | (2 * RIDGE * (inverse**2).sum(axis=0) > np.diag(inverse)),
         inflation=np.diag(information) * np.diag(inverse),
         influence=influence,
         units=np.min(counts[:2], axis=0),

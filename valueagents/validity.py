@@ -9,7 +9,7 @@ discriminant  mean r of different values by different methods, which must lie be
               whose diagonal exceeds every other correlation of its row and column there.
 profile       mean over policies of the correlation of its two profiles, over values.
 split half    r of profiles from two halves of a value's clusters, mean of 20 random halvings, stepped up by
-              Spearman–Brown 2r/(1 + r); mean over values.
+              Spearman–Brown 2r/(1 + r), a negative r left as it is; mean over values.
 retest        r of two runs that differ in seed, or in the prompt (a survey's own prompt variants count as prompts).
 """
 
@@ -171,7 +171,7 @@ def _split_half(table: Profiles, seed: int) -> FloatArray:
                 halves[:, :, v] = table.axis(v, side), table.axis(v, ~side)
         halvings.append(_by_axis(*halves))
     r = np.array([_mean(column) for column in np.array(halvings).T])
-    return np.where(r > -1, 2 * r / (1 + r), np.nan)
+    return np.where(r > 0, 2 * r / (1 + r), r)
 
 
 def _retests(table: Profiles, every: list[list[Run]]) -> "dict[Kind, FloatArray]":
