@@ -106,8 +106,8 @@ def intervention_metrics(
         estimates[4:] = [few] * 3
     if on_circle is None:
         lies = any(axis in (taxonomy.angles or {}) for axis in target)
-        few = f"too few other values on the circle have {needed} shared contested situations"
-        estimates[2] = Estimate(reason=few if lies else "the target does not lie on the taxonomy's circle")
+        lacking = f"too few other values on the circle have {needed} shared contested situations"
+        estimates[2] = Estimate(reason=lacking if lies else "the target does not lie on the taxonomy's circle")
     return InterventionMetrics(
         target,
         direction,
