@@ -150,6 +150,8 @@ def score(
         counts, places = counted.result(), placed.result()
     if header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
+    if "end" not in next(reversed(run.store.sessions()), {"end": None}):
+        warnings.append("the run was stopped or is still going: the same command plays the episodes that are owed")
     if not len(arrays.size):
         warnings.append("no annotated decision: nothing to score")
     return Scores(

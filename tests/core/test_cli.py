@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from valueagents.cli import main
-from valueagents.runs import Run
+from valueagents.runs import Run, RunConfig, run
+from valueagents.scores import score
 
 DILEMMA = "valueagents/Dilemma-v0"
 
@@ -92,8 +93,14 @@ def test_two_values_against_each_other_print_strengths(valueagents: Cli, tmp_pat
     assert "Bradley–Terry, from menus of two values" in Path(report.stdout.strip()).read_text(encoding="utf-8")
 
 
-def test_lists_of_runs_are_compared_seed_by_seed(valueagents: Cli, known_run: Run, random_run: Run) -> None:
-    text = valueagents("compare", *[known_run.path] * 2, *[random_run.path] * 2).stdout
+def test_lists_of_runs_are_compared_seed_by_seed(
+    valueagents: Cli, known_run: Run, random_run: Run, tmp_path: Path
+) -> None:
+    again = [
+        run(RunConfig(env=DILEMMA, policy=each.header.policy, seed=12), tmp_path / str(k)).path
+        for k, each in enumerate((known_run, random_run))
+    ]
+    text = valueagents("compare", known_run.path, again[0], random_run.path, again[1]).stdout
     assert "unit: training seed" in text
     assert "warning: exploratory: 2 seeds" in text
     odd = valueagents("compare", known_run.path, random_run.path, random_run.path)
@@ -131,6 +138,12 @@ def test_bad_input_is_one_line_that_names_it_and_exit_code_2(
     for part in said:
         assert part in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_a_page_that_cannot_be_written_is_one_line(valueagents: Cli, known_run: Run, tmp_path: Path) -> None:
+    done = valueagents("report", known_run.path, "--out", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: '{tmp_path}': ")
 
 
 def test_what_an_adapter_did_is_said_against_its_control(valueagents: Cli, known_run: Run, random_run: Run) -> None:
@@ -230,3 +243,4 @@ def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "the same command goes on" in stderr
     assert Run(tmp_path / "a").decisions().num_rows > 0
+    assert "was stopped or is still going" in " ".join(score(tmp_path / "a").warnings)

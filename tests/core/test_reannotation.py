@@ -64,6 +64,11 @@ def test_decisions_that_the_file_does_not_list_are_counted_as_not_annotated(play
         (lambda item: {**item, "options": [{**o, "values": {"BEC": 2}} for o in item["options"]]}, "BEC = 2"),
         (lambda item: {**item, "options": [{**o, "values": {"BECK": 1}} for o in item["options"]]}, "Did you mean"),
         (lambda item: {"id": item["id"]}, "line 2.*options"),
+        (
+            lambda item: {**item, "options": [{**o, "values": {"FOO": 1}} for o in item["options"]]},
+            "line 2: unknown axis",
+        ),
+        (lambda item: {**item, "id": "twice"}, "line 3: item 'twice' stands there twice"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(played, tmp_path, change, message):

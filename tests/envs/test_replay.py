@@ -239,3 +239,8 @@ def test_the_command_freezes_asks_and_names_each_run(games, tmp_path, monkeypatc
 
 def test_a_folder_name_says_the_spec():
     assert run_folder("transformers:a/b?reading=say") == "transformers_a_b_reading=say"
+
+
+def test_a_pool_is_not_frozen_inside_a_run(regions):
+    with pytest.raises(ConfigError, match="is a run; give a folder of its own"):
+        freeze_pool(regions[0].path, regions, decisions=10, seed=0)

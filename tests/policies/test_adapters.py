@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from valueagents.commands import replay
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import CONFIG, MANIFEST, WEIGHTS, read_adapter
 from valueagents.policies.engines import (
@@ -26,6 +27,7 @@ from valueagents.policies.engines import transformers as in_process
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.engines.transformers import TransformersEngine
 from valueagents.policies.models import find_model
+from valueagents.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 asks for it
 CHATS = tuple((Message("system", "Decide."), Message("user", text)) for text in ("Now?", "You find a coat. " * 3))
@@ -378,3 +380,10 @@ def test_what_one_mind_remembers_is_not_anothers(tiny_model: Path, adapters: tup
     gained = [one.cached_tokens - other.cached_tokens for one, other in zip(remembered, anew, strict=True)]
     assert gained[:minds] == [0] * minds
     assert min(gained[minds:]) > 0
+
+
+def test_a_replay_asks_nobody_before_all_adapters_are_there(tiny_model: Path, known_run: Run, tmp_path: Path):
+    specs = ["random", f"transformers:{tiny_model}?adapter={tmp_path}/none"]
+    with pytest.raises(ConfigError, match=f"{tmp_path}/none"):
+        replay(policy=specs, pool=[known_run.path], out=tmp_path / "pool")
+    assert not (tmp_path / "pool").exists()
