@@ -18,8 +18,8 @@ from valueagents.statistics import (
 RIDGE = 1.0
 """λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight; makes separable axes finite, so those are flagged."""
 _MAX_STEPS = 100
-_TOLERANCE = 4e-10  # a decision: a last step of 2e-5 in utility (root mean square), and Newton's error is its square
-_ROUGH_TOLERANCE = 1e-3  # within 0.03 standard errors: enough to see whether λ decides
+_TOLERANCE = 1e-7  # a decision: a last step of 3e-4 in utility (root mean square), and Newton's error is its square
+_ROUGH_TOLERANCE = 1e-2  # within 0.1 standard errors: enough to see whether λ decides
 _SMALLEST_STEP = 1e-6
 _AT_STAKE = 1e-9  # less is what rounding leaves of x_c - E x where all options have the same x
 _RIDGE_STEP = 10.0
