@@ -72,7 +72,7 @@ def test_a_start_from_samples_ends_where_the_fit_of_all_ends(monkeypatch):
     monkeypatch.setattr(choice_model, "_SAMPLES", (10, 3))
     by_samples = fit(*rows)
     np.testing.assert_allclose(by_samples.weights, at_once.weights, atol=1e-7)
-    np.testing.assert_allclose(by_samples.errors, at_once.errors, rtol=1e-4)
+    np.testing.assert_allclose(by_samples.errors, at_once.errors, rtol=1e-3)  # those of the point before the last step
     assert by_samples.converged
 
 
