@@ -24,7 +24,7 @@ _SMALLEST_STEP = 1e-6
 _AT_STAKE = 1e-9  # less is what rounding leaves of x_c - E x where all options have the same x
 _RIDGE_STEP = 10.0
 _MAX_RIDGE_EFFECT = 0.25  # of the weight
-_MAX_RIDGE_ERRORS = 0.5  # of its error
+_MAX_RIDGE_ERRORS, _MADE_ERRORS = 0.5, 2.0  # of its error
 _DECISIONS_A_PART = 1_024
 _SAMPLES = (100, 10)  # every 100th part, then every 10th: most of the steps need few of the decisions
 _SAMPLE_PARTS = 5
@@ -46,14 +46,16 @@ class FeatureRows(Protocol):
 class ChoiceModel:
     """β (F,) with its cluster-robust standard errors (F,).
 
-    `bound_by_ridge` (F,) flags weights that λ decides rather than the choices (an axis that separates them, or that
-    hardly varies); `inflation` (F,) is the variance inflation by the other features. `influence` has for each way of
-    the clustering (C, F), what each unit moved β by: H⁻¹ g_c. `units` (F,) counts the units in which the feature was at
-    stake (of the way that has fewer): a survey's value hangs on its own few items, however many others there are.
+    `bound_by_ridge` (F,) flags weights that λ has a say in (an axis that hardly varies, or goes with others), and
+    `made_by_ridge` (F,) those of them that λ makes and not the choices (an axis that separates them); `inflation` (F,)
+    is the variance inflation by the other features. `influence` has for each way of the clustering (C, F), what each
+    unit moved β by: H⁻¹ g_c. `units` (F,) counts the units in which the feature was at stake (of the way that has
+    fewer): a survey's value hangs on its own few items, however many others there are.
     """
 
     weights: FloatArray
     errors: FloatArray
+    made_by_ridge: BoolArray
     bound_by_ridge: BoolArray
     inflation: FloatArray
     influence: tuple[FloatArray, ...]
@@ -67,9 +69,9 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of the T decisions.
     The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986), C
     the units in which the feature was at stake.
-    A weight is bound by λ if a tenth of λ moves it by over a quarter of its size (and half of its error), or if over
-    half of its variance is λ's, λ H⁻² of H⁻¹: where every option serves one value, say, choices tell only
-    differences of weights, and their common level is λ's.
+    A weight is bound by λ if a tenth of λ moves it by over a quarter of its size and half of its error, and made by λ
+    if by two errors. It is bound, too, if over half of its variance is λ's, λ H⁻² of H⁻¹: where every option serves one
+    value, say, choices tell only differences of weights, and their common level is λ's.
     """
     parts = range(0, len(start), _DECISIONS_A_PART)
     data = _Choices(features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering)
@@ -85,11 +87,14 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
     influence = tuple(scores @ inverse for scores in best.scores)
     counts = [(np.abs(scores) > _AT_STAKE).sum(axis=0) for scores in best.scores]
     errors = np.sqrt(clustered_variance(influence, counts))
-    allowed = np.maximum(_MAX_RIDGE_EFFECT * np.abs(beta), _MAX_RIDGE_ERRORS * errors) + np.finfo(float).tiny
+    moved = np.abs(looser - beta)
+    much = moved > _MAX_RIDGE_EFFECT * np.abs(beta) + np.finfo(float).tiny
     return ChoiceModel(
         weights=beta,
         errors=errors,
-        bound_by_ridge=(np.abs(looser - beta) > allowed) | (2 * RIDGE * (inverse**2).sum(axis=0) > np.diag(inverse)),
+        made_by_ridge=much & (moved > _MADE_ERRORS * errors),
+        bound_by_ridge=much & (moved > _MAX_RIDGE_ERRORS * errors)
+        | (2 * RIDGE * (inverse**2).sum(axis=0) > np.diag(inverse)),
         inflation=np.diag(information) * np.diag(inverse),
         influence=influence,
         units=np.min(counts[:2], axis=0),

@@ -61,7 +61,7 @@ def compare_weights(
 ) -> WeightComparison:
     """First minus second, on the axes with `needed` contested decisions (`contested`: (V,) read ones) in both.
 
-    An axis whose weight λ decides in either run is left out of the directions, and then no scale is given. The
+    An axis whose weight λ makes in either run is left out of the directions, and then no scale is given. The
     clusterings are joint (`joint_clustering`). p values are of t on the units of the coarsest way in which the axis was
     at stake less one, adjusted by Benjamini–Hochberg; `level` is that of the false discovery rate.
     """
@@ -72,19 +72,19 @@ def compare_weights(
         if len(axes)
         else []
     )
-    bound = np.any([fit.model.bound_by_ridge[: len(axes)] for fit in fits] or [np.zeros(0, bool)], axis=0)
-    free = np.flatnonzero(~bound)
+    made = np.any([fit.model.made_by_ridge[: len(axes)] for fit in fits] or [np.zeros(0, bool)], axis=0)
+    free = np.flatnonzero(~made)
     weights = [fit.model.weights[free] for fit in fits]
     units = _units(fits, clusterings)
     reason = _reason(weights, min([units, *(len(way) for fit in fits for way in fit.units[:2])]))
     scale, scale_p = Estimate(reason=reason), None
     found: dict[int, tuple[Estimate, float | None]] = {}
-    if reason is None and bound.any():
+    if reason is None and made.any():
         scale = Estimate(reason="λ decides the weight of some values, and with them the scale")
     if reason is None:
         sizes = [float(np.linalg.norm(w)) for w in weights]
         directions = [w / size for w, size in zip(weights, sizes, strict=True)]
-    if reason is None and not bound.any():
+    if reason is None and not made.any():
         [(scale, scale_p)] = _tested(
             np.log(sizes[:1]) - np.log(sizes[1:]),
             _joint(fits, clusterings, free, [u[:, None] / size for u, size in zip(directions, sizes, strict=True)]),
@@ -121,14 +121,14 @@ def compare_weights(
         scale=scale,
         scale_p=scale_p,
         axes=differences,
-        warnings=_warnings(fits, [taxonomy.axes[v].id for v in axes[bound]]),
+        warnings=_warnings(fits, [taxonomy.axes[v].id for v in axes[made]]),
     )
 
 
-def _warnings(fits: Sequence[ChoiceWeights], bound: Sequence[str]) -> list[str]:
+def _warnings(fits: Sequence[ChoiceWeights], made: Sequence[str]) -> list[str]:
     warnings = [] if all(fit.model.converged for fit in fits) else [UNUSABLE]
-    if bound:
-        warnings.append(f"E4: λ decides the weight of {', '.join(bound)}: left out of the directions")
+    if made:
+        warnings.append(f"E4: λ decides the weight of {', '.join(made)}: left out of the directions")
     return warnings
 
 
