@@ -104,7 +104,7 @@ def compare(first: OneOrMore, second: OneOrMore, *, primary: str | None = None, 
     if len(sides[0]) != len(sides[1]):
         raise ConfigError(f"{len(sides[0])} runs against {len(sides[1])}: give as many first as second, seed by seed")
     for side in sides:
-        require_distinct(side, "training seed")
+        require_distinct(side, "training seed", lambda header: [header.policy_identity, header.seed])
     header = sides[0][0].header
     taxonomy, needed = header.taxonomy, header.min_contested
     for run in (*sides[0], *sides[1]):

@@ -62,11 +62,11 @@ def centred(x: FloatArray) -> FloatArray:
 def profiles(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Profiles:
     """The profiles of runs on one taxonomy, one a policy.
 
-    Raises ConfigError if no situation is common to all, or a run is given twice.
+    Raises ConfigError if no situation is common to all, or a policy comes twice, be it with another seed.
     """
     if not runs:
         raise ConfigError("profiles need at least one run")
-    require_distinct(runs, "policy")
+    require_distinct(runs, "policy", lambda header: header.policy_identity)
     form = common_form(*runs)
     taxonomy = runs[0].header.taxonomy
     met = []

@@ -254,12 +254,11 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def require_distinct(runs: Sequence[Run], unit: str) -> None:
-    """Raise ConfigError if two of the runs are of one policy with one seed: they would count as two units."""
+def require_distinct(runs: Sequence[Run], unit: str, identity: Callable[[RunHeader], object]) -> None:
+    """Raise ConfigError if two of the runs have one identity: they would count as two units."""
     met: dict[str, Run] = {}
     for each in runs:
-        header = each.header
-        identity = content_hash(header.env_identity, header.policy_identity, header.seed)
-        if identity in met:
-            raise ConfigError(f"{str(met[identity].path)!r} and {str(each.path)!r} are one run: give each {unit} once")
-        met[identity] = each
+        name = content_hash(identity(each.header))
+        if name in met:
+            raise ConfigError(f"{str(met[name].path)!r} and {str(each.path)!r} are of one {unit}: give each once")
+        met[name] = each

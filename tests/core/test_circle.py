@@ -168,9 +168,12 @@ def test_the_menus_share_is_that_of_many_simulated_profiles():
     assert check.menus_alone == pytest.approx(np.corrcoef(r[pairs], cosines[pairs])[0, 1], abs=0.02)
 
 
-def test_one_policy_given_twice_is_not_two(minds):
-    with pytest.raises(ConfigError, match="are one run: give each policy once"):
-        profiles([*minds[:3], minds[0]])
+def test_one_policy_given_twice_is_not_two(minds, tmp_path):
+    header = minds[0].header
+    config = RunConfig(env=header.env, env_options=header.env_options, policy=header.policy, seed=2)
+    for again in (minds[0], run(config, tmp_path / "other seed")):
+        with pytest.raises(ConfigError, match="are of one policy: give each once"):
+            profiles([*minds[:3], again])
 
 
 def test_known_policies_round_the_circle_show_it_on_the_page(minds, tmp_path):

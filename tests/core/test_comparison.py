@@ -477,7 +477,7 @@ def test_a_policy_has_the_same_weights_as_itself(tmp_path):
 
 def test_a_run_given_twice_is_no_second_seed(tmp_path):
     first, second = pair(tmp_path, *[[decision(s, m, k) for s, m in enumerate(menus_of(40))] for k in (0, 1)])
-    with pytest.raises(ConfigError, match="are one run: give each training seed once"):
+    with pytest.raises(ConfigError, match="are of one training seed: give each once"):
         compare([first, first], [second, second])
 
 
