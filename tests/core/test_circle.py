@@ -158,7 +158,8 @@ def test_in_a_survey_no_values_are_offered_together(minds):
 
 def test_the_menus_share_is_that_of_many_simulated_profiles():
     rng = np.random.default_rng(2)
-    menus = np.eye(20) + 0.3 * rng.normal(size=(20, 20))
+    menus = np.linspace(0.2, 2, 20)[:, None] * (np.eye(20) + 0.3 * rng.normal(size=(20, 20)))
+    menus += rng.normal(size=20)  # a level, which centring takes away
     simulated = rng.normal(size=(20_000, 20)) @ menus.T
     check = circle_check(simulated[:30], TAXONOMY, menus=menus)
     kept = [TAXONOMY.index(axis) for axis in check.axes]
