@@ -6,6 +6,7 @@ identity and the request – content, never a path or a time.
 
 import asyncio
 import sqlite3
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,6 +20,7 @@ from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest,
 from valueagents.policies.engines.kept import KeptEngine
 
 _FORMAT = "valueagents-replies 2"
+_PATIENCE_S = 60.0  # how long one waits for others that hold the file
 
 Reply = TypeVar("Reply", ScoreReply, GenerateReply)
 
@@ -47,7 +49,7 @@ class CachingEngine(Engine):
         store = None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            store = sqlite3.connect(self.file, timeout=60, isolation_level=None)
+            store = sqlite3.connect(self.file, timeout=_PATIENCE_S, isolation_level=None)
             formats = _prepared(store)
         except (sqlite3.Error, OSError) as error:
             if store is not None:
@@ -118,9 +120,25 @@ class CachingEngine(Engine):
 
 def _prepared(store: sqlite3.Connection) -> list[str]:
     """The formats that a file names, its tables made if it is new."""
-    store.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(store)
     store.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing, a power cut the last replies at most
     store.execute("CREATE TABLE IF NOT EXISTS format (name TEXT PRIMARY KEY)")
     store.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL)")
     store.execute("INSERT INTO format SELECT ? WHERE NOT EXISTS (SELECT 1 FROM format)", (_FORMAT,))
     return [name for (name,) in store.execute("SELECT name FROM format")]
+
+
+def _write_ahead(store: sqlite3.Connection) -> None:
+    """Readers and a writer do not wait for one another from here on; the file remembers it.
+
+    Of two that turn a new file at once SQLite refuses one without waiting: it is asked again.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            store.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
