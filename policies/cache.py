@@ -137,8 +137,9 @@ def _write_ahead(store: sqlite3.Connection) -> None:
     while True:
         try:
             store.execute("PRAGMA journal_mode=WAL")
-            return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+        else:
+            return

@@ -335,7 +335,7 @@ def test_two_processes_write_one_file_at_once(tmp_path: Path, file: Path):
 
 def test_many_open_a_new_file_at_the_same_time(file: Path):
     program = (
-        "import sys, time; from pathlib import Path; from valueagents.policies.cache import _FORMAT, _prepared; import sqlite3\n"
+        "import sqlite3, sys, time; from valueagents.policies.cache import _FORMAT, _prepared\n"
         "for number in range(40):\n"
         "    time.sleep(max(0.0, float(sys.argv[2]) + number / 40 - time.time()))\n"
         "    store = sqlite3.connect(f'{sys.argv[1]}{number}', timeout=60, isolation_level=None)\n"
