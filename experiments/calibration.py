@@ -9,12 +9,14 @@ of false differences: on common states one policy answers alike to the last digi
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -213,6 +215,19 @@ def on_menus_of(env: str, out: Path, episodes: int | None = None) -> Callable[[i
     return partial(bundled, arrays=arrays, independent=done.header.independent_menus, needed=done.header.min_contested)
 
 
+def prepare_worker() -> None:
+    """One thread of BLAS, since those of several processes wait for one another; the process ends with its parent."""
+    threadpool_limits(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()  # which a killed parent ends, too
+        os._exit(1)
+
+
 def table(title: str, rows: list[Row]) -> None:
     """Print the mean of every row with its Monte Carlo error."""
     print(f"\n{title} ({len(rows)} replicates)")
@@ -230,8 +245,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, help="of the random policy in every bundled world, not the table's")
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="keeps the random policy's runs")
     given = parser.parse_args()
-    one_thread = partial(threadpool_limits, 1)  # several processes with threads of BLAS each wait for one another
-    with ProcessPoolExecutor(given.processes, get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(given.processes, get_context("spawn"), initializer=prepare_worker) as pool:
         for name in given.worlds:
             replicate = simulated if name == "simulated" else on_menus_of(name, given.out, given.episodes)
             table(name, list(pool.map(replicate, range(given.replicates), chunksize=1)))

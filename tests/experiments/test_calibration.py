@@ -1,5 +1,11 @@
 """A few replicates of the calibration table; `python -m valueagents.experiments.calibration` prints the whole one."""
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,3 +58,26 @@ def test_e4_finds_the_weights_on_the_menus_of_a_bundled_world(tmp_path, world, e
     assert mean(rows, "correlation with the truth, E4") >= least
     assert mean(rows, "coverage, E4") >= 0.8  # 40 intervals of 95 %: fewer than 32 that cover is a 0.02 % event
     assert mean(rows, "two regions, E4") <= 0.2
+
+
+def _alive(process: str) -> bool:
+    status = Path("/proc", process, "status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+@pytest.mark.slow
+def test_killed_it_leaves_no_process_behind(tmp_path):
+    command = [sys.executable, "-m", calibration.__name__, "--worlds", "simulated", "--out", str(tmp_path)]
+    killed = subprocess.Popen(command)
+    children: list[str] = []
+    deadline = time.monotonic() + 120
+    while len(children) < 3 and time.monotonic() < deadline:  # two workers, and what tracks their semaphores
+        time.sleep(0.1)
+        children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    time.sleep(5)  # they import and begin
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert len(children) >= 3
+    while any(map(_alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(_alive, children))

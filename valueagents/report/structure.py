@@ -26,19 +26,24 @@ def circle_picture(check: CircleCheck, taxonomy: Taxonomy) -> str:
 
 
 def _map(axes: Axes, check: CircleCheck, colours: dict[str, str]) -> None:
-    """Dots: the values by the policies' correlations. Rings: where the circle puts them."""
+    """Dots: the values by the policies' correlations. Rings: where the circle puts them, with their names outside."""
     places = np.array(check.places)
     theta = np.radians(check.angles)
-    radius = float(np.sqrt((places**2).sum(axis=1)).mean()) or 1.0
+    radii = np.sqrt((places**2).sum(axis=1))
+    radius = float(radii.mean()) or 1.0
+    outside = 1.12 * max(radius, float(radii.max()))
     ideal = radius * np.stack([np.sin(theta), np.cos(theta)], axis=1)
     around = np.linspace(0, 2 * np.pi, 200)
     axes.plot(radius * np.sin(around), radius * np.cos(around), color="#e4e4e4", linewidth=1.0, zorder=0)
     for name, place, target in zip(check.axes, places, ideal, strict=True):
         colour = colours[name]
-        axes.plot(*zip(place, target, strict=True), color=colour, linewidth=0.7, alpha=0.35)
+        axes.plot(*zip(place, target, strict=True), color=colour, linewidth=0.7, alpha=0.6)
         axes.plot(*target, marker="o", markersize=5, markerfacecolor="white", color=colour, alpha=0.6)
         axes.plot(*place, marker="o", markersize=6, color=colour)
-        axes.annotate(name, place, xytext=(4, 4), textcoords="offset points", color=colour, fontsize=8)
+        right, up = (target * outside / radius).tolist()
+        axes.text(right, up, name, ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xlim(-1.1 * outside, 1.1 * outside)
+    axes.set_ylim(-1.1 * outside, 1.1 * outside)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.set_title("Map of the values (dots), the circle's places (rings)", fontsize=9.5)
