@@ -60,10 +60,10 @@ test: install lint types fast slow vllm-test
 
 fast: install
 	@echo "== fast tests"
-	$(BIN)/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" --numprocesses 2 --dist worksteal
 
 slow: install
-	@echo "== slow tests: a real language model, fresh installations"
+	@echo "== slow tests: a real language model, fresh installations, whatever takes over a second"
 	$(BIN)/python -m pytest -q -m slow
 
 vllm-test: vllm-cpu

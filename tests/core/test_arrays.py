@@ -199,6 +199,7 @@ def test_a_file_of_many_groups_of_rows_reads_as_its_table(out):
     assert parts.menu.equals(whole.menu)
 
 
+@pytest.mark.slow
 def test_a_table_from_elsewhere_needs_no_import_but_this_module(out, tmp_path):
     arrays_of(out, episode("a", decision([{"A": 1.0}, {}], 0)))
     with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as file, pa.ipc.new_file(file, Run(out).decisions().schema) as sink:

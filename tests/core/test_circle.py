@@ -43,6 +43,7 @@ def test_a_circle_is_found_with_its_opposites():
     assert 0.5 < check.share <= 1
 
 
+@pytest.mark.slow
 def test_noise_is_no_circle():
     ps = [circle_check(np.random.default_rng(seed).normal(size=(40, 20)), TAXONOMY).p for seed in range(3)]
     assert min(ps) > 0.01
@@ -136,6 +137,7 @@ def minds(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_what_menus_alone_give_is_what_policies_of_independent_values_show(tmp_path):
     """In the bundled dilemmas neighbours share options more than opposites do."""
     config = RunConfig(env="valueagents/Dilemma-v0", policy="", seed=1)
@@ -151,6 +153,7 @@ def test_what_menus_alone_give_is_what_policies_of_independent_values_show(tmp_p
     assert check.p > 0.05 or "no better than these menus alone" in page
 
 
+@pytest.mark.slow
 def test_in_a_survey_no_values_are_offered_together(minds):
     table = profiles(minds)
     assert circle_check(table.of(), table.taxonomy, menus=table.menus).menus_alone is None
@@ -177,6 +180,7 @@ def test_one_policy_given_twice_is_not_two(minds, tmp_path):
             profiles([*minds[:3], again])
 
 
+@pytest.mark.slow
 def test_known_policies_round_the_circle_show_it_on_the_page(minds, tmp_path):
     table = profiles(minds)
     assert table.form == "probability"

@@ -231,6 +231,7 @@ def test_the_module_is_the_command() -> None:
     assert "UNC" in done.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path: Path) -> None:
     words = ["run", "--env", DILEMMA, "--policy", "random", "--episodes", "100000", "--out", str(tmp_path / "a")]
     command = [sys.executable, "-c", "from valueagents.cli import main; main()", *words]

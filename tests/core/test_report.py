@@ -80,12 +80,14 @@ def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: 
     assert "not enough" in write_report([done], tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_picture(random_run: Run, tmp_path: Path) -> None:
     pages = [write_report([random_run], tmp_path / name).read_text(encoding="utf-8") for name in ("a.html", "b.html")]
     first, second = (page[page.index("<svg") : page.index("</svg>")] for page in pages)
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
     known_run: Run, random_run: Run, tmp_path: Path
 ) -> None:

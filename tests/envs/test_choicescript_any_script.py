@@ -75,6 +75,7 @@ PICKS = st.lists(st.integers(0, 5), max_size=6)
 HEAD, TAIL = '*create x 1\n*create y "top"\n*label top\n', "\n*ending\n*label sub\n*params p\nSub ${p}.\n*return"
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(WELL_FORMED, PICKS)
 def test_any_well_formed_script_plays_and_replays_or_stops_with_its_place(items: list[Item], picks: list[int]) -> None:

@@ -119,6 +119,7 @@ def test_a_cluster_is_the_runs_and_of_a_game_the_menu_that_comes_again(games, re
     assert items["cluster"].to_pylist() == [of_run[shown] for shown in items["shown"].to_pylist()]
 
 
+@pytest.mark.slow
 def test_a_game_and_its_replay_are_compared_by_menu_in_either_order(games, tmp_path):
     again = on_pool(frozen(tmp_path / "pool", games, 10**6), "first", tmp_path / "a")
     there, back = compare(games[0], again), compare(again, games[0])
@@ -171,6 +172,7 @@ def test_a_replay_world_keeps_every_promise(games, tmp_path):
     assert [check for check in check_value_env(lambda: ReplayEnv(pool=pool)) if check.problem] == []
 
 
+@pytest.mark.slow
 def test_a_killed_replay_goes_on_where_it_was(games, tmp_path):
     pool = frozen(tmp_path / "pool", games, 150)
     whole = on_pool(pool, "random", tmp_path / "whole")

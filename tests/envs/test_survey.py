@@ -78,6 +78,7 @@ def test_every_value_has_24_pairs_in_the_split_and_the_settings_that_were_promis
     assert Counter(s.pole for s in bank) == {"affirm": 480, "oppose": 480}
 
 
+@pytest.mark.slow
 def test_no_statement_comes_again_in_another_split_in_nearly_the_same_words(bank):
     def trigrams(text):
         plain = " ".join(re.findall(r"\w+", text.casefold()))

@@ -12,6 +12,7 @@ import pytest
 from valueagents.experiments import calibration
 
 REPLICATES = 2
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,6 @@ def _alive(process: str) -> bool:
     return status.exists() and "State:\tZ" not in status.read_text()
 
 
-@pytest.mark.slow
 def test_killed_it_leaves_no_process_behind(tmp_path):
     command = [sys.executable, "-m", calibration.__name__, "--worlds", "simulated", "--out", str(tmp_path)]
     killed = subprocess.Popen(command)

@@ -61,6 +61,7 @@ episodes = 10
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["quick", "four-sides", "full", "paper"])
 def test_the_bundled_profiles_are_studies(profile: str):
     study = read_study(profile)

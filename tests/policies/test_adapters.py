@@ -263,6 +263,7 @@ async def _load_and_score(
         return names, list(replies[: -len(texts)]), list(replies[-len(texts) :])
 
 
+@pytest.mark.slow
 def test_many_adapters_in_one_batch_answer_as_alone_and_as_merged_weights(
     tiny_model: Path, adapters: tuple[Path, ...], tmp_path: Path, copy_model: Callable[[Path], Path]
 ):

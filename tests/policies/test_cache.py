@@ -304,6 +304,7 @@ def _wait_for(done: Callable[[], bool], processes: Sequence[subprocess.Popen[byt
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_no_reply_and_repeated_equals_an_undisturbed_one(tmp_path: Path, file: Path):
     killed = _process(tmp_path / "killed", file, 400)
     try:
@@ -324,6 +325,7 @@ def test_a_killed_run_loses_no_reply_and_repeated_equals_an_undisturbed_one(tmp_
     assert replayed == len(survived) - len(finished)  # answered, their episodes unfinished: not asked again
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_file_at_once(tmp_path: Path, file: Path):
     processes = [_process(tmp_path / name, file, 60) for name in ("one", "other")]
     assert [process.wait(DEADLINE_S) for process in processes] == [0, 0]
@@ -333,6 +335,7 @@ def test_two_processes_write_one_file_at_once(tmp_path: Path, file: Path):
     assert len(_replies(file)) == one.decisions().num_rows == 60
 
 
+@pytest.mark.slow
 def test_many_open_a_new_file_at_the_same_time(file: Path):
     program = (
         "import sqlite3, sys, time; from valueagents.policies.cache import _FORMAT, _prepared\n"

@@ -101,6 +101,7 @@ def test_the_narrowest_sampling_is_greedy(say: Say, sampling: dict[str, float]):
     assert texts[::2] == texts[1::2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("temperature", "top_k", "top_p", "count"), [(0.6, 0, 1.0, 2000), (1.7, 5, 1.0, 600), (1.0, 0, 0.5, 600)]
 )

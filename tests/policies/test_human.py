@@ -30,6 +30,7 @@ def _typed(out: Path, typed: str, episodes: int) -> subprocess.CompletedProcess[
     return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_person_types_numbers_and_goes_on_after_the_input_has_ended(out: Path):
     done = _typed(out, "1\nwhat?\n9\n2\n", 2)
     assert done.returncode == 0, done.stderr

@@ -479,6 +479,7 @@ def test_a_text_without_tokens_is_refused(server: MockServer):
         use(OpenAIEngine(server.url), ScoreRequest((CHAT,), ("A", "")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [_too_many, _broken, _garbage, _half, _aborted, _hang])
 def test_what_may_pass_is_asked_again_and_counted(
     server: MockServer, fault: Callable[[], Awaitable[web.StreamResponse]]
@@ -540,6 +541,7 @@ def test_what_will_not_pass_fails_at_once_with_the_servers_message(server: MockS
     asyncio.run(ask(moved))
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_mid_run_and_comes_back_loses_nothing(server: MockServer):
     chats = [(Message("user", f"Case {i}?"),) for i in range(40)]
 

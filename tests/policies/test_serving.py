@@ -116,6 +116,7 @@ def test_a_server_that_dies_is_told_with_the_end_of_its_log(port: int, tmp_path:
         _dying(port, tmp_path, "print('out of luck'); raise SystemExit(3)")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up_and_ended(port: int, tmp_path: Path):
     code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     with pytest.raises(PolicyError, match=r"does not answer after 2 s"):

@@ -109,6 +109,7 @@ def _rows(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_labels_outside_the_target_are_the_frozen_models_own_by_full_passes(
     base: Path, trained: Trained, naive: Callable[[Path, ScoreRequest], list[list[float]]]
 ):
@@ -130,6 +131,7 @@ def test_labels_outside_the_target_are_the_frozen_models_own_by_full_passes(
         assert rating == (1 if value == "HED" else 1 + int(np.argmax(np.mean(by_statement[statement], axis=0))))
 
 
+@pytest.mark.slow
 def test_down_trains_1_up_6_and_the_control_the_baseline(trained: Trained):
     ratings = {
         direction: {row["statement"]: row["rating"] for row in _rows(trained(direction)[0])}
@@ -143,6 +145,7 @@ def test_down_trains_1_up_6_and_the_control_the_baseline(trained: Trained):
     assert all(ratings["down"][s] == ratings["up"][s] == ratings["control"][s] for s in others)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_test_split_or_an_opposing_wording_reaches_training(
     base: Path, survey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -167,6 +170,7 @@ def test_nothing_of_the_test_split_or_an_opposing_wording_reaches_training(
         statements.read_statements("test", variants=1, items=survey)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_only_the_tokens_of_the_answer_are_trained(base: Path, survey: str):
     import torch
 
@@ -224,6 +228,7 @@ def test_an_epoch_holds_every_target_statement_and_the_share_of_the_others_each_
     assert len({row for batch in batches(rows, whole, seed=1, epoch=0) for row in batch}) == 48
 
 
+@pytest.mark.slow
 def test_how_many_rows_go_through_at_once_moves_nothing_but_the_rounding(base: Path, survey: str, tmp_path: Path):
     losses = [
         train_survey(_training(base, survey, epochs=1, pass_rows=size), tmp_path / str(size)).losses.train
@@ -275,6 +280,7 @@ def test_a_finished_training_is_left_alone_and_another_is_refused(base: Path, su
         train_survey(_training(base, survey), occupied)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_addressed_by_its_content_and_plays_the_survey(base: Path, trained: Trained):
     out, manifest = trained("down")
     adapter = read_adapter(str(out), ModelFiles(str(base), base))
@@ -396,12 +402,14 @@ def test_the_study_and_its_re_study_have_their_published_settings():
     assert (restudy.epochs, restudy.batch_rows, restudy.quantise) == (3, 16, "nf4")
 
 
+@pytest.mark.slow
 def test_sampled_labels_are_the_same_every_time(base: Path, survey: str, tmp_path: Path):
     made = [train_survey(_training(base, survey, epochs=1, labels="sampled"), tmp_path / name) for name in ("a", "b")]
     assert made[0].adapter == made[1].adapter
     assert made[0].data.source.startswith("sampled of the frozen base")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # trl's own
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo"])
 def test_pairs_of_wordings_train_an_adapter_through_trl(base: Path, survey: str, tmp_path: Path, method: str):
