@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -234,12 +235,14 @@ def test_the_module_is_the_command() -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path: Path) -> None:
     words = ["run", "--env", DILEMMA, "--policy", "random", "--episodes", "100000", "--out", str(tmp_path / "a")]
-    command = [sys.executable, "-c", "from valueagents.cli import main; main()", *words]
+    # whoever runs the tests in the background of a shell has children that ignore Ctrl-C
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", program + "from valueagents.cli import main; main()", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "a").glob("episodes-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in stderr
