@@ -45,7 +45,7 @@ class CachingEngine(Engine):
         return self.engine.identity()
 
     async def __aenter__(self) -> Self:
-        """Open the file. Raises PolicyError if it is no cache of replies."""
+        """Open the file. Raises PolicyError if it is no cache of replies, or if another process keeps holding it."""
         store = None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +54,8 @@ class CachingEngine(Engine):
         except (sqlite3.Error, OSError) as error:
             if store is not None:
                 store.close()
+            if _busy(error):
+                raise PolicyError(f"{self.file} is held by another process; wait for it or name another") from error
             raise PolicyError(f"{self.file} is no cache of replies ({error}); move it away or name another") from error
         if formats != [_FORMAT]:
             store.close()
@@ -138,8 +140,12 @@ def _write_ahead(store: sqlite3.Connection) -> None:
         try:
             store.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not _busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
             return
+
+
+def _busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from valueagents.errors import PolicyError
+from valueagents.policies import cache
 from valueagents.policies.cache import CachingEngine
 from valueagents.policies.engines import (
     Engine,
@@ -254,6 +255,7 @@ _PROGRAM = """
 import asyncio, hashlib, sys
 from pathlib import Path
 import valueagents.runs
+from valueagents.policies import cache
 from valueagents.policies.cache import CachingEngine
 from valueagents.policies.engines import Engine, GenerateReply, Sampling
 from valueagents.policies.language import LanguagePolicy
@@ -348,3 +350,14 @@ def test_many_open_a_new_file_at_the_same_time(file: Path):
     start = str(time.time() + 2)
     opened = [subprocess.Popen([sys.executable, "-c", program, str(file), start]) for _ in range(6)]
     assert [process.wait(DEADLINE_S) for process in opened] == [0] * 6
+
+
+def test_a_file_that_another_does_not_let_go_of_is_called_held_not_damaged(file: Path, monkeypatch: pytest.MonkeyPatch):
+    file.parent.mkdir()
+    monkeypatch.setattr(cache, "_PATIENCE_S", 0.1)
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(PolicyError, match="held by another process; wait"):
+        asyncio.run(_ask(CountingEngine(), file, GENERATE))
+    holder.close()
+    asyncio.run(_ask(CountingEngine(), file, GENERATE))
