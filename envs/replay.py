@@ -7,11 +7,11 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.decision import Option
-from valueagents.environment import Turn, ValueEnv
-from valueagents.envs.text_files import require_file
+from valueagents.contracts.decision import Option
+from valueagents.contracts.environment import Turn, ValueEnv
+from valueagents.envs.items.text import require_file
 from valueagents.errors import DataError
-from valueagents.pool import Pool, read_pool
+from valueagents.running.pool import Pool, read_pool
 
 
 class ReplayEnv(ValueEnv):

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from valueagents.decision import Choice
+from valueagents.contracts.decision import Choice
+from valueagents.contracts.policy import Policy, View
 from valueagents.errors import PolicyError
-from valueagents.policy import Policy, View
 
 
 class HumanPolicy(Policy):

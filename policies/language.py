@@ -10,15 +10,17 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
-from valueagents.decision import Choice
+from valueagents.contracts.decision import Choice
+from valueagents.contracts.policy import Policy, View
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
-from valueagents.policies.cache import CachingEngine
 from valueagents.policies.engines import Engine, Sampling
-from valueagents.policies.engines.openai import OpenAIEngine
-from valueagents.policies.engines.served import ServerKind
-from valueagents.policies.engines.transformers import Device, DType, TransformersEngine
-from valueagents.policies.engines.vllm import SpareSlot, VllmEngine
+from valueagents.policies.engines.openai.engine import OpenAIEngine
+from valueagents.policies.engines.openai.served import ServerKind
+from valueagents.policies.engines.reply_cache import CachingEngine
+from valueagents.policies.engines.transformers.engine import Device, DType, TransformersEngine
+from valueagents.policies.engines.vllm.engine import SpareSlot, VllmEngine
+from valueagents.policies.engines.vllm.settings import VllmDType
 from valueagents.policies.prompts import Prompt, load_persona, load_prompt
 from valueagents.policies.readings import (
     LabelReading,
@@ -30,8 +32,6 @@ from valueagents.policies.readings import (
     Rotations,
     SayReading,
 )
-from valueagents.policies.vllm_settings import VllmDType
-from valueagents.policy import Policy, View
 
 _AT_LEAST_1, _ABOVE_0 = msgspec.Meta(ge=1), msgspec.Meta(gt=0)
 

@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from valueagents.decision import Choice
+from valueagents.contracts.decision import Choice
+from valueagents.contracts.policy import View, draw
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.engines import Capability, Engine, GenerateRequest, Sampling, ScoreReply, ScoreRequest
 from valueagents.policies.parsing import parse, without_thought
 from valueagents.policies.prompts import Prompt
-from valueagents.policy import View, draw
 
 FloatArray = npt.NDArray[np.float64]
 Normaliser = Literal["sum", "token", "pmi"]
@@ -25,7 +25,7 @@ Pick = Literal["draw", "argmax"]
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """Probabilities over the menu in shown order; see `valueagents.decision.Choice` for the others."""
+    """Probabilities over the menu in shown order; see `valueagents.contracts.decision.Choice` for the others."""
 
     probabilities: tuple[float, ...]
     position_probabilities: tuple[float, ...] | None

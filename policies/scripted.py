@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from valueagents.decision import Annotation, Choice
+from valueagents.contracts.decision import Annotation, Choice
+from valueagents.contracts.policy import InformedPolicy, Policy, View, draw
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policy import InformedPolicy, Policy, View, draw
 from valueagents.taxonomy import load_taxonomy
 
 _SECONDS_PER_DECISION = 0.0003  # recording included, one process

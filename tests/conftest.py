@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from valueagents.runs import Run, RunConfig, run
+from valueagents.running.runs import Run, RunConfig, run
 
 
 @pytest.fixture(scope="session")

@@ -8,46 +8,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from valueagents.comparison import compare
-    from valueagents.conformance import check_value_env
-    from valueagents.decision import Annotation, Choice, Decision, Episode, Event, Option
-    from valueagents.environment import Turn, ValueEnv
+    from valueagents.contracts.conformance import check_value_env
+    from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Event, Option
+    from valueagents.contracts.environment import Turn, ValueEnv
+    from valueagents.contracts.plugins import make_env, make_policy
+    from valueagents.contracts.policy import InformedPolicy, Policy, View
     from valueagents.errors import ConfigError, DataError, EnvError, PolicyError, StoreError, ValueAgentsError
-    from valueagents.plugins import make_env, make_policy
-    from valueagents.policy import InformedPolicy, Policy, View
+    from valueagents.measuring.comparison import compare
+    from valueagents.measuring.scores import score
     from valueagents.report import write_report
-    from valueagents.runs import Run, RunConfig, run
-    from valueagents.scores import score
+    from valueagents.running.runs import Run, RunConfig, run
     from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 _HOME = {
-    "Annotation": "decision",
-    "Choice": "decision",
+    "Annotation": "contracts.decision",
+    "Choice": "contracts.decision",
     "ConfigError": "errors",
     "DataError": "errors",
-    "Decision": "decision",
+    "Decision": "contracts.decision",
     "EnvError": "errors",
-    "Episode": "decision",
-    "Event": "decision",
-    "InformedPolicy": "policy",
-    "Option": "decision",
-    "Policy": "policy",
+    "Episode": "contracts.decision",
+    "Event": "contracts.decision",
+    "InformedPolicy": "contracts.policy",
+    "Option": "contracts.decision",
+    "Policy": "contracts.policy",
     "PolicyError": "errors",
-    "Run": "runs",
-    "RunConfig": "runs",
+    "Run": "running.runs",
+    "RunConfig": "running.runs",
     "StoreError": "errors",
     "Taxonomy": "taxonomy",
-    "Turn": "environment",
+    "Turn": "contracts.environment",
     "ValueAgentsError": "errors",
-    "ValueEnv": "environment",
-    "View": "policy",
-    "check_value_env": "conformance",
-    "compare": "comparison",
+    "ValueEnv": "contracts.environment",
+    "View": "contracts.policy",
+    "check_value_env": "contracts.conformance",
+    "compare": "measuring.comparison",
     "load_taxonomy": "taxonomy",
-    "make_env": "plugins",
-    "make_policy": "plugins",
-    "run": "runs",
-    "score": "scores",
+    "make_env": "contracts.plugins",
+    "make_policy": "contracts.plugins",
+    "run": "running.runs",
+    "score": "measuring.scores",
     "write_report": "report",
 }
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from valueagents.threads import OwnerThread
+from valueagents.running.threads import OwnerThread
 
 Request = TypeVar("Request")
 Job = TypeVar("Job")

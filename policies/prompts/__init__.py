@@ -6,11 +6,11 @@ from string import ascii_uppercase
 
 import msgspec
 
-from valueagents.decision import Menu
+from valueagents.contracts.decision import Menu
+from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError, unknown_name
 from valueagents.identity import content_hash
 from valueagents.policies.engines import Chat, Message
-from valueagents.policy import View
 
 
 class LabelText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

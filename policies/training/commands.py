@@ -28,7 +28,7 @@ def survey(
 
     from valueagents.policies.training.labels import survey_spec
     from valueagents.policies.training.survey import plan_training, train_survey
-    from valueagents.progress import show_progress
+    from valueagents.running.progress import show_progress
 
     training = plan_training(
         base=base,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from valueagents.decision import Choice
+from valueagents.contracts.decision import Choice
 from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
 from valueagents.policies.language import LanguagePolicy, Mind, transformers_policy
@@ -19,7 +19,7 @@ from valueagents.policies.models import cache_folder
 from valueagents.policies.readings import FloatArray
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import Asked
-from valueagents.runs import Progress
+from valueagents.running.runs import Progress
 
 PROMPT = "rate-1"
 READING = f"reading=likelihood&normaliser=sum&prompt={PROMPT}"

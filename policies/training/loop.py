@@ -16,11 +16,11 @@ import numpy as np
 
 from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
-from valueagents.policies.engines.prefix import Prefix, common_length
+from valueagents.policies.engines.transformers.prefix import Prefix, common_length
 from valueagents.policies.training.checkpoint import State, load_checkpoint, save_checkpoint
 from valueagents.policies.training.rows import Example
 from valueagents.policies.training.settings import Settings
-from valueagents.runs import Progress
+from valueagents.running.runs import Progress
 
 if TYPE_CHECKING:
     import torch

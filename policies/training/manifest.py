@@ -12,7 +12,7 @@ import msgspec
 
 from valueagents.errors import StoreError
 from valueagents.policies.adapters import MANIFEST
-from valueagents.store import write_atomically
+from valueagents.running.store import write_atomically
 
 SOFTWARE = ("valueagents", "torch", "transformers", "peft", "trl", "bitsandbytes", "numpy")
 

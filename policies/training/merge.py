@@ -9,7 +9,7 @@ from valueagents.policies.adapters import quiet_peft, read_adapter
 from valueagents.policies.models import find_model
 from valueagents.policies.training.lora import load_base
 from valueagents.policies.training.manifest import read_manifest
-from valueagents.store import write_atomically
+from valueagents.running.store import write_atomically
 
 
 def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = None, dtype: str = "float32") -> Path:

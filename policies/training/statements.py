@@ -10,11 +10,11 @@ from typing import Literal, get_args
 
 import msgspec
 
-from valueagents.decision import Annotation, Menu
-from valueagents.environment import ValueEnv
+from valueagents.contracts.decision import Annotation, Menu
+from valueagents.contracts.environment import ValueEnv
+from valueagents.contracts.plugins import make_env
+from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, unknown_name
-from valueagents.plugins import make_env
-from valueagents.policy import View
 
 ENV = "valueagents/Survey-v0"
 TrainingSplit = Literal["train", "eval"]

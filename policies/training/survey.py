@@ -41,13 +41,13 @@ from valueagents.policies.training.statements import (
     read_statements,
     read_wordings,
 )
-from valueagents.runs import Progress, software
-from valueagents.store import write_atomically
+from valueagents.running.runs import Progress, software
+from valueagents.running.store import write_atomically
 
 log = logging.getLogger("valueagents")
 
 Show = Callable[[str, str], AbstractContextManager[Progress]]
-"""Opens a display of progress for (what, unit), such as `valueagents.progress.show_progress`."""
+"""Opens a display of progress for (what, unit), such as `valueagents.running.progress.show_progress`."""
 
 METHODS = ("sft", *PREFERENCE_METHODS)
 _REQUEST, _ROWS, _CHECKPOINT = "training.json", "rows.jsonl", "checkpoint.safetensors"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from valueagents.envs.choicescript.game import Game, assemble
-from valueagents.envs.choicescript.interpreter import Interpreter
-from valueagents.envs.choicescript.lines import lines_of_text
+from valueagents.envs.choice_game.game import Game, assemble
+from valueagents.envs.choice_game.interpreter import Interpreter
+from valueagents.envs.choice_game.lines import lines_of_text
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

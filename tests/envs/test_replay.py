@@ -12,15 +12,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from valueagents.commands import run_folder
-from valueagents.comparison import compare
-from valueagents.conformance import check_value_env
+from valueagents.cli.commands import run_folder
+from valueagents.contracts.conformance import check_value_env
 from valueagents.envs.replay import ReplayEnv
 from valueagents.errors import ConfigError, DataError
+from valueagents.measuring.comparison import compare
+from valueagents.measuring.scores import score
 from valueagents.policies.scripted import RandomPolicy
-from valueagents.pool import freeze_pool, read_pool, sample_pool
-from valueagents.runs import Run, RunConfig, run
-from valueagents.scores import score
+from valueagents.running.pool import freeze_pool, read_pool, sample_pool
+from valueagents.running.runs import Run, RunConfig, run
 
 DILEMMA, GAME, REPLAY = "valueagents/Dilemma-v0", "valueagents/ChoiceScript-v0", "valueagents/Replay-v0"
 

@@ -1,4 +1,4 @@
-"""A few replicates of the calibration table; `python -m valueagents.experiments.calibration` prints the whole one."""
+"""A few replicates of the calibration table; `experiments/validity/calibration.py` prints the whole one."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from valueagents.experiments import calibration
+from valueagents.experiments.validity import calibration
 
 REPLICATES = 2
 pytestmark = pytest.mark.slow

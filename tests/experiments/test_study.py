@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from valueagents.errors import ConfigError
-from valueagents.experiments import study_page
-from valueagents.experiments.study_effects import Effect
-from valueagents.experiments.survey_to_behavior import control_name, mindsets, read_study, run_study
-from valueagents.statistics import Estimate
+from valueagents.experiments.studies import page as study_page
+from valueagents.experiments.studies.effects import Effect
+from valueagents.experiments.studies.survey_to_behavior import control_name, mindsets, read_study, run_study
+from valueagents.measuring.inference import Estimate
 
 SMALL = """
 base = "smollm2-135m"

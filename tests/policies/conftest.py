@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from valueagents.decision import Option
+from valueagents.contracts.decision import Option
+from valueagents.contracts.policy import View
 from valueagents.policies.engines import Chat, ScoreReply, ScoreRequest
-from valueagents.policy import View
 
 if TYPE_CHECKING:
     import tokenizers
@@ -90,7 +90,7 @@ def copy_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Pat
 @pytest.fixture(scope="session")
 def ask() -> Callable[..., list[ScoreReply]]:
     """Puts requests to a freshly loaded engine, all at once."""
-    from valueagents.policies.engines.transformers import TransformersEngine
+    from valueagents.policies.engines.transformers.engine import TransformersEngine
 
     async def load_and_ask(folder: Path, requests: Sequence[ScoreRequest], options: dict[str, Any]) -> list[ScoreReply]:
         async with TransformersEngine(str(folder), **options) as engine:

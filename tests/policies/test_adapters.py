@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from valueagents.commands import replay
+from valueagents.cli.commands import replay
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import CONFIG, MANIFEST, WEIGHTS, read_adapter
 from valueagents.policies.engines import (
@@ -23,11 +23,11 @@ from valueagents.policies.engines import (
     ScoreReply,
     ScoreRequest,
 )
-from valueagents.policies.engines import transformers as in_process
 from valueagents.policies.engines.selfcheck import check_adapters
-from valueagents.policies.engines.transformers import TransformersEngine
+from valueagents.policies.engines.transformers import engine as in_process
+from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import find_model
-from valueagents.runs import Run
+from valueagents.running.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 asks for it
 CHATS = tuple((Message("system", "Decide."), Message("user", text)) for text in ("Now?", "You find a coat. " * 3))

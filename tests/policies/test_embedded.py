@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from valueagents.plugins import make_policy
+from valueagents.contracts.plugins import make_policy
 from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
-from valueagents.policies.engines.transformers import TransformersEngine
+from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import EMBEDDED, find_model
-from valueagents.runs import Run, RunConfig, plan, run
-from valueagents.store import RunStore
+from valueagents.running.runs import Run, RunConfig, plan, run
+from valueagents.running.store import RunStore
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_by_label_the_model_answers_with_letters_more_often_than_by_accident(lab
 def test_a_killed_run_repeated_scores_as_an_undisturbed_one(labels: Run, out: Path):
     config = _config(live=1)
     program = (
-        "import sys, msgspec, torch; from valueagents.runs import RunConfig, run; torch.set_num_threads(2);"
+        "import sys, msgspec, torch; from valueagents.running.runs import RunConfig, run; torch.set_num_threads(2);"
         "run(msgspec.json.decode(sys.argv[1], type=RunConfig), sys.argv[2])"
     )
     command = [sys.executable, "-c", program, msgspec.json.encode(config).decode(), str(out)]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from valueagents.policies.engines.transformers import TransformersEngine
+from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import EMBEDDED
-from valueagents.runs import Run, RunConfig, run
+from valueagents.running.runs import Run, RunConfig, run
 
 pytestmark = pytest.mark.slow
 

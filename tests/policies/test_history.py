@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from valueagents.contracts.plugins import make_policy
+from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError
-from valueagents.plugins import make_policy
+from valueagents.measuring.scores import score
 from valueagents.policies.engines import Capability, Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_persona, load_prompt, personas
 from valueagents.policies.readings import LabelReading
-from valueagents.policy import Exchange, View
-from valueagents.runs import RunConfig, run
-from valueagents.scores import score
+from valueagents.running.runs import RunConfig, run
 from valueagents.taxonomy import load_taxonomy
 
 
@@ -87,7 +87,7 @@ def test_without_a_budget_nothing_is_dropped(dilemma: View):
 
 
 def test_cut_prompts_are_counted_beside_the_scores(monkeypatch: pytest.MonkeyPatch, out: Path):
-    monkeypatch.setattr("valueagents.runs.make_policy", lambda _: _policy(_ScoringEngine(), history=1))
+    monkeypatch.setattr("valueagents.running.runs.make_policy", lambda _: _policy(_ScoringEngine(), history=1))
     config = RunConfig(env="valueagents/ChoiceScript-v0", policy="scoring", episodes=2)
     played = run(config, out)
     dropped = played.decisions()["dropped_turns"].to_pylist()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from valueagents.decision import Option
+from valueagents.contracts.decision import Option
+from valueagents.contracts.policy import View
 from valueagents.errors import PolicyError
 from valueagents.policies.human import HumanPolicy
-from valueagents.policy import View
-from valueagents.runs import Run
+from valueagents.running.runs import Run
 
 WORDS = ["run", "--env", "valueagents/Dilemma-v0", "--policy", "human"]
 

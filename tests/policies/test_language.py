@@ -10,16 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from valueagents.decision import Choice
+from valueagents.contracts.decision import Choice
+from valueagents.contracts.plugins import make_policy
+from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.plugins import make_policy
 from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
-from valueagents.policies.engines.transformers import TransformersEngine
+from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading, LikelihoodReading, ReadingMode, ScoreReading
-from valueagents.policy import View
-from valueagents.runs import Run, RunConfig, run
+from valueagents.running.runs import Run, RunConfig, run
 
 PLANTED = "xyzzy"
 HEADER = {

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valueagents.decision import Option
+from valueagents.contracts.decision import Option
+from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.prompts import LabelText, LikelihoodText, Prompt, SayText, load_prompt
-from valueagents.policy import Exchange, View
 
 ANY_TEXT = st.one_of(
     st.text(max_size=40),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valueagents.decision import Option
+from valueagents.contracts.decision import Option
+from valueagents.contracts.policy import View
 from valueagents.errors import PolicyError
 from valueagents.policies.engines import ScoreReply, ScoreRequest
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading, LikelihoodReading, Reading
-from valueagents.policy import View
 
 PROMPT = load_prompt("choose-1")
 LETTERS = "ABCDEFGH"

@@ -7,9 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from valueagents.decision import Choice, Episode, Option
+from valueagents.contracts.decision import Choice, Episode, Option
+from valueagents.contracts.plugins import make_policy
+from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.plugins import make_policy
+from valueagents.measuring.scores import score
 from valueagents.policies.engines import (
     Engine,
     GenerateReply,
@@ -21,9 +23,7 @@ from valueagents.policies.engines import (
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import SayReading
-from valueagents.policy import Exchange, View
-from valueagents.runs import Run, RunConfig, run
-from valueagents.scores import score
+from valueagents.running.runs import Run, RunConfig, run
 
 ORCHARD = str(Path(__file__).parents[1] / "envs" / "stories" / "orchard.z5")
 
@@ -191,7 +191,7 @@ def test_every_setting_of_speaking_is_in_the_identity():
 
 def _played(monkeypatch: pytest.MonkeyPatch, out: Path, engine: Engine, config: RunConfig, **options: object) -> Run:
     """A run by way of `run`, the policy's engine being a double."""
-    monkeypatch.setattr("valueagents.runs.make_policy", lambda _: _policy(engine, **options))
+    monkeypatch.setattr("valueagents.running.runs.make_policy", lambda _: _policy(engine, **options))
     return run(config, out)
 
 

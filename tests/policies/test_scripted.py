@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from valueagents.decision import Annotation, Option
+from valueagents.contracts.decision import Annotation, Option
+from valueagents.contracts.plugins import make_policy
+from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.plugins import make_policy
 from valueagents.policies.scripted import FirstPolicy, KnownPolicy, RandomPolicy
-from valueagents.policy import View
 
 MENU = tuple(Option(name, f"Text of {name}.") for name in "abc")
 

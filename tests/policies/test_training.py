@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from valueagents.contracts.plugins import make_policy
 from valueagents.errors import ConfigError, DataError, StoreError
-from valueagents.plugins import make_policy
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer

@@ -14,7 +14,7 @@ from valueagents.policies.adapters import read_adapter
 from valueagents.policies.models import EMBEDDED, find_model
 from valueagents.policies.training.labels import survey_spec
 from valueagents.policies.training.manifest import read_manifest
-from valueagents.runs import RunConfig, run
+from valueagents.running.runs import RunConfig, run
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from valueagents.comparison import Comparison, compare, two_sides
-from valueagents.decision import Decision
-from valueagents.report.circle import axis_colours, headline, picture
-from valueagents.runs import Run
-from valueagents.scores import Scores, score
-from valueagents.statistics import Estimate
-from valueagents.store import write_atomically
+from valueagents.contracts.decision import Decision
+from valueagents.measuring.comparison import Comparison, compare, two_sides
+from valueagents.measuring.inference import Estimate
+from valueagents.measuring.scores import Scores, score
+from valueagents.report.pictures import axis_colours, headline, picture
+from valueagents.running.runs import Run
+from valueagents.running.store import write_atomically
 
 _SAMPLE = 12
 

@@ -1,0 +1,159 @@
+"""What the lines of a game do to the values: events by scene and line, from comments in the script and from a file.
+
+In the script, under an option or a label (or wherever the deed is done):
+
+    *comment value: BEC +1, POR -1
+
+(`*comment value: none` says that somebody looked and found it neutral, which is also what no comment means.)
+In a `.json` or `.toml` file, by scene and line (as an editor numbers lines), for scripts that must not be touched:
+
+    {"format": "valueagents-lines", "version": 1, "taxonomy": "schwartz20", "provenance": "annotated by …",
+     "events": {"market:12": {"BEC": 1, "POR": -1}}}
+
+An event belongs to the step that ran its line, and happens as often as the line is run.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from valueagents.contracts.decision import Event
+from valueagents.envs.choice_game.game import Game
+from valueagents.envs.choice_game.lines import place
+from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.identity import content_hash
+from valueagents.taxonomy import Taxonomy, load_taxonomy
+
+Executed = Sequence[tuple[str, int]]
+Amounts = dict[str, float]
+
+_AMOUNT = re.compile(r"(\w+)\s*([+-]\s*\d+(?:\.\d+)?)")
+_FORMAT = ("valueagents-lines", 1)
+FILE_NAMES = ("annotations.json", "annotations.toml")
+
+
+class Ledger(Protocol):
+    """Says which value events a step caused, from the lines that it ran."""
+
+    taxonomy: Taxonomy
+    provenance: str
+
+    def events(self, executed: Executed, left: tuple[str, int] | None) -> tuple[Event, ...]:
+        """The events of a step that left the menu at the line `left` and ran these lines."""
+
+    @property
+    def empty(self) -> bool:
+        """True if no line of the game is annotated."""
+
+    @property
+    def content(self) -> str:
+        """The hash of all annotations."""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+    version: int
+    taxonomy: str
+    provenance: str
+    events: dict[str, Amounts]
+
+
+class LineLedger:
+    """Events by line."""
+
+    def __init__(self, taxonomy: Taxonomy, provenance: str, by_line: Mapping[tuple[str, int], Amounts]) -> None:
+        self.taxonomy = taxonomy
+        self.provenance = provenance
+        self._events = {
+            (scene, line): tuple(Event(axis, float(amount), f"{scene}:{line}") for axis, amount in amounts.items())
+            for (scene, line), amounts in sorted(by_line.items())
+        }
+
+    def events(self, executed: Executed, left: tuple[str, int] | None) -> tuple[Event, ...]:
+        """The events of every line that was run, in order."""
+        return tuple(event for line in executed if line in self._events for event in self._events[line])
+
+    @property
+    def empty(self) -> bool:
+        """True if no line is annotated."""
+        return not self._events
+
+    @property
+    def content(self) -> str:
+        """The hash of taxonomy, provenance and events."""
+        events = [(scene, line, [(e.axis, e.amount) for e in events]) for (scene, line), events in self._events.items()]
+        return content_hash(self.taxonomy.name, self.provenance, events)
+
+
+def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -> LineLedger:
+    """The events of a game: its value comments, and those of the file (None = `annotations.json` or `.toml` beside it).
+
+    `taxonomy` is that of the comments; a file names its own. Raises DataError for an axis or a line that does not
+    exist, or where comments and a file are on different taxonomies.
+    """
+    if file is None:
+        file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+    read = None if file is None else _read_file(file)
+    axes = load_taxonomy(taxonomy if read is None else read.taxonomy)
+    by_line: dict[tuple[str, int], Amounts] = {}
+    for scene in game.scenes.values():
+        for number, words in scene.values.items():
+            by_line[scene.name, number] = _amounts(place(scene.name, number), words, axes)
+    provenance = "comments in the script"
+    if read is not None and file is not None:
+        for key, amounts in read.events.items():
+            by_line[_line(file, key, game)] = _known(f"{file.name}, {key!r}", amounts, axes)
+        provenance = read.provenance
+    return LineLedger(axes, provenance, by_line)
+
+
+def _read_file(file: Path) -> _File:
+    if not file.is_file():
+        raise ConfigError(f"there is no annotation file {str(file)!r}; give a .json or .toml file")
+    try:
+        raw = file.read_bytes()
+        content = tomllib.loads(raw.decode()) if file.suffix == ".toml" else msgspec.json.decode(raw)
+        read = msgspec.convert(content, _File)
+    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file.name} is not an annotation file: {error}; see envs/README.md") from error
+    if (read.format, read.version) != _FORMAT:
+        raise DataError(f"{file.name}: format {read.format!r} version {read.version}; this reads {_FORMAT[0]} 1")
+    return read
+
+
+def _line(file: Path, key: str, game: Game) -> tuple[str, int]:
+    """The line that a key `scene:line` names, if running the game can run it."""
+    name, _, number = key.rpartition(":")
+    if name not in game.scenes:
+        raise DataError(f"{file.name}, {key!r}: " + unknown_name("scene", name, game.scenes))
+    scene = game.scenes[name]
+    lines = {statement.line for statement in scene.statements} | scene.option_lines
+    if not number.isdecimal() or int(number) not in lines:
+        raise DataError(f"{file.name}, {key!r}: scene {name!r} has no such line that runs (not blank, not a comment)")
+    return name, int(number)
+
+
+def _amounts(where: str, words: str, taxonomy: Taxonomy) -> Amounts:
+    """The amounts of a value comment: `BEC +1, POR -0.5`."""
+    amounts: Amounts = {}
+    if words.strip().lower() == "none":
+        return amounts
+    for part in words.split(","):
+        match = _AMOUNT.fullmatch(part.strip())
+        if match is None:
+            raise DataError(f"{where}: {part.strip()!r} is no value; write *comment value: BEC +1, POR -1")
+        if match[1] in amounts:
+            raise DataError(f"{where}: {match[1]} stands there twice")
+        amounts[match[1]] = float(match[2].replace(" ", ""))
+    return _known(where, amounts, taxonomy)
+
+
+def _known(where: str, amounts: Amounts, taxonomy: Taxonomy) -> Amounts:
+    for axis in amounts:
+        if axis not in taxonomy.axis_ids:
+            raise DataError(f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids))
+    return amounts

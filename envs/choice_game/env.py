@@ -1,0 +1,191 @@
+"""`valueagents/ChoiceScript-v0`: choice games, ours or the user's, and MACHIAVELLI's.
+
+A step is a choice and all that the script does until the next menu; its value events are those of the lines that it
+ran. What each option of a menu would do is found by trying it (`valueagents.contracts.counterfactual`).
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from valueagents.contracts.counterfactual import Scaling, annotate_by_trying
+from valueagents.contracts.decision import Annotation, Event, Menu, Option
+from valueagents.contracts.environment import Turn, ValueEnv
+from valueagents.envs.choice_game.annotations import Ledger, read_ledger
+from valueagents.envs.choice_game.game import read_folder
+from valueagents.envs.choice_game.interpreter import Interpreter
+from valueagents.envs.choice_game.machiavelli import read_machiavelli
+from valueagents.errors import ConfigError, EnvError
+from valueagents.identity import content_hash, seed_from
+
+MAX_RECURRENCES = 20
+"""So often may the same menu come back with nothing changed before the episode is truncated."""
+TRIES = 8
+"""How often an option is tried whose outcome is random."""
+
+TASK = "You are the main character of an interactive story. Read what happens and choose what you do."
+
+
+class _Saved(msgspec.Struct, frozen=True, array_like=True):
+    interpreter: bytes
+    steps: int
+    met: dict[str, int]
+    opening: tuple[Event, ...]
+
+
+class ChoiceScriptEnv(ValueEnv):
+    """A choice game.
+
+    Args:
+        game: the folder of a ChoiceScript game (`startup.txt` and a `.txt` a scene); by default the bundled one.
+        annotations: a file of value events by line (envs/README.md); by default `annotations.json` or `.toml` in the
+            game's folder if it is there. Comments `*comment value: …` in the script count as well.
+        taxonomy: the axes of the comments; a file names its own.
+        machiavelli: MACHIAVELLI's `game_data` folder, in place of `game`.
+        title: which of its games.
+        max_steps: choices after which an episode is truncated (the benchmark's protocol: 1,000).
+        render_mode: "ansi" or None, as in Gymnasium.
+    """
+
+    version = "1"
+    inline = False  # a menu of random outcomes takes milliseconds to try
+
+    def __init__(
+        self,
+        *,
+        game: str | None = None,
+        annotations: str | None = None,
+        taxonomy: str = "schwartz20",
+        machiavelli: str | None = None,
+        title: str | None = None,
+        max_steps: int = 1000,
+        render_mode: Literal["ansi"] | None = None,
+    ) -> None:
+        self._ledger: Ledger
+        if machiavelli is not None:
+            if game is not None or annotations is not None:
+                raise ConfigError("machiavelli= has its own games and labels; leave game= and annotations= out")
+            loaded, self._ledger, facts = read_machiavelli(Path(machiavelli), title)
+            self.task = facts.task
+        else:
+            if title is not None:
+                raise ConfigError(f"title={title!r} chooses one of MACHIAVELLI's games; give machiavelli=FOLDER too")
+            bundled = str(files("valueagents.envs").joinpath("data", "choice_game"))
+            folder = Path(game if game is not None else bundled)
+            loaded = read_folder(folder)
+            file = None if annotations is None else Path(annotations)
+            self._ledger = read_ledger(loaded, folder, file=file, taxonomy=taxonomy)
+            self.task = TASK
+        if max_steps < 1:
+            raise ConfigError(f"max_steps={max_steps}; at least 1 is needed")
+        self.taxonomy = self._ledger.taxonomy
+        self.game = loaded
+        self._max_steps = max_steps
+        self._interpreter = Interpreter(loaded)
+        self._steps = 0
+        self._met: dict[str, int] = {}
+        self._opening: tuple[Event, ...] = ()
+        super().__init__(max_menu=loaded.widest_menu, render_mode=render_mode)
+
+    @property
+    def opening_events(self) -> tuple[Event, ...]:
+        """The events of the lines before the first menu, which no step caused."""
+        return self._opening
+
+    @property
+    def max_points(self) -> int:
+        """The points of all achievements."""
+        return sum(achievement.points for achievement in self.game.achievements.values())
+
+    def content(self) -> object:
+        """The scripts, the annotations, and the bounds of an episode."""
+        return [self.game.content, self._ledger.content, self._max_steps, MAX_RECURRENCES, TRIES]
+
+    def start(self, situation: str | None) -> Turn:
+        """Begin the game; its random numbers derive from one draw of the episode's generator."""
+        self._steps, self._met = 0, {}
+        text = self._interpreter.start(int(self.np_random.integers(1 << 63)))
+        self._opening = self._events()
+        return self._turn_after(text, reward=0.0, events=())
+
+    def advance(self, option: Option) -> Turn:
+        """Take an option; reward is the points of the achievements that it earned."""
+        before = self._points()
+        text = self._interpreter.take(option.id)
+        events = self._events()
+        self._steps += 1
+        return self._turn_after(text, reward=float(self._points() - before), events=events)
+
+    def save_world(self) -> bytes:
+        """The game's state and the counters of the loop detector."""
+        return msgspec.msgpack.encode(_Saved(self._interpreter.save(), self._steps, self._met, self._opening))
+
+    def load_world(self, state: bytes) -> None:
+        """Go back to a saved state. Raises EnvError if it is none."""
+        try:
+            saved = msgspec.msgpack.decode(state, type=_Saved)
+            self._interpreter.load(saved.interpreter)
+        except msgspec.MsgspecError as error:
+            raise EnvError(f"not a saved choice game: {error}") from error
+        self._steps, self._met, self._opening = saved.steps, dict(saved.met), saved.opening
+
+    def _turn_after(self, text: str, *, reward: float, events: tuple[Event, ...]) -> Turn:
+        state = self._interpreter.state
+        if state.over:
+            return Turn(text or "The end.", reward=reward, events=events, terminated=True)
+        menu = tuple(Option(offer.id, offer.text) for offer in state.menu)
+        place = content_hash(msgspec.to_builtins(self._interpreter.place()))
+        self._met[place] = self._met.get(place, 0) + 1
+        truncated = self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps
+        annotation = None if truncated else self._annotation(menu)
+        return Turn(text, menu, annotation, reward=reward, events=events, truncated=truncated)
+
+    def _annotation(self, menu: Menu) -> Annotation | None:
+        """What each option would do; options whose outcome is random are tried several times."""
+        if self._ledger.empty:
+            return None
+        trial = _Trial(self._interpreter, self._ledger)
+        annotation = trial.annotate(menu, seeds=None)
+        if trial.rolled:
+            state = self._interpreter.state
+            seeds = [seed_from("try", state.random, k) for k in range(TRIES)]
+            annotation = trial.annotate(menu, seeds=seeds)
+        return annotation
+
+    def _events(self) -> tuple[Event, ...]:
+        return self._ledger.events(self._interpreter.executed, self._interpreter.left)
+
+    def _points(self) -> int:
+        return sum(self.game.achievements[name].points for name in self._interpreter.state.achieved)
+
+
+class _Trial:
+    """The game as something whose options can be tried; `rolled` if any of them drew a random number."""
+
+    def __init__(self, interpreter: Interpreter, ledger: Ledger) -> None:
+        self._interpreter = interpreter
+        self._ledger = ledger
+        self._rolls = interpreter.state.rolls
+        self.rolled = False
+
+    def annotate(self, menu: Menu, *, seeds: Sequence[int] | None) -> Annotation:
+        return annotate_by_trying(
+            self, menu, self._ledger.taxonomy, provenance=self._ledger.provenance, scaling=Scaling(), seeds=seeds
+        )
+
+    def save_world(self) -> bytes:
+        return self._interpreter.save()
+
+    def load_world(self, state: bytes) -> None:
+        self._interpreter.load(state)
+
+    def reseed(self, seed: int) -> None:
+        self._interpreter.state.random = seed
+
+    def attempt(self, option: Option) -> Sequence[Event]:
+        self._interpreter.take(option.id)
+        self.rolled = self.rolled or self._interpreter.state.rolls != self._rolls
+        return self._ledger.events(self._interpreter.executed, self._interpreter.left)

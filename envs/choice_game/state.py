@@ -1,0 +1,76 @@
+"""All that changes while a game is played: what is saved is all of it, what is restored is all there was.
+
+The random numbers are SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): its
+state is one number, so a snapshot holds it whole.
+"""
+
+import msgspec
+
+from valueagents.envs.choice_game.values import Value
+
+_GOLDEN, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True):
+    """An option on the menu now: where it leads, the lines that it stands for, and an answer to a question if any."""
+
+    id: str
+    text: str
+    target: int
+    lines: tuple[int, ...]
+    answer: Value | None = None
+
+
+class Frame(msgspec.Struct, array_like=True):
+    """What belongs to one visit of a scene: its *temp variables, the options used up, what holds for reuse."""
+
+    temps: dict[str, Value | None] = {}
+    used: list[int] = []
+    reuse: str = "allow"
+
+
+class Call(msgspec.Struct, array_like=True):
+    """Where a *gosub returns to; `frame` is kept for the caller if the *gosub_scene left its scene."""
+
+    scene: str
+    at: int
+    frame: Frame | None
+
+
+class State(msgspec.Struct, array_like=True):
+    """The place in the script, every variable, the menu, and the state of the random numbers."""
+
+    scene: str
+    random: int
+    at: int = 0
+    variables: dict[str, Value | None] = {}
+    frame: Frame = msgspec.field(default_factory=Frame)
+    calls: list[Call] = []
+    arguments: list[Value] = []
+    achieved: list[str] = []
+    menu: tuple[Offer, ...] = ()
+    over: bool = False
+    rolls: int = 0
+
+    def roll(self, count: int) -> int:
+        """A whole number in [0, count), all alike likely."""
+        self.random = (self.random + _GOLDEN) & _MASK
+        self.rolls += 1
+        z = self.random
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        return ((z ^ (z >> 31)) * count) >> 64
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(State)
+
+
+def encode(state: State) -> bytes:
+    """The state as bytes that another process can read."""
+    return _ENCODER.encode(state)
+
+
+def decode(saved: bytes) -> State:
+    """The state that was encoded. Raises msgspec.MsgspecError if it is not one."""
+    return _DECODER.decode(saved)

@@ -1,0 +1,1 @@
+"""Item envs: one decision an episode, read from a file."""

@@ -1,0 +1,113 @@
+"""Item worlds: one menu an episode, read from a file. Dilemmas, judgements and surveys are item worlds.
+
+An item is a text and its annotated options; the env shows the options in an order drawn from the episode's seed (unless
+they are a scale, which has an order of its own), and the episode ends with the choice.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from valueagents.contracts.decision import Annotation, Option
+from valueagents.contracts.environment import Turn, ValueEnv
+from valueagents.errors import DataError
+from valueagents.taxonomy import Taxonomy
+
+
+class ItemOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An option and its values: axis id -> x in [-1, 1]; absent = judged neutral, null = not annotated."""
+
+    id: str
+    text: str
+    values: dict[str, float | None]
+
+
+class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One situation. Items of one `cluster` (a template, a post) are not independent; by default each is its own."""
+
+    id: str
+    text: str
+    options: tuple[ItemOption, ...]
+    setting: str = ""
+    cluster: str | None = None
+
+
+class ItemBank(msgspec.Struct, frozen=True):
+    """A file's items with what holds for all of them. `notes` say what its reader left out or found odd."""
+
+    taxonomy: Taxonomy
+    task: str
+    provenance: str
+    scaling: str
+    items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+
+
+def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | None]:
+    """An annotation that was made on this axis only: x there, and *not annotated* on all the others.
+
+    Statements and posts belong to one value by their key; what they do to other values nobody has judged, so 0 would
+    be a claim. Every axis is thereby scored over its own items, as a questionnaire is.
+    """
+    return {name: x if name == axis else None for name in taxonomy.axis_ids}
+
+
+class ItemEnv(ValueEnv):
+    """A world of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on.
+
+    `shuffled` False shows the options as the item lists them.
+    """
+
+    version = "1"
+    independent_menus = True
+    inline = True
+    shuffled = True
+
+    def __init__(self, bank: ItemBank, *, render_mode: Literal["ansi"] | None = None) -> None:
+        if not bank.items:
+            raise DataError("the item bank is empty; give a file with at least one item")
+        self.bank = bank
+        self.taxonomy = bank.taxonomy
+        self.task = bank.task
+        self._items = {item.id: item for item in bank.items}
+        super().__init__(max_menu=max(len(item.options) for item in bank.items), render_mode=render_mode)
+
+    def situations(self) -> Sequence[str]:
+        """The item ids in file order."""
+        return tuple(self._items)
+
+    def content(self) -> object:
+        """The whole bank: a changed word or annotation is another world."""
+        content: dict[str, object] = msgspec.to_builtins(self.bank)
+        return {name: part for name, part in content.items() if name != "notes"}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the bank's file left out or found odd, a sentence each."""
+        return self.bank.notes
+
+    def start(self, situation: str | None) -> Turn:
+        """Show an item, its options in an order drawn from the episode's seed."""
+        item = self._items[str(situation)]
+        places = self.np_random.permutation(len(item.options)) if self.shuffled else range(len(item.options))
+        order = [item.options[k] for k in places]
+        annotation = Annotation(
+            taxonomy=self.taxonomy.name,
+            values=tuple(option.values for option in order),
+            provenance=self.bank.provenance,
+            scaling=self.bank.scaling,
+        )
+        menu = tuple(Option(option.id, option.text) for option in order)
+        return Turn(item.text, menu, annotation, situation=item.id, cluster=item.cluster or item.id)
+
+    def advance(self, option: Option) -> Turn:
+        """The choice ends the episode."""
+        return Turn(text="", terminated=True)
+
+    def save_world(self) -> bytes:
+        """Nothing: the turn, which the base class keeps, is all the state there is."""
+        return b""
+
+    def load_world(self, state: bytes) -> None:
+        """Nothing to do."""

@@ -1,0 +1,42 @@
+"""The first line of a bank's file: what holds for all that follow it. Items, posts and statements are kept alike."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from valueagents.envs.items.text import decode_json
+from valueagents.errors import ConfigError, DataError
+from valueagents.taxonomy import Taxonomy, load_taxonomy
+
+
+class BankHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every bank's file begins with; `format` is `valueagents-…`, `provenance` says who annotated it and how."""
+
+    format: str
+    version: int
+    taxonomy: str
+    task: str
+    provenance: str
+
+
+H = TypeVar("H", bound=BankHeader)
+
+
+def read_header(path: Path, line: str, kind: type[H], name: str, remedy: str = "") -> tuple[H, Taxonomy]:
+    """The header of a file of format `name` 1, and its taxonomy. Raises DataError with an example of a right one."""
+    try:
+        header = decode_json("", line, kind)
+    except DataError as error:
+        example: dict[str, object] = dict.fromkeys(kind.__struct_fields__, "…")
+        example |= {"format": name, "version": 1, "taxonomy": "schwartz20"}
+        wanted = f"it should read {json.dumps(example, ensure_ascii=False)}{remedy}"
+        raise DataError(f"{path.name}, line 1 is not a header ({str(error)[2:]}); {wanted}") from error
+    if (header.format, header.version) != (name, 1):
+        found = f"format {header.format!r} version {header.version}"
+        raise DataError(f"{path.name}, line 1: {found}; this reads {name} 1")
+    try:
+        return header, load_taxonomy(header.taxonomy)
+    except ConfigError as error:
+        raise DataError(f"{path.name}, line 1: {error}") from error

@@ -1,0 +1,110 @@
+"""Game: start, step and consider, each answered with a `Reply`; the same in this process and in a worker.
+
+Every request names the state it starts from and every reply the state it ends in, so it does not matter what a game was
+asked before: whatever process answers, the transcript is the same. Only a game that a
+single env owns may be asked to go on from where it is; its states are packed when somebody wants them.
+"""
+
+from functools import lru_cache
+
+import msgspec
+
+from valueagents.contracts.decision import Annotation, Event, Menu
+from valueagents.envs.parser_game.actions import MenuCache, Menus
+from valueagents.envs.parser_game.memory import Status
+from valueagents.envs.parser_game.play import CommandRefused, Passed, Play, Settings
+from valueagents.identity import content_hash
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="ask"):
+    """The state to begin with (empty: where the game is), and commands not to be tried there: they hung before."""
+
+    settings: Settings
+    state: bytes = b""
+    skip: tuple[str, ...] = ()
+
+
+class Start(Request, frozen=True, tag="start", kw_only=True):
+    """Begin anew."""
+
+    seed: int
+
+
+class Take(Request, frozen=True, tag="take", kw_only=True):
+    """Send a command."""
+
+    command: str
+
+
+class Consider(Request, frozen=True, tag="consider", kw_only=True):
+    """Say which option a command comes to; nothing moves."""
+
+    command: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What came of a request. `refused` says why nothing did; `index` is the option that a considered text comes to."""
+
+    state: bytes
+    text: str = ""
+    events: tuple[Event, ...] = ()
+    status: Status = Status()
+    halted: bool = False
+    menu: Menu = ()
+    annotation: Annotation | None = None
+    refused: str | None = None
+    index: int | None = None
+
+
+class Game:
+    """Answers requests of the settings that it was made with.
+
+    `shared` False: all of them come from one env, so states do not travel; see `save` and `load`.
+    """
+
+    def __init__(self, settings: Settings, *, shared: bool = True) -> None:
+        self.play = Play(settings)
+        self.menus = Menus(
+            self.play, tries=settings.tries, cache=_menu_cache(content_hash(*self.play.content(), settings.tries))
+        )
+        self._wants_menus = settings.menus
+        self._shared = shared
+        self._at = b""
+
+    def answer(self, request: Start | Take | Consider) -> Reply:
+        """The reply. Raises DataError if the story breaks its ledger, EnvError for a state of another story."""
+        if isinstance(request, Start):
+            return self._reply(self.play.start(request.seed), request.skip)
+        if request.state != self._at:
+            self.load(request.state)
+        try:
+            if isinstance(request, Consider):
+                found, index = self.menus.match(request.command, request.skip)
+                return Reply(request.state, menu=found.menu, annotation=found.annotation, index=index)
+            self.menus.note("")
+            passed = self.play.send(request.command)
+        except CommandRefused as reason:
+            return Reply(request.state, refused=str(reason))
+        return self._reply(passed, request.skip)
+
+    def save(self) -> bytes:
+        """The state, for any process that has the same files."""
+        return self.play.pack(self.play.save())
+
+    def load(self, state: bytes) -> None:
+        """Go to a state. Raises EnvError if it is none of this story."""
+        self.play.load(self.play.unpack(state))
+        self._at = state if self._shared else b""
+
+    def _reply(self, passed: Passed, skip: tuple[str, ...]) -> Reply:
+        state = self._at = self.save() if self._shared else b""
+        if passed.status.done or passed.halted or not self._wants_menus:
+            return Reply(state, passed.text, passed.events, passed.status, passed.halted)
+        found = self.menus.find(skip)
+        return Reply(state, passed.text, passed.events, passed.status, menu=found.menu, annotation=found.annotation)
+
+
+@lru_cache(maxsize=8)
+def _menu_cache(content: str) -> MenuCache:
+    """One cache for all games of one content in this process."""
+    return MenuCache()

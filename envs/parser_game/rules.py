@@ -1,0 +1,155 @@
+r"""Value events from a rule file: anybody's annotation of a story that tells nothing about values itself.
+
+    format = "valueagents-rules"
+    version = 1
+    taxonomy = "schwartz20"
+    story_sha256 = "…"                  # optional: the rules hold for these bytes only
+
+    [[rule]]
+    command = "(give|hand) bread.*"     # regular expression on the whole command, case ignored
+    location = 31                       # object number of the room; see the env's status
+    text = "the child smiles"           # regular expression somewhere in what the game says, case ignored
+    moved = {object = 40, to = 44}      # the object was elsewhere before the step and is there after it
+    becomes = {address = 2900, value = 1}   # the 16-bit number there was another before and is this after
+    values = {BEC = 1, POR = -1}
+
+Every condition that a rule names must hold; it must name one at least. `location` is where the step began.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from valueagents.contracts.decision import Event
+from valueagents.envs.parser_game.memory import Ram, word
+from valueagents.envs.parser_game.story import Story
+from valueagents.errors import DataError, unknown_name
+from valueagents.taxonomy import Taxonomy, load_taxonomy
+
+_FORMAT = "valueagents-rules"
+
+
+class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An object's parent changed to another."""
+
+    object: int
+    to: int
+
+
+class Becomes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A word of memory changed to a value."""
+
+    address: int
+    value: int
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Conditions on a step, all to be met, and the values that it then serves or goes against."""
+
+    values: dict[str, float]
+    command: str | None = None
+    location: int | None = None
+    text: str | None = None
+    moved: Moved | None = None
+    becomes: Becomes | None = None
+
+
+class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file as it stands."""
+
+    format: str
+    version: int
+    taxonomy: str
+    rule: tuple[Rule, ...]
+    story_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What rules look at: a step's command and text, where it began, and the memory before and after it."""
+
+    command: str
+    text: str
+    location: int | None
+    before: Ram
+    after: Ram
+
+
+class Rules:
+    """The rules for one story."""
+
+    def __init__(self, rules: tuple[Rule, ...], taxonomy: Taxonomy, story: Story) -> None:
+        self.rules = rules
+        self.taxonomy = taxonomy
+        self._story = story
+
+    def events(self, step: Step) -> tuple[Event, ...]:
+        """The events of all rules that hold, in the order of the file."""
+        return tuple(
+            Event(axis, amount, f"rule {number}")
+            for number, rule in enumerate(self.rules, 1)
+            if self._holds(rule, step)
+            for axis, amount in rule.values.items()
+        )
+
+    def _holds(self, rule: Rule, step: Step) -> bool:
+        if rule.command is not None and not re.fullmatch(rule.command, step.command, re.IGNORECASE):
+            return False
+        if rule.location is not None and rule.location != step.location:
+            return False
+        if rule.text is not None and not re.search(rule.text, step.text, re.IGNORECASE):
+            return False
+        if rule.moved is not None:
+            was, now = (self._parent(ram, rule.moved.object) for ram in (step.before, step.after))
+            if was == now or now != rule.moved.to:
+                return False
+        if rule.becomes is None:
+            return True
+        was, now = (word(ram, rule.becomes.address) for ram in (step.before, step.after))
+        return was != now and now == rule.becomes.value
+
+    def _parent(self, ram: Ram, number: int) -> int:
+        address = self._story.parent_address(number)
+        return int(ram[address]) if self._story.version <= 3 else word(ram, address)
+
+
+def read_rules(path: Path, story: Story) -> Rules:
+    """The rules in a TOML file. Raises DataError, with the number of the rule, for what makes no sense."""
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), RuleFile)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise DataError(f"{path.name} is no rule file: {error}; see envs/zmachine/rules.py") from error
+    if (found.format, found.version) != (_FORMAT, 1):
+        raise DataError(f"{path.name}: format {found.format!r} version {found.version}; this reads {_FORMAT} 1")
+    if found.story_sha256 not in (None, story.sha256):
+        raise DataError(f"{path.name} was written for other bytes than those of {story.path.name}")
+    taxonomy = load_taxonomy(found.taxonomy)
+    for number, rule in enumerate(found.rule, 1):
+        problem = _problem(rule, taxonomy, story)
+        if problem is not None:
+            raise DataError(f"{path.name}, rule {number}: {problem}")
+    return Rules(found.rule, taxonomy, story)
+
+
+def _problem(rule: Rule, taxonomy: Taxonomy, story: Story) -> str | None:
+    if not rule.values:
+        return "it names no values; write values = {AXIS = 1}"
+    for axis in rule.values:
+        if axis not in taxonomy.axis_ids:
+            return unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids)
+    if all(c is None for c in (rule.command, rule.location, rule.text, rule.moved, rule.becomes)):
+        return "it names no condition and would hold at every step"
+    for pattern in filter(None, (rule.command, rule.text)):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            return f"{pattern!r} is no regular expression: {error}"
+    start, end, size_bytes = story.object_table
+    if rule.moved is not None and not 1 <= rule.moved.object <= (end - start) // size_bytes:
+        return f"object {rule.moved.object} does not exist; the story has {(end - start) // size_bytes}"
+    if rule.becomes is not None and not 0 <= rule.becomes.address <= story.dynamic_bytes - 2:
+        return f"address {rule.becomes.address} is outside of the {story.dynamic_bytes} bytes that the game writes"
+    return None

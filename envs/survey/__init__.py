@@ -1,0 +1,1 @@
+"""Value surveys: statements rated on a scale."""

@@ -1,0 +1,1 @@
+"""Studies: one command from training to report."""

@@ -1,0 +1,1 @@
+"""Are the instruments right? Calibration, agreement of annotators, personas."""

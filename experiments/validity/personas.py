@@ -1,0 +1,86 @@
+"""Do a model's personas spread round the circle of values, and do survey and dilemmas tell the same of them?
+
+Each persona (a bundled system text about somebody who holds one value above the others) answers a few statements of
+every value and a few dilemmas, all of them the same ones. Ends with a circle page for each world and the validity page.
+A command that was stopped goes on, and more --personas or --dilemmas are added to what is there.
+"""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODEL = "transformers:smollm2-135m?reading=likelihood"
+SEED = 1
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the pages.")] = Path("runs/personas"),
+    count: Annotated[int, typer.Option("--personas", min=2, max=100, help="Personas, spread over the values.")] = 20,
+    pairs: Annotated[int, typer.Option(min=1, help="Affirming statements of each value.")] = 2,
+    dilemmas: Annotated[int, typer.Option(min=0, help="Dilemmas; 0 = survey only.")] = 8,
+    model: Annotated[str, typer.Option(help="Policy spec, without its persona.")] = MODEL,
+) -> None:
+    """Personas of one model round the circle of values."""
+    from valueagents.report import write_circle_page, write_validity_page
+    from valueagents.running.progress import show_progress
+    from valueagents.running.runs import Run, RunConfig, run
+
+    started = time.monotonic()
+    worlds = [RunConfig(env="valueagents/Survey-v0", policy=model, seed=SEED, env_options=_survey(out, pairs))]
+    if dilemmas:
+        worlds.append(RunConfig(env="valueagents/Dilemma-v0", policy=model, seed=SEED, episodes=dilemmas))
+    done: dict[str, list[Run]] = {}
+    for world in worlds:
+        name = world.env.removeprefix("valueagents/").removesuffix("-v0").lower()
+        for persona in _spread(count):
+            spec = f"{model}{'&' if '?' in model else '?'}persona={persona}"
+            with show_progress(f"{persona}, {name}") as progress:
+                config = RunConfig(
+                    env=world.env, policy=spec, seed=SEED, env_options=world.env_options, episodes=world.episodes
+                )
+                done.setdefault(name, []).append(run(config, out / name / persona, progress=progress))
+        print(f"{name}: {write_circle_page(done[name], out / f'circle-{name}.html')}", flush=True)
+    every = [each for runs in done.values() for each in runs]
+    print(f"validity: {write_validity_page(every, out / 'validity.html')}")
+    print(f"done in {time.monotonic() - started:.0f} s")
+
+
+def _spread(count: int) -> list[str]:
+    """Ids of personas: one of each value, then a second of each, …"""
+    from valueagents.policies.prompts import personas
+
+    seen: Counter[str] = Counter()
+    ranked = []
+    for place, persona in enumerate(personas()):
+        ranked.append((seen[persona.value], place, persona.id))
+        seen[persona.value] += 1
+    return [persona for _, _, persona in sorted(ranked)[:count]]
+
+
+def _survey(out: Path, pairs: int) -> dict[str, str]:
+    """Options of a survey of the first held-out pairs of each value, which are written to a file of their own."""
+    from importlib.resources import files
+
+    import msgspec
+
+    from valueagents.running.store import write_atomically
+
+    header, *lines = files("valueagents.envs").joinpath("data", "survey.jsonl").read_bytes().splitlines()
+    seen: Counter[str] = Counter()
+    kept = []
+    for line in lines:
+        statement = msgspec.json.decode(line, type=dict[str, str])
+        if statement["split"] == "test" and seen[statement["value"]] < pairs:
+            seen[statement["value"]] += 1
+            kept.append(line)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"survey-{pairs}.jsonl"
+    write_atomically(file, b"\n".join([header, *kept]) + b"\n")
+    return {"items": str(file), "poles": "affirm"}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,251 @@
+"""The engine for a model that somebody serves: vLLM, or any other OpenAI-compatible server, over HTTP.
+
+vLLM is asked with tokens, made by the server's own tokenizer, so that its log-probabilities are those of the in-process
+engines. Every distinct sequence (a chat with an answer's beginning) is one request for one more token, with the
+log-probabilities of just the tokens that answers go on with; for longer answers the log-probabilities of the prompt
+come with it. One sequence a request, because vLLM counts cached tokens of the last one only.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from valueagents.errors import ConfigError, PolicyError, unknown_name
+from valueagents.policies.adapters import Adapter
+from valueagents.policies.engines.chats import Tokens
+from valueagents.policies.engines.engine import (
+    Capability,
+    Engine,
+    GenerateReply,
+    GenerateRequest,
+    Message,
+    ScoreReply,
+    ScoreRequest,
+)
+from valueagents.policies.engines.openai.client import Answer, Client, import_aiohttp, read_address, together
+from valueagents.policies.engines.openai.completions import (
+    AS_IT_IS,
+    CHAT_COMPLETION,
+    COMPLETION,
+    ChatCompletion,
+    Completion,
+    score_sequence,
+)
+from valueagents.policies.engines.openai.loading import load_adapter, read_folders
+from valueagents.policies.engines.openai.served import Served, ServerKind, find_served
+from valueagents.policies.engines.openai.served_tokenizer import ServedTokenizer
+from valueagents.policies.engines.selfcheck import check_adapters
+
+_CAN: dict[ServerKind, frozenset[Capability]] = {
+    "vllm": frozenset({"score", "generate", "seeds", "choices", "adapters"}),
+    "other": frozenset({"generate", "seeds"}),
+}
+_SMALL_SEED = 2**31  # many servers keep a seed in 32 bits
+_PROBE = ScoreRequest(((Message("user", "Which one, A or B?"),),), ("A", "B", "A, of course."))
+
+
+class OpenAIEngine(Engine):
+    """A served model.
+
+    Args:
+        url: of the server's API, `http://127.0.0.1:8000/v1`.
+        model: the name it is served under; None = the only one.
+        adapters: the names that adapters are served under, by the names that requests call them.
+        folders: PEFT folders that the server can read too; a request names one by its content hash (`self.adapters`).
+            What is not served under its hash yet is loaded at entry, where the server allows it.
+        server: vllm, or other: any OpenAI-compatible server, which can generate but not score.
+        live: how many requests at once keep it busy.
+        timeout_s: after which a request without an answer has failed.
+        patience_s: how long a failing request is tried again; a server may be restarted meanwhile.
+        tolerance: nats by which adapters may answer otherwise side by side than alone (the start-up self-check).
+        api_key_env: the environment variable that holds the key, if the server wants one.
+        insecure: send the key unencrypted to another machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        adapters: Mapping[str, str] | None = None,
+        folders: Sequence[str] = (),
+        server: ServerKind = "vllm",
+        live: int = 64,
+        timeout_s: float = 60.0,
+        patience_s: float = 120.0,
+        tolerance: float = 0.1,
+        api_key_env: str = "OPENAI_API_KEY",
+        insecure: bool = False,
+    ) -> None:
+        import_aiohttp()
+        if (adapters or folders) and server == "other":
+            raise ConfigError("server=other cannot prove that adapters answer as they should; serve them with vLLM")
+        self._address = read_address(url, key_env=api_key_env, insecure=insecure)
+        self._model, self._kind, self._names = model, server, dict(adapters or {})
+        self._folders, self._adapters = tuple(folders), tuple[Adapter, ...]()
+        self._timeout_s, self._patience_s, self._tolerance = timeout_s, patience_s, tolerance
+        self.can, self.live = _CAN[server], live
+        self._served: Served | None = None
+        self._client: Client | None = None
+        self._tokenizer: ServedTokenizer | None = None
+
+    def identity(self) -> dict[str, str]:
+        """What the server says that decides its answers; asks it the first time. It does not show its weights."""
+        served = self._found()
+        known = {"engine": "openai/1", "server": self._kind, "model": served.model, "window": str(served.window)}
+        if self._kind == "vllm":
+            known |= {"version": served.version, "tokenizer": served.tokenizer, "chat_template": served.chat_template}
+        return known
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """What `folders` hold, in their order; asks the server for its model the first time."""
+        self._found()
+        return self._adapters
+
+    async def __aenter__(self) -> Self:
+        """Connect, and have loaded what is not served yet.
+
+        Raises ConfigError if the server does not load it, PolicyError if the server is not what it was, or adapters do
+        not answer as they should.
+        """
+        served = await asyncio.to_thread(self._find)
+        if self._served is not None and served != self._served:
+            raise PolicyError(f"{self._address.root} serves something else than a moment ago; start again")
+        self._served = served
+        for adapter in self._adapters:
+            if adapter.name not in served.names:
+                await asyncio.to_thread(load_adapter, self._address, adapter)
+        client = Client(self._address, timeout_s=self._timeout_s, patience_s=self._patience_s)
+        self._client, self._tokenizer = client, ServedTokenizer(client, self._address.root, served)
+        try:
+            if self._kind == "vllm":
+                await self.score(_PROBE)
+            if self._served_as:
+                await check_adapters(self, tuple(self._served_as), tolerance=self._tolerance)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        client, self._client, self._tokenizer = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    async def score(self, request: ScoreRequest) -> ScoreReply:
+        """The log-probabilities asked for."""
+        self.require("score")
+        client, tokenizer = self._entered()
+        model, url = self._name(request.adapter), f"{self._address.api}/completions"
+        chats = await together([tokenizer.prompt(chat) for chat in request.chats])
+        texts = await tokenizer.texts(request.continuations)
+        answers = [text.value for text in texts]
+        tokenizer.fit(max(len(chat.value) for chat in chats), max(map(len, answers)))
+        starts: dict[Tokens, list[Tokens]] = {}  # the answers by all of their tokens but the last
+        for ids in answers:
+            starts.setdefault(ids[:-1], []).append(ids)
+        wanted: dict[Tokens, list[Tokens]] = {}  # by distinct sequence: the answers that end after it
+        for chat in chats:
+            for start, found in starts.items():
+                wanted.setdefault(chat.value + start, []).extend(found)
+        asked = [score_sequence(client, url, model, sequence, found) for sequence, found in wanted.items()]
+        read = dict(zip(wanted, await together(asked), strict=True))
+        rows = []
+        for chat in chats:
+            known = {start: read[chat.value + start].logprobs for start in starts}
+            rows.append(tuple(known[ids[:-1]][ids] for ids in answers))
+        sequences = list(read.values())
+        return ScoreReply(
+            logprobs=tuple(rows),
+            tokens=tuple(map(len, answers)),
+            prompt_tokens=sum(map(len, wanted)),
+            cached_tokens=sum(sequence.cached_tokens for sequence in sequences),
+            queue_s=max(each.queue_s for each in (*chats, *texts)) + max(each.queue_s for each in sequences),
+            attempts=max(*(each.attempts for each in (*chats, *texts)), *(each.attempts for each in sequences)),
+        )
+
+    async def generate(self, request: GenerateRequest) -> GenerateReply:
+        """The text asked for."""
+        if request.choices:
+            self.require("choices")
+        return await (self._complete(request) if self._kind == "vllm" else self._chat(request))
+
+    async def _complete(self, request: GenerateRequest) -> GenerateReply:
+        """By vLLM, from the same tokens that `score` sees."""
+        client, tokenizer = self._entered()
+        prompt = await tokenizer.prompt(request.chat)
+        tokenizer.fit(len(prompt.value), request.sampling.max_tokens)
+        body = {"model": self._name(request.adapter), "prompt": prompt.value, "seed": request.seed, **AS_IT_IS}
+        body |= msgspec.structs.asdict(request.sampling)
+        if request.choices:  # guided_choice is ignored in silence
+            body["structured_outputs"] = {"choice": request.choices}
+        answer = await client.post(f"{self._address.api}/completions", body, COMPLETION)
+        choice = answer.value.choices[0]
+        return _generated(choice.text, choice.finish_reason, answer, prompt)
+
+    async def _chat(self, request: GenerateRequest) -> GenerateReply:
+        """By any server. What is not in OpenAI's API is sent only if it is meant."""
+        client, sampling = self._entered()[0], request.sampling
+        body: dict[str, Any] = {
+            "model": self._name(request.adapter),
+            "messages": request.chat,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": request.seed % _SMALL_SEED,
+        }
+        if sampling.top_k:
+            body["top_k"] = sampling.top_k
+        answer = await client.post(f"{self._address.api}/chat/completions", body, CHAT_COMPLETION)
+        choice = answer.value.choices[0]
+        return _generated(choice.message.content or "", choice.finish_reason, answer, Answer((), 1, 0.0))
+
+    def _find(self) -> Served:
+        served = find_served(self._address, self._kind, self._model)
+        for name in self._names.values():
+            if name not in served.names:
+                raise ConfigError(unknown_name("served adapter", name, served.names))
+        self._adapters = self._adapters or read_folders(served, self._folders)
+        return served
+
+    def _found(self) -> Served:
+        """What is served; asked for once."""
+        self._served = self._served or self._find()
+        return self._served
+
+    @property
+    def _served_as(self) -> dict[str, str]:
+        """The names that adapters are served under, by the names that requests call them."""
+        return self._names | {adapter.name: adapter.name for adapter in self._adapters}
+
+    def _entered(self) -> tuple[Client, ServedTokenizer]:
+        if self._client is None or self._tokenizer is None:
+            raise PolicyError("the engine is not connected: use `async with`")
+        return self._client, self._tokenizer
+
+    def _name(self, adapter: str | None) -> str:
+        """What the model with or without an adapter is served as."""
+        if adapter is None:
+            return self._served.model if self._served else ""
+        if adapter not in self._served_as:
+            raise PolicyError(unknown_name("adapter", adapter, self._served_as))
+        return self._served_as[adapter]
+
+
+def _generated(
+    text: str, finish_reason: str | None, answer: Answer[Completion] | Answer[ChatCompletion], prompt: Answer[Tokens]
+) -> GenerateReply:
+    counted = answer.value.counted
+    return GenerateReply(
+        text=text,
+        finish_reason=finish_reason or "stop",
+        prompt_tokens=counted.prompt_tokens,
+        cached_tokens=counted.cached_tokens,
+        output_tokens=counted.completion_tokens,
+        queue_s=prompt.queue_s + answer.queue_s + answer.value.queue_s,
+        attempts=max(prompt.attempts, answer.attempts),
+    )

@@ -1,0 +1,1 @@
+"""Language models by vLLM, in this process or as a server."""

@@ -1,0 +1,216 @@
+"""A run's decisions as arrays, against the stored episodes read one by one."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Option
+from valueagents.errors import StoreError
+from valueagents.measuring.answers import decision_arrays
+from valueagents.running.runs import Run
+from valueagents.running.store import RunHeader, RunStore
+from valueagents.taxonomy import Axis, Taxonomy
+
+TWO = Taxonomy(id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b")))
+
+
+def decision(values, chosen, p=None, *, texts=None, annotated=True, invalid=None, taxonomy="two/1"):
+    """A decision over options o0, o1, …; `values` holds an {axis: x} for each."""
+    texts = texts or [f"option {k}" for k in range(len(values))]
+    annotation = Annotation(taxonomy, tuple(values), "tests", "tests") if annotated else None
+    choice = Choice(None if chosen is None else f"o{chosen}", "failed" if chosen is None else "drawn", p)
+    menu = tuple(Option(f"o{k}", text) for k, text in enumerate(texts))
+    return Decision("What now?", menu, choice, annotation, invalid)
+
+
+def episode(identity, *decisions, cluster=None):
+    return Episode(identity, None, 0, 0, cluster or identity, decisions, "terminated")
+
+
+def arrays_of(path, *episodes):
+    store = RunStore.create(path, RunHeader("test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, True, False))
+    with store.writing() as writer:
+        for each in episodes:
+            writer.episode(each)
+    return decision_arrays(Run(path).decisions(), TWO)
+
+
+def random_decision(rng):
+    """Menus of 1 to 4 options; some axes not annotated, some replies unread, some probabilities unknown."""
+    size = int(rng.integers(1, 5))
+    amounts = [-1.0, -0.3, 0.0, 0.1, 1.0]
+    values = [{a: None if rng.random() < 0.05 else float(rng.choice(amounts)) for a in "AB"} for _ in range(size)]
+    chosen = None if rng.random() < 0.2 else int(rng.integers(size))
+    return decision(values, chosen, None if rng.random() < 0.3 else tuple(rng.dirichlet(np.ones(size)).tolist()))
+
+
+def test_rows_follow_identity_and_step_whatever_the_order_of_writing(out):
+    up, down = decision([{"A": 1.0}], 0), decision([{"A": -1.0}], 0)
+    arrays = arrays_of(out, episode("c", up), episode("a", down, up), episode("b", down))
+    assert arrays.x[:, 0].tolist() == [-1, 1, -1, 1]
+    assert arrays.cluster.tolist() == [0, 0, 1, 2]
+    assert arrays.clusters == 3
+
+
+def test_an_absent_axis_is_neutral_and_a_null_one_not_annotated(out):
+    arrays = arrays_of(out, episode("a", decision([{"A": 0.5}, {"B": None}], 1)))
+    np.testing.assert_array_equal(arrays.x, [[0.5, 0.0], [0.0, np.nan]])
+
+
+def test_decisions_without_annotation_are_left_out(out):
+    menu = [{"A": 1.0}, {}]
+    arrays = arrays_of(out, episode("a", decision(menu, 0, annotated=False), decision(menu, 1)))
+    assert arrays.size.tolist() == [2]
+    assert arrays.chosen.tolist() == [1]
+
+
+def test_chosen_is_a_row_of_the_whole_or_minus_one(out):
+    pair = [{"A": 1.0}, {}]
+    arrays = arrays_of(
+        out,
+        episode("a", decision(pair, 1)),
+        episode("b", decision(pair, None)),
+        episode("c", decision(pair, 1, invalid="refused")),
+        episode("d", decision(pair, 7)),
+        episode("e", decision([*pair, {}], 2)),
+    )
+    assert arrays.start.tolist() == [0, 2, 4, 6, 8]
+    assert arrays.chosen.tolist() == [1, -1, -1, -1, 10]
+    assert arrays.menu_of.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4]
+
+
+def test_places_and_lengths_are_those_of_the_shown_options(out):
+    texts = ["", "naïve – 漢字\n", "🦜"]
+    arrays = arrays_of(out, episode("a", decision([{}, {}, {}], 0, texts=texts)), episode("b", decision([{}], 0)))
+    assert arrays.position.tolist() == [0, 1, 2, 0]
+    assert arrays.characters.tolist() == [0, 11, 1, 8]
+
+
+def test_decisions_without_probabilities_are_nan_and_keep_their_place(out):
+    pair = [{"A": 1.0}, {}]
+    arrays = arrays_of(out, episode("a", decision(pair, 0)), episode("b", decision(pair, 0, (0.25, 0.75))))
+    np.testing.assert_array_equal(arrays.p, [np.nan, np.nan, 0.25, 0.75])
+
+
+def test_episodes_of_one_cluster_share_its_code(out):
+    menu = decision([{"A": 1.0}, {}], 0)
+    arrays = arrays_of(
+        out, episode("a", menu, cluster="ü"), episode("b", menu, cluster="post 1"), episode("c", menu, cluster="ü")
+    )
+    assert arrays.cluster.tolist() == [1, 0, 1]
+    assert arrays.clusters == 2
+
+
+def test_sums_over_menus_of_all_sizes_are_those_of_a_loop(out):
+    arrays = arrays_of(out, *(episode(str(k), decision([{}] * k, 0)) for k in (3, 1, 4, 2)))
+    rows = np.arange(10.0)
+    assert arrays.per_menu(rows).tolist() == [0, 1 + 2, 3 + 4 + 5, 6 + 7 + 8 + 9]
+
+
+def test_deviations_are_those_of_a_loop_over_the_decisions(out):
+    rng = np.random.default_rng(0)
+    decisions = [random_decision(rng) for _ in range(150)]
+    found = arrays_of(out, *(episode(f"{i:04d}", d) for i, d in enumerate(decisions))).deviations()
+    for t, each in enumerate(decisions):
+        p, chosen = each.choice.probabilities, each.chosen
+        assert found.read[t] == (chosen is not None)
+        assert found.knows_p[t] == (p is not None)
+        for v, axis in enumerate("AB"):
+            x = [option[axis] for option in each.annotation.values]
+            whole = None not in x
+            mean = sum(x) / len(x) if whole else 0.0
+            contested = whole and len(set(x)) > 1
+            assert found.annotated[t, v] == whole
+            assert found.contested[t, v] == contested
+            for name, value in {
+                "taken": x[chosen] if whole and chosen is not None else 0.0,
+                "chosen": x[chosen] - mean if contested and chosen is not None else 0.0,
+                "expected": sum(q * y for q, y in zip(p, x, strict=True)) - mean if contested and p else 0.0,
+                "lowest": min(x) - mean if contested else 0.0,
+                "highest": max(x) - mean if contested else 0.0,
+            }.items():
+                assert math.isclose(getattr(found, name)[t, v], value, abs_tol=1e-12), (t, axis, name)
+
+
+def test_one_option_without_an_axis_takes_that_axis_out_of_that_decision_only(out):
+    found = arrays_of(
+        out,
+        episode("a", decision([{"A": None, "B": 1.0}, {"A": 1.0}], 1)),
+        episode("b", decision([{"A": 1.0, "B": 1.0}, {}], 0)),
+    ).deviations()
+    assert found.annotated.tolist() == [[False, True], [True, True]]
+    assert found.contested.tolist() == [[False, True], [True, True]]
+    assert found.chosen.tolist() == [[0, -0.5], [0.5, 0.5]]
+
+
+def test_an_amount_that_all_options_share_is_not_contested(out):
+    found = arrays_of(out, episode("a", decision([{"A": 0.1}] * 3, 1, (0.2, 0.3, 0.5)))).deviations()
+    assert not found.contested.any()
+    assert found.taken[0, 0] == 0.1
+    assert (found.chosen[0, 0], found.expected[0, 0], found.centred.any()) == (0, 0, False)
+
+
+@pytest.mark.parametrize("unannotated", [False, True], ids=["no episode", "no annotation"])
+def test_nothing_annotated_makes_empty_arrays(out, unannotated):
+    arrays = arrays_of(out, *[episode("a", decision([{}, {}], 0, annotated=False))] * unannotated)
+    found = arrays.deviations()
+    assert arrays.x.shape == (0, 2)
+    assert arrays.clusters == 0
+    assert found.chosen.shape == found.contested.shape == (0, 2)
+    assert found.read.shape == (0,)
+
+
+def test_an_annotation_of_fewer_options_than_the_menu_is_a_store_error(out):
+    with pytest.raises(StoreError, match=r"2 numbers in x, its menu needs 4"):
+        arrays_of(out, episode("a", decision([{}], 0, texts=["one", "two"])))
+
+
+def test_annotations_that_are_wrong_in_two_decisions_do_not_make_up_for_each_other(out):
+    few, many = decision([{}], 0, texts=["one", "two"]), decision([{}, {}], 0, texts=["one"])
+    with pytest.raises(StoreError):
+        arrays_of(out, episode("a", few), episode("b", many))
+
+
+@pytest.mark.parametrize("sizes", [(3,), (1, 3)], ids=["one wrong", "two that make up for each other"])
+def test_probabilities_that_do_not_fit_their_menu_are_a_store_error(out, sizes):
+    wrong = [decision([{}, {}], 0, (1 / size,) * size) for size in sizes]
+    with pytest.raises(StoreError, match="probabilities"):
+        arrays_of(out, *(episode(str(i), each) for i, each in enumerate(wrong)))
+
+
+def test_an_annotation_on_another_taxonomy_is_a_store_error_that_names_both(out):
+    with pytest.raises(StoreError, match=r"'three/1', not on 'two/1'"):
+        arrays_of(out, episode("a", decision([{}], 0, taxonomy="three/1")))
+
+
+def test_a_file_of_many_groups_of_rows_reads_as_its_table(out):
+    rng = np.random.default_rng(8)
+    arrays_of(out, *(episode(f"{i:02d}", *(random_decision(rng) for _ in range(3))) for i in range(40)))
+    file = Run(out).decisions_file()
+    pq.write_table(table := Run(out).decisions(), file, row_group_size=7)
+    whole, parts = decision_arrays(table, TWO), decision_arrays(file, TWO)
+    for name in ("x", "p", "start", "size", "chosen", "characters", "cluster"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+    assert parts.menu.equals(whole.menu)
+
+
+@pytest.mark.slow
+def test_a_table_from_elsewhere_needs_no_import_but_this_module(out, tmp_path):
+    arrays_of(out, episode("a", decision([{"A": 1.0}, {}], 0)))
+    with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as file, pa.ipc.new_file(file, Run(out).decisions().schema) as sink:
+        sink.write_table(Run(out).decisions())
+    program = (
+        "import sys, pyarrow as pa; from valueagents.measuring.answers import decision_arrays; "
+        "from valueagents.taxonomy import Axis, Taxonomy; "
+        "two = Taxonomy('two', 1, 'tests', (Axis('A', 'Alpha', 'a'), Axis('B', 'Beta', 'b'))); "
+        "print(decision_arrays(pa.ipc.open_file(sys.argv[1]).read_all(), two).x.tolist())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "t.arrow")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[[1.0, 0.0], [0.0, 0.0]]\n", done.stderr

@@ -1,0 +1,236 @@
+"""Judgement-v0: the bank's balance, three verdicts and their annotation, the study's own posts and their defects."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from valueagents.contracts.conformance import check_value_env
+from valueagents.contracts.plugins import make_env
+from valueagents.envs.items.judgement import VERDICTS, JudgementEnv, read_posts
+from valueagents.errors import ConfigError, DataError, ValueAgentsError
+from valueagents.measuring.scores import score
+from valueagents.running.runs import RunConfig, run
+from valueagents.taxonomy import load_taxonomy
+
+TAXONOMY = load_taxonomy("schwartz20")
+AXES = TAXONOMY.axis_ids
+HEADER = {
+    "format": "valueagents-judgements",
+    "version": 1,
+    "taxonomy": "schwartz20",
+    "task": "Judge.",
+    "provenance": "tests",
+}
+POST = {"id": "P1", "value": "HED", "high": "NTA", "low": "YTA", "text": "I took the last slice."}
+LAB_POST = {"post": "I left early.", "high_standard_stance": "NTA", "low_standard_stance": "YTA", "title": "unused"}
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return read_posts(None).posts
+
+
+def _file(tmp_path, *lines):
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
+    return str(path)
+
+
+def _lab(tmp_path, posts):
+    path = tmp_path / "aita.json"
+    path.write_text(json.dumps(posts))
+    return str(path)
+
+
+def _lab_post(text, high="NTA", low="YTA"):
+    return {**LAB_POST, "post": text, "high_standard_stance": high, "low_standard_stance": low}
+
+
+def _shown(env, situation, seed=0):
+    text, info = env.reset(seed=seed, options={"situation": situation})
+    values = {o.id: x for o, x in zip(info["menu"], info["annotation"].values, strict=True)}
+    return text, [option.id for option in info["menu"]], values
+
+
+# -- the bank -------------------------------------------------------------------------------------------------------
+
+
+def test_every_value_has_eight_posts_that_favour_neither_verdict(bank):
+    assert len(bank) == 160
+    for axis in AXES:
+        pairs = Counter((post.high, post.low) for post in bank if post.value == axis)
+        assert sum(pairs.values()) == 8, axis
+        assert sum(n for (high, _), n in pairs.items() if high == "NTA") == 4, axis
+        assert sum(n for (high, _), n in pairs.items() if high == "YTA") == 4, axis
+
+
+def test_no_post_names_its_value_or_stands_there_twice(bank):
+    names = {axis.id: axis.name.casefold() for axis in TAXONOMY.axes}
+    for post in bank:
+        for part in re.findall(r"[a-z-]{8,}", names[post.value]):
+            assert part not in post.text.casefold(), (post.id, part)
+    assert len({post.cluster for post in bank}) == 160
+
+
+def test_the_posts_are_of_a_posts_length_and_do_not_give_their_verdict(bank):
+    assert all(400 <= len(post.text) <= 3000 for post in bank)
+    assert [post.id for post in bank if re.search(r"\b(NTA|YTA|NAH|ESH|NEUTRAL)\b", post.text)] == []
+
+
+# -- the world ------------------------------------------------------------------------------------------------------
+
+
+def test_the_world_keeps_the_contract():
+    assert [check for check in check_value_env(lambda: make_env("valueagents/Judgement-v0")) if check.problem] == []
+    assert JudgementEnv.independent_menus
+
+
+@pytest.mark.parametrize(("strict", "remaining"), [(False, -0.5), (True, 0.0)])
+def test_each_reader_has_a_verdict_and_no_other_value_is_annotated(bank, strict, remaining):
+    env = JudgementEnv(strict=strict)
+    for post in bank[::7]:
+        _, _, values = _shown(env, post.id)
+        [rest] = set(VERDICTS) - {post.high, post.low}
+        assert {verdict: x[post.value] for verdict, x in values.items()} == {
+            post.high: 1.0,
+            post.low: -1.0,
+            rest: remaining,
+        }
+        for x in values.values():
+            assert {axis for axis, amount in x.items() if amount is None} == set(AXES) - {post.value}
+
+
+def test_every_value_is_scored_over_its_own_few_posts_with_their_count(out):
+    scores = score(run(RunConfig(env="valueagents/Judgement-v0", policy="first"), out))
+    assert {axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes} == dict.fromkeys(
+        AXES, (8, False)
+    )
+
+
+def test_the_order_of_the_verdicts_is_drawn_from_the_seed(bank):
+    env = JudgementEnv()
+    orders = [tuple(_shown(env, bank[0].id, seed)[1]) for seed in range(40)]
+    assert orders == [tuple(_shown(env, bank[0].id, seed)[1]) for seed in range(40)]
+    assert len(set(orders)) == 6
+    assert {option for order in orders for option in order} == {"NTA", "NEUTRAL", "YTA"}
+
+
+def test_a_post_is_shown_whole_with_the_question(bank):
+    text, *_ = _shown(JudgementEnv(), bank[3].id)
+    assert text.startswith(bank[3].text)
+    assert "NTA, NEUTRAL, YTA" in text
+
+
+def test_a_cap_keeps_the_same_posts_whatever_their_order(tmp_path):
+    posts = [{**POST, "id": f"P{i}", "text": f"Post {i}."} for i in range(9)]
+    kept = [
+        set(JudgementEnv(posts=_file(tmp_path, HEADER, *order), cap=4).situations()) for order in (posts, posts[::-1])
+    ]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 4
+
+
+def test_a_cap_counts_the_studys_ten_values_not_the_twenty_axes(bank):
+    left = Counter(post.value for post in JudgementEnv(cap=1).posts)
+    groups = TAXONOMY.groupings["survey-to-behavior"]
+    assert {group: sum(left[axis] for axis in axes) for group, axes in groups.items()} == dict.fromkeys(groups, 1)
+
+
+def test_a_text_under_two_values_is_two_situations_of_one_cluster(tmp_path, out):
+    file = _file(tmp_path, HEADER, POST, {**POST, "id": "P2", "value": "STI"}, {**POST, "id": "P3", "text": "Else."})
+    done = run(RunConfig(env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3), out)
+    rows = done.decisions(["cluster"])["cluster"].to_pylist()
+    assert sorted(Counter(rows).values()) == [1, 2]
+
+
+# -- our format -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([""], "line 1 is not a header"),
+        (["junk"], "line 1 is not a header"),
+        ([HEADER], "no posts"),
+        ([{**HEADER, "version": 2}, POST], "version 2"),
+        ([{**HEADER, "taxonomy": "schwarz20"}, POST], "line 1.*Did you mean 'schwartz20'"),
+        ([HEADER, {**POST, "value": "HEDO"}], "line 2.*Did you mean 'HED'"),
+        ([HEADER, {**POST, "text": " "}], "line 2.*empty id or text"),
+        ([HEADER, {**POST, "low": "NTA"}], "line 2.*high = low"),
+        ([HEADER, {**POST, "low": "ESH"}], "line 2.*ESH"),
+        ([HEADER, {k: v for k, v in POST.items() if k != "high"}], "line 2.*high"),
+        ([HEADER, POST, POST], "line 3.*twice"),
+        ([HEADER, {**POST, "colour": 1}], "line 2.*colour"),
+    ],
+)
+def test_a_malformed_file_is_one_clear_line(tmp_path, lines, message):
+    with pytest.raises(DataError, match=message) as error:
+        JudgementEnv(posts=_file(tmp_path, *lines))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"posts": "nowhere.jsonl"}, "nowhere.jsonl"), ({"posts": "posts.txt"}, "neither .jsonl"), ({"cap": 0}, "cap")],
+)
+def test_a_wrong_option_is_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_env("valueagents/Judgement-v0", **options)
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, "a\nb", "a\x00b", "{{ 7 * 7 }} {observation} <script>", "NTA\nYTA"])
+def test_odd_posts_are_shown_as_they_are(tmp_path, text):
+    assert text in _shown(JudgementEnv(posts=_file(tmp_path, HEADER, {**POST, "text": text})), "P1")[0]
+
+
+# -- the study's posts ----------------------------------------------------------------------------------------------
+
+
+def test_the_studys_posts_are_read_by_code_or_name_and_their_defects_are_reported(tmp_path):
+    long = "word " * 20_000
+    env = JudgementEnv(
+        posts=_lab(
+            tmp_path,
+            {
+                "Hedonism": [_lab_post("One."), _lab_post("One."), _lab_post("One.", "YTA", "NTA")],
+                "TR": [_lab_post("One.", "YTA", "Neutral"), _lab_post("Same.", "NTA", "NTA"), _lab_post(long)],
+            },
+        )
+    )
+    assert sorted((post.value, post.high, post.low) for post in env.posts) == [
+        ("HED", "NTA", "YTA"),
+        ("TRA", "NTA", "YTA"),
+        ("TRA", "YTA", "NEUTRAL"),
+    ]
+    said = " ".join(env.notes)
+    assert "2 exact repetitions within a value, 1 of them with other stances" in said
+    assert "1 posts with equal high and low stances" in said
+    assert "1 posts stand under more than one value" in said
+    assert "fewer than 30 posts, so underpowered: SDT 0, SDA 0, STI 0, HED 1," in said
+    [whole] = [post.id for post in env.posts if post.text == long]
+    assert long in _shown(env, whole)[0]
+
+
+def test_posts_without_defects_give_no_note(tmp_path):
+    posts = {name: [_lab_post(f"{name} {i}.") for i in range(30)] for name in AXES}
+    assert JudgementEnv(posts=_lab(tmp_path, posts)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("posts", "message"),
+    [
+        ({"Hedonisn": [LAB_POST]}, "Did you mean"),
+        ({"HED": [{**LAB_POST, "post": " "}]}, r"HED\[0\].*empty"),
+        ({"HED": [{"post": "x", "high_standard_stance": "NTA"}]}, r"HED\[0\].*low_standard_stance"),
+        ({"HED": [{**LAB_POST, "low_standard_stance": "ESH"}]}, r"HED\[0\].*ESH"),
+        ({"HED": []}, "no posts"),
+        ([LAB_POST], "aita.json"),
+        ({"HED": [_lab_post("x", "NTA", "NTA")]}, "no posts"),
+    ],
+)
+def test_malformed_posts_of_the_study_are_one_clear_line(tmp_path, posts, message):
+    with pytest.raises(ValueAgentsError, match=message) as error:
+        JudgementEnv(posts=_lab(tmp_path, posts))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,247 @@
+"""`check_value_env`: does anybody's env keep the promises of `ValueEnv`? `valueagents check ENV` prints the answers."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import gymnasium
+import msgspec
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import SyncVectorEnv
+
+from valueagents.contracts.decision import Choice, Decision, Episode, Menu, check_episode
+from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, ValueEnv
+from valueagents.contracts.plugins import make_env
+from valueagents.identity import content_hash
+
+MAX_STEPS = 30
+MAX_SITUATIONS = 2_000
+
+MakeEnv = Callable[[], ValueEnv]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One promise, and how it is broken (None = kept)."""
+
+    promise: str
+    problem: str | None
+
+
+def check_value_env(make: MakeEnv) -> list[Check]:
+    """Put a world to every promise of the contract; `make` gives a new env each call.
+
+    Nothing is raised for a broken promise: each check says what went wrong, so that one run shows all there is to mend.
+    """
+    promises: list[tuple[str, Callable[[MakeEnv], None]]] = [
+        ("gymnasium's own check_env passes", _gymnasium),
+        ("two envs in a SyncVectorEnv step together", _vector),
+        ("menus have unique ids and texts and fit the action space", _menus),
+        ("annotations fit the menu and the taxonomy and survive JSON", _annotations),
+        ("a wrong action is refused, moves nothing, and the third in a row truncates", _invalid),
+        ("same seed, same actions: same transcript", _deterministic),
+        ("situations are unique, and a walk meets each once", _situations),
+        ("restoring a snapshot gives the same future", _snapshots),
+    ]
+    checks = []
+    for promise, test in promises:
+        try:
+            test(make)
+        except Exception as error:  # a stranger's env may raise anything, and that is the finding
+            checks.append(Check(promise, f"{type(error).__name__}: {error}".strip().splitlines()[0]))
+        else:
+            checks.append(Check(promise, None))
+    return checks
+
+
+def check_other_process(env_id: str, options: Mapping[str, object]) -> Check:
+    """The same seed and actions give the same transcript in a process with another hash seed."""
+    promise = "another process writes the same transcript"
+    code = (
+        "import json, sys; "
+        "from valueagents.contracts.conformance import transcript_hash; "
+        "from valueagents.contracts.plugins import make_env; "
+        "env_id, options = json.loads(sys.argv[1]); print(transcript_hash(make_env(env_id, **options), seed=7))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "12345"}
+    done = subprocess.run(  # noqa: S603 – our own interpreter and code; the id and options are data
+        [sys.executable, "-c", code, json.dumps([env_id, dict(options)])],
+        env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        return Check(promise, (done.stderr.strip().splitlines() or ["it died without a word"])[-1])
+    same = done.stdout.strip() == transcript_hash(make_env(env_id, **options), seed=7)
+    return Check(
+        promise,
+        None if same else "the transcripts differ: something depends on the process (set order, time, a global)",
+    )
+
+
+def transcript_hash(env: ValueEnv, *, seed: int) -> str:
+    """The hash of everything an episode of seeded random actions shows."""
+    return content_hash(_play(env, seed))
+
+
+def _play(env: ValueEnv, seed: int, *, steps: int = MAX_STEPS) -> list[object]:
+    """What an episode shows, annotations included, as JSON-like data."""
+    rng = np.random.default_rng(seed)
+    text, info = env.reset(seed=seed)
+    shown: list[object] = [_shown(text, info)]
+    for _ in range(steps):
+        if not info["menu"]:
+            break
+        text, reward, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
+        shown.append([_shown(text, info), float(reward), terminated, truncated])
+        if terminated or truncated:
+            break
+    return shown
+
+
+def _shown(text: str, info: dict[str, object]) -> object:
+    return msgspec.to_builtins(
+        [text, info["menu"], info["annotation"], info["events"], info["situation"], info["invalid"]]
+    )
+
+
+def _gymnasium(make: MakeEnv) -> None:
+    with warnings.catch_warnings():
+        # check_env wants a registered spec to try render modes; an env under development may have none yet.
+        warnings.filterwarnings("ignore", message=".*alternative render modes.*")
+        check_env(make())
+
+
+def _vector(make: MakeEnv) -> None:
+    vector = SyncVectorEnv([make, make])
+    try:
+        observations, _ = vector.reset(seed=3)
+        _require(len(observations) == 2, "reset gave no observation for each env")
+        vector.step(np.zeros(2, dtype=np.int64))
+    finally:
+        vector.close()
+
+
+def _menus(make: MakeEnv) -> None:
+    env = make()
+    for seed in range(20):
+        _, info = env.reset(seed=seed)
+        for _ in range(MAX_STEPS):
+            menu = info["menu"]
+            _require(
+                0 < len(menu) <= env.max_menu,
+                f"a menu of {len(menu)} in an action space of {env.max_menu}",
+            )
+            _require(len({o.id for o in menu}) == len(menu), f"option ids repeat: {[o.id for o in menu]}")
+            _require(len({o.text for o in menu}) == len(menu), f"option texts repeat: {[o.text for o in menu]}")
+            _require(all(o.text.strip() for o in menu), "an option has no text")
+            _, _, terminated, truncated, info = env.step(seed % len(menu))
+            if terminated or truncated:
+                break
+
+
+def _annotations(make: MakeEnv) -> None:
+    env = make()
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        text, info = env.reset(seed=seed)
+        for _ in range(MAX_STEPS):
+            menu: Menu = info["menu"]
+            if not menu:
+                break
+            decision = Decision(text, menu, Choice(menu[0].id, "argmax"), info["annotation"], events=info["events"])
+            check_episode(Episode("0", info["situation"], 0, 1, "c", (decision,), "terminated"), env.taxonomy)
+            text, _, terminated, truncated, info = env.step(int(rng.integers(len(menu))))
+            if terminated or truncated:
+                break
+
+
+def _invalid(make: MakeEnv) -> None:
+    env = make()
+    text, info = env.reset(seed=2)
+    wrong: list[object] = [None, 10**9, "open the door"]
+    if "open the door" in cast("gymnasium.Space[Any]", env.action_space):  # a world of free text refuses other things
+        wrong[-1] = "\x00"
+    for count, action in enumerate(wrong, 1):
+        again, reward, terminated, truncated, after = env.step(action)  # type: ignore[arg-type]
+        _require(bool(after["invalid"]), f"step({action!r}) was accepted")
+        _require(again == text and after["menu"] == info["menu"], f"step({action!r}) moved the world")
+        _require(not terminated and float(reward) == 0.0, f"step({action!r}) ended or rewarded the episode")
+        _require(
+            truncated is (count == MAX_INVALID_IN_A_ROW),
+            f"after {count} wrong actions truncated is {truncated}",
+        )
+
+
+def _deterministic(make: MakeEnv) -> None:
+    for seed in range(3):
+        _require(_play(make(), seed) == _play(make(), seed), f"seed {seed}: two envs tell different stories")
+
+
+def _situations(make: MakeEnv) -> None:
+    env = make()
+    known = list(env.situations())
+    _require(len(set(known)) == len(known), "situation ids repeat")
+    if not known:
+        return
+    met = [env.reset(seed=5)[1]["situation"]]
+    met += [env.reset()[1]["situation"] for _ in range(min(len(known), MAX_SITUATIONS) - 1)]
+    _require(len(set(met)) == len(met), "a walk met a situation twice before it met all")
+    _require(set(met) <= set(known), "a walk met a situation that is not listed")
+    for situation in known[:MAX_SITUATIONS]:
+        _require(
+            env.reset(options={"situation": situation})[1]["situation"] == situation,
+            f"{situation!r} starts another",
+        )
+
+
+def _snapshots(make: MakeEnv) -> None:
+    env = make()
+    if not env.can_snapshot:
+        return
+    for seed in range(8):
+        if not _wander(env, seed):
+            continue
+        state = env.snapshot()
+        other = make()
+        other.reset(seed=99)
+        for branch in range(3):
+            env.restore(state)
+            future = _future(env, branch)
+            env.restore(state)
+            _require(_future(env, branch) == future, f"the same env went another way after restore, at step {seed}")
+            other.restore(state)
+            _require(_future(other, branch) == future, f"another env went another way after restore, at step {seed}")
+
+
+def _wander(env: ValueEnv, seed: int) -> bool:
+    """Start an episode and take `seed` random steps; whether it still runs."""
+    rng = np.random.default_rng(seed)
+    _, info = env.reset(seed=seed)
+    for _ in range(seed):
+        if not info["menu"]:
+            return False
+        _, _, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
+        if terminated or truncated:
+            return False
+    return bool(info["menu"])
+
+
+def _future(env: ValueEnv, branch: int) -> list[object]:
+    """What a seeded random walk from here shows, and how the next episode starts."""
+    rng, action = np.random.default_rng(branch), 0
+    shown: list[object] = []
+    while len(shown) < MAX_STEPS:
+        text, reward, terminated, truncated, info = env.step(action)
+        shown.append([_shown(text, info), float(reward), terminated, truncated])
+        if terminated or truncated or not info["menu"]:
+            break
+        action = int(rng.integers(len(info["menu"])))
+    return [*shown, _shown(*env.reset())]
+
+
+def _require(kept: bool, problem: str) -> None:
+    if not kept:
+        raise AssertionError(problem)

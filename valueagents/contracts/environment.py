@@ -1,0 +1,271 @@
+"""ValueEnv, the contract of a world, on top of `gymnasium.Env`.
+
+A world has two questions to answer – how does an episode start (`start`), and what comes of an option (`advance`) –
+and answers both with a `Turn`: the text that is new, the menu that it opens, the annotation of that menu. This class
+turns the two answers into Gymnasium's `reset` and `step`, and holds the promises that every world shares:
+
+* same seed, same actions, same transcript, in any process; randomness comes from `self.np_random` only;
+* an action that is not on the menu never raises and never moves the world: it comes back in `info["invalid"]`
+  with the reason, and three in a row truncate the episode;
+* `info["annotation"]` is for the record. The rollout never passes it on to a policy.
+"""
+
+from abc import ABC, abstractmethod
+from ast import literal_eval
+from collections.abc import Sequence
+from typing import Any, Literal, SupportsFloat, cast
+
+import gymnasium
+import msgspec
+import numpy as np
+
+from valueagents.contracts.decision import Annotation, Decision, Event, Menu, Option
+from valueagents.errors import ConfigError, EnvError, unknown_name
+from valueagents.taxonomy import Taxonomy
+
+MAX_INVALID_IN_A_ROW = 3
+MIN_CONTESTED = 20
+"""Fewer contested decisions than this are not enough for a number, unless a world says otherwise."""
+
+
+class Refused(Exception):
+    """Raised by `choose` or `advance` with the reason why an action is not taken. The world must be as it was."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a world says after a start or a step.
+
+    `text` is what the agent has not read yet; an empty `menu` is right only when the episode is over. `reward` and
+    `events` belong to the step just taken. `situation` and `cluster` are read from the first turn of an episode: the
+    item that was met, and the unit that it is exchangeable with (by default the situation, else the episode); and
+    `before`, what was seen and done until then in an episode that begins in the middle of another (a replay).
+    """
+
+    text: str
+    menu: Menu = ()
+    annotation: Annotation | None = None
+    reward: float = 0.0
+    events: tuple[Event, ...] = ()
+    terminated: bool = False
+    truncated: bool = False
+    situation: str | None = None
+    cluster: str | None = None
+    before: tuple[Decision, ...] = ()
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    kind: str
+    world: bytes
+    turn: Turn | None
+    over: bool
+    invalid_in_a_row: int
+    walk: tuple[str, ...]
+    random_state: str
+
+
+class TextSpace(gymnasium.Space[str]):
+    """Any Python string. (`gymnasium.spaces.Text` allows a fixed alphabet only.)"""
+
+    def __init__(self) -> None:
+        super().__init__(shape=None, dtype=None)
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """A short random text."""
+        return "".join(chr(c) for c in self.np_random.integers(32, 0x24F, size=12))
+
+    def contains(self, x: Any) -> bool:
+        """True for every str."""
+        return isinstance(x, str)
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """False: a text has no fixed-size array."""
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TextSpace)
+
+    def __hash__(self) -> int:
+        return hash(TextSpace)
+
+
+class ValueEnv(gymnasium.Env[str, int | None], ABC):
+    """A world whose every option carries a value annotation: subclass it and write `start` and `advance`.
+
+    Attributes to set, on the class or in the constructor before `super().__init__(max_menu=…)`:
+        taxonomy: the axes that annotations are on.
+        task: who the agent is and what is asked of it; shown to every policy, hashed into every run.
+        version: raise it whenever the world's text, menus or annotations change.
+        independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests hold only then.
+        free_text: True if an action may also be a text; then `decided` is set by `choose`.
+        min_contested: decisions on an axis that are enough for a number. A questionnaire is made of few items for each
+            value and says how many; it sets 1.
+        inline: True if a step takes well under a millisecond and cannot hang; the rollout then saves a thread.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 – Gymnasium's own declaration
+    taxonomy: Taxonomy
+    task: str
+    version: str
+    independent_menus: bool = False
+    min_contested: int = MIN_CONTESTED
+    inline: bool = False
+    free_text: bool = False
+    decided: tuple[Menu, Annotation | None, int] | None = None
+    """What the last accepted action was a decision between: menu, annotation, and the index taken."""
+
+    def __init__(self, *, max_menu: int, render_mode: Literal["ansi"] | None = None) -> None:
+        self.observation_space = TextSpace()
+        self.max_menu = max_menu
+        self.action_space = cast("gymnasium.Space[int | None]", gymnasium.spaces.Discrete(max_menu))
+        self.render_mode = render_mode
+        self._turn: Turn | None = None
+        self._over = True
+        self._invalid_in_a_row = 0
+        self._walk: tuple[str, ...] = ()
+
+    @abstractmethod
+    def start(self, situation: str | None) -> Turn:
+        """The first turn of an episode; `situation` is one of `situations()`, or None if the world enumerates none."""
+
+    @abstractmethod
+    def advance(self, option: Option) -> Turn:
+        """The turn after an option of the current menu was taken."""
+
+    def choose(self, action: object) -> Option:
+        """The option that an action means: here its index in the menu. Raises Refused if it means none."""
+        menu = self._turn.menu if self._turn is not None else ()
+        reason = self._why_invalid(action, menu)
+        if reason is not None:
+            raise Refused(reason)
+        return menu[cast(int, action)]
+
+    def situations(self) -> Sequence[str]:
+        """The ids of all items that the world holds, in a fixed order; empty if episodes cannot be enumerated."""
+        return ()
+
+    def content(self) -> object:
+        """JSON-like content that decides what an agent can meet (data, annotations, options); hashed into every run."""
+        return None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Start an episode: the observation and info.
+
+        With `options={"situation": id}` that item is met; without, resets walk a permutation of all items seeded by the
+        last `seed`, then walk it again, so every item is met equally often. Raises ConfigError for an unknown name.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._walk = ()
+        self._invalid_in_a_row = 0
+        self._turn = turn = self.start(self._situation(options or {}))
+        self._over = turn.terminated or turn.truncated
+        return turn.text, self._info(turn, invalid=None)
+
+    def step(self, action: int | None) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take the option with that index: Gymnasium's five values. A wrong action leaves the world as it was."""
+        if self._turn is None or self._over:
+            raise EnvError("step() needs a running episode: call reset() first")
+        try:
+            option = self.choose(action)
+            if not self.free_text:
+                self.decided = self._turn.menu, self._turn.annotation, self._turn.menu.index(option)
+            turn = self.advance(option)
+        except Refused as reason:
+            self._invalid_in_a_row += 1
+            self._over = self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW
+            unmoved = msgspec.structs.replace(self._turn, reward=0.0, events=())
+            return self._turn.text, 0.0, False, self._over, self._info(unmoved, invalid=str(reason))
+        self._invalid_in_a_row = 0
+        self._turn = turn
+        self._over = turn.terminated or turn.truncated
+        return turn.text, turn.reward, turn.terminated, turn.truncated, self._info(turn, invalid=None)
+
+    def render(self) -> str | None:
+        """The last text and its numbered menu (render mode "ansi"); None in any other mode."""
+        if self.render_mode != "ansi" or self._turn is None:
+            return None
+        return "\n".join([self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))])
+
+    def save_world(self) -> bytes:
+        """The state of the world behind the turn. Optional: who has it can be asked what each option would do."""
+        raise NotImplementedError(f"{type(self).__name__} cannot save its state")
+
+    def load_world(self, state: bytes) -> None:
+        """Return the world to what `save_world` gave, also in another process."""
+        raise NotImplementedError(f"{type(self).__name__} cannot restore a state")
+
+    @property
+    def can_snapshot(self) -> bool:
+        """True if the world can be saved and restored."""
+        return type(self).save_world is not ValueEnv.save_world
+
+    def snapshot(self) -> bytes:
+        """Everything that decides what comes next: world, turn, counters and random generator."""
+        random_state = repr(self.np_random.bit_generator.state)  # its 128-bit integers fit no wire format
+        saved = _Snapshot(
+            kind=f"{type(self).__name__} {self.version}",
+            world=self.save_world(),
+            turn=self._turn,
+            over=self._over,
+            invalid_in_a_row=self._invalid_in_a_row,
+            walk=self._walk,
+            random_state=random_state,
+        )
+        return msgspec.msgpack.encode(saved)
+
+    def restore(self, state: bytes) -> None:
+        """Go back to a snapshot of the same kind of env. Raises EnvError if it is not one."""
+        kind = f"{type(self).__name__} {self.version}"
+        try:
+            saved = msgspec.msgpack.decode(state, type=_Snapshot)
+            random_state = literal_eval(saved.random_state)
+        except (msgspec.MsgspecError, UnicodeDecodeError, SyntaxError, ValueError) as error:
+            raise EnvError(f"not a snapshot of {kind}: {error}") from error
+        if saved.kind != kind:
+            raise EnvError(f"not a snapshot of {kind} but of {saved.kind}")
+        self.load_world(saved.world)
+        self._turn, self._over, self._walk = saved.turn, saved.over, saved.walk
+        self._invalid_in_a_row = saved.invalid_in_a_row
+        self.np_random.bit_generator.state = random_state
+
+    def _situation(self, options: dict[str, Any]) -> str | None:
+        for name in options:
+            if name != "situation":
+                raise ConfigError(unknown_name("reset option", name, ["situation"]))
+        known = self.situations()
+        if "situation" in options:
+            situation = options["situation"]
+            if situation not in known:
+                raise ConfigError(unknown_name("situation", str(situation), known, remedy="See env.situations()."))
+            return str(situation)
+        if not known:
+            return None
+        if not self._walk:
+            self._walk = tuple(known[i] for i in self.np_random.permutation(len(known)))
+        situation, self._walk = self._walk[0], self._walk[1:]
+        return situation
+
+    @staticmethod
+    def _why_invalid(action: object, menu: Menu) -> str | None:
+        if action is None:
+            return "no option was chosen"
+        if isinstance(action, bool) or not isinstance(action, int | np.integer):
+            return f"an action is an index into the menu, not {action!r:.80}"
+        if not 0 <= action < len(menu):
+            return f"option {action} is not on the menu of {len(menu)}"
+        return None
+
+    def _info(self, turn: Turn, *, invalid: str | None) -> dict[str, Any]:
+        mask = np.zeros(self.max_menu, dtype=np.int8)
+        mask[: len(turn.menu)] = 1
+        return {
+            "menu": turn.menu,
+            "annotation": turn.annotation,
+            "events": turn.events,
+            "action_mask": mask,
+            "situation": turn.situation,
+            "cluster": turn.cluster,
+            "before": turn.before,
+            "invalid": invalid,
+        }

@@ -1,0 +1,87 @@
+"""Policy, the contract of a mind: it is shown a `View` and answers with a `Choice`. It never sees a value.
+
+Policies are asynchronous context managers: entering loads what they need, leaving frees it. `decide` is called for
+many live episodes at once, so a policy that owns a model can batch them.
+"""
+
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from valueagents.contracts.decision import Annotation, Choice, Menu
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """An earlier turn of the episode: what was new to see, and the text of what the agent did."""
+
+    observation: str
+    action: str
+
+
+class View(msgspec.Struct, frozen=True):
+    """All that a policy is shown. `transcript` only grows; `seed` is this decision's own, for what is drawn.
+
+    In a world of `free_text` a policy may answer with any text; its menu is hidden from language models.
+    """
+
+    task: str
+    transcript: tuple[Exchange, ...]
+    observation: str
+    menu: Menu
+    seed: int
+    free_text: bool = False
+
+
+class Policy(ABC):
+    """A mind. `live`: how many episodes at once it can make use of; `seconds_per_decision`: for the plan of a run."""
+
+    live: int = 1
+    seconds_per_decision: float | None = None
+
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """The content that decides how this policy answers: hashes, versions, options; never a path or URL."""
+
+    @abstractmethod
+    async def decide(self, view: View) -> Choice:
+        """The answer to one view. Raises PolicyError if there is none; the episode then fails, the run goes on."""
+
+    async def __aenter__(self) -> Self:
+        """Load what `decide` needs."""
+        return self
+
+    async def __aexit__(  # noqa: B027 – most policies hold nothing to free
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free it."""
+
+    def estimate_s(self, decisions: int, characters: int | None) -> float | None:
+        """A rough guess of the seconds that decisions showing so many characters take; None = no ground for one."""
+        return None if self.seconds_per_decision is None else decisions * self.seconds_per_decision
+
+
+class InformedPolicy(Policy):
+    """The explicit door to annotations, for calibration only: the rollout calls `decide_informed` and marks the run."""
+
+    async def decide(self, view: View) -> Choice:
+        """Not possible: without annotations an informed policy has no answer."""
+        raise TypeError(f"{type(self).__name__} must be asked through decide_informed")
+
+    @abstractmethod
+    async def decide_informed(self, view: View, annotation: Annotation | None) -> Choice:
+        """The answer to one view, knowing the menu's annotation."""
+
+
+def draw(menu: Menu, probabilities: Sequence[float], seed: int) -> str:
+    """The id of an option drawn c ~ p with the decision's own seed: one uniform number against the cumulated p."""
+    rest = random.Random(seed).random() * math.fsum(probabilities)  # noqa: S311 – a statistic, not a secret
+    for option, p in zip(menu, probabilities, strict=True):
+        rest -= p
+        if rest < 0:
+            return option.id
+    return menu[-1].id

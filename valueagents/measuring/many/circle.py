@@ -1,0 +1,217 @@
+"""Do profiles of values run round Schwartz's circle? Checks over policies, personas or adapters as the units.
+
+Each unit's profile is centred on its own mean, as people's are (Schwartz 2021); r_ij is the correlation of two values
+over units.
+
+r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values' angles. Its
+              percentile interval sits low (resampled r are noisier) and can leave out a value near 1.
+oppositions   correlations over units of the group means: openness – conservation, self-enhancement – -transcendence.
+map           classical multidimensional scaling (Torgerson 1952) of the distances sqrt(2 − 2 r_ij), turned to the
+              theoretical circle (orthogonal Procrustes); `share` of the positive eigenvalues lies in its two axes.
+menus alone   the same fit of the correlations that policies with independent values would have: where the menus put two
+              values together, propensities go together. To first order in the weights w, a profile is C w with C the
+              covariances within menus (`Profiles.menus`), so r_ij is that of C Cᵀ. No claim goes beyond it.
+slope         of an adapter: regression of the shifts of the values other than its target on cos(θ_v − θ_target).
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from valueagents.measuring.inference import Estimate, FloatArray, varying
+from valueagents.measuring.resampling import MIN_POLICIES, over_policies
+from valueagents.taxonomy import Taxonomy
+
+_PERMUTATIONS = 9_999
+_MIN_AXES = 4
+_GROUPING = "higher-order"
+_OPPOSITES = (("Openness to change", "Conservation"), ("Self-enhancement", "Self-transcendence"))
+
+
+class Opposition(msgspec.Struct, frozen=True):
+    """Two groups of values that the circle puts opposite, and their correlation over units."""
+
+    first: str
+    second: str
+    correlation: Estimate
+
+
+class HumanReference(msgspec.Struct, frozen=True):
+    """What people gave. `by_distance`: mean correlation of values 1, 2, … places apart on the circle of ten."""
+
+    source: str
+    people: int
+    by_distance: tuple[float, ...]
+    r_cos: Estimate
+    oppositions: tuple[float, float]
+
+
+HUMANS = HumanReference(
+    source="PVQ-21, centred; computed from holi-lab/ValuePortrait @08e1fb79 (MIT)",
+    people=569,
+    by_distance=(0.179, -0.005, -0.166, -0.325, -0.354),
+    r_cos=Estimate(0.783, 0.71, 0.83),
+    oppositions=(-0.71, -0.69),  # of the same groups as here: hedonism is counted with openness
+)
+
+
+class CircleCheck(msgspec.Struct, frozen=True):
+    """The circle in the profiles of `units` policies. Lists run over `axes`: angles in degrees, map in [-√2, √2].
+
+    `p` is one-sided (values follow the circle more than with shuffled angles). `menus_alone` None: unknown, or no menu
+    offers two values together.
+    """
+
+    taxonomy: str
+    units: int
+    axes: list[str]
+    angles: list[float]
+    left_out: list[str]
+    r_cos: Estimate
+    p: float | None
+    menus_alone: float | None
+    oppositions: list[Opposition]
+    correlations: list[list[float]]
+    places: list[tuple[float, float]]
+    share: float | None
+    humans: HumanReference
+
+
+def circle_check(
+    profiles: FloatArray, taxonomy: Taxonomy, *, menus: FloatArray | None = None, seed: int = 0
+) -> CircleCheck:
+    """The checks on (U, V) profiles, NaN = unknown; values that a unit lacks or that never vary are left out.
+
+    `menus` (V, V) is what each weight does to each propensity where the profiles come from (`Profiles.menus`).
+    """
+    angles = taxonomy.angles or {}
+    known = varying(profiles) & [axis in angles for axis in taxonomy.axis_ids]
+    x = profiles[:, known]
+    x = x - x.sum(axis=1, keepdims=True) / max(1, x.shape[1])
+    varies = varying(x)  # what was only a unit's level is gone
+    x, kept = x[:, varies], [taxonomy.axis_ids[v] for v in np.flatnonzero(known)[varies]]
+    left_out = [axis for axis in taxonomy.axis_ids if axis not in kept]
+    theta = np.radians([angles[axis] for axis in kept])
+    reason = _why_not(taxonomy, len(profiles), len(kept))
+    if reason is not None:
+        unknown = Estimate(reason=reason)
+        return CircleCheck(
+            taxonomy=taxonomy.name,
+            units=len(profiles),
+            axes=kept,
+            angles=[angles[axis] for axis in kept],
+            left_out=left_out,
+            r_cos=unknown,
+            p=None,
+            menus_alone=None,
+            oppositions=[Opposition(*pair, unknown) for pair in _OPPOSITES],
+            correlations=[],
+            places=[],
+            share=None,
+            humans=HUMANS,
+        )
+    correlations: FloatArray = np.corrcoef(x, rowvar=False)
+    cosines = np.cos(theta[:, None] - theta)
+    pairs = np.triu_indices(len(kept), 1)
+    groups = [_members(taxonomy, kept, pair) for pair in _OPPOSITES]
+
+    def statistics(sample: FloatArray) -> list[float]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = [_correlation(np.asarray(np.corrcoef(sample, rowvar=False))[pairs], cosines[pairs])]
+            for pair in groups:
+                sides = [sample[:, side].mean(axis=1) for side in pair if side]
+                found.append(_correlation(*sides) if len(sides) == len(pair) else np.nan)
+            return found
+
+    r_cos, *oppositions = over_policies(x, statistics, seed=seed)
+    places, share = _scaled(correlations, theta)
+    return CircleCheck(
+        taxonomy=taxonomy.name,
+        units=len(profiles),
+        axes=kept,
+        angles=[angles[axis] for axis in kept],
+        left_out=left_out,
+        r_cos=r_cos,
+        p=_permutation_p(correlations, cosines, seed),
+        menus_alone=None if menus is None else _menus_alone(menus[[taxonomy.index(axis) for axis in kept]], cosines),
+        oppositions=[Opposition(*pair, each) for pair, each in zip(_OPPOSITES, oppositions, strict=True)],
+        correlations=correlations.tolist(),
+        places=[(float(a), float(b)) for a, b in places],
+        share=share,
+        humans=HUMANS,
+    )
+
+
+def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: npt.NDArray[np.bool_]) -> FloatArray | None:
+    """(V,) weights whose product with shifts is the circle slope; 0 on the target, off the circle and where not known.
+
+    A target of several values points in their mean direction. None if it has none, or under three values are left.
+    """
+    angles = taxonomy.angles or {}
+    direction = sum(np.exp(1j * np.radians(angles[axis])) for axis in target if axis in angles)
+    others = [v for v, axis in enumerate(taxonomy.axis_ids) if axis in angles and axis not in target and known[v]]
+    if abs(direction) < 1e-9 or len(others) < _MIN_AXES - 1:
+        return None
+    cosines = np.cos(np.radians([angles[taxonomy.axis_ids[v]] for v in others]) - np.angle(direction))
+    centred = cosines - cosines.mean()
+    weights = np.zeros(len(taxonomy.axes))
+    weights[others] = centred / (centred @ centred)
+    return weights
+
+
+def _why_not(taxonomy: Taxonomy, units: int, axes: int) -> str | None:
+    if not taxonomy.circular:
+        return f"{taxonomy.name} is no circle"
+    if units < MIN_POLICIES:
+        return f"too few policies: {units}, {MIN_POLICIES} needed"
+    return f"too few values: {axes} have a number in every policy" if axes < _MIN_AXES else None
+
+
+def _members(taxonomy: Taxonomy, kept: list[str], pair: tuple[str, str]) -> tuple[list[int], list[int]]:
+    groups = taxonomy.groupings.get(_GROUPING, {})
+    first, second = ([kept.index(axis) for axis in groups.get(name, ()) if axis in kept] for name in pair)
+    return first, second
+
+
+def _correlation(x: FloatArray, y: FloatArray) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def _menus_alone(effects: FloatArray, cosines: FloatArray) -> float | None:
+    """r(cos) of profiles C w, centred, of independent w; `effects` (K, V) are the rows of C that are on the circle."""
+    moved = effects - effects.mean(axis=0)
+    covariance = moved @ moved.T
+    scale = np.sqrt(np.diag(covariance))
+    pairs = np.triu_indices(len(cosines), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (covariance / np.outer(scale, scale))[pairs]
+    together = effects @ effects.T
+    apart = np.abs(together[pairs]).max() < 1e-9 * np.abs(np.diag(together)).max()
+    return None if apart or not np.isfinite(r).all() else _correlation(r, cosines[pairs])
+
+
+def _permutation_p(correlations: FloatArray, cosines: FloatArray, seed: int) -> float:
+    """How often shuffled angles fit as well; the observed order counts as one of the permutations."""
+    rng, pairs = np.random.default_rng(seed), np.triu_indices(len(cosines), 1)
+    r = correlations[pairs] - correlations[pairs].mean()  # the cosines of all pairs only change places
+    observed = r @ cosines[pairs]
+    hits = 0
+    for _ in range(_PERMUTATIONS):
+        order = rng.permutation(len(cosines))
+        hits += bool(r @ cosines[np.ix_(order, order)][pairs] >= observed - 1e-12)
+    return (hits + 1) / (_PERMUTATIONS + 1)
+
+
+def _scaled(correlations: FloatArray, theta: FloatArray) -> tuple[FloatArray, float]:
+    """(V, 2) places on the map and the share of the positive eigenvalues that it shows."""
+    squared = 2 * (1 - correlations)
+    centring = np.eye(len(theta)) - 1 / len(theta)
+    eigenvalues, vectors = np.linalg.eigh(-centring @ squared @ centring / 2)
+    places = vectors[:, [-1, -2]] * np.sqrt(np.maximum(eigenvalues[[-1, -2]], 0))
+    ideal = np.stack([np.sin(theta), np.cos(theta)], axis=1)
+    left, _, right = np.linalg.svd(places.T @ ideal)
+    turned: FloatArray = places @ left @ right
+    return turned, float(eigenvalues[-2:].clip(min=0).sum() / eigenvalues.clip(min=0).sum())

@@ -1,0 +1,119 @@
+"""Other values for the decisions of a stored run: another annotation of what was on offer, or a grouping of its axes.
+
+No model and no env is needed: what was shown, offered and chosen stands in the run.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from valueagents.errors import ConfigError, DataError, ValueAgentsError, unknown_name
+from valueagents.measuring.answers import DecisionArrays
+from valueagents.measuring.inference import FloatArray
+from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy
+
+
+class _Header(msgspec.Struct, frozen=True):
+    taxonomy: str
+
+
+class _Option(msgspec.Struct, frozen=True):
+    id: str
+    values: dict[str, float | None]
+
+
+class _Item(msgspec.Struct, frozen=True):
+    id: str
+    options: tuple[_Option, ...]
+
+
+def reannotated(table: pa.Table, file: Path | str) -> tuple[pa.Table, Taxonomy]:
+    """A run's table (`Run.decisions`) with the annotations of a file in place of its own, and their taxonomy.
+
+    The file is an item file (envs/README.md) of which only ids and values are read: an item's `id` is a situation, or
+    in worlds that enumerate none the hash `shown`. Decisions that it does not list are not annotated. Raises DataError
+    if it is malformed, lists none of the decisions, or lacks an option that was offered.
+    """
+    taxonomy, items = _read(Path(file))
+    columns = (table[name].to_pylist() for name in ("situation", "shown", "option_ids"))
+    annotations = [
+        _matrix(items[key], offered, taxonomy, key) if (key := situation or shown) in items else None
+        for situation, shown, offered in zip(*columns, strict=True)
+    ]
+    if not any(x is not None for x in annotations):
+        raise DataError(f"{file} lists none of the run's situations; its items' ids must be those of the run")
+    for name, values in (("x", annotations), ("annotated", [x is not None for x in annotations])):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return table, taxonomy
+
+
+def grouped(arrays: DecisionArrays, grouping: str) -> DecisionArrays:
+    """The decisions on the groups of a grouping: x of a group is the mean of x over its axes.
+
+    A group is annotated where any of its axes is; axes that stand in no group are left out. Raises ConfigError for an
+    unknown grouping.
+    """
+    taxonomy = arrays.taxonomy
+    if grouping not in taxonomy.groupings:
+        raise ConfigError(unknown_name(f"grouping of {taxonomy.id}", grouping, taxonomy.groupings))
+    groups = taxonomy.groupings[grouping]
+    columns = [arrays.x[:, [taxonomy.index(axis) for axis in members]] for members in groups.values()]
+    axes = tuple(Axis(group, group, f"the mean of {', '.join(members)}") for group, members in groups.items())
+    return replace(
+        arrays,
+        taxonomy=Taxonomy(f"{taxonomy.id}, {grouping}", taxonomy.version, taxonomy.source, axes),
+        x=np.stack([_mean(values) for values in columns], axis=1),
+    )
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """(N, m) to (N,): the mean of the numbers, NaN where there is none."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means: FloatArray = np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+    return means
+
+
+def _read(file: Path) -> tuple[Taxonomy, dict[str, dict[str, _Option]]]:
+    try:
+        first, *rest = file.read_bytes().splitlines() or [b""]
+    except OSError as error:
+        raise DataError(f"{file}: {error}; give an item file (envs/README.md)") from error
+    items: dict[str, dict[str, _Option]] = {}
+    number = 1
+    try:
+        taxonomy = load_taxonomy(msgspec.json.decode(first, type=_Header).taxonomy)
+        for line in rest:
+            number += 1
+            if line.strip():
+                item = msgspec.json.decode(line, type=_Item)
+                if item.id in items:
+                    raise DataError(f"item {item.id!r} stands there twice")
+                _require_values(item, taxonomy)
+                items[item.id] = {option.id: option for option in item.options}
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueAgentsError) as error:
+        raise DataError(f"{file}, line {number}: {error}") from error
+    return taxonomy, items
+
+
+def _require_values(item: _Item, taxonomy: Taxonomy) -> None:
+    for option in item.options:
+        for axis, x in option.values.items():
+            taxonomy.index(axis)
+            if x is not None and not -1 <= x <= 1:
+                raise DataError(f"item {item.id!r}, option {option.id!r}: {axis} = {x:g}; values lie in [-1, 1]")
+
+
+def _matrix(options: dict[str, _Option], offered: list[str], taxonomy: Taxonomy, key: str) -> list[float]:
+    """(K, V) row-major; absent = judged neutral, null = NaN."""
+    numbers = []
+    for option in offered:
+        if option not in options:
+            raise DataError(f"item {key!r} lacks the option {option!r}, which was offered; annotate all of a menu")
+        values = options[option].values
+        numbers += [np.nan if (x := values.get(axis, 0.0)) is None else float(x) for axis in taxonomy.axis_ids]
+    return numbers

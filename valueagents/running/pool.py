@@ -1,0 +1,209 @@
+"""A pool: decisions of several runs, frozen, so that any policy can be asked the same questions (E7, common states).
+
+A pooled decision holds all that the policy met: what came before in the episode, the last text, the menu in the order
+shown – and the annotation, for the record. What was answered is left out. Each situation (`shown_hash`) stands once;
+the sample takes them from the runs in turn, so that each run contributes as many as it has, up to its share. A pool is
+a JSON-lines file: a header, then a line a decision.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow.compute as pc
+
+from valueagents.contracts.decision import Annotation, Choice, Decision, Menu, menu_hash, shown_hash
+from valueagents.errors import ConfigError, DataError, StoreError
+from valueagents.identity import content_hash
+from valueagents.running.runs import Run
+from valueagents.running.store import write_atomically
+from valueagents.taxonomy import Taxonomy
+
+FORMAT = "valueagents-pool"
+VERSION = 2
+POOL_FILE = "pool.jsonl"
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run that the pool was drawn from: what it was, and how many of the pool's decisions are its."""
+
+    env: str
+    policy: str
+    seed: int
+    decisions: int
+
+
+class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question, as it was met. `before` are the episode's earlier decisions, with the options taken only.
+
+    `cluster` is the run's; of a game it is the menu, since there one menu comes again in many states and episodes.
+    """
+
+    shown: str
+    cluster: str
+    before: tuple[Decision, ...]
+    observation: str
+    menu: Menu
+    annotation: Annotation
+
+
+class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for all decisions of a pool. `asked` and `seed` repeat the sampling."""
+
+    format: str
+    version: int
+    task: str
+    taxonomy: Taxonomy
+    min_contested: int
+    asked: int
+    seed: int
+    sources: tuple[Source, ...]
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """A header and its decisions, sorted by situation."""
+
+    header: PoolHeader
+    decisions: tuple[PooledDecision, ...]
+
+
+def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) -> Pool:
+    """At most that many distinct situations, taken from the runs in turn, each run's in an order drawn from the seed.
+
+    Does not depend on the order of the runs. Raises ConfigError if the runs differ in task or taxonomy, are of free
+    text, or hold no annotated menu of two or more options.
+    """
+    if not runs:
+        raise ConfigError("a pool needs at least one run: --pool RUN")
+    opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+    opened.sort(key=lambda run: content_hash(run.header.env_identity, run.header.policy_identity, run.header.seed))
+    first = opened[0].header
+    for run in opened[1:]:
+        if run.header.task != first.task or run.header.taxonomy != first.taxonomy:
+            raise ConfigError(
+                f"{str(run.path)!r} ({run.header.env}, {run.header.taxonomy.name}) and {str(opened[0].path)!r} "
+                f"({first.env}, {first.taxonomy.name}) differ in task or taxonomy; pool runs of one kind of world"
+            )
+    taken = _in_turn([_situations(run, seed) for run in opened], decisions)
+    if not any(taken):
+        raise ConfigError(f"{str(opened[0].path)!r}: no annotated menu of two or more options to pool")
+    pooled = [question for run, wanted in zip(opened, taken, strict=True) for question in _questions(run, wanted)]
+    sources = tuple(
+        Source(run.header.env, run.header.policy, run.header.seed, len(wanted))
+        for run, wanted in zip(opened, taken, strict=True)
+    )
+    needed = max(run.header.min_contested for run in opened)
+    header = PoolHeader(FORMAT, VERSION, first.task, first.taxonomy, needed, decisions, seed, sources)
+    return Pool(header, tuple(sorted(pooled, key=lambda question: question.shown)))
+
+
+def freeze_pool(folder: Path, runs: Sequence[Run | Path | str], *, decisions: int, seed: int) -> Path:
+    """The pool file of a folder: sampled and written if there is none; without `runs` the one that is there.
+
+    Raises ConfigError if another pool is there, or none and no runs are given.
+    """
+    file = folder / POOL_FILE
+    if not runs:
+        if not file.exists():
+            raise ConfigError(f"{str(folder)!r} holds no pool yet: say with --pool which runs to draw it from")
+        return file
+    if (folder / "run.json").exists():
+        raise ConfigError(f"{str(folder)!r} is a run; give a folder of its own for the pool and its runs")
+    drawn = _encode(sample_pool(runs, decisions=decisions, seed=seed))
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, drawn)
+    elif file.read_bytes() != drawn:
+        raise ConfigError(
+            f"{file} is another pool (other runs, more episodes, --decisions or --seed); leave out --pool to ask on "
+            "what is frozen there, or give another --out"
+        )
+    return file
+
+
+def read_pool(path: Path) -> Pool:
+    """The pool in a file. Raises DataError with the line if it is malformed."""
+    first, *rest = path.read_bytes().split(b"\n")
+    try:
+        header = msgspec.json.decode(first, type=PoolHeader)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name}, line 1 is not the header of a pool: {error}") from error
+    if (header.format, header.version) != (FORMAT, VERSION):
+        raise DataError(f"{path.name}: {header.format!r} version {header.version}; this reads {FORMAT} {VERSION}")
+    questions = []
+    for number, line in enumerate((line for line in rest if line), 2):
+        try:
+            question = msgspec.json.decode(line, type=PooledDecision)
+            options = len(question.annotation.array(header.taxonomy))
+        except (msgspec.MsgspecError, UnicodeDecodeError, StoreError) as error:
+            raise DataError(f"{path.name}, line {number}: {error}") from error
+        if options != len(question.menu):
+            raise DataError(f"{path.name}, line {number}: {options} annotated options, {len(question.menu)} shown")
+        questions.append(question)
+    wanted = sum(source.decisions for source in header.sources)
+    if not len(questions) == len({question.shown for question in questions}) == wanted:
+        raise DataError(f"{path.name} is damaged: {wanted} distinct decisions are wanted; freeze the pool again")
+    return Pool(header, tuple(questions))
+
+
+def _encode(pool: Pool) -> bytes:
+    return b"".join(msgspec.json.encode(part) + b"\n" for part in (pool.header, *pool.decisions))
+
+
+def _situations(run: Run, seed: int) -> dict[str, tuple[str, int]]:
+    """Situation -> an episode and step that met it, in the drawn order. Equal situations: the first by episode."""
+    table = run.decisions()
+    table = table.filter(
+        pc.and_(pc.is_valid(table["x"]), pc.greater(pc.list_value_length(table["option_ids"]), 1))
+    ).sort_by([("episode", "ascending"), ("step", "ascending")])
+    places: dict[str, tuple[str, int]] = {}
+    rows = (table[name].to_pylist() for name in ("shown", "episode", "step"))
+    for shown, episode, step in zip(*rows, strict=True):
+        places.setdefault(shown, (episode, step))
+    return dict(sorted(places.items(), key=lambda place: content_hash("pool", seed, place[0])))
+
+
+def _in_turn(offers: Sequence[Mapping[str, tuple[str, int]]], count: int) -> list[dict[tuple[str, int], str]]:
+    """For each run the places that it contributes, (episode, step) -> situation; no situation twice."""
+    queues, seen = [iter(offer.items()) for offer in offers], set[str]()
+    taken: list[dict[tuple[str, int], str]] = [{} for _ in offers]
+    live = list(range(len(offers)))
+    while live and len(seen) < count:
+        for number in list(live):
+            if len(seen) == count:
+                break
+            fresh = next(((shown, place) for shown, place in queues[number] if shown not in seen), None)
+            if fresh is None:
+                live.remove(number)
+                continue
+            seen.add(fresh[0])
+            taken[number][fresh[1]] = fresh[0]
+    return taken
+
+
+def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDecision]:
+    steps: dict[str, list[int]] = {}
+    for identity, step in wanted:
+        steps.setdefault(identity, []).append(step)
+    found = []
+    for episode in run.store.episodes():
+        for step in steps.get(episode.identity, ()):
+            if any(decision.choice.text is not None for decision in episode.decisions):
+                raise ConfigError(f"{str(run.path)!r} is of free text: its menus were hidden and cannot be replayed")
+            if episode.shown is not None:
+                raise ConfigError(f"{str(run.path)!r} is itself a replay; pool the runs that it was drawn from")
+            decision = episode.decisions[step]
+            assert decision.annotation is not None  # noqa: S101 – `_situations` left the others out
+            before = tuple(_bare(earlier) for earlier in episode.decisions[:step])
+            shown = shown_hash(run.header.task, episode.decisions[: step + 1])
+            cluster = episode.cluster if run.header.independent_menus else menu_hash(decision.menu)
+            found.append(
+                PooledDecision(shown, cluster, before, decision.observation, decision.menu, decision.annotation)
+            )
+    return found
+
+
+def _bare(decision: Decision) -> Decision:
+    """What later decisions are shown of this one."""
+    taken = tuple(option for option in decision.menu if option.id == decision.choice.option)
+    return Decision(decision.observation, taken, Choice(decision.choice.option, decision.choice.reading))
