@@ -1,4 +1,4 @@
-"""`human`: a person at the terminal decides, in any world, and the run records it like any other mind's."""
+"""`human`: a person at the terminal decides, in any env, and the run records it like any other policy's decision."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from valueagents.errors import PolicyError
 
 
 class HumanPolicy(Policy):
-    """Shows what an agent is shown and reads a number, or a text where the world takes any.
+    """A person at the terminal: sees what an agent sees and types a number, or a text where the env takes any.
 
     Args:
         name: who decides; part of the run's identity.
@@ -24,7 +24,7 @@ class HumanPolicy(Policy):
         return {"policy": "human/1", "name": self.name}
 
     async def decide(self, view: View) -> Choice:
-        """What was typed. Raises PolicyError when the input ends."""
+        """The option or text that was typed. Raises PolicyError when the input ends."""
         lines = [] if view.transcript else [view.task, ""]
         lines += [view.observation, ""]
         if not view.free_text:

@@ -1,25 +1,28 @@
-"""Minds without a model: `random`, `first`, and `known`, the calibration policy with given value weights."""
+"""Policies without a model: `random`, `first`, and `known`, the calibration policy with given value weights."""
 
 import os
 from typing import Annotated
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from valueagents.contracts.decision import Annotation, Choice
 from valueagents.contracts.policy import InformedPolicy, Policy, View, draw
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.taxonomy import load_taxonomy
+from valueagents.taxonomy import Taxonomy, load_taxonomy
+
+FloatArray = npt.NDArray[np.float64]
 
 _SECONDS_PER_DECISION = 0.0003  # recording included, one process
-WORLDS_AT_ONCE = os.cpu_count() or 1
-"""An instant mind keeps as many slow worlds busy as there are cores."""
+EPISODES_AT_ONCE = os.cpu_count() or 1
+"""A policy that answers at once keeps as many slow envs busy as there are cores."""
 
 
 class RandomPolicy(Policy):
     """Uniform over the menu: the null against which values are measured."""
 
-    live = WORLDS_AT_ONCE
+    live = EPISODES_AT_ONCE
     seconds_per_decision = _SECONDS_PER_DECISION
 
     def identity(self) -> dict[str, str]:
@@ -35,7 +38,7 @@ class RandomPolicy(Policy):
 class FirstPolicy(Policy):
     """Always the first option shown: pure position bias."""
 
-    live = WORLDS_AT_ONCE
+    live = EPISODES_AT_ONCE
     seconds_per_decision = _SECONDS_PER_DECISION
 
     def identity(self) -> dict[str, str]:
@@ -51,11 +54,16 @@ class FirstPolicy(Policy):
 class KnownPolicy(InformedPolicy):
     """Softmax over known value weights: P(option a) ∝ exp(Σ_v w_v x[a, v]). Scores must find the weights again.
 
-    The target is `AXIS=WEIGHT,…` (`known:BEC=0.6,HED=-0.3`; axes not named weigh 0) or `normal`: weights ~ N(0, sd)
-    drawn with `seed` over the axes of `taxonomy`. An option's not-annotated axis counts as neutral.
+    An axis that an option is not annotated for counts as neutral.
+
+    Args:
+        target: `AXIS=WEIGHT,…` (`known:BEC=0.6,HED=-0.3`; axes not named weigh 0), or `normal`: weights ~ N(0, sd).
+        seed: of the weights drawn for `normal`.
+        sd: their standard deviation.
+        taxonomy: whose axes are weighed; the env must be annotated over it.
     """
 
-    live = WORLDS_AT_ONCE
+    live = EPISODES_AT_ONCE
     seconds_per_decision = _SECONDS_PER_DECISION
 
     def __init__(
@@ -67,24 +75,11 @@ class KnownPolicy(InformedPolicy):
         taxonomy: str = "schwartz20",
     ) -> None:
         self.taxonomy = load_taxonomy(taxonomy)
-        axes = self.taxonomy.axis_ids
         if target == "normal":
-            self.weights = np.random.default_rng(seed).normal(0.0, sd, len(axes))
+            rng = np.random.default_rng(seed)
+            self.weights = rng.normal(0.0, sd, len(self.taxonomy.axis_ids))
         else:
-            self.weights = np.zeros(len(axes))
-            given: set[int] = set()
-            for pair in target.split(","):
-                axis, _, weight = pair.partition("=")
-                column = self.taxonomy.index(axis.strip())
-                if column in given:
-                    raise ConfigError(f"known:{target}: {axis.strip()} is given twice")
-                given.add(column)
-                try:
-                    self.weights[column] = float(weight)
-                except ValueError:
-                    raise ConfigError(
-                        f"known:{target}: write AXIS=WEIGHT,…; {pair!r} has no number after '='"
-                    ) from None
+            self.weights = _read_weights(target, self.taxonomy)
         if not np.isfinite(self.weights).all():
             raise ConfigError(f"known:{target}: weights must be finite")
 
@@ -107,3 +102,21 @@ class KnownPolicy(InformedPolicy):
         odds = np.exp(utility - utility.max())
         p = tuple((odds / odds.sum()).tolist())
         return Choice(draw(view.menu, p, view.seed), "drawn", probabilities=p)
+
+
+def _read_weights(target: str, taxonomy: Taxonomy) -> FloatArray:
+    """The weights, (V,), that `AXIS=WEIGHT,…` gives. Raises ConfigError if it is malformed or names an axis twice."""
+    weights = np.zeros(len(taxonomy.axis_ids))
+    given: set[str] = set()
+    for pair in target.split(","):
+        name, _, weight = pair.partition("=")
+        axis = name.strip()
+        column = taxonomy.index(axis)
+        if axis in given:
+            raise ConfigError(f"known:{target}: {axis} is given twice")
+        given.add(axis)
+        try:
+            weights[column] = float(weight)
+        except ValueError:
+            raise ConfigError(f"known:{target}: write AXIS=WEIGHT,…; {pair!r} has no number after '='") from None
+    return weights

@@ -1,117 +1,203 @@
-"""Envs, policies and commands are found by entry point, our own exactly as anybody's.
+"""Envs, policies, commands and what they are made of are found by entry point, our own exactly as anybody's.
 
 An entry point's name is what users type (`valueagents/Dilemma-v0`, `random`), its value the class or function that
-makes it. The options that it takes are the keyword parameters of that callable, their types its annotations: texts
-from the command line are converted to them, and an unknown option is answered with the nearest name. A parameter that
-takes a `msgspec.Struct` is a group of options: its fields are options like the others.
+makes it; `options.py` says how a maker declares its options. Where one package brings policies under many names – a
+language-model policy for every engine that is installed – it registers a `PolicyFamily` instead.
+
+A plug-in that cannot be imported is a warning that names it, once. It is an error only for whoever asks for it.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from valueagents.contracts.environment import ValueEnv
-from valueagents.contracts.policy import Policy
-from valueagents.errors import ConfigError, unknown_name
+from valueagents.contracts.entry_points import Registered, registered, warn_once
+from valueagents.contracts.options import OptionDoc, argument_texts, build, declared, option_docs
+from valueagents.errors import ConfigError, first_line, unknown_name
+
+if TYPE_CHECKING:  # imported when first used: the command line looks for commands before it knows what it will need
+    from valueagents.contracts.environment import ValueEnv
+    from valueagents.contracts.policy import Policy
+
+__all__ = [
+    "COMMANDS",
+    "ENVS",
+    "POLICIES",
+    "POLICY_FAMILIES",
+    "Maker",
+    "OptionDoc",
+    "PluginDoc",
+    "PolicyFamily",
+    "PolicyMaker",
+    "build",
+    "commands",
+    "describe",
+    "listing",
+    "load",
+    "loadable",
+    "make_env",
+    "make_policy",
+    "names",
+    "walk",
+]
 
 ENVS = "valueagents.envs"
 POLICIES = "valueagents.policies"
+POLICY_FAMILIES = "valueagents.policy_families"
+COMMANDS = "valueagents.commands"
 
-Maker = Callable[..., Any]
+_IRREGULAR = {POLICIES: "policy", POLICY_FAMILIES: "policy family"}
+
+
+class PolicyMaker(ABC):
+    """Makes the policies of one name. For those whose options depend on one another; others are plain callables.
+
+    `summary` says in a line what the policies are, `target` what stands after the colon of a spec.
+    """
+
+    summary: str
+    target: str
+
+    @abstractmethod
+    def describe(self) -> list[OptionDoc]:
+        """Every option in words."""
+
+    @abstractmethod
+    def make(self, target: str, options: Mapping[str, object]) -> "Policy":
+        """A new policy, nothing loaded. Values may be texts. Raises ConfigError for an unknown or ill-typed option."""
+
+
+class PolicyFamily(ABC):
+    """Policies under names that are found elsewhere. The class is registered under `valueagents.policy_families`."""
+
+    @abstractmethod
+    def names(self) -> Iterable[str]:
+        """The names; nothing is imported for them."""
+
+    @abstractmethod
+    def maker(self, name: str) -> PolicyMaker:
+        """The maker of one name. Raises ConfigError where its import fails."""
+
+
+Maker = Callable[..., Any] | PolicyMaker
+"""What makes an env or a policy."""
+
+
+class PluginDoc(msgspec.Struct, frozen=True):
+    """A plug-in in words: what it is, what its target is (None: it takes none), and its options."""
+
+    name: str
+    summary: str
+    target: str | None
+    options: list[OptionDoc]
 
 
 def names(group: str) -> tuple[str, ...]:
-    """The registered names of a group, sorted."""
-    return tuple(sorted({point.name for point in entry_points(group=group)}))
+    """The registered names of a group, sorted. Of plug-ins only policy families are imported."""
+    return tuple(sorted(_registered(group)))
 
 
-def load(group: str, name: str) -> Maker:
-    """The callable registered under a name. Raises ConfigError for an unknown name, or where its import fails."""
-    found = {point.name: point for point in entry_points(group=group)}
-    kind = group.removeprefix("valueagents.").removesuffix("s").replace("policie", "policy")
+def load(group: str, name: str, base: type | None = None) -> Any:
+    """What is registered under a name of a group.
+
+    Raises ConfigError for an unknown name, where its import fails, or if it is no subclass of `base`.
+    """
+    found = registered(group, _kind(group))  # what has an entry point of its own is found without any family
+    found = found if name in found else _registered(group)
     if name not in found:
-        raise ConfigError(unknown_name(kind, name, found))
-    return _import(found[name], kind)
+        raise ConfigError(unknown_name(_kind(group), name, found))
+    return found[name].load(base)
 
 
-def _import(point: EntryPoint, kind: str) -> Maker:
-    try:
-        return cast(Maker, point.load())
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{kind} {point.name!r} ({point.value}) cannot be imported: {error}") from error
+def walk(group: str, base: type | None = None) -> Iterator[tuple[str, Any]]:
+    """Every name of a group, sorted, with what is registered under it, or the ConfigError that its import ended in.
+
+    Each error is logged as a warning, once a process.
+    """
+    for name, each in sorted(_registered(group).items()):
+        try:
+            yield name, each.load(base)
+        except ConfigError as error:
+            warn_once(f"left out: {error}")
+            yield name, error
+
+
+def loadable(group: str, base: type | None = None) -> dict[str, Any]:
+    """What can be imported of a group, by name. Of the rest each is a warning."""
+    return {name: found for name, found in walk(group, base) if not isinstance(found, ConfigError)}
+
+
+def commands() -> dict[str, Any]:
+    """The commands that can be imported, by name: functions, or typer apps with commands of their own."""
+    return loadable(COMMANDS)
+
+
+def describe(maker: Maker) -> list[OptionDoc]:
+    """Every option of a maker of envs or policies in words: type, default, and what its docstring says that it does."""
+    return maker.describe() if isinstance(maker, PolicyMaker) else option_docs(maker)
 
 
 def option_names(maker: Maker) -> dict[str, Any]:
-    """The options of a maker and their defaults (`inspect.Parameter.empty` = required), those of groups last."""
-    groups = _groups(maker)
-    parameters = inspect.signature(maker).parameters.values()
-    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "render_mode" and p.name not in groups]
-    found = {p.name: p.default for p in own}
-    for group in groups.values():
-        for field in msgspec.structs.fields(group):
-            found[field.name] = inspect.Parameter.empty if field.required else field.default
+    """The options of a maker and their defaults."""
+    if isinstance(maker, PolicyMaker):
+        return {each.name: each.default for each in maker.describe()}
+    return {each.name: each.default for each in declared(maker)}
+
+
+def listing(group: str) -> list[PluginDoc]:
+    """Envs or policies in words, sorted by name. One that cannot be imported or read is a warning."""
+    found = []
+    for name, maker in loadable(group).items():
+        try:
+            found.append(_doc(name, maker))
+        # Annotations and defaults are a third party's code too, evaluated here for the first time.
+        except Exception as error:
+            warn_once(f"left out: {_kind(group)} {name!r} cannot be described: {type(error).__name__}: {error}")
     return found
 
 
-def _hints(maker: Maker) -> dict[str, Any]:
-    return get_type_hints(maker.__init__ if inspect.isclass(maker) else maker, include_extras=True)
-
-
-def _groups(maker: Maker) -> dict[str, type[msgspec.Struct]]:
-    """Parameter -> the struct whose fields are options."""
-    return {n: k for n, k in _hints(maker).items() if inspect.isclass(k) and issubclass(k, msgspec.Struct)}
-
-
-def build(maker: Maker, name: str, options: Mapping[str, object], *args: object) -> Any:
-    """Call a maker with options that may be texts. Raises ConfigError for an unknown, missing or ill-typed option."""
-    known = option_names(maker)
-    hints, groups = _hints(maker), _groups(maker)
-    for group in groups.values():
-        hints |= get_type_hints(group, include_extras=True)
-    converted: dict[str, object] = {}
-    for option, value in options.items():
-        if option not in known:
-            raise ConfigError(unknown_name(f"option of {name}", option, known))
-        converted[option] = _convert(f"option {option}={value} of {name}", value, hints.get(option, Any))
-    for option, default in known.items():
-        if default is inspect.Parameter.empty and option not in converted:
-            raise ConfigError(f"{name} needs the option {option}")
-    for parameter, group in groups.items():
-        fields = {field.name for field in msgspec.structs.fields(group)} & converted.keys()
-        converted[parameter] = group(**{field: converted.pop(field) for field in fields})
-    return maker(*args, **converted)
-
-
-def _convert(what: str, value: object, kind: Any) -> object:
-    """The value as that type. Raises ConfigError; for a choice of names with the nearest one."""
-    if get_origin(kind) is Literal and value not in get_args(kind):
-        raise ConfigError(f"{what}: " + unknown_name("value", str(value), map(str, get_args(kind))))
-    try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{what}: {error}") from error
-
-
-def make_env(env_id: str, **options: object) -> ValueEnv:
+def make_env(env_id: str, **options: object) -> "ValueEnv":
     """A new env of a registered id. Raises ConfigError for an unknown id or option, DataError for malformed data."""
+    from valueagents.contracts.environment import ValueEnv
+
     env = build(load(ENVS, env_id), env_id, options)
     if not isinstance(env, ValueEnv):
         raise ConfigError(f"env {env_id!r} is a {type(env).__name__}, not a ValueEnv; subclass valueagents.ValueEnv")
     return env
 
 
-def make_policy(spec: str) -> Policy:
+def make_policy(spec: str) -> "Policy":
     """A new policy from a spec `name[:target][?option=value&…]`, e.g. `transformers:smollm2-135m?reading=likelihood`.
 
     Nothing is loaded yet. Raises ConfigError for an unknown name or option.
     """
+    from valueagents.contracts.policy import Policy
+
     head, _, query = spec.partition("?")
     name, colon, target = head.partition(":")
     maker = load(POLICIES, name)
+    options = _spec_options(spec, query)
+    takes_target = _target(maker) is not None
+    if colon and not takes_target:
+        raise ConfigError(f"policy {name!r} takes no target; write {name!r} instead of {head!r}")
+    if takes_target and not target:
+        raise ConfigError(f"policy {name!r} needs a target: {name}:TARGET")
+    if isinstance(maker, PolicyMaker):
+        policy: Any = maker.make(target, options)
+    else:
+        policy = build(maker, name, options, *([target] if takes_target else []))
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"policy {name!r} made a {type(policy).__name__}, not a Policy; subclass valueagents.Policy")
+    return policy
+
+
+def _spec_options(spec: str, query: str) -> dict[str, str]:
+    """The options of a spec. Raises ConfigError if they are malformed, or one is given twice."""
     try:
         pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
     except ValueError as error:
@@ -119,12 +205,45 @@ def make_policy(spec: str) -> Policy:
     options = dict(pairs)
     if len(options) < len(pairs):
         raise ConfigError(f"policy spec {spec!r} gives an option twice; give each once")
-    takes_target = any(p.kind is p.POSITIONAL_OR_KEYWORD for p in inspect.signature(maker).parameters.values())
-    if colon and not takes_target:
-        raise ConfigError(f"policy {name!r} takes no target; write {name!r} instead of {head!r}")
-    if takes_target and not target:
-        raise ConfigError(f"policy {name!r} needs a target: {name}:TARGET")
-    policy = build(maker, name, options, *([target] if takes_target else []))
-    if not isinstance(policy, Policy):
-        raise ConfigError(f"policy {name!r} made a {type(policy).__name__}, not a Policy; subclass valueagents.Policy")
-    return policy
+    return options
+
+
+def _target(maker: Maker) -> str | None:
+    """What a maker's target is, in words (perhaps none); None where it takes none."""
+    if isinstance(maker, PolicyMaker):
+        return maker.target
+    parameters = inspect.signature(maker).parameters.values()
+    positional = next((each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD), None)
+    return None if positional is None else argument_texts(maker).get(positional, "")
+
+
+def _doc(name: str, maker: Maker) -> PluginDoc:
+    summary = maker.summary if isinstance(maker, PolicyMaker) else (inspect.getdoc(maker) or "").partition("\n")[0]
+    return PluginDoc(name, summary, _target(maker), describe(maker))
+
+
+def _registered(group: str) -> dict[str, Registered]:
+    """All plug-ins of a group by name; of policies those of families too, which come after all others."""
+    found = registered(group, _kind(group))
+    if group == POLICIES:
+        for each in _of_families():
+            found.setdefault(each.name, each)
+    return found
+
+
+def _of_families() -> Iterator[Registered]:
+    for family_name, family in loadable(POLICY_FAMILIES, PolicyFamily).items():
+        try:
+            made = family()
+            names_of_family = list(made.names())
+        except Exception as error:  # a third party's code
+            warn_once(f"left out: policy family {family_name!r}: {type(error).__name__}: {first_line(error)}")
+            continue
+        for name in names_of_family:
+            where = f"of the family {family_name}"
+            yield Registered("policy", name, where, family.__module__, partial(made.maker, name))
+
+
+def _kind(group: str) -> str:
+    """What one plug-in of a group is called: `env`, `policy`, `command`."""
+    return _IRREGULAR.get(group, group.removeprefix("valueagents.").removesuffix("s"))

@@ -1,129 +1,139 @@
-"""Entry points: names, options converted from text, and errors that say what is near."""
+"""Entry points: names, makers, families of policies, and broken plug-ins that end nothing but themselves."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
+from valueagents.contracts import entry_points as registry
 from valueagents.contracts.environment import ValueEnv
-from valueagents.contracts.plugins import ENVS, POLICIES, build, load, make_env, make_policy, names, option_names
+from valueagents.contracts.plugins import (
+    COMMANDS,
+    ENVS,
+    POLICIES,
+    POLICY_FAMILIES,
+    OptionDoc,
+    PolicyFamily,
+    PolicyMaker,
+    commands,
+    describe,
+    listing,
+    load,
+    loadable,
+    make_env,
+    make_policy,
+    names,
+    walk,
+)
+from valueagents.contracts.policy import Policy
 from valueagents.errors import ConfigError
 from valueagents.policies.scripted import FirstPolicy, KnownPolicy, RandomPolicy
 
 DILEMMA = "valueagents/Dilemma-v0"
-
-
-def maker(
-    target: str = "",
-    *,
-    count: int = 1,
-    ratio: float = 0.5,
-    deep: bool = False,
-    name: str | None = None,
-    sizes: list[int] | None = None,
-    anything=None,
-    render_mode: str | None = None,
-) -> dict[str, object]:
-    return {
-        "target": target,
-        "count": count,
-        "ratio": ratio,
-        "deep": deep,
-        "name": name,
-        "sizes": sizes,
-        "any": anything,
-    }
+BROKEN = {
+    "syntax": ("def f(:\n", "SyntaxError"),
+    "name": ("nothing_of_that_name\n", "NameError: name 'nothing_of_that_name' is not defined"),
+    "attribute": ("import os\nos.no_such_thing\n", "AttributeError"),
+    "import": ("import no_such_module_of_a_test\n", "ModuleNotFoundError: No module named 'no_such_module_of_a_test'"),
+    "exit": ("raise SystemExit(3)\n", "SystemExit: 3"),
+    "error": ("raise RuntimeError('two\\nlines')\n", "RuntimeError: two$"),
+    "missing": ("", "AttributeError: module 'broken_missing_of_a_test' has no attribute 'made'"),
+}
 
 
 class NotAPolicy:
     """Found under a policy's name."""
 
 
-def needs(*, model: str, seed: int = 0) -> FirstPolicy:
-    return FirstPolicy()
+class Targeted(FirstPolicy):
+    """First, but with a target.
+
+    Args:
+        target: kept as it is.
+        seed: not used.
+    """
+
+    def __init__(self, target: str, *, seed: int = 0) -> None:
+        self.target = target
 
 
-def optional_target(target: str) -> FirstPolicy:
-    policy = FirstPolicy()
-    policy.target = target
-    return policy
+class Unreadable:
+    """Its options are of a type that does not exist."""
+
+    def __init__(self, *, size: "no_such_type" = 0) -> None:  # noqa: F821
+        """Never called."""
+
+
+class Numbered(PolicyMaker):
+    """Makes first policies that know their number."""
+
+    summary, target = "A numbered policy.", "anything"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def describe(self) -> list[OptionDoc]:
+        return [OptionDoc("size", "integer", "0", "not used.")]
+
+    def make(self, target: str, options: Mapping[str, object]) -> Policy:
+        return Targeted(f"{self.name} {target} {dict(options)}")
+
+
+class Numbers(PolicyFamily):
+    """Policies named one and two, and one that has the name of ours."""
+
+    def names(self) -> Iterable[str]:
+        return ("one", "two", "random")
+
+    def maker(self, name: str) -> PolicyMaker:
+        if name == "two":
+            raise ConfigError("number 'two' cannot be imported")
+        return Numbered(name)
+
+
+class BrokenFamily(PolicyFamily):
+    """Fails when asked for its names."""
+
+    def names(self) -> Iterable[str]:
+        raise RuntimeError("out of order")
+
+    def maker(self, name: str) -> PolicyMaker:
+        raise NotImplementedError
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Install entry points as a third party's package would."""
+    registry.warn_once.cache_clear()
 
-    def write(group: str, **points: str) -> None:
-        dist = tmp_path / "plugin_of_a_test-0.dist-info"
-        dist.mkdir()
-        (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-of-a-test\nVersion: 0\n")
+    def write(group: str, package: str = "plugin-of-a-test", /, **points: str) -> None:
+        dist = tmp_path / f"{package.replace('-', '_')}-0.dist-info"
+        dist.mkdir(exist_ok=True)
+        (dist / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0\n")
         lines = [f"{name} = {value}" for name, value in points.items()]
-        (dist / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+        with (dist / "entry_points.txt").open("a") as file:
+            file.write("\n".join([f"[{group}]", *lines, ""]))
         monkeypatch.syspath_prepend(tmp_path)
 
     return write
 
 
-@pytest.mark.parametrize(
-    ("given", "converted"),
-    [
-        ({"count": "12"}, 12),
-        ({"count": 12}, 12),
-        ({"count": "-3"}, -3),
-        ({"ratio": "1e-3"}, 0.001),
-        ({"ratio": "2"}, 2.0),
-        ({"deep": "true"}, True),
-        ({"deep": "1"}, True),
-        ({"deep": "false"}, False),
-        ({"name": "Zoë 🦊"}, "Zoë 🦊"),
-        ({"name": ""}, ""),
-        ({"name": None}, None),
-        ({"name": "12"}, "12"),
-        ({"sizes": [1, "2"]}, [1, 2]),
-        ({"anything": "as it is"}, "as it is"),
-    ],
-)
-def test_options_are_converted_from_text_to_the_type_of_the_parameter(given, converted):
-    made = build(maker, "thing", given)
-    value = made["any" if "anything" in given else next(iter(given))]
-    assert value == converted
-    assert type(value) is type(converted)
+@pytest.fixture
+def module(tmp_path: Path) -> Callable[[str, str], str]:
+    """Writes a module beside the installed metadata; its name comes back."""
 
+    def write(name: str, text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
 
-@pytest.mark.parametrize(
-    "given", [{"count": "1.5"}, {"count": ""}, {"count": "many"}, {"ratio": "x"}, {"deep": "perhaps"}, {"name": 3}]
-)
-def test_an_option_of_the_wrong_type_is_named_with_its_value(given):
-    (option, value), *_ = given.items()
-    with pytest.raises(ConfigError, match=rf"option {option}={value} of thing: "):
-        build(maker, "thing", given)
-
-
-def test_an_unknown_option_is_answered_with_the_nearest_and_all_known():
-    with pytest.raises(
-        ConfigError, match=r"unknown option of thing 'cuont'\. Did you mean 'count'\? Known: anything, c"
-    ):
-        build(maker, "thing", {"cuont": 1})
-
-
-def test_positional_parameters_and_render_mode_are_no_options():
-    assert list(option_names(maker)) == ["count", "ratio", "deep", "name", "sizes", "anything"]
-    with pytest.raises(ConfigError, match="unknown option of thing 'render_mode'"):
-        build(maker, "thing", {"render_mode": "ansi"})
-    with pytest.raises(ConfigError, match="unknown option of thing 'target'"):
-        build(maker, "thing", {"target": "x"})
-
-
-def test_a_missing_option_without_default_is_asked_for():
-    with pytest.raises(ConfigError, match="thing needs the option model"):
-        build(needs, "thing", {"seed": 1})
-
-
-def test_a_class_without_a_constructor_takes_no_option():
-    assert isinstance(build(FirstPolicy, "first", {}), FirstPolicy)
-    with pytest.raises(ConfigError, match=r"unknown option of first 'seed'\. Known: none"):
-        build(FirstPolicy, "first", {"seed": "1"})
+    return write
 
 
 def test_our_own_names_are_found_sorted():
-    assert {"first", "known", "random"} <= set(names(POLICIES))
+    assert {"first", "known", "random", "transformers"} <= set(names(POLICIES))
     assert DILEMMA in names(ENVS)
     assert list(names(POLICIES)) == sorted(names(POLICIES))
 
@@ -146,6 +156,7 @@ def test_our_own_names_are_found_sorted():
         ("known:normal?seed=", "option seed= of known: "),
         ("known:normal?sd=-1", "option sd=-1(.0)? of known: "),
         ("known:normal?seed=-1", "seed=-1"),
+        ("known:normal?seed=1&seed=2", "gives an option twice"),
         ("known:normal?taxonomy=gert", r"unknown taxonomy 'gert'\. Did you mean 'gert10'"),
     ],
 )
@@ -163,7 +174,7 @@ def test_a_policy_spec_carries_target_and_options():
 
 
 def test_a_target_may_hold_colons_equal_signs_and_slashes(install):
-    install(POLICIES, echo=f"{__name__}:optional_target")
+    install(POLICIES, echo=f"{__name__}:Targeted")
     assert make_policy("echo:http://127.0.0.1:8000/v1=x").target == "http://127.0.0.1:8000/v1=x"
 
 
@@ -188,21 +199,119 @@ def test_a_third_partys_env_and_policy_are_found_like_our_own(install):
     assert "other/Same-v0" in names(ENVS)
 
 
-@pytest.mark.parametrize("value", ["no_such_module_of_a_test:Policy", "valueagents.policies.scripted:Nothing"])
-def test_an_entry_point_that_cannot_be_imported_says_which_and_why(install, value):
-    install(POLICIES, broken=value)
-    with pytest.raises(ConfigError, match=rf"policy 'broken' \({value}\) cannot be imported: .*(no_such|Nothing)"):
-        load(POLICIES, "broken")
-    assert isinstance(make_policy("random"), RandomPolicy)
-
-
 def test_what_is_made_must_be_an_env_or_a_policy(install):
     install(POLICIES, thing=f"{__name__}:NotAPolicy")
+    install(ENVS, **{"other/Thing-v0": f"{__name__}:NotAPolicy"})
     with pytest.raises(ConfigError, match=r"policy 'thing' made a NotAPolicy, not a Policy; subclass valueagents\.Pol"):
         make_policy("thing")
-
-
-def test_an_env_that_is_none_is_refused(install):
-    install(ENVS, **{"other/Thing-v0": f"{__name__}:NotAPolicy"})
     with pytest.raises(ConfigError, match=r"env 'other/Thing-v0' is a NotAPolicy, not a ValueEnv; subclass"):
         make_env("other/Thing-v0")
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_plug_in_is_one_warning_that_names_it_and_an_error_only_when_asked_for(install, module, caplog, kind):
+    text, reason = BROKEN[kind]
+    where = f"{module(f'broken_{kind}_of_a_test', text)}:made"
+    install(POLICIES, broken=where, fine=f"{__name__}:Targeted")
+    message = rf"policy 'broken' \({where}, package plugin-of-a-test\) cannot be imported: {reason}"
+    assert isinstance(make_policy("random"), RandomPolicy)
+    assert caplog.records == []  # nobody asked for it
+    for _ in range(2):
+        assert {"fine", "random"} <= set(loadable(POLICIES))
+        assert "broken" not in loadable(POLICIES)
+    [warning] = caplog.records
+    assert warning.levelno == logging.WARNING
+    with pytest.raises(ConfigError, match=message) as raised:
+        load(POLICIES, "broken")
+    assert warning.getMessage() == f"left out: {raised.value}"
+    assert "broken" in names(POLICIES)
+    assert {type(found) for name, found in walk(POLICIES) if name == "broken"} == {ConfigError}
+    assert "broken" not in {doc.name for doc in listing(POLICIES)}
+
+
+def test_a_plug_in_whose_annotations_cannot_be_read_is_left_out_of_listings(install, caplog):
+    install(ENVS, **{"other/Odd-v0": f"{__name__}:Unreadable"})
+    assert DILEMMA in {doc.name for doc in listing(ENVS)}
+    assert "other/Odd-v0" not in {doc.name for doc in listing(ENVS)}
+    [warning] = caplog.records
+    assert "env 'other/Odd-v0' cannot be described: NameError: name 'no_such_type'" in warning.getMessage()
+
+
+def test_metadata_that_is_damaged_costs_its_own_package_only(install, tmp_path, caplog):
+    install(POLICIES, fine=f"{__name__}:Targeted")
+    install(POLICIES, "damaged-package-of-a-test", lost=f"{__name__}:Targeted")
+    damaged = tmp_path / "damaged_package_of_a_test-0.dist-info" / "entry_points.txt"
+    damaged.write_text(f"[{POLICIES}]\nno equal sign\n")
+    assert {"fine", "random"} <= set(names(POLICIES))
+    assert isinstance(make_policy("random"), RandomPolicy)
+    assert len(caplog.records) >= 1
+    assert {"damaged-package-of-a-test" in record.getMessage() for record in caplog.records} == {True}
+
+
+def test_what_a_bundled_name_means_cannot_be_changed(install, caplog):
+    install(POLICIES, random=f"{__name__}:Targeted")
+    assert isinstance(make_policy("random"), RandomPolicy)
+    [warning] = caplog.records
+    assert "policy 'random' of the package plugin-of-a-test; valueagents has one, too" in warning.getMessage()
+
+
+def test_a_plug_in_must_be_of_the_class_that_its_group_wants(install):
+    install(POLICY_FAMILIES, odd=f"{__name__}:NotAPolicy")
+    with pytest.raises(ConfigError, match=r"policy family 'odd' .* is not a subclass of .*contracts\.plugins\.PolicyF"):
+        load(POLICY_FAMILIES, "odd", PolicyFamily)
+
+
+def test_a_family_brings_policies_under_names_of_its_own(install, caplog):
+    install(POLICY_FAMILIES, numbers=f"{__name__}:Numbers", broken=f"{__name__}:BrokenFamily")
+    assert {"one", "two", "random"} <= set(names(POLICIES))
+    assert "numbers" not in names(POLICIES)
+    assert make_policy("one:x?size=3").target == "one x {'size': '3'}"
+    with pytest.raises(ConfigError, match="policy 'one' needs a target: one:TARGET"):
+        make_policy("one")
+    assert isinstance(make_policy("random"), RandomPolicy)  # a name of ours stays ours
+    with pytest.raises(ConfigError, match="number 'two' cannot be imported"):
+        make_policy("two:x")
+    assert {doc.name for doc in listing(POLICIES)} >= {"one", "known"}
+    told = {record.getMessage() for record in caplog.records}
+    assert told == {
+        "left out: policy family 'broken': RuntimeError: out of order",
+        "left out: number 'two' cannot be imported",
+    }
+
+
+def test_a_listing_says_what_each_is_what_its_target_is_and_every_option(install):
+    install(POLICIES, targeted=f"{__name__}:Targeted")
+    install(POLICY_FAMILIES, numbers=f"{__name__}:Numbers")
+    docs = {doc.name: doc for doc in listing(POLICIES)}
+    assert list(docs) == sorted(docs)
+    targeted = docs["targeted"]
+    assert (targeted.summary, targeted.target) == ("First, but with a target.", "kept as it is.")
+    assert targeted.options == describe(Targeted) == [OptionDoc("seed", "integer", "0", "not used.")]
+    assert (docs["one"].summary, docs["one"].target) == ("A numbered policy.", "anything")
+    assert docs["one"].options == describe(Numbered("one"))
+    assert docs["random"].target is None
+
+
+@pytest.mark.parametrize("group", [ENVS, POLICIES])
+def test_every_option_of_what_is_bundled_is_explained(group):
+    for doc in listing(group):
+        assert doc.summary
+        assert doc.target != ""
+        for option in doc.options:
+            assert option.does, f"{doc.name}: {option.name}"
+
+
+def test_a_broken_command_is_left_out_and_the_others_stay(install, module, caplog):
+    where = module("broken_command_of_a_test", "raise ValueError('no such luck')")
+    install(COMMANDS, broken=f"{where}:main")
+    assert {"serve", "study", "train"} <= set(commands())
+    assert "broken" not in commands()
+    assert "command 'broken'" in caplog.text
+    assert "no such luck" in caplog.text
+
+
+def test_looking_for_commands_imports_neither_gymnasium_nor_torch():
+    code = "import sys; from valueagents.contracts.plugins import commands; commands(); "
+    code += "print([name for name in ('gymnasium', 'torch', 'transformers') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
