@@ -2,80 +2,84 @@
 
 Side by side, in turn, in one process: the engine (tokens checked, retries armed, counters read) and a bare aiohttp loop
 that posts the same bodies and parses the same answers. The mock server is a process of its own. One decision of the
-engine is two requests, the tokens of the chat and the scores of its labels; all of them count, the warm-up does not.
+engine is two requests, the tokens of the chat and the scores of its labels; the first round, which connects and asks
+for the tokens of the labels, does not count. Every decision has a text of its own, because the engine remembers the
+tokens of a chat; the server says how many requests came, and a round with fewer is not printed.
 """
 
 import asyncio
 import multiprocessing
 import multiprocessing.connection
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
+from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
 from valueagents.policies.engines import Message, ScoreRequest
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
 from valueagents.policies.engines.openai.completions import AS_IT_IS
 from valueagents.policies.engines.openai.engine import OpenAIEngine
 
-AGENTS = 512
-DELAY_S = 0.2
-DECISIONS = 6  # by each agent and round
-ROUNDS = 5
+SIZES = {"agents": (512, 64), "decisions": (6, 2), "rounds": (5, 2), "delay_ms": (200, 50)}
+REQUESTS_A_DECISION = 2
 LABELS = ("A", "B", "C", "D", "E", "F")
 TOKENS = list(range(300, 600))
 
+Decide = Callable[[int, int], Awaitable[object]]
 
-def serve(told: multiprocessing.connection.Connection) -> None:
-    """Answer on a free port of the loopback, which is told, until killed."""
 
-    async def tokenize(request: web.Request) -> web.Response:
+class MockServer:
+    """Answers as vLLM does, after a delay, and counts what it was asked by agents."""
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._asked = 0
+
+    async def serve(self, told: multiprocessing.connection.Connection, backlog: int) -> None:
+        """Answer on a free port of the loopback, which is told, until killed."""
+        app = web.Application()
+        app.add_routes([web.post("/tokenize", self._tokenize), web.post("/v1/completions", self._complete)])
+        app.add_routes([web.get("/v1/models", self._models), web.get("/version", self._version)])
+        app.add_routes([web.get("/asked", self._how_many)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=backlog).start()
+        told.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
-        if "messages" in body:
-            await asyncio.sleep(DELAY_S)
-            return web.json_response({"tokens": TOKENS})
-        return web.json_response({"tokens": [ord(body["prompt"][0])]})
+        if "messages" not in body:
+            return web.json_response({"tokens": [ord(body["prompt"][0])]})
+        self._asked += 1
+        await asyncio.sleep(self._delay_s)
+        return web.json_response({"tokens": TOKENS})
 
-    async def complete(request: web.Request) -> web.Response:
+    async def _complete(self, request: web.Request) -> web.Response:
         body = await request.json()
-        await asyncio.sleep(DELAY_S)
+        self._asked += 1
+        await asyncio.sleep(self._delay_s)
         found = {f"token_id:{token}": -1.5 for token in body["logprob_token_ids"]}
         choice: dict[str, Any] = {"text": "A", "finish_reason": "length", "logprobs": {"top_logprobs": [found]}}
         if "prompt_logprobs" in body:
             choice["prompt_logprobs"] = [{str(token): {"logprob": -1.0}} for token in body["prompt"]]
         return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 1}})
 
-    async def models(_: web.Request) -> web.Response:
+    async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "base", "max_model_len": 4096}]})
 
-    async def version(_: web.Request) -> web.Response:
+    async def _version(self, _: web.Request) -> web.Response:
         return web.json_response({"version": "mock"})
 
-    async def run() -> None:
-        app = web.Application()
-        app.add_routes([web.post("/tokenize", tokenize), web.post("/v1/completions", complete)])
-        app.add_routes([web.get("/v1/models", models), web.get("/version", version)])
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2 * AGENTS).start()
-        told.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    asyncio.run(run())
+    async def _how_many(self, _: web.Request) -> web.Response:
+        return web.json_response(self._asked)
 
 
-async def requests_per_s(decide: Callable[[int, int], Awaitable[Any]], turn: int) -> float:
-    """Of all agents deciding one thing after another."""
-
-    async def agent(number: int) -> None:
-        for i in range(DECISIONS):
-            await decide(number, turn * DECISIONS + i)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(agent(number) for number in range(AGENTS)))
-    return 2 * AGENTS * DECISIONS / (time.perf_counter() - started)
+def serve(told: multiprocessing.connection.Connection, delay_s: float, backlog: int) -> None:
+    """The process of the mock server."""
+    asyncio.run(MockServer(delay_s).serve(told, backlog))
 
 
 def situation(number: int, i: int) -> str:
@@ -83,16 +87,24 @@ def situation(number: int, i: int) -> str:
     return f"Agent {number}, decision {i}. " + "The ferry was late again, and on the bench lay a purse. " * 8
 
 
-async def measure(port: int) -> None:
-    """Print both rates of every round, and the median ratio."""
-    root = f"http://127.0.0.1:{port}"
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AGENTS))
+async def all_agents(decide: Decide, *, agents: int, decisions: int, first: int) -> None:
+    """All agents made so many decisions, each one after another; theirs are numbered from `first`."""
+
+    async def agent(number: int) -> None:
+        for i in range(decisions):
+            await decide(number, first + i)
+
+    await asyncio.gather(*(agent(number) for number in range(agents)))
+
+
+def bare_client(session: aiohttp.ClientSession, root: str) -> Decide:
+    """What decides by plain posts: the same bodies as the engine's, answers parsed and looked at."""
 
     async def post(path: str, body: dict[str, Any]) -> Any:
         async with session.post(root + path, json=body) as response:
             return await response.json()
 
-    async def bare(number: int, i: int) -> None:
+    async def decide(number: int, i: int) -> None:
         messages = [{"role": "user", "content": situation(number, i)}]
         asked = {"add_generation_prompt": True, "chat_template_kwargs": TEMPLATE_OPTIONS}
         prompt = (await post("/tokenize", {"model": "base", "messages": messages, **asked}))["tokens"]
@@ -102,35 +114,63 @@ async def measure(port: int) -> None:
         if len(reply["choices"][0]["logprobs"]["top_logprobs"][0]) != len(LABELS):
             raise ValueError(f"the mock server answered {reply}")
 
-    async with session, OpenAIEngine(f"{root}/v1", live=AGENTS) as engine:
-
-        async def through_engine(number: int, i: int) -> None:
-            reply = await engine.score(ScoreRequest(((Message("user", situation(number, i)),),), LABELS))
-            if reply.attempts > 1:
-                raise ValueError("the mock server was asked twice: this machine is too busy to measure on")
-
-        ratios = []
-        for turn in range(ROUNDS + 1):  # the first round connects and is not counted
-            plain, ours = await requests_per_s(bare, turn), await requests_per_s(through_engine, turn)
-            if turn:
-                ratios.append(ours / plain)
-                print(
-                    f"bare aiohttp {plain:7,.0f} requests/s   engine {ours:7,.0f} requests/s   ratio {ratios[-1]:.2f}"
-                )
-    print(f"{AGENTS} agents, {DELAY_S * 1000:.0f} ms: median ratio {sorted(ratios)[ROUNDS // 2]:.2f}  (bar: 0.90)")
+    return decide
 
 
-def main() -> None:
+def engine_client(engine: OpenAIEngine) -> Decide:
+    """What decides by the engine."""
+
+    async def decide(number: int, i: int) -> None:
+        reply = await engine.score(ScoreRequest(((Message("user", situation(number, i)),),), LABELS))
+        if reply.attempts > 1:
+            raise ValueError("the mock server was asked twice: this machine is too busy to measure on")
+
+    return decide
+
+
+async def measure(port: int, *, agents: int, decisions: int, rounds: int) -> tuple[Rounds, int]:
+    """The times of both ways, and the requests of a round. Raises NotMeasured if a round sent fewer."""
+    root = f"http://127.0.0.1:{port}"
+    requests = REQUESTS_A_DECISION * agents * decisions
+    measured = Rounds()
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=agents))
+    async with session, OpenAIEngine(f"{root}/v1", live=agents) as engine:
+
+        async def asked() -> int:
+            async with session.get(f"{root}/asked") as response:
+                return int(await response.json())
+
+        ways = {"bare": bare_client(session, root), "engine": engine_client(engine)}
+        for decide in ways.values():
+            await all_agents(decide, agents=agents, decisions=decisions, first=0)
+        for turn in range(1, rounds + 1):
+            for way, decide in ways.items():
+                before = await asked()
+                with measured.timed(way):
+                    await all_agents(decide, agents=agents, decisions=decisions, first=turn * decisions)
+                require_work(f"requests of the {way} client", done=await asked() - before, needed=requests)
+    return measured, requests
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Start the mock server, measure, stop it."""
+    options = read_options(make_parser(__doc__), SIZES, argv)
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    server = context.Process(target=serve, args=(there,), daemon=True)
+    backlog = 2 * options.agents
+    server = context.Process(target=serve, args=(there, options.delay_ms / 1000, backlog), daemon=True)
     server.start()
     try:
-        asyncio.run(measure(here.recv()))
+        port: int = here.recv()
+        sizes = {"agents": options.agents, "decisions": options.decisions, "rounds": options.rounds}
+        measured, requests = asyncio.run(measure(port, **sizes))
     finally:
         server.terminate()
         server.join()
+    print(f"{options.agents} agents, an answer after {options.delay_ms} ms, {requests:,} requests a round")
+    print_figure("bare aiohttp", measured.rates("bare", requests), "requests/s")
+    print_figure("engine", measured.rates("engine", requests), "requests/s")
+    print_figure("bare aiohttp ÷ engine, in seconds", measured.ratios("bare", "engine"), least=0.9)
 
 
 if __name__ == "__main__":
