@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from valueagents.experiments.bench.engines import make_engine
 from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
-from valueagents.policies.engines import Message, ScoreRequest
+from valueagents.policies.engines import Engine, Message, ScoreRequest
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
 from valueagents.policies.engines.openai.completions import AS_IT_IS
-from valueagents.policies.engines.openai.engine import OpenAIEngine
 
 SIZES = {"agents": (512, 64), "decisions": (6, 2), "rounds": (5, 2), "delay_ms": (200, 50)}
 REQUESTS_A_DECISION = 2
@@ -117,7 +117,7 @@ def bare_client(session: aiohttp.ClientSession, root: str) -> Decide:
     return decide
 
 
-def engine_client(engine: OpenAIEngine) -> Decide:
+def engine_client(engine: Engine) -> Decide:
     """What decides by the engine."""
 
     async def decide(number: int, i: int) -> None:
@@ -134,7 +134,7 @@ async def measure(port: int, *, agents: int, decisions: int, rounds: int) -> tup
     requests = REQUESTS_A_DECISION * agents * decisions
     measured = Rounds()
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=agents))
-    async with session, OpenAIEngine(f"{root}/v1", live=agents) as engine:
+    async with session, make_engine(f"openai:{root}/v1?live={agents}") as engine:
 
         async def asked() -> int:
             async with session.get(f"{root}/asked") as response:

@@ -1,139 +1,221 @@
-"""How fast are the parser worlds? Each way of running one story beside bare Jericho, as ratios of this one run.
+"""How fast are the parser games? Each way of running one story beside bare Jericho, as ratios of this one run.
 
-python -m valueagents.experiments.bench.parser_game [STORY.z5]      # by default our own, The Light on Merrow
+    python -m valueagents.experiments.bench.parser_game [STORY.z5]      # by default our own, The Light on Merrow
 
-Where Jericho supports the story, its `get_valid_actions` is timed and compared too; it walks the first commands of
-Jericho's own walkthrough. Everything is measured in turns of short blocks, so that a busy machine slows both sides.
+Everything is measured in turns of short blocks. A step is measured twice: with three commands that come again and
+again, and with commands that were never typed before, because the gate remembers what it has looked at. (They differ in
+upper and lower case only, which the interpreter does not see.) A state's first menu is found by a searcher that has
+never been in that state; the commands it tries are counted, and a menu that it knew would have none. Where Jericho
+supports the story, its `get_valid_actions` is timed and compared too, along the first commands of its own walkthrough.
 """
 
+import argparse
 import re
-import sys
 import threading
-import time
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import jericho
 import numpy as np
 
-from valueagents.contracts.counterfactual import annotate_by_trying
-from valueagents.envs.parser_game.actions import Menus, TryableGame
+from valueagents.contracts.decision import Menu
+from valueagents.envs.parser_game.actions import Menus
 from valueagents.envs.parser_game.env import JerichoTextEnv
 from valueagents.envs.parser_game.play import Play, Settings
+from valueagents.experiments.bench.timing import (
+    Rounds,
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+    take_turns,
+)
 
-OUR_STORY = files("valueagents.envs").joinpath("data", "story", "merrow.z5")
+SIZES = {"block_steps": (300, 30), "blocks": (15, 2), "states": (6, 1), "repeats": (5, 2)}
 COMMANDS = ("look", "inventory", "wait")
-BLOCK_STEPS = 300
-BLOCKS = 15
-STATES = 6
+LONG_COMMANDS = ("look at myself", "take inventory", "examine the letter")
+SPELLINGS = 2**12  # the shortest of the long commands has 12 letters
+NEW_COMMANDS = SPELLINGS * len(LONG_COMMANDS)
+MODES = ("inline", "worker")
 
 
 def bare_env(story: str) -> Any:
     """Jericho's own env, begun."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # that it does not support the story
         env = jericho.FrotzEnv(story, seed=1000)
     env.reset()
     return env
 
 
-def our_env(story: str, mode: str) -> JerichoTextEnv:
+def our_env(story: str, mode: str, max_steps: int) -> JerichoTextEnv:
     """Our free-text env without menus, begun."""
-    steps = (BLOCKS + 1) * BLOCK_STEPS * 2
-    env = JerichoTextEnv(story=story, mode="inline" if mode == "inline" else "worker", menus=False, max_steps=steps)
+    env = JerichoTextEnv(story=story, mode="inline" if mode == "inline" else "worker", menus=False, max_steps=max_steps)
     env.reset(seed=1)
     return env
 
 
-def block(env: Any) -> None:
-    """A block of steps: the same commands for every kind of env."""
-    for i in range(BLOCK_STEPS):
-        env.step(COMMANDS[i % len(COMMANDS)])
+def spelled(command: str, number: int) -> str:
+    """The command with the letters in upper case that the bits of the number say."""
+    letters = list(command)
+    places = [k for k, letter in enumerate(letters) if letter.isalpha()]
+    for bit, place in enumerate(places):
+        if number >> bit & 1:
+            letters[place] = letters[place].upper()
+    return "".join(letters)
 
 
-def side_by_side(envs: Sequence[Any]) -> None:
-    """A block in each env, each in a thread of its own."""
-    threads = [threading.Thread(target=block, args=(env,)) for env in envs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def known_commands() -> Iterator[str]:
+    """Three commands without end."""
+    while True:
+        yield from COMMANDS
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def new_commands() -> Iterator[str]:
+    """`NEW_COMMANDS` commands of which none comes twice."""
+    for number in range(SPELLINGS):
+        for command in LONG_COMMANDS:
+            yield spelled(command, number)
 
 
-def in_turns(*works: Callable[[], object]) -> np.ndarray:
-    """Seconds of each work in each round, taken in turn after a warm-up; shape (BLOCKS, works)."""
-    for work in works:
-        work()
-    return np.array([[seconds(work) for work in works] for _ in range(BLOCKS)])
+@dataclass
+class Player:
+    """An env and the commands that it is to be given."""
+
+    env: Any
+    commands: Iterator[str]
+
+    def block(self, steps: int) -> None:
+        """The next commands were sent."""
+        for _ in range(steps):
+            self.env.step(next(self.commands))
 
 
-def steps(story: str) -> None:
-    """Print what a step costs, alone and two at a time."""
-    bare, inline, worker = bare_env(story), our_env(story, "inline"), our_env(story, "worker")
-    taken = in_turns(lambda: block(bare), lambda: block(inline), lambda: block(worker))
-    rates = BLOCK_STEPS / np.median(taken, axis=0)
-    print(f"bare FrotzEnv.step               {rates[0]:9,.0f} steps/s")
-    of_bare = np.median(taken[:, :1] / taken, axis=0)
-    print(f"free text, inline                {rates[1]:9,.0f} steps/s  {of_bare[1]:.2f} of bare (bar 0.9)")
-    print(f"free text, worker                {rates[2]:9,.0f} steps/s  {of_bare[2]:.2f} of bare")
-    for mode in ("inline", "worker"):
-        pair = [our_env(story, mode), our_env(story, mode)]
-        taken = in_turns(partial(side_by_side, pair[:1]), partial(side_by_side, pair))
-        kind = "threads, inline" if mode == "inline" else "workers"
-        print(f"two {kind:29}{median(2 * taken[:, 0] / taken[:, 1]):9.2f} x one (bar 1.7)")
+def measure_steps(story: str, options: argparse.Namespace) -> None:
+    """Print what a step costs beside bare Jericho's."""
+    steps = options.block_steps
+    limit = (options.blocks + 2) * steps
+    for kind, commands in (("known", known_commands), ("new", new_commands)):
+        players = {"bare": Player(bare_env(story), commands())}
+        players |= {mode: Player(our_env(story, mode, limit), commands()) for mode in MODES}
+        ways = {way: _block_of(player, steps) for way, player in players.items()}
+        measured = take_turns(ways, options.blocks)
+        print_figure(f"bare FrotzEnv.step, {kind} commands", measured.rates("bare", steps), "steps/s")
+        print_figure(f"inline ÷ bare, {kind} commands", measured.ratios("bare", "inline"), least=0.9)
+        print_figure(f"worker ÷ bare, {kind} commands", measured.ratios("bare", "worker"))
 
 
-def menus(story: str) -> None:
-    """Print what finding and annotating menus costs, against as many bare steps and restores of the same commands."""
-    play, rng, bare = Play(Settings(story)), np.random.default_rng(1), bare_env(story)
-    found = Menus(play, tries=1)
-    play.start(1)
-    ratios: list[tuple[float, ...]] = []
-    for _ in range(STATES):
-        here = play.save()
-        bare.set_state(_as_jericho(here.state))
-        commands, state = found.candidates(), bare.get_state()
-
-        def step_and_restore(commands: Sequence[str], state: Any = state) -> None:
-            for command in commands:
-                bare.set_state(state)
-                bare.step(command)
-
-        raw = seconds(lambda commands=commands: step_and_restore(commands))  # type: ignore[misc]
-        first = seconds(found.find)
-        raw = (raw + seconds(lambda commands=commands: step_and_restore(commands))) / 2  # type: ignore[misc]
-        seen = min(seconds(found.find) for _ in range(5))
-        menu = found.find().menu
-        texts = [option.text for option in menu]
-        bare_menu, tried = np.median([
-            (seconds(lambda texts=texts: step_and_restore(texts)), seconds(lambda menu=menu: _annotate(play, menu)))  # type: ignore[misc]
-            for _ in range(5)
-        ], axis=0)  # fmt: skip
-        ratios.append((len(commands), first, first / raw, first / seen, len(menu), tried / bare_menu))
-        play.load(here)
-        play.send(texts[int(rng.integers(len(texts)))])
-    candidates, first, of_bare, faster, options, of_bare_menu = np.median(np.array(ratios), axis=0)
-    print(f"first menu of a state            {first * 1000:9,.0f} ms for {candidates:,.0f} candidates")
-    print(f"  ÷ candidates × (step+restore)  {of_bare:9.2f} (bar 1.5)")
-    print(f"a seen state                     {faster:9,.0f} x faster (bar 1,000)")
-    print(f"annotating {options:3.0f} options ÷ bare    {of_bare_menu:9.2f} (bar 1.5)")
+def _block_of(player: Player, steps: int) -> Callable[[], None]:
+    return lambda: player.block(steps)
 
 
-def _annotate(play: Play, menu: Any) -> None:
-    scaling, world = Menus(play, tries=1).scaling, TryableGame(play, lambda command: None)
-    annotate_by_trying(world, menu, play.taxonomy, provenance="", scaling=scaling)
+def measure_two_at_once(story: str, options: argparse.Namespace) -> None:
+    """Print how much more two envs do at once, each asked by a thread of its own, than one alone."""
+    steps = options.block_steps
+    limit = 2 * (options.blocks + 2) * steps
+    for mode in MODES:
+        players = [Player(our_env(story, mode, limit), known_commands()) for _ in range(2)]
+        ways = {"one": _threads_of(players[:1], steps), "two": _threads_of(players, steps)}
+        measured = take_turns(ways, options.blocks)
+        gains = [2 * ratio for ratio in measured.ratios("one", "two")]
+        name = "two workers ÷ one" if mode == "worker" else "two threads in one process ÷ one"
+        print_figure(name, gains, least=1.7 if mode == "worker" else None)
+
+
+def _threads_of(players: Sequence[Player], steps: int) -> Callable[[], None]:
+    """A block of every player, side by side."""
+
+    def work() -> None:
+        threads = [threading.Thread(target=player.block, args=(steps,)) for player in players]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return work
+
+
+class MenuBench:
+    """Menus of one story, state after state, beside as many bare steps and restores of the same commands."""
+
+    def __init__(self, story: str) -> None:
+        self._play = Play(Settings(story))
+        self._menus = Menus(self._play, tries=1)
+        self._bare = bare_env(story)
+        self._rng = np.random.default_rng(1)
+        self._tried = 0
+        self._seed = 0
+        self._menus.told_to(self._count)
+        self._begin()
+
+    def _count(self, command: str) -> None:
+        self._tried += 1
+
+    def _begin(self) -> None:
+        self._seed += 1
+        self._play.start(self._seed)
+
+    def measure_state(self, repeats: int) -> dict[str, float]:
+        """The figures of the present state, which is left by a random option. Raises NotMeasured as said above."""
+        measured, here = Rounds(), self._play.save()
+        with measured.timed("first"):
+            menu = self._menus.find().menu
+        found_by, commands = self._tried, self._menus.candidates()
+        self._bare.set_state(_as_jericho(here.state))
+        for _ in range(repeats):
+            with measured.timed("seen"):
+                self._menus.find()
+            with measured.timed("bare, candidates"):
+                self._step_and_restore(commands)
+            with measured.timed("annotating"):
+                self._menus.annotation(menu, None)
+            with measured.timed("bare, options"):
+                self._step_and_restore([option.text for option in menu])
+        require_work("commands tried for a first menu", done=found_by, needed=len(commands))
+        self._leave(menu)
+        median = {way: float(np.median(measured.seconds(way))) for way in WAYS_OF_MENUS}
+        return {
+            "milliseconds": 1000 * median["first"],
+            "candidates": float(len(commands)),
+            "first ÷ bare": median["first"] / median["bare, candidates"],
+            "first ÷ seen": median["first"] / median["seen"],
+            "options": float(len(menu)),
+            "annotating ÷ bare": median["annotating"] / median["bare, options"],
+        }
+
+    def _step_and_restore(self, commands: Sequence[str]) -> None:
+        state = self._bare.get_state()
+        for command in commands:
+            self._bare.set_state(state)
+            self._bare.step(command)
+        self._bare.set_state(state)
+
+    def _leave(self, menu: Menu) -> None:
+        """Take a random option; begin anew where it ends the game."""
+        passed = self._play.send(menu[int(self._rng.integers(len(menu)))].text)
+        self._tried = 0
+        if passed.status.done or passed.halted:
+            self._begin()
+
+
+WAYS_OF_MENUS = ("first", "seen", "bare, candidates", "annotating", "bare, options")
+
+
+def measure_menus(story: str, options: argparse.Namespace) -> None:
+    """Print what finding and annotating menus costs."""
+    bench = MenuBench(story)
+    rows = [bench.measure_state(options.repeats) for _ in range(options.states)]
+    figures = {name: [row[name] for row in rows] for name in rows[0]}
+    print_figure("a state's first menu", figures["milliseconds"], "ms")
+    print_figure("  candidates tried", figures["candidates"])
+    print_figure("  ÷ candidates × (step + restore)", figures["first ÷ bare"], most=1.5)
+    print_figure("  ÷ the same menu found again", figures["first ÷ seen"], least=1000)
+    print_figure("options annotated", figures["options"])
+    print_figure("  ÷ options × (step + restore)", figures["annotating ÷ bare"], most=1.5)
 
 
 def _as_jericho(state: Any) -> tuple[Any, ...]:
@@ -144,39 +226,53 @@ def _as_jericho(state: Any) -> tuple[Any, ...]:
     return ram, stack, pc, sp, fp, frames, opcode, state.randomness, state.text
 
 
-def against_jericho(story: str) -> None:
+def compare_with_jericho(story: str, states: int) -> None:
     """Print time and recall beside `get_valid_actions`, where Jericho knows the story."""
     env = bare_env(story)
     if not env.is_fully_supported or Path(story).name.startswith("tw-"):
-        print("get_valid_actions                not compared: Jericho does not support this story")
+        print("get_valid_actions is not compared: Jericho does not support this story")
         return
+    # in place of spaCy, which Jericho would download a model for
     jericho.util.extract_objs = lambda text: {(word, "NOUN") for word in re.findall("[a-z]+", text.lower())}
-    play, rows = Play(Settings(story)), []
-    found = Menus(play, tries=1)
+    play, measured = Play(Settings(story)), Rounds()
+    found, hit, outcomes = Menus(play, tries=1), 0, 0
     play.start(1)
-    for command in env.get_walkthrough()[:STATES]:
-        here = play.save()
-        env.set_state(_as_jericho(here.state))
-        theirs: list[str] = []
-        slow = seconds(lambda theirs=theirs: theirs.extend(env.get_valid_actions(use_parallel=False)))  # type: ignore[misc]
-        quick = seconds(found.find)
-        worlds = {found.match(action)[1] for action in theirs if play.why_refused(action) is None}
-        rows.append((slow, quick, sum(k < len(found.find().menu) for k in worlds), len(worlds)))
-        play.load(here)
+    for command in env.get_walkthrough()[:states]:
+        env.set_state(_as_jericho(play.save().state))
+        with measured.timed("theirs"):
+            theirs: list[str] = env.get_valid_actions(use_parallel=False)
+        with measured.timed("ours"):
+            menu = found.find().menu
+        led_to = {found.match(action)[1] for action in theirs if play.why_refused(action) is None}
+        hit += sum(k < len(menu) for k in led_to)
+        outcomes += len(led_to)
         play.send(command)
-    slow, quick, hit, outcomes = np.sum(np.array(rows), axis=0)
-    print(f"get_valid_actions                {slow / quick:9.1f} x our time (goal 10)")
-    print(f"  of its {outcomes:.0f} outcomes, found      {hit:9.0f}")
+    print_figure("get_valid_actions ÷ our search", measured.ratios("theirs", "ours"), least=10)
+    print_figure("  of its outcomes, found", [hit / outcomes])
 
 
-def main() -> None:
-    """Print the figures."""
-    story = (
-        sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parents[1] / "envs" / "data" / "story" / "merrow.z5")
-    )
-    steps(story)
-    menus(story)
-    against_jericho(story)
+def measure(story: str, options: argparse.Namespace) -> None:
+    """Print all figures of a story."""
+    print(f"{Path(story).name}: {options.blocks} blocks of {options.block_steps} steps, {options.states} states")
+    measure_steps(story, options)
+    measure_two_at_once(story, options)
+    measure_menus(story, options)
+    compare_with_jericho(story, options.states)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the story that the command line names, or our own."""
+    parser = make_parser(__doc__)
+    parser.add_argument("story", nargs="?", help="a Z-machine story; by default the bundled one")
+    options = read_options(parser, SIZES, argv)
+    wanted = (options.blocks + 1) * options.block_steps
+    if wanted > NEW_COMMANDS:
+        parser.error(f"{wanted:,} new commands are wanted and there are {NEW_COMMANDS:,}; give fewer or shorter blocks")
+    if options.story is not None:
+        measure(options.story, options)
+        return
+    with as_file(files("valueagents.envs").joinpath("data", "story")) as folder:
+        measure(str(folder / "merrow.z5"), options)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,17 @@
 
 A run with recording and display on is watched at its engine: every request is kept with its place in time. Then the
 engine is loaded again, cold, and given the same requests in the same order, as many at once, with nothing around it.
+Each round has engines and a run folder of its own. Episodes of a game begin alike, and an engine may answer an equal
+question from memory; the run did and the replay does, so both times hold it, but what prompts share is counted without
+questions that are equal to an earlier one.
 
-efficiency   seconds of the replay ÷ seconds of the run, from the engine's being loaded to its last reply; in brackets
-             the same of this process's CPU seconds, which other work on the machine hardly moves
-hits         cached tokens ÷ ideal; the ideal is what an endless cache would share: the longest beginning that an
-             earlier sequence of the same adapter had, and in brackets the part of it in whole blocks of 32 tokens
+Printed for each engine and env, without and with an adapter:
+
+replay ÷ run     seconds from the engine's being loaded to its last reply; then the same of this process's CPU seconds,
+                 which other work on the machine hardly moves
+tokens computed  by the replay ÷ by the run: far from 1, one of them had what the other had not
+cache hits       cached tokens ÷ ideal, which is what an endless cache would share: the longest beginning that an
+                 earlier sequence of the same adapter had; then ÷ the part of the ideal in whole blocks of 32 tokens
 """
 
 import argparse
@@ -16,9 +22,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from valueagents.experiments.bench.engines import make_engine
+from valueagents.experiments.bench.timing import make_parser, print_figure, read_options, require_work
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer, Tokens
@@ -28,22 +37,24 @@ from valueagents.policies.models import EMBEDDED, ModelFiles, find_model
 from valueagents.running.progress import show_progress
 from valueagents.running.runs import RunConfig, run
 
+SIZES = {"episodes": (64, 3), "choices": (10, 2), "live": (32, 3), "rounds": (1, 1)}
 ENGINES: dict[str, type[Engine]] = {"transformers": TransformersEngine, "vllm": VllmEngine}
-SETTINGS: dict[str, dict[str, Any]] = {"transformers": {}, "vllm": {"kv_cache_gib": 4, "spare_adapter_slot": "yes"}}
+SETTINGS = {"transformers": "", "vllm": "&kv_cache_gib=4&spare_adapter_slot=yes"}
 ENVS = {"dilemmas": "valueagents/Dilemma-v0", "multi-turn": "valueagents/ChoiceScript-v0"}
 BLOCK_TOKENS = 32
 SEED = 5
+QUANTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(slots=True)
 class Log:
-    """What an engine was asked and how it answered: requests and replies in order, seconds each took, and of all.
+    """What an engine was asked, in order, and how it answered, in the order of the replies, with the seconds of each.
 
     `ready` and `last`: the clock and this process's CPU seconds when the engine was loaded and at its last reply.
     """
 
     requests: list[ScoreRequest] = field(default_factory=list)
-    replies: list[ScoreReply] = field(default_factory=list)
+    answers: list[tuple[ScoreRequest, ScoreReply]] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     ready: tuple[float, float] = (0.0, 0.0)
     last: tuple[float, float] = (0.0, 0.0)
@@ -58,6 +69,21 @@ class Log:
         """CPU seconds of all threads in that time."""
         return self.last[1] - self.ready[1]
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens asked about."""
+        return sum(reply.prompt_tokens for _, reply in self.answers)
+
+    @property
+    def computed_tokens(self) -> int:
+        """Of these, those that the model read."""
+        return sum(reply.prompt_tokens - reply.cached_tokens for _, reply in self.answers)
+
+    def latency_s(self, quantile: float) -> float:
+        """The seconds that this share of the requests took at most."""
+        ordered = sorted(self.latencies_s)
+        return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
+
 
 def _clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
@@ -70,7 +96,7 @@ def watched(engine: type[Engine]) -> Iterator[Log]:
 
     async def watched_enter(self: Engine) -> Engine:
         entered = await enter(self)
-        log.requests, log.replies, log.latencies_s = [], [], []
+        log.requests, log.answers, log.latencies_s = [], [], []
         log.ready = _clocks()
         return entered
 
@@ -80,7 +106,7 @@ def watched(engine: type[Engine]) -> Iterator[Log]:
         reply = await score(self, request)
         log.last = _clocks()
         log.latencies_s.append(log.last[0] - began)
-        log.replies.append(reply)
+        log.answers.append((request, reply))
         return reply
 
     engine.__aenter__, engine.score = watched_enter, watched_score  # type: ignore[method-assign,assignment]
@@ -90,42 +116,105 @@ def watched(engine: type[Engine]) -> Iterator[Log]:
         engine.__aenter__, engine.score = enter, score  # type: ignore[method-assign]
 
 
-def record(name: str, env: str, options: argparse.Namespace, adapter: Path | None) -> Log:
-    """The log of a whole run: plan, rollout, recording, display."""
-    settings = "".join(f"&{key}={value}" for key, value in SETTINGS[name].items())
-    chosen = f"&adapter={adapter}" if adapter is not None else ""
-    policy = f"{name}:{options.model}?rotations={options.rotations}{settings}{chosen}"
-    env_options = {"max_steps": options.choices} if env == "multi-turn" else {}
-    config = RunConfig(
-        env=ENVS[env], env_options=env_options, policy=policy, episodes=options.episodes, seed=SEED, live=options.live
-    )
-    with watched(ENGINES[name]) as log, tempfile.TemporaryDirectory() as folder, show_progress(policy) as progress:
-        run(config, Path(folder) / "run", progress=progress)
-    return log
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is measured: an engine and an env by name, an adapter's folder or None, and the command line."""
+
+    engine: str
+    env: str
+    adapter: Path | None
+    options: argparse.Namespace
+
+    @property
+    def policy(self) -> str:
+        """The spec of the policy, whose engine both the run and the replay ask."""
+        adapter = "" if self.adapter is None else f"&adapter={self.adapter}"
+        rotations = f"rotations={self.options.rotations}"
+        return f"{self.engine}:{self.options.model}?{rotations}{SETTINGS[self.engine]}{adapter}"
+
+    def record(self) -> Log:
+        """The log of a whole run: plan, rollout, recording, display."""
+        options = self.options
+        config = RunConfig(
+            env=ENVS[self.env],
+            env_options={"max_steps": options.choices} if self.env == "multi-turn" else {},
+            policy=self.policy,
+            episodes=options.episodes,
+            seed=SEED,
+            live=options.live,
+        )
+        shown = show_progress(self.policy)
+        with watched(ENGINES[self.engine]) as log, tempfile.TemporaryDirectory() as folder, shown as progress:
+            played = run(config, Path(folder) / "run", progress=progress)
+            require_work("episodes played", done=len(played.episodes()), needed=options.episodes)
+        return log
+
+    def replay(self, requests: Sequence[ScoreRequest]) -> Log:
+        """The same requests straight into a fresh engine."""
+
+        async def ask() -> None:
+            async with make_engine(self.policy) as engine:
+                todo = iter(requests)
+
+                async def agent() -> None:
+                    for request in todo:
+                        await engine.score(request)
+
+                await asyncio.gather(*(agent() for _ in range(self.options.live)))
+
+        with watched(ENGINES[self.engine]) as log:
+            asyncio.run(ask())
+        require_work("requests replayed", done=len(log.answers), needed=len(requests))
+        return log
+
+    def measure(self) -> None:
+        """Print the row's figures."""
+        pairs = []
+        for _ in range(self.options.rounds):
+            ran = self.record()
+            pairs.append((ran, self.replay(ran.requests)))
+        runs = [ran for ran, _ in pairs]
+        distinct = set(runs[0].requests)
+        adapted = "with an adapter" if self.adapter is not None else "without adapter"
+        equal = len(runs[0].requests) - len(distinct)
+        print(
+            f"{self.engine}, {self.env}, {adapted}: {len(runs[0].requests)} requests, {equal} equal to an earlier one"
+        )
+        print_figure("run", [ran.prompt_tokens / ran.wall_s for ran in runs], "tokens asked about/s")
+        for quantile in QUANTILES:
+            name = f"  seconds that {quantile:.0%} of the requests took at most"
+            print_figure(name, [ran.latency_s(quantile) for ran in runs], "s")
+        print_figure("replay ÷ run, seconds", [b.wall_s / a.wall_s for a, b in pairs], least=0.9)
+        print_figure("replay ÷ run, CPU seconds", [b.cpu_s / a.cpu_s for a, b in pairs])
+        print_figure("replay ÷ run, tokens computed", [b.computed_tokens / a.computed_tokens for a, b in pairs])
+        self._print_hits(runs)
+
+    def _print_hits(self, runs: Sequence[Log]) -> None:
+        chats = ChatTokenizer(find_model(self.options.model))
+        shares, hits, in_blocks = [], [], []
+        for ran in runs:
+            asked = first_answers(ran)
+            cached = sum(reply.cached_tokens for reply in asked.values())
+            shares.append(cached / sum(reply.prompt_tokens for reply in asked.values()))
+            hits.append(cached / max(1, ideal_tokens(list(asked), chats, 1)))
+            in_blocks.append(cached / max(1, ideal_tokens(list(asked), chats, BLOCK_TOKENS)))
+        print_figure("cached ÷ asked about, equal requests left out", shares)
+        print_figure("cache hits ÷ ideal, in tokens", hits)
+        print_figure(f"cache hits ÷ ideal, in blocks of {BLOCK_TOKENS}", in_blocks, least=0.95)
 
 
-def replay(name: str, requests: Sequence[ScoreRequest], options: argparse.Namespace, adapter: Path | None) -> Log:
-    """The same requests straight into a fresh engine."""
-
-    async def ask() -> None:
-        async with ENGINES[name](options.model, adapters=adapters, **SETTINGS[name]) as engine:  # type: ignore[call-arg]
-            todo = iter(requests)
-
-            async def agent() -> None:
-                for request in todo:
-                    await engine.score(request)
-
-            await asyncio.gather(*(agent() for _ in range(options.live)))
-
-    adapters = (str(adapter),) if adapter is not None else ()
-    with watched(ENGINES[name]) as log:
-        asyncio.run(ask())
-    return log
+def first_answers(log: Log) -> dict[ScoreRequest, ScoreReply]:
+    """The distinct requests in the order of asking, with the reply that was computed: the least cached of equals."""
+    found: dict[ScoreRequest, ScoreReply] = {}
+    for request, reply in log.answers:
+        known = found.get(request)
+        if known is None or reply.cached_tokens < known.cached_tokens:
+            found[request] = reply
+    return {request: found[request] for request in dict.fromkeys(log.requests)}
 
 
-def ideal_tokens(requests: Sequence[ScoreRequest], model: str, block: int) -> int:
+def ideal_tokens(requests: Sequence[ScoreRequest], chats: ChatTokenizer, block: int) -> int:
     """The tokens, in whole blocks, that a cache without end would not compute; the last of a sequence always is."""
-    chats = ChatTokenizer(find_model(model))
     tries: dict[str | None, dict[Tokens, Any]] = {}
     ideal = 0
     for request in requests:
@@ -139,22 +228,6 @@ def ideal_tokens(requests: Sequence[ScoreRequest], model: str, block: int) -> in
                 node = node.setdefault(piece, {})
             ideal += found
     return ideal
-
-
-def report(row: str, model: str, ran: Log, replayed: Log) -> None:
-    """Print one row."""
-    prompt = sum(reply.prompt_tokens for reply in ran.replies)
-    cached = sum(reply.cached_tokens for reply in ran.replies)
-    ideal, in_blocks = (ideal_tokens(ran.requests, model, block) for block in (1, BLOCK_TOKENS))
-    ordered = sorted(ran.latencies_s)
-    tails = "/".join(f"{ordered[min(len(ordered) - 1, int(q * len(ordered)))]:.2f}" for q in (0.5, 0.95, 0.99))
-    print(
-        f"{row} {len(ran.requests):8} {prompt / ran.wall_s:9.0f} "
-        f"{prompt / replayed.wall_s:9.0f} {replayed.wall_s / ran.wall_s:10.2f} ({replayed.cpu_s / ran.cpu_s:.2f}) "
-        f"{cached / prompt:7.2f} "
-        f"{cached / ideal:6.2f} ({cached / max(1, in_blocks):.2f}) {tails:>16}",
-        flush=True,
-    )
 
 
 def make_adapter(base: ModelFiles, folder: Path) -> Path:
@@ -174,34 +247,25 @@ def make_adapter(base: ModelFiles, folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    """Print a table: a row for each engine, env, and without or with an adapter."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the figures of each engine, env, and without or with an adapter."""
+    parser = make_parser(__doc__)
+    installed = [name for name in ENGINES if find_spec(name) is not None]
+    parser.add_argument("--engines", nargs="+", default=installed, choices=list(ENGINES), help="by default: installed")
     parser.add_argument("--envs", nargs="+", default=list(ENVS), choices=list(ENVS))
-    parser.add_argument("--model", default=EMBEDDED)
-    parser.add_argument("--episodes", type=int, default=64)
-    parser.add_argument("--choices", type=int, default=10, help="after which a multi-turn episode ends")
-    parser.add_argument("--live", type=int, default=32)
-    parser.add_argument("--rotations", default="all", choices=["all", "none"])
     parser.add_argument("--adapters", nargs="+", default=["no", "yes"], choices=["no", "yes"])
-    options = parser.parse_args()
+    parser.add_argument("--model", default=EMBEDDED)
+    parser.add_argument("--rotations", default="all", choices=["all", "none"])
+    options = read_options(parser, SIZES, argv)
     asked = f"{options.live} live, label reading, rotations={options.rotations}"
     print(f"{options.model}, {options.episodes} episodes, {asked}")
-    print(
-        "engine        env         adapter  requests   run t/s  replay t/s efficiency (CPU) cached hits (blocks)  "
-        "p50/95/99 s"
-    )
     with tempfile.TemporaryDirectory() as folder:
         base = find_model(options.model)
         adapter = make_adapter(base, Path(folder) / "adapter") if "yes" in options.adapters else None
         for env in options.envs:
-            for name in options.engines:
+            for engine in options.engines:
                 for adapted in options.adapters:
-                    chosen = adapter if adapted == "yes" else None
-                    ran = record(name, env, options, chosen)
-                    replayed = replay(name, ran.requests, options, chosen)
-                    report(f"{name:13} {env:11} {adapted:8}", options.model, ran, replayed)
+                    Row(engine, env, adapter if adapted == "yes" else None, options).measure()
 
 
 if __name__ == "__main__":

@@ -1,25 +1,29 @@
 """What does sharing prefixes save? Six multi-token options after a 300-token prompt, on the embedded model in float32.
 
-Side by side, in turn, in one process: the engine's shared-prefix scoring, and one full forward pass an option. Then the
-prefills that a label menu costs: tokens computed for six labels, as a multiple of the prompt's own.
+Side by side, in turn, in one process: the engine's shared-prefix scoring, and one full forward pass an option. The
+engine keeps nothing from one question to the next (kv_cache_gib=0), so every round is a first reading: with memory it
+would answer the same question at once, and read another text of the same length on from the beginning that it knows.
+That a round computed as many tokens as a first reading must is checked by the engine's own count and by what its model
+was given. Then the prefills that a label menu costs: positions computed for six labels ÷ tokens of the listing.
 """
 
 import asyncio
-import time
-
-import torch
-import transformers
+from collections.abc import Sequence
 
 from valueagents.contracts.decision import Option
 from valueagents.contracts.policy import View
-from valueagents.policies.engines import Message, ScoreRequest
-from valueagents.policies.engines.transformers.engine import TransformersEngine
-from valueagents.policies.models import EMBEDDED, find_model
+from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine
+from valueagents.experiments.bench.plain_model import PlainModel, forward_passes
+from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
+from valueagents.policies.engines import Engine, Message, ScoreReply, ScoreRequest
+from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading
 
-PROMPT_TOKENS = 300
-ROUNDS = 7
+ENGINE = f"{EMBEDDED_FLOAT32}&kv_cache_gib=0"
+SIZES = {"rounds": (7, 2), "prompt_tokens": (300, 100)}
+SYSTEM = "You meet situations that call for a decision."
+SENTENCE = "The ferry was late again, and on the bench lay a purse of green leather. "
 OPTIONS = (
     "Walk back to the harbour and give the captain her purse before the ferry sails.",
     "Keep the purse until Monday and put a note on the board beside the ticket office.",
@@ -30,60 +34,87 @@ OPTIONS = (
 )
 
 
-async def main() -> None:
-    """Print times, their ratio, and the largest difference of a log-likelihood."""
-    transformers.logging.disable_progress_bar()
-    files = find_model(EMBEDDED)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder)
-    model = transformers.AutoModelForCausalLM.from_pretrained(files.folder, dtype=torch.float32).eval()
-    text = "The ferry was late again, and on the bench lay a purse of green leather. " * 30
-    system = "You meet situations that call for a decision."
-    while len(_ids(tokenizer, system, text)) > PROMPT_TOKENS:
+def situation(chats: ChatTokenizer, tokens: int) -> str:
+    """A text whose chat, with template and system prompt, has at most so many tokens."""
+    text = SENTENCE * (1 + tokens // 10)
+    while len(chats.prompt((Message("system", SYSTEM), Message("user", text)))) > tokens:
         text = text[:-1]
-    prompt = _ids(tokenizer, system, text)
-    answers = [tokenizer(option, add_special_tokens=False).input_ids for option in OPTIONS]
-    request = ScoreRequest(((Message("system", system), Message("user", text)),), OPTIONS)
-    async with TransformersEngine(EMBEDDED, dtype="float32", device="cpu") as engine:
-        shared, naive, worst = [], [], 0.0
-        for _ in range(ROUNDS):
-            started = time.perf_counter()
+    return text
+
+
+def tokens_of_a_first_reading(chats: ChatTokenizer, request: ScoreRequest) -> int:
+    """What must be computed where nothing is known: the prompt once but for its last token, then a row an answer.
+
+    A row is the prompt's last token and the answer without its own last, which nothing follows.
+    """
+    [prompt], answers = chats.encode(request)
+    return len(prompt) - 1 + sum(len(answer) for answer in answers)
+
+
+async def measure_options(
+    engine: Engine, plain: PlainModel, request: ScoreRequest, rounds: int
+) -> tuple[Rounds, float]:
+    """The times of both ways after a round that does not count, and the largest difference of a log-likelihood.
+
+    Raises NotMeasured if the engine computed less than a first reading must.
+    """
+    needed = tokens_of_a_first_reading(plain.chats, request)
+    measured, worst = Rounds(), 0.0
+    await engine.score(request)
+    plain.logprobs(request)
+    for _ in range(rounds):
+        with forward_passes() as passes, measured.timed("shared"):
             reply = await engine.score(request)
-            shared.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            sums = [_full_pass(model, prompt, answer) for answer in answers]
-            naive.append(time.perf_counter() - started)
-            worst = max(worst, *(abs(a - b) for a, b in zip(sums, reply.logprobs[0], strict=True)))
-        view = View(system, (), text, tuple(Option(str(k), option) for k, option in enumerate(OPTIONS)), seed=0)
-        (listed,) = LabelReading("none").requests(load_prompt("choose-1"), view)
-        label = await engine.score(listed)
-    fast, slow = sorted(shared)[ROUNDS // 2], sorted(naive)[ROUNDS // 2]
-    lengths = sorted(len(answer) for answer in answers)
-    print(f"{len(OPTIONS)} options of {lengths[0]}-{lengths[-1]} tokens after {len(prompt)} tokens, float32")
-    print(f"shared prefix   {fast:6.3f} s")
-    print(f"full passes     {slow:6.3f} s")
-    print(f"ratio           {slow / fast:6.2f}    (bar: 3.5)")
-    print(f"largest difference of a log-likelihood {worst:.1e}")
-    computed = label.prompt_tokens - label.cached_tokens
-    print(
-        f"label reading, {len(OPTIONS)} options: {computed} tokens computed, listing of {label.prompt_tokens}:", end=" "
-    )
-    print(f"{computed / label.prompt_tokens:.2f} prefills (bar: 1)")
+        require_work("tokens computed, by the engine's count", done=_computed(reply), needed=needed)
+        require_work("positions that the model read", done=passes.positions, needed=needed)
+        with forward_passes(), measured.timed("full"):
+            sums = plain.logprobs(request)
+        worst = max(worst, *_differences(sums, reply.logprobs[0]))
+    return measured, worst
 
 
-def _ids(tokenizer: transformers.PreTrainedTokenizerBase, system: str, text: str) -> list[int]:
-    chat = [{"role": "system", "content": system}, {"role": "user", "content": text}]
-    rendered = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    ids: list[int] = tokenizer(rendered, add_special_tokens=False).input_ids
-    return ids
+async def label_prefills(engine: Engine, text: str) -> float:
+    """Positions computed for a label menu in one order ÷ tokens of its listing."""
+    menu = tuple(Option(str(k), option) for k, option in enumerate(OPTIONS))
+    view = View(SYSTEM, (), text, menu, seed=0)
+    [request] = LabelReading("none").requests(load_prompt("choose-1"), view)
+    with forward_passes() as passes:
+        reply = await engine.score(request)
+    require_work("tokens of the listing computed", done=passes.positions, needed=reply.prompt_tokens)
+    return passes.positions / reply.prompt_tokens
 
 
-def _full_pass(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> float:
-    """Log P(answer | prompt) by one forward pass over both."""
-    with torch.inference_mode():
-        logprobs = model(input_ids=torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
-    places = range(len(prompt) - 1, len(prompt) + len(answer) - 1)
-    return float(sum(logprobs[place, token] for place, token in zip(places, answer, strict=True)))
+async def measure(rounds: int, prompt_tokens: int) -> None:
+    """Print times, their ratio, the largest difference of a log-likelihood, and what a label menu costs."""
+    plain = PlainModel()
+    text = situation(plain.chats, prompt_tokens)
+    request = ScoreRequest(((Message("system", SYSTEM), Message("user", text)),), OPTIONS)
+    async with make_engine(ENGINE) as engine:
+        measured, worst = await measure_options(engine, plain, request, rounds)
+        prefills = await label_prefills(engine, text)
+    [prompt], answers = plain.chats.encode(request)
+    lengths = [len(answer) for answer in answers]
+    print(f"{len(OPTIONS)} options of {min(lengths)} to {max(lengths)} tokens after {len(prompt)} tokens, float32")
+    print_figure("shared prefix", measured.seconds("shared"), "s")
+    print_figure("full passes", measured.seconds("full"), "s")
+    print_figure("full passes ÷ shared prefix", measured.ratios("full", "shared"), least=3.5)
+    print_figure("largest difference of a log-likelihood", [worst], "nats", most=1e-3)
+    print_figure("label menu, positions computed ÷ tokens of the listing", [prefills], "prefills", most=1)
+
+
+def _computed(reply: ScoreReply) -> int:
+    return reply.prompt_tokens - reply.cached_tokens
+
+
+def _differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [abs(one - other) for one, other in zip(first, second, strict=True)]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure at the size that the command line says."""
+    options = read_options(make_parser(__doc__), SIZES, argv)
+    asyncio.run(measure(options.rounds, options.prompt_tokens))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

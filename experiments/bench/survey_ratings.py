@@ -1,109 +1,105 @@
 """What does profiling a model on the survey cost? The engine's shared prefixes against one full pass for each rating.
 
-First the bundled 480 affirming statements (or so many as are named), each rated once. The two ways take turns on blocks
-of statements, so whatever else the machine does falls on both; full passes run for every `EACH`-th block only. Then one
-statement in all 27 prompt variants: how many forward passes that takes.
-
-    python -m valueagents.experiments.bench.survey_ratings [STATEMENTS]
+Affirming statements of the bundled survey (all 480 with --statements 480), each rated once. The two ways take turns on
+blocks of statements; full passes, which are slow, run for every sixth block only, and the ratio is of those blocks. The
+engine is as profiling has it: it remembers the task that all questions begin with, read once on an opposing statement
+that is not among those measured. No statement comes twice, and a reply without a computed token, one from memory, ends
+the measurement. Then one statement in all 27 prompt variants, on an engine that was never asked about it: how many
+forward passes that takes.
 """
 
 import asyncio
-import math
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import torch
-import transformers
+from collections.abc import Iterator, Sequence
 
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import View
-from valueagents.policies.engines import ScoreRequest
-from valueagents.policies.engines.chats import ChatTokenizer
-from valueagents.policies.engines.transformers.engine import TransformersEngine
-from valueagents.policies.models import EMBEDDED, find_model
+from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine
+from valueagents.experiments.bench.plain_model import PlainModel, forward_passes
+from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
+from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LikelihoodReading
 
-BLOCK, EACH = 16, 6
-VARIANTS = 27
+SIZES = {"statements": (192, 8), "block": (16, 4), "variants": (27, 3)}
+FULL_PASSES_EVERY = 6  # blocks
 
 
-def questions(count: int, variants: int) -> list[ScoreRequest]:
-    """What is asked about so many statements, each in so many variants."""
-    world = make_env("valueagents/Survey-v0", split="all", poles="affirm", variants=variants)
+def questions(count: int, *, variants: int = 1, poles: str = "affirm") -> list[ScoreRequest]:
+    """What is asked about the first statements, each in so many variants."""
+    env = make_env("valueagents/Survey-v0", split="all", poles=poles, variants=variants)
     reading, prompt = LikelihoodReading("sum"), load_prompt("rate-1")
     asked: list[ScoreRequest] = []
-    for situation in world.situations()[: count * variants]:
-        observation, info = world.reset(seed=0, options={"situation": situation})
-        asked += reading.requests(prompt, View(world.task, (), observation, info["menu"], seed=0))
+    for situation in env.situations()[: count * variants]:
+        observation, info = env.reset(seed=0, options={"situation": situation})
+        asked += reading.requests(prompt, View(env.task, (), observation, info["menu"], seed=0))
     return asked
 
 
-async def main(count: int) -> None:
-    """Print times, their ratio, the largest difference of a log-likelihood, and the passes that 27 variants take."""
-    transformers.logging.disable_progress_bar()
-    files = find_model(EMBEDDED)
-    chats = ChatTokenizer(files)
-    model = transformers.AutoModelForCausalLM.from_pretrained(files.folder, dtype=torch.float32).eval()
-    asked = questions(count, 1)
-    shared_s = shared_beside_s = full_s = worst = 0.0
-    beside = 0
-    async with TransformersEngine(EMBEDDED, dtype="float32", device="cpu") as engine:
-        await engine.score(asked[0])
-        for number, first in enumerate(range(0, len(asked), BLOCK)):
-            block = asked[first : first + BLOCK]
-            started = time.perf_counter()
-            replies = await asyncio.gather(*(engine.score(request) for request in block))
-            took = time.perf_counter() - started
-            shared_s += took
-            if number % EACH == 0:
-                started = time.perf_counter()
-                sums = [[full_pass(model, chats, request, text) for text in request.continuations] for request in block]
-                full_s += time.perf_counter() - started
-                shared_beside_s += took
-                beside += len(block)
-                both = zip(sums, replies, strict=True)
-                worst = max(worst, *(abs(a - b) for own, r in both for a, b in zip(own, r.logprobs[0], strict=True)))
+def blocks(requests: Sequence[ScoreRequest], size: int) -> Iterator[Sequence[ScoreRequest]]:
+    """The requests in their order, so many at a time."""
+    for first in range(0, len(requests), size):
+        yield requests[first : first + size]
+
+
+async def ask_all(engine: Engine, requests: Sequence[ScoreRequest]) -> list[ScoreReply]:
+    """The replies to all, asked for at once. Raises NotMeasured if one came from memory."""
+    replies = await asyncio.gather(*(engine.score(request) for request in requests))
+    read = sum(reply.cached_tokens < reply.prompt_tokens for reply in replies)
+    require_work("questions read", done=read, needed=len(requests))
+    return replies
+
+
+async def measure_profile(statements: int, block_size: int) -> None:
+    """Print what a statement takes in both ways, and how far their log-likelihoods differ."""
+    plain, asked = PlainModel(), questions(statements)
+    [warm_up] = questions(1, poles="oppose")
+    measured, worst, compared = Rounds(), 0.0, 0
+    async with make_engine(EMBEDDED_FLOAT32) as engine:
+        await engine.score(warm_up)
+        plain.logprobs(warm_up)
+        for number, block in enumerate(blocks(asked, block_size)):
+            beside = number % FULL_PASSES_EVERY == 0
+            with measured.timed("shared, compared" if beside else "shared, the rest"):
+                replies = await ask_all(engine, block)
+            if beside:
+                with measured.timed("full"):
+                    sums = [plain.logprobs(request) for request in block]
+                worst = max(worst, *_differences(sums, replies))
+                compared += len(block)
+    shared, full = sum(measured.seconds("shared, compared")), sum(measured.seconds("full"))
+    print(f"{len(asked)} statements, full passes for {compared} of them, float32")
+    print_figure("shared prefixes, seconds a statement", [shared / compared], "s")
+    print_figure("full passes, one for each of 6 ratings", [full / compared], "s")
+    print_figure("full passes ÷ shared prefixes", measured.ratios("full", "shared, compared"), least=3)
+    print_figure("largest difference of a log-likelihood", [worst], "nats", most=1e-3)
+
+
+async def measure_variants(variants: int) -> None:
+    """Print how many forward passes one statement in so many prompt variants takes, and how many tokens."""
+    asked = questions(1, variants=variants)
+    async with make_engine(EMBEDDED_FLOAT32) as engine:
         with forward_passes() as passes:
-            replies = await asyncio.gather(*(engine.score(request) for request in questions(1, VARIANTS)))
-    print(f"{len(asked)} statements profiled in {shared_s:.1f} s, full passes for {beside} of them, float32")
-    print(f"shared prefixes {shared_beside_s / beside:7.3f} s a statement")
-    print(f"full passes     {full_s / beside:7.3f} s a statement, one for each of 6 ratings")
-    print(f"ratio           {full_s / shared_beside_s:7.2f}   (bar: 3)")
-    print(f"largest difference of a log-likelihood {worst:.1e}")
+            replies = await ask_all(engine, asked)
     tokens = sum(reply.prompt_tokens for reply in replies)
     computed = tokens - sum(reply.cached_tokens for reply in replies)
-    print(f"{VARIANTS} variants of a statement: {len(passes)} forward passes (bar: {VARIANTS}),", end=" ")
-    print(f"{computed} tokens computed of {tokens} asked about")
+    require_work("positions that the model read", done=passes.positions, needed=computed)
+    print_figure(f"{variants} variants of a statement", [passes.count], "forward passes", most=variants)
+    print_figure("tokens computed ÷ tokens asked about", [computed / tokens])
 
 
-def full_pass(model: torch.nn.Module, chats: ChatTokenizer, request: ScoreRequest, text: str) -> float:
-    """Log P(text | question) by one forward pass over both."""
-    (prompt,), (answer,) = chats.encode(ScoreRequest(request.chats, (text,)))
-    with torch.inference_mode():
-        logprobs = model(input_ids=torch.tensor([[*prompt, *answer[:-1]]])).logits[0].log_softmax(-1)
-    return math.fsum(logprobs[len(prompt) - 1 + place, token].item() for place, token in enumerate(answer))
+def _differences(sums: Sequence[Sequence[float]], replies: Sequence[ScoreReply]) -> list[float]:
+    pairs = [
+        pair for row, reply in zip(sums, replies, strict=True) for pair in zip(row, reply.logprobs[0], strict=True)
+    ]
+    return [abs(one - other) for one, other in pairs]
 
 
-@contextmanager
-def forward_passes() -> Iterator[Sequence[str]]:
-    """The forward passes of whole language models while it is open."""
-    seen: list[str] = []
-
-    def note(module: torch.nn.Module, _arguments: Any) -> None:
-        if isinstance(module, transformers.PreTrainedModel) and hasattr(module, "lm_head"):
-            seen.append(type(module).__name__)
-
-    register: Callable[[Any], Any] = torch.nn.modules.module.register_module_forward_pre_hook
-    hook = register(note)
-    try:
-        yield seen
-    finally:
-        hook.remove()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure at the size that the command line says."""
+    options = read_options(make_parser(__doc__), SIZES, argv)
+    asyncio.run(measure_profile(options.statements, options.block))
+    asyncio.run(measure_variants(options.variants))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 480))
+    main()
