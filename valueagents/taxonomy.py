@@ -22,12 +22,29 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     facets: tuple[str, ...] = ()
 
 
+class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people gave on the circle, to set beside policies.
+
+    `by_distance`: mean correlation of values 1, 2, … places apart on a circle of `places`. `r_cos`: the fit of the
+    correlations on the cosine of the angle, with its 95 % interval. `oppositions`: their correlations, in the
+    taxonomy's order.
+    """
+
+    source: str
+    people: int
+    places: int
+    by_distance: tuple[float, ...]
+    r_cos: tuple[float, float, float]
+    oppositions: tuple[float, ...]
+
+
 class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An ordered set of axes with its published groupings.
 
-    `groupings` maps a grouping's name to {group: axis ids}; an axis may stand in several groups or in none.
-    `circular` says that the axes, in this order, run round a motivational circle.
-    `off_circle` lists axes that an analysis of the circle should leave out.
+    `groupings` maps a grouping's name to {group: axis ids}; an axis may belong to several groups or to none.
+    `main_grouping` names the one that pictures are coloured by, `oppositions` pairs of its groups that should exclude
+    each other. `circular` says that the axes, in this order, run round a motivational circle; `off_circle` lists axes
+    that an analysis of the circle should leave out, `people` what people gave there.
     """
 
     id: str
@@ -37,6 +54,9 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     circular: bool = False
     off_circle: tuple[str, ...] = ()
     groupings: dict[str, dict[str, tuple[str, ...]]] = {}
+    main_grouping: str | None = None
+    oppositions: tuple[tuple[str, str], ...] = ()
+    people: People | None = None
 
     def __post_init__(self) -> None:
         known = set(self.axis_ids)
@@ -48,6 +68,11 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     raise DataError(
                         f"taxonomy {self.id!r}, grouping {grouping!r}: " + unknown_name("axis", axis, known)
                     )
+        if self.main_grouping is not None and self.main_grouping not in self.groupings:
+            raise DataError(f"taxonomy {self.id!r}: " + unknown_name("grouping", self.main_grouping, self.groupings))
+        for group in (group for pair in self.oppositions for group in pair):
+            if group not in self.main_groups:
+                raise DataError(f"taxonomy {self.id!r}: " + unknown_name("group", group, self.main_groups))
 
     @property
     def name(self) -> str:
@@ -58,6 +83,11 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def axis_ids(self) -> tuple[str, ...]:
         """The ids in order: the columns of every (K, V) annotation array."""
         return tuple(axis.id for axis in self.axes)
+
+    @property
+    def main_groups(self) -> dict[str, tuple[str, ...]]:
+        """The groups of the main grouping and their axes; empty if there is none."""
+        return self.groupings[self.main_grouping] if self.main_grouping is not None else {}
 
     @property
     def angles(self) -> dict[str, float] | None:

@@ -6,21 +6,15 @@ from typing import Literal
 import msgspec
 from scipy import stats
 
+from valueagents.measuring.answers import Answers
 from valueagents.measuring.comparison import compare
-from valueagents.measuring.inference import Estimate, benjamini_hochberg
-from valueagents.measuring.resampling import MIN_UNITS, over_units
-from valueagents.measuring.studies import (
-    InterventionMetrics,
-    JudgementMetrics,
-    SurveyMetrics,
-    intervention_metrics,
-    judgement_metrics,
-    survey_metrics,
-)
-from valueagents.running.runs import Run
-from valueagents.taxonomy import Taxonomy
+from valueagents.measuring.estimators.intervention import InterventionMetrics, intervention_metrics
+from valueagents.measuring.flips import benjamini_hochberg
+from valueagents.measuring.inference import MIN_UNITS, Estimate, joined, over_units
+from valueagents.measuring.studies.judgement import JudgementMetrics, judgement_metrics
+from valueagents.measuring.studies.survey import SurveyMetrics, survey_metrics
+from valueagents.measuring.targets import Direction
 
-Direction = Literal["down", "up"]
 Role = Literal["survey", "judgement", "behaviour", "competence"]
 
 
@@ -69,7 +63,11 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 def effect(
-    world: str, role: Role, target: str, direction: Direction, pairs: Sequence[tuple[int, Run, Run, Run | None]]
+    world: str,
+    role: Role,
+    target: str,
+    direction: Direction,
+    pairs: Sequence[tuple[int, Answers, Answers, Answers | None]],
 ) -> Effect:
     """The effect of a target from (seed, intervention, control, control of another seed) of each of its seeds."""
     seeds = tuple(_seed_effect(role, target, direction, *pair) for pair in pairs)
@@ -127,16 +125,16 @@ def over_targets(effects: Sequence[Effect], pick: Callable[[Effect], Estimate], 
     if len(effects) == 1:
         return pick(effects[0])
     mean = over_units([pick(each).value for each in effects], "target")
-    few = f"{seeds} seeds a target, fewer than {MIN_UNITS}: exploratory" if seeds < MIN_UNITS else ""
-    return msgspec.structs.replace(mean, reason="; ".join(filter(None, (mean.reason, few))) or None)
+    few = f"{seeds} seeds a target, fewer than {MIN_UNITS}: exploratory" if seeds < MIN_UNITS else None
+    return msgspec.structs.replace(mean, reason=joined(mean.reason, few))
 
 
 def _seed_effect(
-    role: Role, target: str, direction: Direction, seed: int, moved: Run, control: Run, repeat: Run | None
+    role: Role, target: str, direction: Direction, seed: int, moved: Answers, control: Answers, repeat: Answers | None
 ) -> SeedEffect:
-    taxonomy: Taxonomy = control.header.taxonomy
-    measured = target in taxonomy.axis_ids
-    differences = compare(moved, control, primary=target if measured else None).axes
+    measured = target in control.taxonomy.axis_ids
+    comparison = compare(moved, control, primary=target if measured else None)
+    differences = comparison[comparison.headline].axes
     axes = tuple(AxisShift(each.axis, each.name, each.difference) for each in differences)
     return SeedEffect(
         seed=seed,

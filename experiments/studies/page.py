@@ -1,24 +1,22 @@
 """The report of a study: one HTML page, one JSON file with every number on it, and the answer in a sentence."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import msgspec
 import numpy as np
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from valueagents.experiments.studies.effects import Effect, over_targets
-from valueagents.experiments.studies.survey_to_behavior import Runs, Study, World
-from valueagents.measuring.inference import Estimate
-from valueagents.measuring.resampling import MIN_UNITS
-from valueagents.measuring.scores import score
-from valueagents.policies.training.manifest import Manifest, read_manifest
-from valueagents.report.page import format_interval, format_signed, template
+from valueagents.experiments.studies.design import Study
+from valueagents.experiments.studies.effects import Effect, Role, over_targets
+from valueagents.measuring.inference import MIN_UNITS, Estimate
+from valueagents.measuring.scores import Scores
+from valueagents.policies.training.manifest import Manifest
+from valueagents.report.numbers import interval, percent, signed
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
+from valueagents.report.template import drawn, template, write_page
 from valueagents.running.store import write_atomically
 from valueagents.taxonomy import Taxonomy
 
@@ -33,31 +31,49 @@ class StudyReport(msgspec.Struct, frozen=True):
     answer: str
 
 
-def write_study(
-    study: Study,
-    effects: Sequence[Effect],
-    runs: Mapping[World, Runs],
-    adapters: Mapping[str, Path],
-    out: Path,
-    *,
-    wall_s: float,
-) -> StudyReport:
+class EnvRuns(msgspec.Struct, frozen=True):
+    """What an env of the study was met by: `paths` and `too_long` (episodes longer than the window) by policy.
+
+    `decisions` of one policy there; `asked`: how the model was asked. `base`: the untrained model's scores, None where
+    it was not asked.
+    """
+
+    name: str
+    role: Role
+    env: str
+    env_options: dict[str, Any]
+    asked: dict[str, Any]
+    taxonomy: Taxonomy
+    decisions: int
+    paths: dict[str, str]
+    too_long: dict[str, int]
+    base: Scores | None
+
+
+class StudyResults(msgspec.Struct, frozen=True):
+    """All that the page shows: effects by target and env, the runs, and the manifests of the adapters."""
+
+    study: Study
+    effects: list[Effect]
+    envs: list[EnvRuns]
+    manifests: dict[str, Manifest]
+    wall_s: float
+
+
+def write_study(results: StudyResults, out: Path) -> StudyReport:
     """`report.html` and `study.json` are in `out`."""
-    answers = answer(study, effects)
-    manifests = {name: manifest for name, folder in adapters.items() if (manifest := read_manifest(folder))}
+    answers = answer(results.study, results.effects)
     record = {
         "format": "valueagents-study 1",
-        "study": study,
+        "study": results.study,
         "answer": answers,
-        "effects": effects,
-        "adapters": {name: manifest.adapter for name, manifest in manifests.items()},
-        "runs": {world.name: {name: str(run.path) for name, run in met.items()} for world, met in runs.items()},
-        "too_long": {world.name: {name: len(run.failed()) for name, run in met.items()} for world, met in runs.items()},
+        "effects": results.effects,
+        "adapters": {name: manifest.adapter for name, manifest in results.manifests.items()},
+        "runs": {each.name: each.paths for each in results.envs},
+        "too_long": {each.name: each.too_long for each in results.envs},
     }
     write_atomically(out / "study.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-    page = out / "report.html"
-    write_atomically(page, _render(study, effects, runs, manifests, answers, wall_s).encode())
-    return StudyReport(page, answers)
+    return StudyReport(write_page(_render(results, answers), out / "report.html"), answers)
 
 
 def answer(study: Study, effects: Sequence[Effect]) -> str:
@@ -70,30 +86,28 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
     targets = ", ".join(study.targets)
     if drop.value is None or shift.value is None:
         return f"No answer for {targets}: {drop.reason if drop.value is None else shift.reason}."
-    moved = f"Held-out ratings of {targets} moved by {_with_interval(drop, 2)} points of 5 as trained"
+    moved = f"Held-out ratings of {targets} moved by {_plain(drop, 2)} points of 5 as trained"
     if drop.low is None or drop.low <= 0:
         return f"{moved}: the survey itself did not move clearly, so there is nothing for behaviour to follow."
-    went = (
-        f"{moved}{_habit(study, effects)}. In {study.primary_behaviour!r} the value moved by {_with_interval(shift, 3)}"
-    )
+    went = f"{moved}{_habit(study, effects)}. In {study.primary_behaviour!r} the value moved by {_plain(shift, 3)}"
     went += " on a scale from −1 to 1 in the trained direction"
     if shift.low is None or shift.high is None:
         return f"{went}: no interval, so no answer."
     ratio = shift.value / (drop.value / RATING_STEPS)
     if shift.low > 0:
-        verdict = f"behaviour followed the survey, at {_percent(ratio)} of its shift"
+        verdict = f"behaviour followed the survey, at {percent(ratio)} of its shift"
     elif shift.high < 0:
         verdict = "behaviour went against the survey"
     else:
         most = shift.high / (drop.value / RATING_STEPS)
-        verdict = f"no evidence that behaviour followed; more than {_percent(most)} of the survey's shift is ruled out"
+        verdict = f"no evidence that behaviour followed; more than {percent(most)} of the survey's shift is ruled out"
     few = "" if seeds >= MIN_UNITS else f" Exploratory: {seeds} seed{'s' if seeds > 1 else ''}, {MIN_UNITS} are needed."
     return f"{went}: {verdict}.{few}"
 
 
-def _percent(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:.0f} %" if abs(percent) >= 10 else f"{percent:.2g} %"
+def _plain(estimate: Estimate, digits: int) -> str:
+    """A number with its interval, its caution left to the page."""
+    return f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip()
 
 
 def _habit(study: Study, effects: Sequence[Effect]) -> str:
@@ -102,42 +116,25 @@ def _habit(study: Study, effects: Sequence[Effect]) -> str:
     against = over_targets(others, lambda e: e.drop, len(study.seeds)) if others else Estimate()
     if against.high is None or against.high >= 0:
         return ""
-    return f", those of {others[0].world!r} by {_with_interval(against, 2)}: a habit of such ratings, not the value"
+    return f", those of {others[0].world!r} by {_plain(against, 2)}: a habit of such ratings, not the value"
 
 
-def _with_interval(estimate: Estimate, digits: int) -> str:
-    return f"{format_signed(estimate.value, digits)} {format_interval(estimate, digits)}".strip()
-
-
-def _render(
-    study: Study,
-    effects: Sequence[Effect],
-    runs: Mapping[World, Runs],
-    manifests: Mapping[str, Manifest],
-    answers: str,
-    wall_s: float,
-) -> str:
+def _render(results: StudyResults, answers: str) -> str:
+    study = results.study
     targets = [(t, d) for t in study.targets for d in study.directions]
-    of = {target: [e for e in effects if (e.target, e.direction) == target] for target in targets}
+    of = {target: [e for e in results.effects if (e.target, e.direction) == target] for target in targets}
+    taxonomy = next(each.taxonomy for each in results.envs if each.role == "survey")
     return template("study.html.j2", "valueagents.experiments.studies").render(
         study=study,
         answer=answers,
-        targets=[(t, d, of[t, d], Markup(picture(of[t, d], _taxonomy(runs)))) for t, d in targets],  # noqa: S704 – drawn by us
-        effects=effects,
-        worlds=list(runs),
-        base={world.name: score(met["base"]) for world, met in runs.items() if "base" in met},
-        competence=[e for e in effects if e.role == "competence"],
-        manifests=manifests,
-        runs=runs,
+        targets=[(t, d, of[t, d], drawn(picture(of[t, d], taxonomy))) for t, d in targets],
+        effects=results.effects,
+        envs=results.envs,
+        competence=[e for e in results.effects if e.role == "competence"],
+        manifests=results.manifests,
         few=len(study.seeds) < MIN_UNITS,
-        wall_s=wall_s,
-        version=version("valueagents"),
+        wall_s=results.wall_s,
     )
-
-
-def _taxonomy(runs: Mapping[World, Runs]) -> Taxonomy:
-    """That of the survey."""
-    return next(run for world, met in runs.items() if world.role == "survey" for run in met.values()).header.taxonomy
 
 
 def picture(effects: Sequence[Effect], taxonomy: Taxonomy) -> str:

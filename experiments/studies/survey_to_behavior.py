@@ -1,6 +1,6 @@
 """`valueagents study`: train a model on value-survey answers, see whether its behaviour follows.
 
-The study of arXiv 2508.11414 from one TOML (`profiles/`): label every survey item with the frozen model's own rating,
+The study of arXiv 2508.11414 from one TOML (`designs/`): label every survey item with the frozen model's own rating,
 train an adapter for each target, direction and seed and a control on the same prompts, let base and adapters meet every
 world, and compare each adapter with the control of its seed. Training sees the survey's splits train and eval; the
 test split and all the other worlds are met only by finished adapters.
@@ -12,27 +12,29 @@ has other inputs goes to another folder.
 import asyncio
 import logging
 import time
-import tomllib
 from collections.abc import Sequence
-from functools import partial
-from importlib.resources import files
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
 
 from valueagents.contracts.plugins import build, make_env
 from valueagents.contracts.policy import Policy
-from valueagents.errors import ConfigError, PolicyError, PromptTooLong, unknown_name
-from valueagents.experiments.studies.effects import Effect, Role, effect, with_family
+from valueagents.errors import PolicyError, PromptTooLong
+from valueagents.experiments.studies.design import REPLAYED, Study, World, asked_with, read_study
+from valueagents.experiments.studies.effects import Effect, effect, with_family
+from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResults, write_study
 from valueagents.identity import content_hash
+from valueagents.measuring.reading import read_answers
+from valueagents.measuring.scores import score
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.engines.vllm.engine import VllmEngine
-from valueagents.policies.language import Mind, language_policy
+from valueagents.policies.language import language_policy
+from valueagents.policies.training.manifest import read_manifest
 from valueagents.policies.training.settings import load_settings
 from valueagents.policies.training.survey import Training, plan_training, train_survey
 from valueagents.running.pool import freeze_pool
@@ -40,65 +42,10 @@ from valueagents.running.progress import show_progress
 from valueagents.running.rollout import env_identity
 from valueagents.running.runs import Run, RunConfig, run_async
 
-if TYPE_CHECKING:
-    from valueagents.experiments.studies.page import StudyReport
-
+_READ_AT_ONCE = 8  # the controls of an env are met again with every target
 log = logging.getLogger("valueagents")
 
-REPLAYED = ", same states"
 Runs = dict[str, Run]
-Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ,_-]*$")]
-
-
-class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A world that base and adapters meet. `mind`: how a model is asked there (`valueagents.policies.language.Mind`).
-
-    `replay`: for games, where policies soon part: so many of all the decisions met are put to everybody again (E7), and
-    the effect is measured there.
-    """
-
-    name: Name
-    role: Role
-    env: str
-    env_options: dict[str, Any] = {}
-    mind: dict[str, Any] = {}
-    episodes: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    replay: Annotated[int, msgspec.Meta(ge=1)] | None = None
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-
-class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A study as its TOML says it.
-
-    `primary`: the world whose target shift answers the question; it is named before looking. `profile_base`: the worlds
-    that the untrained model meets too, for the record.
-    """
-
-    base: str
-    engine: Literal["transformers", "vllm"] = "transformers"
-    engine_options: dict[str, Any] = {}
-    preset: str
-    overrides: dict[str, Any] = {}
-    targets: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    directions: Annotated[tuple[Literal["down", "up"], ...], msgspec.Meta(min_length=1)] = ("down",)
-    seeds: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(min_length=1)]
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
-    worlds: Annotated[tuple[World, ...], msgspec.Meta(min_length=1)]
-    primary: str
-    profile_base: tuple[str, ...] = ()
-
-    @property
-    def primary_survey(self) -> str:
-        """The first world of role survey: what the answer says the training moved."""
-        return next(world.name for world in self.worlds if world.role == "survey")
-
-    @property
-    def primary_behaviour(self) -> str:
-        """The world named `primary`, as effects call it."""
-        world = next(world for world in self.worlds if world.name == self.primary)
-        return f"{world.name}{REPLAYED}" if world.replay else world.name
 
 
 class Mindset(msgspec.Struct, frozen=True):
@@ -106,57 +53,6 @@ class Mindset(msgspec.Struct, frozen=True):
 
     name: str
     training: Training | None
-
-
-def read_study(profile: str) -> Study:
-    """A bundled profile by name, or a TOML file. Raises ConfigError, naming file and field, if it is not a study.
-
-    A file may begin with `like = "PROFILE"`: what it does not say is as there.
-    """
-    try:
-        study = msgspec.convert(_table(profile, ()), Study)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{profile} is no study: {error}") from error
-    _check(study, profile)
-    return study
-
-
-def _table(profile: str, above: tuple[str, ...]) -> dict[str, Any]:
-    bundled = {entry.name.removesuffix(".toml"): entry for entry in files(__package__).joinpath("designs").iterdir()}
-    if profile in above:
-        raise ConfigError(f"{' is like '.join((*above, profile))}: a circle; say the settings in one of them")
-    if profile not in bundled and not profile.endswith(".toml"):
-        raise ConfigError(unknown_name("profile", profile, bundled, remedy="Or give a .toml file."))
-    source = bundled[profile] if profile in bundled else Path(profile)
-    try:
-        table = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{profile} cannot be read: {error}") from error
-    like = table.pop("like", None)
-    return table if like is None else {**_table(str(like), (*above, profile)), **table}
-
-
-def _check(study: Study, profile: str) -> None:
-    """Raise ConfigError for whatever can be known to be wrong before a model is loaded."""
-    names = [world.name for world in study.worlds]
-    for what, values in (("world", names), ("target", study.targets), ("seed", study.seeds)):
-        if len(set(values)) < len(values):
-            raise ConfigError(f"{profile} names a {what} twice; name each once")
-    for name in (study.primary, *study.profile_base):
-        if name not in names:
-            raise ConfigError(unknown_name(f"world of {profile}", name, names))
-    if not any(world.role == "survey" for world in study.worlds):
-        raise ConfigError(f"{profile} has no world of role survey; without one nothing says that the training worked")
-    for world in study.worlds:
-        make_env(world.env, **world.env_options)
-        _mind(world).mode()
-
-
-def _mind(world: World) -> Mind:
-    try:
-        return msgspec.convert(world.mind, Mind)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"mind of world {world.name!r}: {error}") from error
 
 
 def mindsets(study: Study) -> list[Mindset]:
@@ -226,7 +122,7 @@ async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Pat
             for world in worlds:
                 if mindset.training is not None or world.name in study.profile_base:
                     adapter = adapters.get(mindset.name)
-                    policy = language_policy(kept, _mind(world), partial(_name, adapter) if adapter else None)
+                    policy = language_policy(kept, asked_with(world), partial(_name, adapter) if adapter else None)
                     spec = _spec(study, world, folders.get(mindset.name))
                     runs[world][mindset.name] = await _meet(study, mindset, world, policy, spec, out)
         return runs
@@ -278,23 +174,21 @@ def _spec(study: Study, world: World, adapter: Path | None) -> str:
 
 
 def effects(study: Study, runs: dict[World, Runs]) -> list[Effect]:
-    """Every target against the controls, in every world; where a game was replayed, on the common states."""
+    """Every target against the controls, in every env; where a game was replayed, on the common states."""
     found = []
+    read = lru_cache(_READ_AT_ONCE)(read_answers)
     replayed = {world.name for world in runs if world.replay}
-    for target in study.targets:
-        for direction in study.directions:
-            for world, met in runs.items():
-                if world.name not in replayed:
-                    pairs = [
-                        (
-                            seed,
-                            met[f"{target}-{direction}-{seed}"],
-                            met[control_name(study, target, seed)],
-                            _other_control(study, met, target, seed),
-                        )
-                        for seed in study.seeds
-                    ]
-                    found.append(effect(world.name, world.role, target, direction, pairs))
+    targets = [(target, direction) for target in study.targets for direction in study.directions]
+    for target, direction in targets:
+        for world, met in runs.items():
+            if world.name in replayed:
+                continue
+            pairs = []
+            for seed in study.seeds:
+                control, other = met[control_name(study, target, seed)], _other_control(study, met, target, seed)
+                moved = met[f"{target}-{direction}-{seed}"]
+                pairs.append((seed, read(moved.path), read(control.path), None if other is None else read(other.path)))
+            found.append(effect(world.name, world.role, target, direction, pairs))
     return with_family(found)
 
 
@@ -305,14 +199,36 @@ def _other_control(study: Study, met: Runs, target: str, seed: int) -> Run | Non
     return met[control_name(study, target, other)] if other != seed else None
 
 
-def run_study(profile: str, out: Path) -> "StudyReport":
-    """The whole study, or what is missing of it. Raises ConfigError for whatever can be known to be wrong at once."""
-    from valueagents.experiments.studies.page import write_study
+def env_runs(world: World, met: Runs) -> EnvRuns:
+    """What the report shows of an env of the study."""
+    last = list(met.values())[-1]
+    return EnvRuns(
+        name=world.name,
+        role=world.role,
+        env=world.env,
+        env_options=world.env_options,
+        asked=world.mind,
+        taxonomy=last.header.taxonomy,
+        decisions=last.decisions(["step"]).num_rows,
+        paths={name: str(run.path) for name, run in met.items()},
+        too_long={name: len(run.failed()) for name, run in met.items()},
+        base=score(met["base"]) if "base" in met else None,
+    )
 
+
+def run_study(design: str, out: Path) -> StudyReport:
+    """The whole study, or what is missing of it. Raises ConfigError for whatever can be known to be wrong at once."""
     started = time.monotonic()
-    study = read_study(profile)
+    study = read_study(design)
     sets = mindsets(study)
     folders = train_all(study, sets, out)
     runs = asyncio.run(meet_all(study, sets, folders, out))
     log.info("comparing, drawing …")
-    return write_study(study, effects(study, runs), runs, folders, out, wall_s=time.monotonic() - started)
+    results = StudyResults(
+        study=study,
+        effects=effects(study, runs),
+        envs=[env_runs(world, met) for world, met in runs.items()],
+        manifests={name: manifest for name, folder in folders.items() if (manifest := read_manifest(folder))},
+        wall_s=time.monotonic() - started,
+    )
+    return write_study(results, out)

@@ -24,7 +24,11 @@ def main(
     model: Annotated[str, typer.Option(help="Policy spec, without its persona.")] = MODEL,
 ) -> None:
     """Personas of one model round the circle of values."""
-    from valueagents.report import write_circle_page, write_validity_page
+    from valueagents.measuring.many.circle import circle_check
+    from valueagents.measuring.many.multimethod import multimethod
+    from valueagents.measuring.many.profiles import profiles
+    from valueagents.report.many_page import circle_page, validity_page
+    from valueagents.report.template import write_page
     from valueagents.running.progress import show_progress
     from valueagents.running.runs import Run, RunConfig, run
 
@@ -42,9 +46,12 @@ def main(
                     env=world.env, policy=spec, seed=SEED, env_options=world.env_options, episodes=world.episodes
                 )
                 done.setdefault(name, []).append(run(config, out / name / persona, progress=progress))
-        print(f"{name}: {write_circle_page(done[name], out / f'circle-{name}.html')}", flush=True)
+        table = profiles(done[name])
+        check = circle_check(table.of(), table.taxonomy, menus=table.menus)
+        page = circle_page(check, table, [world.env])
+        print(f"{name}: {write_page(page, out / f'circle-{name}.html')}", flush=True)
     every = [each for runs in done.values() for each in runs]
-    print(f"validity: {write_validity_page(every, out / 'validity.html')}")
+    print(f"validity: {write_page(validity_page(multimethod(every)), out / 'validity.html')}")
     print(f"done in {time.monotonic() - started:.0f} s")
 
 

@@ -1,39 +1,39 @@
-"""A run's decisions as numpy arrays, sorted by episode and step: sums do not depend on the order of writing.
+"""A run's answers, read once: its annotated decisions as numpy arrays, sorted by episode and step.
 
-The annotations are the bulk (a million decisions × 6 options × 20 axes are 0.96 GB), so they are read from the file
-part by part into one array, and all that is derived from them (`deviations`) is derived part by part: see `parts`.
+Sorted, so that no sum depends on the order of writing. The annotations are the bulk (a million decisions × 6 options ×
+20 axes are 0.96 GB): they are read from the file part by part into one array (`reading.py`), and what is derived from
+them (`deviations`) is derived part by part: see `parts`.
 """
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from valueagents.errors import StoreError
-from valueagents.measuring.inference import Clustering, FloatArray, IntArray, Units, crossed, run_sums
+from valueagents.contracts.environment import MIN_CONTESTED
+from valueagents.errors import ConfigError, unknown_name
+from valueagents.measuring.columns import Columns, codes_of
+from valueagents.measuring.deviations import Deviations, Form, Terms
+from valueagents.measuring.sums import BoolArray, Clustering, FloatArray, IntArray, Units, crossed, run_sums
+from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
-BoolArray = npt.NDArray[np.bool_]
-
 _DECISIONS_A_PART = 1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
-_KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters")
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionArrays:
+class Answers:
     """T annotated decisions with N options in all, on V axes. Options of a decision lie together, in shown order.
 
     x: (N, V) annotation, NaN not annotated.  start: (T,) first row of each menu.  size: (T,) options on it.
     chosen: (T,) row of the chosen option, -1 = unread.  p: (N,) the policy's probabilities, NaN = unknown.
     characters: (N,) length of each option's text.  cluster: (T,) codes of `cluster_names`, the units of independence.
     menu: (T,) hashes, equal where the same options were offered.  shown: (T,) situation hashes.
+    columns: further columns.  run: where they were read from (None: made in memory, as a simulation does).
+    independent_menus, min_contested: as the env declares them.
     """
 
     taxonomy: Taxonomy
@@ -47,11 +47,26 @@ class DecisionArrays:
     cluster_names: pa.StringArray
     menu: pa.StringArray
     shown: pa.StringArray
+    columns: Columns
+    run: Run | None = None
+    independent_menus: bool = True
+    min_contested: int = MIN_CONTESTED
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the run's path."""
+        return repr(str(self.run.path)) if self.run is not None else "the answers"
 
     @property
     def clusters(self) -> int:
         """How many clusters there are."""
         return len(self.cluster_names)
+
+    @property
+    def clustering(self) -> Clustering:
+        """The units of independence: items, or in games episodes, and menus where these recur."""
+        [clustering] = joint_clustering([self])
+        return clustering
 
     @property
     def menu_of(self) -> IntArray:
@@ -62,6 +77,43 @@ class DecisionArrays:
     def position(self) -> FloatArray:
         """(N,) the place of each option on its menu, from 0."""
         return (np.arange(self.size.sum()) - np.repeat(self.start, self.size)).astype(np.float64)
+
+    @property
+    def knows_p(self) -> BoolArray:
+        """(T,) decisions with probabilities."""
+        if not len(self.start):
+            return np.zeros(0, dtype=np.bool_)
+        known: BoolArray = ~np.isnan(np.add.reduceat(self.p, self.start))
+        return known
+
+    def answered(self, form: Form) -> BoolArray:
+        """(T,) decisions that have an answer in that form."""
+        return self.knows_p if form == "probability" else self.chosen >= 0
+
+    def weights(self, form: Form) -> FloatArray:
+        """(N,) an answer as weights on the options: the probabilities, or 1 on the chosen one; NaN without answer."""
+        if form == "probability":
+            return self.p
+        read = self.chosen >= 0
+        weights = np.where(read[self.menu_of], 0.0, np.nan)
+        weights[self.chosen[read]] = 1.0
+        return weights
+
+    def factor(self, name: str) -> npt.NDArray[np.str_]:
+        """(T,) levels of a declared factor ("" where a decision has none).
+
+        Raises ConfigError, naming the factors that there are and what to do, if the env did not declare it.
+        """
+        known = self.columns.factors()
+        if name not in known:
+            declared = f"declared: {', '.join(known) or 'none'}"
+            remedy = f"({declared}). The env has to declare it: see `ValueEnv.factors` in envs/README.md."
+            raise ConfigError(f"{self.name}: " + unknown_name("factor", name, known, remedy=remedy))
+        return self.columns.factor(name)
+
+    def detached(self) -> Self:
+        """The same without the run behind it and its further columns: what another process can be sent."""
+        return replace(self, run=None, columns=Columns(None, self.columns.rows))
 
     def per_menu(self, options: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """Sums over each menu, (N, …) to (T, …), each option weighted by its (N,) weight."""
@@ -83,11 +135,10 @@ class DecisionArrays:
             highest[there] = np.maximum(highest[there], values)
         return lowest, highest
 
-    def part(self, first: int, last: int) -> "DecisionArrays":
+    def part(self, first: int, last: int) -> Self:
         """The decisions first, …, last - 1 on their own (views, not copies)."""
-        begin, end = (
-            (int(self.start[first]), int(self.start[last - 1] + self.size[last - 1])) if first < last else (0, 0)
-        )
+        begin = int(self.start[first]) if first < last else 0
+        end = int(self.start[last - 1] + self.size[last - 1]) if first < last else 0
         chosen = self.chosen[first:last]
         return replace(
             self,
@@ -100,9 +151,10 @@ class DecisionArrays:
             cluster=self.cluster[first:last],
             menu=self.menu[first:last],
             shown=self.shown[first:last],
+            columns=self.columns.take(slice(first, last)),
         )
 
-    def select(self, decisions: IntArray) -> "DecisionArrays":
+    def select(self, decisions: IntArray) -> Self:
         """Some decisions, copied, in the given order."""
         size = self.size[decisions]
         start = np.cumsum(size) - size
@@ -119,12 +171,23 @@ class DecisionArrays:
             cluster=self.cluster[decisions],
             menu=self.menu.take(pa.array(decisions)),
             shown=self.shown.take(pa.array(decisions)),
+            columns=self.columns.take(decisions),
         )
 
-    def parts(self) -> list[tuple[int, int]]:
-        """Ranges of decisions to work on one after another, so that what is derived needs little memory."""
+    def parts(self) -> Iterator[tuple[slice, Self]]:
+        """The decisions, some at a time, each with its place: what is derived from a part needs little memory."""
         count = len(self.size)
-        return [(first, min(count, first + _DECISIONS_A_PART)) for first in range(0, count, _DECISIONS_A_PART)]
+        for first in range(0, count, _DECISIONS_A_PART):
+            last = min(count, first + _DECISIONS_A_PART)
+            yield slice(first, last), self.part(first, last)
+
+    def per_decision(self, terms: Callable[[Deviations], Terms]) -> FloatArray:
+        """(T, V) values of a mean's terms, NaN where a decision does not count."""
+        values = np.full((len(self.size), len(self.taxonomy.axes)), np.nan)
+        for place, part in self.parts():
+            found = terms(part.deviations())
+            values[place] = np.where(found.counted, found.values, np.nan)
+        return values
 
     def judged(self) -> tuple[FloatArray, BoolArray]:
         """(N, V) x and (T, V) where it counts: an axis that any option of a menu lacks is 0 and left out of it."""
@@ -133,16 +196,16 @@ class DecisionArrays:
         annotated = ~np.isnan(self.per_menu(self.x))
         return np.where(np.repeat(annotated, self.size, axis=0), self.x, 0.0), annotated
 
-    def deviations(self) -> "Deviations":
+    def deviations(self) -> Deviations:
         """What every decision says about every axis, before any averaging."""
         x, annotated = self.judged()
         lowest, highest = self.extremes(x)
         contested = highest > lowest
-        mean = np.where(contested, self.per_menu(x) / self.size[:, None], lowest)  # where not contested x - m is 0
+        sums = self.per_menu(x)
+        mean = np.where(contested, sums / self.size[:, None], lowest)  # where not contested x - m is 0
         centred = x - np.repeat(mean, self.size, axis=0)
-        read = self.chosen >= 0
+        read, knows_p = self.chosen >= 0, self.knows_p
         rows = np.where(read, self.chosen, self.start)
-        knows_p = ~np.isnan(np.add.reduceat(self.p, self.start))
         p = np.where(np.repeat(knows_p, self.size), self.p, 0.0)
         return Deviations(
             annotated=annotated,
@@ -158,156 +221,33 @@ class DecisionArrays:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Deviations:
-    """What each decision says about each axis: (T, V) arrays, 0 where undefined, and where they count.
-
-    taken: x[c].  chosen: x[c] - m.  expected: Σ_a p(a) x[a] - m.  lowest, highest: extremes of x - m.
-    centred: (N, V), x - m of every option.
-    annotated, contested: (T, V) masks.  read, knows_p: (T,) masks of decisions with a choice, with probabilities.
-    """
-
-    annotated: BoolArray
-    contested: BoolArray
-    read: BoolArray
-    knows_p: BoolArray
-    taken: FloatArray
-    chosen: FloatArray
-    expected: FloatArray
-    lowest: FloatArray
-    highest: FloatArray
-    centred: FloatArray
+def common_form(*runs: Answers) -> Form:
+    """Probabilities if every annotated decision of all runs has them, else choices."""
+    return "probability" if all(answers.knows_p.all() for answers in runs) else "choice"
 
 
-def decision_arrays(source: pa.Table | Path, taxonomy: Taxonomy) -> DecisionArrays:
-    """The annotated decisions of a run. Raises StoreError if its annotations do not fit the taxonomy.
-
-    A Parquet file (`Run.decisions_file`) is read part by part, a table (`Run.decisions`) is in memory already.
-    """
-    if isinstance(source, pa.Table):
-        table = source.select(_KEYS)
-    else:
-        with pq.ParquetFile(source, read_dictionary=["episode", "cluster"]) as file:
-            table = file.read(columns=list(_KEYS))
-    sizes = pc.list_value_length(table["option_characters"]).to_numpy().astype(np.int64)
-    table = table.drop_columns(["option_characters"])  # the annotations need the memory
-    menus = table["annotated"].to_numpy() & (sizes > 0)  # nothing can be chosen from an empty menu
-    order = _sorted_rows(table)
-    order = order[menus[order]]
-    size = sizes[order]
-    start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64) if len(size) else np.zeros(0, dtype=np.int64)
-    chosen = table["chosen"].take(pa.array(order)).fill_null(-1).to_numpy().astype(np.int64)
-    cluster, cluster_names = codes_of(table["cluster"].take(pa.array(order)))
-    place = np.full(len(sizes), -1)
-    place[order] = start
-    options = int(size.sum())
-    characters, p, x = np.empty(options), np.full(options, np.nan), np.empty((options, len(taxonomy.axes)))
-    _put_lists(source, table, place, sizes, {"option_characters": characters, "probabilities": p, "x": x})
-    return DecisionArrays(
-        taxonomy=taxonomy,
-        x=x,
-        start=start,
-        size=size,
-        chosen=np.where(chosen >= 0, start + chosen, -1),
-        p=p,
-        characters=characters,
-        cluster=cluster,
-        cluster_names=cluster_names,
-        menu=table["menu"].take(pa.array(order)).combine_chunks(),
-        shown=table["shown"].take(pa.array(order)).combine_chunks(),
-    )
+def require_comparable(first: Answers, second: Answers) -> None:
+    """Raise ConfigError unless both are on one taxonomy."""
+    one, other = first.taxonomy.name, second.taxonomy.name
+    if one != other:
+        raise ConfigError(f"{first.name} is on taxonomy {one}, {second.name} on {other}: they cannot be compared")
 
 
-def _sorted_rows(table: pa.Table) -> IntArray:
-    """(T,) the rows of a table by episode and step."""
-    episode, _ = codes_of(table["episode"])
-    return np.lexsort((table["step"].to_numpy(), episode))
-
-
-def joint_clustering(runs: Sequence[DecisionArrays], *, independent_menus: bool) -> list[Clustering]:
+def joint_clustering(runs: Sequence[Answers]) -> list[Clustering]:
     """For each run the clustering of its decisions, equal codes meaning equal units in all of them.
 
-    By item where no choice changes a later menu; in games by episode, and by menu too where the same options are
-    offered in several episodes.
+    By item where no choice changes a later menu in any of them; in games by episode, and by menu too where the same
+    options are offered in several episodes.
     """
-    splits = np.cumsum([len(arrays.size) for arrays in runs])[:-1]
-    names = pa.concat_arrays([arrays.cluster_names.take(pa.array(arrays.cluster)) for arrays in runs])
+    splits = np.cumsum([len(answers.size) for answers in runs])[:-1]
+    names = pa.concat_arrays([answers.cluster_names.take(pa.array(answers.cluster)) for answers in runs])
     codes, known = codes_of(names)
     whole = Clustering("item", (Units(codes, len(known)),))
-    if not independent_menus:
-        menus, kinds = codes_of(pa.concat_arrays([arrays.menu for arrays in runs]))
+    if not all(answers.independent_menus for answers in runs):
+        menus, kinds = codes_of(pa.concat_arrays([answers.menu for answers in runs]))
         whole = crossed("episode", whole.ways[0], Units(menus, len(kinds)))
     codes_by_run = zip(*(np.split(way.codes, splits) for way in whole.ways), strict=True)
     return [
         Clustering(whole.unit, tuple(Units(c, way.count) for c, way in zip(codes, whole.ways, strict=True)))
         for codes in codes_by_run
     ]
-
-
-def codes_of(column: pa.Array) -> tuple[IntArray, pa.StringArray]:
-    """(T,) codes of the sorted distinct names, and these."""
-    coded = pc.dictionary_encode(column)
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    present, codes = np.unique(coded.indices.to_numpy(), return_inverse=True)
-    names = coded.dictionary.take(pa.array(present))
-    order = pc.sort_indices(names)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order.to_numpy()] = np.arange(len(order))
-    return rank[codes], names.take(order)
-
-
-def _put_lists(
-    source: pa.Table | Path, table: pa.Table, place: IntArray, sizes: IntArray, targets: dict[str, FloatArray]
-) -> None:
-    """Fill the targets, (N, …) by column: the menu of the table's row r starts at row place[r]; -1 leaves it out."""
-    if isinstance(source, pa.Table):
-        groups = [source.num_rows]
-    else:
-        metadata = pq.read_metadata(source)
-        groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    ends = np.cumsum(groups, dtype=np.int64)
-
-    def put(group: int) -> None:
-        here = slice(int(ends[group]) - groups[group], int(ends[group]))
-        to, length = place[here], sizes[here]
-        for (column, target), lists in zip(targets.items(), _lists(source, group, *targets), strict=True):
-            width = target.size // max(1, len(target))
-            _require_lengths(table[here], column, lists, np.where(to >= 0, length * width, -1))
-            _put(target, lists, to, length)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # every group of rows has its own place
-        list(pool.map(put, range(len(groups))))
-
-
-def _lists(source: pa.Table | Path, group: int, *columns: str) -> list[pa.ListArray]:
-    """Columns of a table, or of a group of rows of a file."""
-    if isinstance(source, pa.Table):
-        return [source[name].combine_chunks() for name in columns]
-    with pq.ParquetFile(source) as file:  # one of two threads that share a reader may crash
-        read = file.read_row_group(group, columns, use_threads=False)
-    return [read[name].combine_chunks() for name in columns]
-
-
-def _put(target: FloatArray, lists: pa.ListArray, place: IntArray, sizes: IntArray) -> None:
-    """Write each decision's list from its row place[r] on, but for null lists and those without a place (-1)."""
-    there = (place >= 0) & pc.is_valid(lists).to_numpy(zero_copy_only=False)
-    if not there.all():
-        place, sizes, lists = place[there], sizes[there], lists.filter(pa.array(there))
-    values = _numbers(lists).reshape(-1, *target.shape[1:])
-    target[np.repeat(place - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(values))] = values
-
-
-def _require_lengths(table: pa.Table, column: str, lists: pa.Array, wanted: IntArray) -> None:
-    """Raise StoreError, naming the episode, if a decision's list is longer or shorter than its menu wants (-1: any)."""
-    found = pc.list_value_length(lists).fill_null(-1).to_numpy()
-    wrong = np.flatnonzero((found != wanted) & (found >= 0) & (wanted >= 0))
-    if len(wrong):
-        row = int(wrong[0])
-        where = f"episode {table['episode'][row].as_py()}, step {table['step'][row].as_py()}"
-        raise StoreError(f"{where}: {found[row]} numbers in {column}, its menu needs {wanted[row]}")
-
-
-def _numbers(lists: pa.Array) -> FloatArray:
-    """The numbers of a list column, one after another, nulls as NaN."""
-    numbers: FloatArray = pc.list_flatten(lists).to_numpy(zero_copy_only=False)
-    return numbers.astype(np.float64, copy=False)

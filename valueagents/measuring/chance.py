@@ -3,15 +3,16 @@
 import msgspec
 import numpy as np
 
-from valueagents.measuring.answers import BoolArray, DecisionArrays, Deviations
-from valueagents.measuring.inference import FloatArray, IntArray
+from valueagents.measuring.answers import Answers
+from valueagents.measuring.deviations import Deviations
+from valueagents.measuring.sums import BoolArray, FloatArray, IntArray
 
 DRAWS = 5_000
 _REDRAWN = 10_000
 _CELLS_A_CHUNK = 250_000
 
 
-class NullTest(msgspec.Struct, frozen=True):
+class ChanceTest(msgspec.Struct, frozen=True):
     """Could uniformly random choices have given this? One max-T test over all axes."""
 
     method: str
@@ -20,17 +21,17 @@ class NullTest(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-def chance_covariance(arrays: DecisionArrays, deviations: Deviations) -> FloatArray:
+def chance_covariance(answers: Answers, deviations: Deviations) -> FloatArray:
     """(V, V): of Σ (x_c - m) over the decisions that were read, c uniform."""
-    weight = np.repeat(np.sqrt((arrays.chosen >= 0) / arrays.size), arrays.size)
+    weight = np.repeat(np.sqrt((answers.chosen >= 0) / answers.size), answers.size)
     scaled = deviations.centred * weight[:, None]
     covariance: FloatArray = scaled.T @ scaled
     return covariance
 
 
-def null_test(
-    arrays: DecisionArrays, contested: BoolArray, chosen: FloatArray, covariance: FloatArray, *, seed: int
-) -> NullTest:
+def chance_test(
+    answers: Answers, contested: BoolArray, chosen: FloatArray, covariance: FloatArray, *, seed: int
+) -> ChanceTest:
     """Max over axes of |Z_v|, Z = Σ(x_c - m) / sqrt(Σ s²), against choices redrawn uniformly from the same menus.
 
     `contested` (T, V) is where an axis is at stake, `chosen` (V,) is Σ(x_c - m), `covariance` (V, V) what it would have
@@ -39,15 +40,15 @@ def null_test(
     central limit theorem, for sums of thousands of bounded terms) and the 10,000 on the rarest are redrawn.
     """
     method = f"max-T over axes, {DRAWS} redrawings of uniform choices from the same menus"
-    read = np.flatnonzero((arrays.chosen >= 0) & contested.any(axis=1))
+    read = np.flatnonzero((answers.chosen >= 0) & contested.any(axis=1))
     if len(read) > _REDRAWN:
         method += f"; all but the {_REDRAWN} on the rarest axes as a normal sum with its exact covariance"
     spread = np.sqrt(np.diag(covariance))
     live = spread > 0
     if not live.any():
-        return NullTest(method, None, None, "no contested decision")
+        return ChanceTest(method, None, None, "no contested decision")
     observed = float(np.abs(chosen[live] / spread[live]).max())
-    redrawn = arrays.select(_rarest(read, contested))
+    redrawn = answers.select(_rarest(read, contested))
     again = redrawn.deviations()
     rest = covariance - chance_covariance(redrawn, again) if len(read) > _REDRAWN else np.zeros_like(covariance)
     root = _root(rest[np.ix_(live, live)] / np.outer(spread[live], spread[live]))
@@ -62,7 +63,7 @@ def null_test(
         for place, values in enumerate(places[1:], 1):
             sums += (picks == place).astype(np.float64) @ (values - places[0])
         hits += int((np.abs(sums).max(axis=1) >= observed - 1e-12).sum())
-    return NullTest(method, observed, (hits + 1) / (DRAWS + 1))
+    return ChanceTest(method, observed, (hits + 1) / (DRAWS + 1))
 
 
 def _rarest(read: IntArray, contested: BoolArray) -> IntArray:
@@ -81,11 +82,11 @@ def _root(covariance: FloatArray) -> FloatArray:
     return root
 
 
-def _by_place(arrays: DecisionArrays, options: FloatArray) -> list[FloatArray]:
+def _by_place(answers: Answers, options: FloatArray) -> list[FloatArray]:
     """(N, V) by option as (T, V) for each place on the menu, 0 where there is none."""
     places = []
-    for place in range(int(arrays.size.max())):
-        there = arrays.size > place
-        rows = np.where(there, arrays.start + place, 0)
+    for place in range(int(answers.size.max())):
+        there = answers.size > place
+        rows = np.where(there, answers.start + place, 0)
         places.append(options[rows] * there[:, None])
     return places

@@ -4,16 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from valueagents.measuring.inference import (
-    Clustering,
-    FloatArray,
-    IntArray,
-    add_cluster_sums,
-    clustered_variance,
-    run_sums,
-)
+from valueagents.measuring.inference import clustered_variance
+from valueagents.measuring.sums import BoolArray, Clustering, FloatArray, IntArray, add_cluster_sums, run_sums
 
 RIDGE = 1.0
 """λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight; makes separable axes finite, so those are flagged."""
@@ -28,7 +21,6 @@ _MAX_RIDGE_ERRORS, _MADE_ERRORS = 0.5, 2.0  # of its error
 _DECISIONS_A_PART = 1_024
 _SAMPLES = (100, 10)  # every 100th part, then every 10th: most of the steps need few of the decisions
 _SAMPLE_PARTS = 5
-BoolArray = npt.NDArray[np.bool_]
 
 
 class FeatureRows(Protocol):

@@ -1,26 +1,33 @@
-"""The inference under every score: cluster sums, intervals of ratios, sign-flip tests. Nothing here knows a run.
+"""The inference under every score: one t interval, one bootstrap, one jackknife, one two-way error.
 
-All randomness comes from a generator that the caller seeds. Arrays: C clusters, V axes, B draws.
+Nothing here knows a run. All randomness comes from a generator that the caller seeds. Arrays: C clusters, B resamples,
+K sums, V columns.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from valueagents.measuring.sums import FloatArray, IntArray
 
 BOOTSTRAP_DRAWS = 2_000
+CONFIDENCE = 0.95
 MIN_CLUSTERS = 50
 """Below this a percentile bootstrap is too narrow: a t interval is given, with a warning."""
-CONFIDENCE = 0.95
-_EXACT_FLIPS = 10_000
+MIN_UNITS = 6
+"""Fewer seeds or targets than this cannot reach p < 0.05 in a sign-flip test: what they show is exploratory."""
+MIN_POLICIES = 20
+"""Correlations over fewer policies, personas or adapters say too little to be given."""
 _CELLS_A_CHUNK = 1_000_000
-_ROUNDING = 1e-9
+NOTHING = "no decision to estimate it from"
+
+Totals = Mapping[str, FloatArray]
+"""Name -> (B, k) totals over clusters, a row for each resample."""
+Statistics = Callable[[Totals], Mapping[str, FloatArray]]
+"""Named numbers, (B,) each, of totals: the value, its bootstrap and its jackknife come from one formula."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -32,36 +39,38 @@ class Estimate(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
-    """Which of `count` units each of T decisions belongs to: (T,) codes."""
-
-    codes: IntArray
-    count: int
+def joined(*cautions: str | None) -> str | None:
+    """The cautions that there are, in one text; None if there is none."""
+    return "; ".join(caution for caution in cautions if caution) or None
 
 
-@dataclass(frozen=True, slots=True)
-class Clustering:
-    """What is independent of what. `ways` holds one kind of unit, or two that cross and third their intersection.
-
-    Two ways: an episode's decisions hang together, and so do all meetings of one menu, whatever the episode.
-    """
-
-    unit: str
-    ways: tuple[Units, ...]
-
-    @property
-    def count(self) -> int:
-        """Units of the first kind."""
-        return self.ways[0].count
+def few(clusters: int) -> str | None:
+    """The caution of a t interval on fewer than `MIN_CLUSTERS` clusters; None from there on."""
+    return f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval" if clusters < MIN_CLUSTERS else None
 
 
-def crossed(unit: str, first: Units, second: Units) -> Clustering:
-    """Clustering by both kinds of units; by the first alone where no unit of the second meets two of the first."""
-    pairs, codes = np.unique(first.codes * max(1, second.count) + second.codes, return_inverse=True)
-    if len(pairs) == len(np.unique(second.codes)):
-        return Clustering(unit, (first,))
-    return Clustering(f"{unit} and menu, two-way", (first, second, Units(codes, len(pairs))))
+def t_quantile(units: int) -> float:
+    """How many standard errors a 95 % interval reaches to either side, on units - 1 degrees of freedom."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1))
+
+
+def t_estimate(
+    value: float, error: float, units: int, caution: str | None = None, *, unit: str = "cluster"
+) -> Estimate:
+    """A value with its t interval on `units` - 1 degrees of freedom; none, and the reason, where there is one unit."""
+    if not np.isfinite(value):
+        return Estimate(reason=NOTHING)
+    if units < 2:
+        return Estimate(value, reason=joined(caution, f"one {unit}: no interval"))
+    half = t_quantile(units) * error
+    return Estimate(value, value - half, value + half, caution)
+
+
+def t_test(value: float, error: float, units: int) -> float | None:
+    """The two-sided p of a value against 0, t on `units` - 1 degrees of freedom; None where nothing varies."""
+    if units < 2 or not error > 0:
+        return None
+    return 2 * float(stats.t.sf(abs(value) / error, units - 1))
 
 
 def clustered_variance(sums: Sequence[FloatArray], counts: Sequence[npt.ArrayLike]) -> FloatArray:
@@ -81,195 +90,168 @@ def clustered_variance(sums: Sequence[FloatArray], counts: Sequence[npt.ArrayLik
     return variance
 
 
-def add_cluster_sums(totals: FloatArray, values: FloatArray, codes: IntArray) -> None:
-    """Add (T, V) values to the (C, V) totals of their clusters."""
-    if (codes[1:] < codes[:-1]).any():
-        order = np.argsort(codes, kind="stable")
-        values, codes = values[order], codes[order]
-    first = np.flatnonzero(np.diff(codes, prepend=-1))
-    totals[codes[first]] += np.add.reduceat(values, first, axis=0)
-
-
-def cluster_sums(values: FloatArray, clusters: IntArray, count: int) -> FloatArray:
-    """The (C, V) sums of (T, V) values over the clusters 0..count-1."""
-    rows = np.arange(len(values))
-    sums: FloatArray = sparse.csr_array((np.ones(len(values)), (clusters, rows)), shape=(count, len(values))) @ values
-    return sums
-
-
-def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = None) -> FloatArray:
-    """The (T, …) sums of (N, …) values, weighted by (N,) weights, over the runs of rows that begin at `start`.
-
-    A matrix product where all runs are of one length, else a sparse one: `np.add.reduceat` along the first of two axes
-    takes twenty times as long.
-    """
-    width = int(np.prod(values.shape[1:]))
-    flat = values.reshape(len(values), width)
-    weights = np.ones(len(values)) if weights is None else weights
-    length = len(values) // max(1, len(start))
-    if length * len(start) == len(values) and (np.diff(start) == length).all():
-        sums = weights.reshape(len(start), 1, length) @ flat.reshape(len(start), length, width)
-    else:
-        runs = np.append(start, len(values))
-        sums = sparse.csr_array((weights, np.arange(len(values)), runs), shape=(len(start), len(values))) @ flat
-    found: FloatArray = sums.reshape(len(start), *values.shape[1:])
-    return found
-
-
-def varying(values: FloatArray) -> npt.NDArray[np.bool_]:
-    """(…, V) true for the columns of (…, U, V) values that are known everywhere and differ by more than rounding."""
-    if not values.shape[-2]:
-        return np.zeros((*values.shape[:-2], values.shape[-1]), dtype=np.bool_)
-    varies: npt.NDArray[np.bool_] = np.ptp(values, axis=-2) > _ROUNDING
-    return varies
-
-
-def ratio_estimates(numerator: FloatArray, denominator: FloatArray, *, seed: int) -> list[Estimate]:
-    """An estimate of Σ numerator / Σ denominator for each axis, from (C, V) cluster sums.
-
-    From `MIN_CLUSTERS` clusters that contribute on: percentile bootstrap over clusters. Below: a t interval with the
-    linearised standard error (Cochran 1977, eq. 2.46) on C-1 degrees of freedom, and a caution.
-    """
-    contributing = denominator > 0
-    low, high = _bootstrap_ratios(numerator, denominator, seed=seed)
-    estimates = []
-    for v in range(numerator.shape[1]):
-        rows = contributing[:, v]
-        clusters, total = int(rows.sum()), float(denominator[:, v].sum())
-        if total == 0:
-            estimates.append(Estimate(reason="no decision to estimate it from"))
-            continue
-        value = float(numerator[:, v].sum() / total)
-        if clusters >= MIN_CLUSTERS:
-            estimates.append(Estimate(value, float(low[v]), float(high[v])))
-        elif clusters == 1:
-            estimates.append(Estimate(value, reason="one cluster: no interval"))
-        else:
-            half = t_half_width(numerator[rows, v] - value * denominator[rows, v]) / total
-            caution = f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval"
-            estimates.append(Estimate(value, value - half, value + half, caution))
-    return estimates
-
-
-def two_way_ratio_estimates(numerators: Sequence[FloatArray], denominators: Sequence[FloatArray]) -> list[Estimate]:
-    """The same from the sums over both kinds of units and over their intersections, with a t interval.
-
-    The linearised error is clustered both ways (`clustered_variance`); the degrees of freedom are those of the kind
-    with fewer units that contribute (Cameron & Miller 2015, section V).
-    """
-    estimates = []
-    for v in range(numerators[0].shape[1]):
-        total = float(denominators[0][:, v].sum())
-        if total == 0:
-            estimates.append(Estimate(reason="no decision to estimate it from"))
-            continue
-        value = float(numerators[0][:, v].sum() / total)
-        columns = [(n[:, v : v + 1], d[:, v : v + 1]) for n, d in zip(numerators, denominators, strict=True)]
-        counts = [int((d > 0).sum()) for _, d in columns]
-        units = min(counts[:2])
-        if units == 1:
-            estimates.append(Estimate(value, reason="one cluster: no interval"))
-            continue
-        error = float(np.sqrt(clustered_variance([n - value * d for n, d in columns], counts)[0])) / total
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * error
-        caution = None if units >= MIN_CLUSTERS else f"{units} clusters one of the two ways, fewer than {MIN_CLUSTERS}"
-        estimates.append(Estimate(value, value - half, value + half, caution))
-    return estimates
-
-
-def t_half_width(residuals: FloatArray) -> float:
-    """Half the 95 % t interval of a sum of independent, centred (C,) residuals."""
-    count = len(residuals)
-    error = np.sqrt(count / (count - 1) * float(residuals @ residuals))
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * error)
-
-
-def _bootstrap_ratios(numerator: FloatArray, denominator: FloatArray, *, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Percentile intervals (V,), (V,) of the ratio over `BOOTSTRAP_DRAWS` resamples of the clusters."""
+def resamples(count: int, seed: int) -> Iterator[IntArray]:
+    """`BOOTSTRAP_DRAWS` resamples of `count` units with replacement, in chunks of (b, count) unit numbers."""
     rng = np.random.default_rng(seed)
-    count, axes = numerator.shape
-    both, ratios = np.hstack([numerator, denominator]), []
-    for rows in _chunks(BOOTSTRAP_DRAWS, count):
-        picks = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        weights = np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count)
-        sums = weights @ both  # (b, 2V)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios.append(sums[:, :axes] / sums[:, axes:])
-    drawn = np.vstack(ratios)
-    drawn[~np.isfinite(drawn)] = np.nan
+    at_once = max(1, _CELLS_A_CHUNK // max(1, count))
+    left = BOOTSTRAP_DRAWS if count else 0
+    while left > 0:
+        rows = min(at_once, left)
+        yield rng.integers(count, size=(rows, count))
+        left -= rows
+
+
+def resampled_totals(sums: FloatArray, seed: int) -> Iterator[FloatArray]:
+    """The totals (b, K) of the resamples of (C, K) cluster sums, chunk by chunk."""
+    count = len(sums)
+    for picks in resamples(count, seed):
+        rows = len(picks)
+        flat = (picks + count * np.arange(rows)[:, None]).ravel()
+        times = np.bincount(flat, minlength=rows * count).reshape(rows, count)
+        yield times @ sums
+
+
+def percentile_interval(draws: FloatArray) -> tuple[float, float]:
+    """The 95 % percentile interval of those of (B,) draws that are finite; NaN if none is."""
+    finite = draws[np.isfinite(draws)]
+    if not len(finite):
+        return float("nan"), float("nan")
     tail = 100 * (1 - CONFIDENCE) / 2
-    seen = ~np.isnan(drawn).all(axis=0)
-    low, high = np.full(axes, np.nan), np.full(axes, np.nan)
-    if seen.any():
-        low[seen], high[seen] = np.nanpercentile(drawn[:, seen], [tail, 100 - tail], axis=0)
-    return low, high
+    low, high = np.percentile(finite, [tail, 100 - tail])
+    return float(low), float(high)
 
 
-class FlipTest(msgspec.Struct, frozen=True):
-    """Two-sided sign-flip p values by axis (None = nothing to flip), alone and max-T adjusted over the axes."""
+def ratio_estimates(above: Sequence[FloatArray], below: Sequence[FloatArray], *, seed: int) -> list[Estimate]:
+    """An estimate of Σ above / Σ below for each of V columns, from the (C, V) sums of each way of a clustering.
 
-    method: str
-    p: list[float | None]
-    p_max_t: list[float | None]
-
-
-def sign_flip_test(differences: FloatArray, *, seed: int) -> FlipTest:
-    """Are the (C, V) cluster sums of paired differences symmetric about 0?
-
-    All 2^C flips where they are at most 10,000, else 10,000 drawn ones (the observed one counted: p is never 0). The
-    max-T adjustment (Westfall & Young 1993) takes the largest |Σ d| / sqrt(Σ d²) over the axes under the same flips.
+    One way: percentile bootstrap from `MIN_CLUSTERS` clusters that contribute on; below, a t interval with the
+    linearised standard error (Cochran 1977, eq. 2.46) and a caution. Two ways, and third their intersection: a t
+    interval with the error clustered both ways (`clustered_variance`) and the degrees of freedom of the kind with fewer
+    units that contribute (Cameron & Miller 2015, section V).
     """
-    scale = np.sqrt((differences**2).sum(axis=0))
-    live = scale > 0
-    if not live.any():
-        nothing: list[float | None] = [None] * differences.shape[1]
-        return FlipTest("none: all differences are 0", nothing, nothing)
-    standard = differences[:, live] / scale[live]
-    observed = np.abs(standard.sum(axis=0))
-    exact = 2 ** min(len(standard), 63) <= _EXACT_FLIPS
-    hits, hits_max, count = np.zeros(live.sum()), np.zeros(live.sum()), 0
-    for signs in _all_signs(len(standard)) if exact else _drawn_signs(len(standard), seed):
-        flipped = np.abs(signs @ standard)  # (b, V)
-        hits += (flipped >= observed - 1e-12).sum(axis=0)
-        hits_max += (flipped.max(axis=1)[:, None] >= observed - 1e-12).sum(axis=0)
-        count += len(signs)
-    extra = 0 if exact else 1
-    method = f"sign-flip over {len(standard)} clusters, " + (f"all {count} flips" if exact else f"{count} drawn flips")
-    return FlipTest(
-        method,
-        _spread((hits + extra) / (count + extra), live),
-        _spread((hits_max + extra) / (count + extra), live),
-    )
+    width = above[0].shape[1]
+    one_way = len(above) == 1
+    drawn = _drawn_ratios(above[0], below[0], seed) if one_way and len(above[0]) >= MIN_CLUSTERS else None
+    estimates = []
+    for v in range(width):
+        total = float(below[0][:, v].sum())
+        if total == 0:
+            estimates.append(Estimate(reason=NOTHING))
+            continue
+        value = float(above[0][:, v].sum() / total)
+        counts = [int((each[:, v] > 0).sum()) for each in below]
+        units = min(counts[:2])
+        if drawn is not None and units >= MIN_CLUSTERS:
+            estimates.append(Estimate(value, *percentile_interval(drawn[:, v])))
+            continue
+        residuals = [n[:, [v]] - value * d[:, [v]] for n, d in zip(above, below, strict=True)]
+        error = float(np.sqrt(clustered_variance(residuals, counts)[0])) / total
+        estimates.append(t_estimate(value, error, units, few(units) if units > 1 else None))
+    return estimates
 
 
-def benjamini_hochberg(p: list[float | None]) -> list[float | None]:
-    """Benjamini–Hochberg adjusted p values (1995) of those that are defined."""
-    defined = np.array([value is not None for value in p])
-    if not defined.any():
-        return p
-    return _spread(stats.false_discovery_control([value for value in p if value is not None]), defined)
+def _drawn_ratios(above: FloatArray, below: FloatArray, seed: int) -> FloatArray:
+    """(B, V) resampled ratios; not finite where a resample holds nothing of a column."""
+    width = above.shape[1]
+    drawn = []
+    for totals in resampled_totals(np.hstack([above, below]), seed):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn.append(totals[:, :width] / totals[:, width:])
+    return np.vstack(drawn)
 
 
-def _all_signs(count: int) -> Iterator[FloatArray]:
-    bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
-    yield np.where(bits, -1.0, 1.0)
+def cluster_estimates(
+    sums: Totals,
+    statistics: Statistics,
+    *,
+    seed: int,
+    differences: Mapping[str, tuple[str, str]] | None = None,
+    folded: Collection[str] = (),
+) -> dict[str, Estimate]:
+    """An estimate for each named number that `statistics` makes of the totals of (C, k) cluster sums.
+
+    From `MIN_CLUSTERS` clusters on that move it: percentile bootstrap over clusters. Below: the delete-one jackknife's
+    standard error (Efron & Tibshirani 1993, eq. 11.5) with a t interval and a caution. A number that comes out as NaN
+    is undefined.
+
+    `differences`: number -> the two numbers that it is the difference of; it hangs on the fewer of their clusters, and
+    its error is that of the one's influences less the other's. `folded`: numbers made of absolute values of totals,
+    which resampling pushes up; they get the jackknife's t interval however many clusters there are.
+    """
+    widths = {name: part.shape[1] for name, part in sums.items()}
+    matrix = np.hstack(list(sums.values()))
+    total = matrix.sum(axis=0, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = {name: float(number[0]) for name, number in statistics(_named(total, widths)).items()}
+        left_out = statistics(_named(total - matrix, widths))
+        chunks = [statistics(_named(totals, widths)) for totals in resampled_totals(matrix, seed)]
+    influences = {name: _influence(value, left_out[name]) for name, value in values.items()}
+    clusters = {name: int((left_out[name] != value).sum()) for name, value in values.items()}
+    for name, (one, other) in (differences or {}).items():
+        influences[name] = influences[one] - influences[other]
+        clusters[name] = min(clusters[one], clusters[other])
+    estimates = {}
+    for name, value in values.items():
+        drawn = np.concatenate([chunk[name] for chunk in chunks]) if chunks and name not in folded else None
+        estimates[name] = _cluster_estimate(value, influences[name], clusters[name], drawn)
+    return estimates
 
 
-def _drawn_signs(count: int, seed: int) -> Iterator[FloatArray]:
-    rng = np.random.default_rng(seed)
-    for rows in _chunks(_EXACT_FLIPS, count):
-        yield np.where(rng.integers(2, size=(rows, count)), -1.0, 1.0)
+def _named(matrix: FloatArray, widths: Mapping[str, int]) -> dict[str, FloatArray]:
+    """The columns of a (B, K) matrix by the names of those who share them."""
+    ends = np.cumsum(list(widths.values()))
+    return dict(zip(widths, np.split(matrix, ends[:-1], axis=1), strict=True))
 
 
-def _chunks(total: int, width: int) -> Iterator[int]:
-    """Numbers of rows that add up to `total`, each chunk of rows × width within memory."""
-    step = max(1, _CELLS_A_CHUNK // max(1, width))
-    while total > 0:
-        yield min(step, total)
-        total -= step
+def _influence(value: float, left_out: FloatArray) -> FloatArray:
+    """(C,) what each cluster adds to the jackknife's error, squared; 0 for a cluster that does not move the number."""
+    influence = np.zeros(len(left_out))
+    moves = left_out != value
+    if clusters := int(moves.sum()):
+        scale = np.sqrt((clusters - 1) / clusters)
+        influence[moves] = scale * (left_out[moves] - left_out[moves].mean())
+    return influence
 
 
-def _spread(values: FloatArray, places: npt.NDArray[np.bool_]) -> list[float | None]:
-    """The values at the true places, None elsewhere."""
-    found = iter(values.tolist())
-    return [next(found) if place else None for place in places]
+def _cluster_estimate(value: float, influence: FloatArray, clusters: int, drawn: FloatArray | None) -> Estimate:
+    if not np.isfinite(value):
+        return Estimate(reason="nothing to estimate it from")
+    if clusters >= MIN_CLUSTERS and drawn is not None:
+        return Estimate(value, *percentile_interval(drawn))
+    if clusters == 0:
+        return Estimate(value, reason="the same whichever cluster is left out: no interval")
+    if clusters == 1 or not np.isfinite(influence).all():
+        return Estimate(value, reason="it rests on one cluster: no interval")
+    return t_estimate(value, float(np.sqrt((influence**2).sum())), clusters, few(clusters))
+
+
+def over_units(values: Sequence[float | None], unit: str) -> Estimate:
+    """The mean over units that were trained or chosen apart (seeds, targets), with a t interval between them."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(known):
+        return Estimate(reason=f"no {unit} has a number")
+    undefined = len(values) - len(known)
+    left_out = f"{undefined} undefined left out" if undefined else None
+    if len(known) == 1:
+        return Estimate(float(known[0]), reason=joined(f"one {unit}: no interval", left_out))
+    exploratory = f"{len(known)} {unit}s, fewer than {MIN_UNITS}: exploratory" if len(known) < MIN_UNITS else None
+    error = float(known.std(ddof=1) / np.sqrt(len(known)))
+    return t_estimate(float(known.mean()), error, len(known), joined(exploratory, left_out), unit=unit)
+
+
+def over_policies(
+    x: FloatArray, statistics: Callable[[FloatArray], Mapping[str, float]], *, seed: int
+) -> dict[str, Estimate]:
+    """Each named statistic of (U, …) policies with its percentile bootstrap over them; a NaN is undefined."""
+    values = statistics(x)
+    drawn = [statistics(x[picks]) for chunk in resamples(len(x), seed) for picks in chunk]
+    caution = f"{len(x)} policies, fewer than {MIN_CLUSTERS}: its interval is too narrow"
+    estimates = {}
+    for name, value in values.items():
+        if np.isnan(value):
+            estimates[name] = Estimate(reason="nothing that varies over the policies")
+            continue
+        draws = np.array([draw[name] for draw in drawn])
+        low, high = percentile_interval(draws)
+        estimates[name] = Estimate(value, low, high, caution if len(x) < MIN_CLUSTERS else None)
+    return estimates

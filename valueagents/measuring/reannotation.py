@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from valueagents.errors import ConfigError, DataError, ValueAgentsError, unknown_name
-from valueagents.measuring.answers import DecisionArrays
-from valueagents.measuring.inference import FloatArray
+from valueagents.measuring.answers import Answers
+from valueagents.measuring.sums import known_mean
 from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy
 
 
@@ -51,31 +51,23 @@ def reannotated(table: pa.Table, file: Path | str) -> tuple[pa.Table, Taxonomy]:
     return table, taxonomy
 
 
-def grouped(arrays: DecisionArrays, grouping: str) -> DecisionArrays:
+def grouped(answers: Answers, grouping: str) -> Answers:
     """The decisions on the groups of a grouping: x of a group is the mean of x over its axes.
 
     A group is annotated where any of its axes is; axes that stand in no group are left out. Raises ConfigError for an
     unknown grouping.
     """
-    taxonomy = arrays.taxonomy
+    taxonomy = answers.taxonomy
     if grouping not in taxonomy.groupings:
         raise ConfigError(unknown_name(f"grouping of {taxonomy.id}", grouping, taxonomy.groupings))
     groups = taxonomy.groupings[grouping]
-    columns = [arrays.x[:, [taxonomy.index(axis) for axis in members]] for members in groups.values()]
+    columns = [answers.x[:, [taxonomy.index(axis) for axis in members]] for members in groups.values()]
     axes = tuple(Axis(group, group, f"the mean of {', '.join(members)}") for group, members in groups.items())
     return replace(
-        arrays,
+        answers,
         taxonomy=Taxonomy(f"{taxonomy.id}, {grouping}", taxonomy.version, taxonomy.source, axes),
-        x=np.stack([_mean(values) for values in columns], axis=1),
+        x=np.stack([known_mean(values, axis=1) for values in columns], axis=1),
     )
-
-
-def _mean(values: FloatArray) -> FloatArray:
-    """(N, m) to (N,): the mean of the numbers, NaN where there is none."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        means: FloatArray = np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
-    return means
 
 
 def _read(file: Path) -> tuple[Taxonomy, dict[str, dict[str, _Option]]]:

@@ -1,6 +1,20 @@
-"""The report: self-contained HTML pages, on one or two runs, or on how values hang together over many policies."""
+"""Reports: self-contained HTML pages made from results; `write_report` goes from runs to a page in one call."""
 
-from valueagents.report.many_page import write_circle_page, write_validity_page
-from valueagents.report.page import write_report
+from collections.abc import Sequence
+from pathlib import Path
 
-__all__ = ["write_circle_page", "write_report", "write_validity_page"]
+from valueagents.measuring.reading import Source
+from valueagents.measuring.summary import summarise
+from valueagents.report.page import page
+from valueagents.report.template import write_page
+
+__all__ = ["write_report"]
+
+
+def write_report(runs: Sequence[Source], out: Path | str, *, primary: str | None = None) -> Path:
+    """A self-contained HTML page on one run, or on two policies with their comparison, is at `out`.
+
+    More than two runs are training seeds, those of the first policy and as many of the second: all are compared, the
+    first of each is shown. Raises ConfigError for runs that cannot be compared.
+    """
+    return write_page(page(summarise(runs, primary=primary)), out)

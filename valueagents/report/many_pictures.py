@@ -5,9 +5,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from valueagents.measuring.inference import FloatArray
 from valueagents.measuring.many.circle import CircleCheck
-from valueagents.measuring.many.multimethod import Validity
+from valueagents.measuring.many.multimethod import MultiMethod
+from valueagents.measuring.sums import FloatArray
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
 from valueagents.taxonomy import Taxonomy
 
@@ -62,10 +62,11 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
     line = np.linspace(0, 180, 100)
     fitted = level + slope * np.cos(np.radians(line))
     axes.plot(line, fitted, color=_INK, linewidth=1.6, label="these policies: fit on cos(angle)")
-    humans = check.humans
-    steps = 36.0 * np.arange(1, len(humans.by_distance) + 1)
-    label = f"{humans.people} people, ten values, mean by distance"
-    axes.plot(steps, humans.by_distance, marker="s", markersize=5, color=_HUMAN, linewidth=1.2, label=label)
+    people = check.people
+    if people is not None:
+        steps = 360 / people.places * np.arange(1, len(people.by_distance) + 1)
+        label = f"{people.people} people, {people.places} values, mean by distance"
+        axes.plot(steps, people.by_distance, marker="s", markersize=5, color=_HUMAN, linewidth=1.2, label=label)
     axes.set_xlabel("angle between two values on the circle (degrees)")
     axes.set_ylabel("correlation over policies")
     axes.set_xlim(0, 185)
@@ -75,7 +76,7 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def matrix_picture(found: Validity) -> str:
+def matrix_picture(found: MultiMethod) -> str:
     """An SVG of the multitrait-multimethod matrix: a block for each pair of methods, values in circle order."""
     matrix: FloatArray = np.array(found.matrix)
     count = len(found.axes)

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from valueagents.measuring.inference import Estimate, FloatArray
-from valueagents.measuring.scores import AxisScores, Scores
+from valueagents.measuring.inference import Estimate
+from valueagents.measuring.scores import Scores
+from valueagents.measuring.sums import FloatArray
 from valueagents.taxonomy import Taxonomy
 
-_GROUPING = "higher-order"
 _GROUP_COLOURS = ("#2a7f62", "#b5474b", "#c98a1b", "#3b6ea5")
 _OTHER_COLOUR = "#777777"
 _RUN_COLOURS = ("#1f2a44", "#d1651e")
@@ -24,11 +24,6 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "valueagents",
 }
-
-
-def headline(axis: AxisScores) -> Estimate:
-    """The propensity to show: E3p where the policy's probabilities are known, else E3."""
-    return axis.probability_propensity if axis.probability_propensity.value is not None else axis.propensity
 
 
 def picture(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> str:
@@ -107,13 +102,13 @@ def _marks(
 ) -> None:
     """A dot and an interval for each axis, filled where the interval leaves out 0; a cross where there is no number."""
     if polar:
-        profile = [(place, headline(axis).value) for place, axis in zip(places, scores.axes, strict=True)]
+        profile = [(place, axis.propensity.value) for place, axis in zip(places, scores.axes, strict=True)]
         closed = [(place, value) for place, value in [*profile, profile[0]] if value is not None]
         if closed:
             axes.plot(*zip(*closed, strict=True), color=colour, linewidth=0.9, alpha=0.35)
     named = False
     for place, axis in zip(places, scores.axes, strict=True):
-        estimate = headline(axis)
+        estimate = axis.propensity
         if estimate.value is None:
             where = (place, 0.0) if polar else (0.0, place)
             axes.plot(*where, marker="x", markersize=4, color="#aaaaaa", linestyle="none")
@@ -143,15 +138,15 @@ def _legend(axes: "mpl.axes.Axes", below: float) -> None:
 
 
 def axis_colours(taxonomy: Taxonomy) -> list[str]:
-    """A colour for each axis: that of its higher-order group, grey for those that stand in none."""
-    groups = list(taxonomy.groupings.get(_GROUPING, {}).values())
+    """A colour for each axis: that of its group in the main grouping, grey for those that belong to none."""
+    groups = list(taxonomy.main_groups.values())
     colour = {axis: _GROUP_COLOURS[g % len(_GROUP_COLOURS)] for g, members in enumerate(groups) for axis in members}
     return [colour.get(axis.id, _OTHER_COLOUR) for axis in taxonomy.axes]
 
 
 def _reach(scores: Sequence[Scores]) -> float:
     """The largest end of an interval, rounded up to a twentieth."""
-    ends = [abs(end) for sheet in scores for axis in sheet.axes for end in _ends(headline(axis))]
+    ends = [abs(end) for sheet in scores for axis in sheet.axes for end in _ends(axis.propensity)]
     return float(np.ceil(max([*ends, 0.05]) * 20) / 20)
 
 

@@ -8,19 +8,13 @@ off the log-likelihood and every strength says so.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse, special, stats
+from scipy import sparse, special
 from scipy.sparse import csgraph
 
-from valueagents.measuring.answers import DecisionArrays
-from valueagents.measuring.inference import (
-    CONFIDENCE,
-    Clustering,
-    Estimate,
-    FloatArray,
-    IntArray,
-    cluster_sums,
-    clustered_variance,
-)
+from valueagents.measuring.answers import Answers
+from valueagents.measuring.estimators.declaration import Estimator, Measured, Result
+from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate
+from valueagents.measuring.sums import Clustering, FloatArray, IntArray, cluster_sums
 
 RIDGE = 1.0
 """λ, where the comparisons do not connect all values."""
@@ -38,11 +32,11 @@ class Duels:
     decision: IntArray
 
 
-def strengths(arrays: DecisionArrays, clustering: Clustering) -> list[Estimate]:
+def strengths(answers: Answers, clustering: Clustering) -> list[Estimate]:
     """The strength of every axis with its clustered t interval; None with a reason where it was in no such menu."""
-    found = duels(arrays)
+    found = duels(answers)
     met = np.union1d(found.winner, found.loser)
-    result = [Estimate(reason=NOT_SUCH if not len(met) else "in no menu of two values")] * len(arrays.taxonomy.axes)
+    result = [Estimate(reason=NOT_SUCH if not len(met) else "in no menu of two values")] * len(answers.taxonomy.axes)
     if not len(met):
         return result
     winner, loser = np.searchsorted(met, found.winner), np.searchsorted(met, found.loser)
@@ -60,25 +54,20 @@ def strengths(arrays: DecisionArrays, clustering: Clustering) -> list[Estimate]:
     errors = np.sqrt(clustered_variance(influence, counts))
     caution = None if connected else f"regularised (λ = {RIDGE:g}): the comparisons do not connect all values"
     for place, v in enumerate(met):
-        value = float(s[place])
-        if units == 1:
-            result[v] = Estimate(value, reason="; ".join(filter(None, [caution, "one cluster: no interval"])))
-            continue
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1) * errors[place])
-        result[v] = Estimate(value, value - half, value + half, caution)
+        result[v] = t_estimate(float(s[place]), float(errors[place]), units, caution)
     return result
 
 
-def duels(arrays: DecisionArrays) -> Duels:
+def duels(answers: Answers) -> Duels:
     """The decisions with a choice between two options that promote one value each, not the same, and nothing else."""
-    pairs = np.flatnonzero((arrays.size == 2) & (arrays.chosen >= 0))
-    first, second = arrays.x[arrays.start[pairs]], arrays.x[arrays.start[pairs] + 1]
+    pairs = np.flatnonzero((answers.size == 2) & (answers.chosen >= 0))
+    first, second = answers.x[answers.start[pairs]], answers.x[answers.start[pairs] + 1]
     promoted = [np.argmax(np.nan_to_num(x), axis=1) for x in (first, second)]
     alone = [(np.nan_to_num(x) != 0).sum(axis=1) == 1 for x in (first, second)]
     upward = [np.nan_to_num(x).max(axis=1, initial=0) > 0 for x in (first, second)]
     such = alone[0] & alone[1] & upward[0] & upward[1] & (promoted[0] != promoted[1])
     pairs, one, two = pairs[such], promoted[0][such], promoted[1][such]
-    took_first = arrays.chosen[pairs] == arrays.start[pairs]
+    took_first = answers.chosen[pairs] == answers.start[pairs]
     return Duels(np.where(took_first, one, two), np.where(took_first, two, one), pairs)
 
 
@@ -111,3 +100,20 @@ def fit(winner: IntArray, loser: IntArray, count: int, ridge: float) -> tuple[Fl
         if float(gradient @ step) < _TOLERANCE:
             break
     return s - s.mean(), np.linalg.inv(information + level) - level
+
+
+def _strengths(measured: Measured) -> Result:
+    return Result(strengths(measured.answers, measured.clustering))
+
+
+BRADLEY_TERRY = Estimator(
+    id="E5",
+    name="strength",
+    formula="s_v of P(v before w) = 1 / (1 + exp(s_w − s_v)), mean 0; menus of two options that promote one value each",
+    source=f"Bradley & Terry 1952; where comparisons do not connect all values (Ford 1957), ridge λ = {RIDGE:g}",
+    needs="choices",
+    unit="log-odds of one value before another",
+    meaning="which value is taken before which, where menus set one against one other",
+    estimate=_strengths,
+    calibrated=False,  # no simulated menu sets one value against one other
+)

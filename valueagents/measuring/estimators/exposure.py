@@ -5,128 +5,135 @@ Over states s (what was shown) with visit shares d_i(s) and mean choices u_i(s) 
 R_1 - R_2 = Σ (d_1 - d_2)(u_1 + u_2)/2 + Σ (d_1 + d_2)/2 · (u_1 - u_2) = exposure + choice
 
 (Kitagawa 1955; Oaxaca 1973; Blinder 1973). What a policy would choose in a state that it never met is not known: it
-comes from a replay and counts as exact, or there is no split.
+comes from a replay (E7) and counts as exact, or there is no split.
 
 Intervals are by the delta method: what a decision for x in state s moves each part by, summed by cluster. Where a state
 is met once or twice its u_i is as good as given, and the interval of the choice part is too narrow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 import pyarrow as pa
-from scipy import stats
 
-from valueagents.measuring.answers import DecisionArrays, codes_of
-from valueagents.measuring.inference import (
-    CONFIDENCE,
-    Clustering,
-    Estimate,
-    FloatArray,
-    IntArray,
-    add_cluster_sums,
-    clustered_variance,
-)
+from valueagents.measuring.answers import Answers, common_form, joint_clustering
+from valueagents.measuring.columns import codes_of
+from valueagents.measuring.estimators.declaration import AxisDifference, Compared, Difference, Estimator
+from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate
+from valueagents.measuring.pairing import by_situation
+from valueagents.measuring.sums import Clustering, FloatArray, IntArray, add_cluster_sums
 
-MeanChoices = Mapping[str, FloatArray]
-"""State (its `shown` hash) -> (V,) mean x of a policy's choices there."""
 _PARTS = 3  # the difference, exposure, choice
 
 
-class AxisSplit(msgspec.Struct, frozen=True):
-    """One axis, in the units of E2: `difference` = `exposure` + `choice`."""
-
-    axis: str
-    name: str
-    difference: Estimate
-    exposure: Estimate
-    choice: Estimate
-
-
-class ExposureSplit(msgspec.Struct, frozen=True):
-    """E6 of two runs by axis, with t intervals clustered by `unit`."""
-
-    unit: str
-    clusters: int
-    axes: list[AxisSplit]
+def _difference(compared: Compared) -> Difference | None:
+    """The split of the difference of rates of two runs; None where several seeds are compared."""
+    if len(compared.pairs) > 1:
+        return None
+    return exposure_split(compared.first, compared.second, replayed=compared.replayed)
 
 
 def exposure_split(
-    runs: tuple[DecisionArrays, DecisionArrays],
-    clusterings: Sequence[Clustering],
-    *,
-    replayed: tuple[MeanChoices, MeanChoices] = ({}, {}),
-) -> ExposureSplit:
-    """The split of R_1 - R_2 by axis; the clusterings are joint (`joint_clustering`).
+    first: Answers, second: Answers, *, replayed: tuple[Answers | None, Answers | None] = (None, None)
+) -> Difference:
+    """R_1 - R_2 by axis with its parts `exposure` and `choice`, and t intervals clustered jointly.
 
-    `replayed` has each policy's mean choices in states that it did not meet.
+    `replayed` has for each policy a replay of states that it did not meet itself: what it chose there, or would choose
+    by its probabilities where the replay holds them.
     """
-    codes, names = codes_of(pa.concat_arrays([arrays.shown for arrays in runs]))
-    states = np.split(codes, [len(runs[0].shown)])
-    visits, choices = zip(
-        *(_by_state(arrays, code, len(names)) for arrays, code in zip(runs, states, strict=True)), strict=True
-    )
-    for met, mean, known in zip(visits, choices, replayed, strict=True):
-        for name, means in known.items():
-            if (state := names.index(name).as_py()) >= 0:
-                mean[state] = np.where(met[state] > 0, mean[state], means)
-    n, u = np.stack(visits), np.stack(choices)
-    unknown = (n.sum(axis=0) > 0) & np.isnan(u).any(axis=0)  # (S, V)
+    runs = (first, second)
+    codes, names = codes_of(pa.concat_arrays([answers.shown for answers in runs]))
+    states = np.split(codes, [len(first.shown)])
+    met = [_by_state(answers, code, len(names)) for answers, code in zip(runs, states, strict=True)]
+    n = np.stack([visits for visits, _ in met])
+    u = np.stack([choices for _, choices in met])
+    for i, replay in enumerate(replayed):
+        if replay is not None:
+            u[i] = np.where(n[i] > 0, u[i], _replayed_choices(replay, names))
+    everywhere = (n.sum(axis=0) > 0).sum(axis=0)
+    unknown = ((n.sum(axis=0) > 0) & np.isnan(u).any(axis=0)).sum(axis=0)  # (V,)
     u = np.nan_to_num(u)
+    parts = _parts(n, u)
+    clusterings = joint_clustering(runs)
+    errors, units = _errors(runs, states, clusterings, n, u)
+    axes = []
+    for v, axis in enumerate(first.taxonomy.axes):
+        whole, exposure, choice = (
+            t_estimate(float(parts[k, v]), float(errors[k, v]), int(units[v])) for k in range(_PARTS)
+        )
+        if unknown[v]:
+            missing = f"{unknown[v]} of {everywhere[v]} states were met by one policy only"
+            exposure = choice = Estimate(reason=f"{missing}: ask both there (a replay)")
+        axes.append(
+            AxisDifference(
+                axis=axis.id,
+                name=axis.name,
+                situations=int(everywhere[v]),
+                clusters=int(units[v]),
+                difference=whole,
+                parts={"exposure": exposure, "choice": choice},
+            )
+        )
+    return Difference(
+        estimator=EXPOSURE.id,
+        name="rate",
+        unit=clusterings[0].unit,
+        clusters=int(units.max(initial=0)),
+        test="none",
+        family="none",
+        axes=axes,
+    )
+
+
+def _parts(n: FloatArray, u: FloatArray) -> FloatArray:
+    """(3, V) the difference of rates, exposure and choice, from (2, S, V) visits and mean choices."""
     with np.errstate(invalid="ignore"):
         d = n / n.sum(axis=1, keepdims=True)
-    parts = 100 * np.stack(
+    return 100 * np.stack(
         [
             (d[0] * u[0] - d[1] * u[1]).sum(axis=0),
             ((d[0] - d[1]) * (u[0] + u[1]) / 2).sum(axis=0),
             ((d[0] + d[1]) / 2 * (u[0] - u[1])).sum(axis=0),
         ]
     )
-    errors, units = _errors(runs, states, clusterings, n, u)
-    axes = []
-    for v, axis in enumerate(runs[0].taxonomy.axes):
-        missing = int(unknown[:, v].sum())
-        reason = f"{missing} of {int((n[:, :, v].sum(axis=0) > 0).sum())} states were met by one policy only: ask both "
-        whole, exposure, choice = (
-            _estimate(float(parts[k, v]), float(errors[k, v]), int(units[v])) for k in range(_PARTS)
-        )
-        if missing:
-            exposure = choice = Estimate(reason=reason + "there (a replay)")
-        axes.append(AxisSplit(axis.id, axis.name, whole, exposure, choice))
-    return ExposureSplit(clusterings[0].unit, int(units.max(initial=0)), axes)
 
 
-def _estimate(value: float, error: float, units: int) -> Estimate:
-    if np.isnan(value):
-        return Estimate(reason="no decision to estimate it from")
-    if units == 1:
-        return Estimate(value, reason="one cluster: no interval")
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * error
-    return Estimate(value, value - half, value + half)
+def _replayed_choices(replay: Answers, names: pa.StringArray) -> FloatArray:
+    """(S, V) mean x of a replay's answers in these states; NaN where it was not asked."""
+    if common_form(replay) == "probability":
+        x, annotated = replay.judged()
+        expected = np.where(annotated, replay.per_menu(x, replay.p), np.nan)
+    else:
+        taken, counted = _taken(replay)
+        expected = np.where(counted > 0, taken, np.nan)
+    asked, means = by_situation(replay, expected)
+    states = np.asarray(names.to_pylist(), dtype=np.str_)
+    place = np.minimum(np.searchsorted(asked, states), len(asked) - 1)
+    found: FloatArray = np.where((asked[place] == states)[:, None], means[place], np.nan)
+    return found
 
 
-def _by_state(arrays: DecisionArrays, states: IntArray, count: int) -> tuple[FloatArray, FloatArray]:
+def _by_state(answers: Answers, states: IntArray, count: int) -> tuple[FloatArray, FloatArray]:
     """(S, V) numbers of choices with the axis annotated, and their mean x; NaN where there is none."""
-    sums, sizes = (np.zeros((count, len(arrays.taxonomy.axes))) for _ in range(2))
-    for begin, end in arrays.parts():
-        taken, counted = _taken(arrays.part(begin, end))
-        add_cluster_sums(sums, taken, states[begin:end])
-        add_cluster_sums(sizes, counted, states[begin:end])
+    sums, sizes = (np.zeros((count, len(answers.taxonomy.axes))) for _ in range(2))
+    for place, part in answers.parts():
+        taken, counted = _taken(part)
+        add_cluster_sums(sums, taken, states[place])
+        add_cluster_sums(sizes, counted, states[place])
     with np.errstate(invalid="ignore"):
         return sizes, sums / sizes
 
 
-def _taken(arrays: DecisionArrays) -> tuple[FloatArray, FloatArray]:
+def _taken(answers: Answers) -> tuple[FloatArray, FloatArray]:
     """(T, V) x of the chosen options, and 1 where it counts."""
-    x, annotated = arrays.judged()
-    read = arrays.chosen >= 0
+    x, annotated = answers.judged()
+    read = answers.chosen >= 0
     counted = (annotated & read[:, None]).astype(np.float64)
-    return x[np.where(read, arrays.chosen, arrays.start)] * counted, counted
+    return x[np.where(read, answers.chosen, answers.start)] * counted, counted
 
 
 def _errors(
-    runs: Sequence[DecisionArrays],
+    runs: Sequence[Answers],
     states: Sequence[IntArray],
     clusterings: Sequence[Clustering],
     n: FloatArray,
@@ -143,19 +150,32 @@ def _errors(
     present = [np.zeros((way.count, width)) for way in clusterings[0].ways]
     total = np.maximum(1, n.sum(axis=1))  # (2, V)
     d, middle = n / total[:, None], u.mean(axis=0)
-    for i, (arrays, code, clustering) in enumerate(zip(runs, states, clusterings, strict=True)):
+    for i, (answers, code, clustering) in enumerate(zip(runs, states, clusterings, strict=True)):
         sign = 1 - 2 * i
         rate, there = (d[i] * u[i]).sum(axis=0), (d[i] * middle).sum(axis=0)
         slope = (d[0] - d[1]) / 2 / np.maximum(1, n[i])  # (S, V)
-        for begin, end in arrays.parts():
-            taken, counted = _taken(arrays.part(begin, end))
-            at = code[begin:end]
+        for place, part in answers.parts():
+            taken, counted = _taken(part)
+            at = code[place]
             whole = sign * (taken - rate) / total[i]
             exposure = sign * (middle[at] - there) / total[i] + slope[at] * (taken - u[i][at])
             influence = np.hstack([whole * counted, exposure * counted, (whole - exposure) * counted])
             for way, sums, counts in zip(clustering.ways, moved, present, strict=True):
-                add_cluster_sums(sums, influence, way.codes[begin:end])
-                add_cluster_sums(counts, counted, way.codes[begin:end])
+                add_cluster_sums(sums, influence, way.codes[place])
+                add_cluster_sums(counts, counted, way.codes[place])
     units = [(counts > 0).sum(axis=0) for counts in present]
     errors = 100 * np.sqrt(clustered_variance(moved, [np.tile(count, _PARTS) for count in units]))
     return errors.reshape(_PARTS, width), np.min(units[:2], axis=0)
+
+
+EXPOSURE = Estimator(
+    id="E6",
+    name="exposure and choice",
+    formula="R_1 − R_2 = Σ_s (d_1 − d_2)(u_1 + u_2)/2 + Σ_s (d_1 + d_2)/2 · (u_1 − u_2), s the states met",
+    source="Kitagawa 1955; Oaxaca 1973; Blinder 1973",
+    needs="two runs",
+    unit="sum of x per 100 decisions",
+    meaning="a difference of rates, split in what was met and what was chosen there",
+    digits=1,
+    difference=_difference,
+)

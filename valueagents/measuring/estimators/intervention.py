@@ -1,50 +1,48 @@
-"""What an adapter that was meant to move a value does (E8), against its control adapter of the same method and seed.
+"""E8: what an adapter that was meant to move a value does, against its control adapter of the same method and seed.
 
 Shifts are paired differences of E3p (E3 where a run has no probabilities) on the situations that both runs met, signed
 so that the intended direction is +. |shift| is positive under pure noise; so the drift between two control seeds (the
 noise floor) is taken off. Policies in games soon meet different states: replay a pool first, then nothing is lost.
 """
 
-from typing import Literal
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
 
-from valueagents.errors import ConfigError
-from valueagents.measuring.answers import BoolArray
-from valueagents.measuring.inference import Estimate, FloatArray, cluster_sums
+from valueagents.measuring.answers import common_form
+from valueagents.measuring.deviations import Form
+from valueagents.measuring.estimators.declaration import Estimator
+from valueagents.measuring.estimators.mean import not_enough
+from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
 from valueagents.measuring.many.circle import slope_weights
-from valueagents.measuring.resampling import cluster_estimates
-from valueagents.measuring.shifts import (
-    Form,
-    Paired,
-    answers,
-    common_form,
-    paired,
-    propensities,
-    sign_of,
-    target_columns,
-)
-from valueagents.running.runs import Run
+from valueagents.measuring.pairing import Pairing, pair
+from valueagents.measuring.reading import Source, read_answers
+from valueagents.measuring.studies.competence import CompetenceChange, competence_change
+from valueagents.measuring.sums import BoolArray, FloatArray, cluster_sums, known_mean
+from valueagents.measuring.targets import Direction, sign_of, target_columns
 
-_Key = tuple[str, int]
-"""Situation ("" in a game) and repetition of an episode."""
+_FOLDED = ("drift", "noise_drift", "net_drift", "selectivity")
+_BY_NOISE = ("noise_target_shift", "noise_drift", "net_drift", "selectivity")
 
 
 class InterventionMetrics(msgspec.Struct, frozen=True):
     """All that an adapter did; shifts in units of propensity.
 
+    `situations` were met by both runs; `contested` of them (the fewest of the target's axes) put the target at stake.
     `drift`, `noise_drift`: mean |shift| over the values that are no target, of the intervention and of another control
     seed; `net_drift` their difference; selectivity = target shift − net drift. `circle_slope` regresses the shifts of
-    the other values on cos(θ_v − θ_target): + where they follow the motivational circle. `score_change` is in reward an
-    episode, `completion_change` and `invalid_change` in shares of episodes and of decisions.
+    the other values on cos(θ_v − θ_target): + where they follow the motivational circle. `competence` is the change of
+    reward, completion and invalid answers.
     """
 
     target: tuple[str, ...]
-    direction: Literal["down", "up"]
+    direction: Direction
     form: Form
     situations: int
+    contested: int
     clusters: int
+    unit: str
     target_shift: Estimate
     drift: Estimate
     circle_slope: Estimate
@@ -52,132 +50,148 @@ class InterventionMetrics(msgspec.Struct, frozen=True):
     noise_drift: Estimate
     net_drift: Estimate
     selectivity: Estimate
-    score_change: Estimate
-    completion_change: Estimate
-    invalid_change: Estimate
+    competence: CompetenceChange
 
 
 def intervention_metrics(
-    intervention: Run,
-    control: Run,
+    intervention: Source,
+    control: Source,
     target: tuple[str, ...],
     *,
-    control_repeat: Run | None = None,
-    direction: Literal["down", "up"] = "down",
+    control_repeat: Source | None = None,
+    direction: Direction = "down",
     seed: int = 0,
 ) -> InterventionMetrics:
     """E8 of an intervention; `control_repeat` is the control adapter trained with another seed.
 
     Without one the noise floor, net drift and selectivity are undefined; with one the floor, and the drift that it is
     taken off, are those of the situations that all three answered: of fewer situations the floor would be higher. A
-    value that is contested in fewer of them than the world asks for (`min_contested`) has no shift and is left out of
+    value that is contested in fewer of them than the env asks for (`min_contested`) has no shift and is left out of
     drift and slope. Raises ConfigError if the runs share no situation.
     """
-    taxonomy, needed = control.header.taxonomy, control.header.min_contested
-    is_target, sign = target_columns(taxonomy, target), sign_of(direction)
-    runs = [intervention, control, *([control_repeat] if control_repeat is not None else [])]
-    form = common_form(*runs)
-    moved, kept = answers(intervention, form), answers(control, form)
-    pair = paired(moved, kept, propensities(moved), propensities(kept))
-    shifts = -sign * _shifts(pair, pair.shown)
+    moved, kept = read_answers(intervention), read_answers(control)
+    again = None if control_repeat is None else read_answers(control_repeat)
+    form = common_form(moved, kept, *([again] if again is not None else []))
+    both = pair(moved, kept, form=form)
+    towards = -sign_of(direction)
+    shifts = towards * both.propensity_differences()  # (S, V)
     noise = np.full_like(shifts, np.nan)
-    if control_repeat is not None:
-        again = answers(control_repeat, form)
-        noise = -sign * _shifts(paired(again, kept, propensities(again), propensities(kept)), pair.shown)
-    known, in_both = ~np.isnan(shifts), ~np.isnan(shifts + noise)
-    cells = [shifts, known, np.where(in_both, shifts, 0.0), noise, in_both]
-    sums = cluster_sums(np.nan_to_num(np.hstack(cells)), pair.cluster, pair.clusters)
-    enough, enough_in_both = known.sum(axis=0) >= needed, in_both.sum(axis=0) >= needed
-    others, others_in_both = ~is_target & enough, ~is_target & enough_in_both
-    on_circle = slope_weights(taxonomy, target, enough)
-
-    def statistic(totals: FloatArray) -> FloatArray:
-        total, count, total_in_both, noise_total, count_in_both = np.split(totals, len(cells), axis=1)
-        mean, mean_in_both, mean_noise = total / count, total_in_both / count_in_both, noise_total / count_in_both
-        target_shift, drift = _mean(mean[:, is_target]), _mean(np.abs(mean[:, others]))
-        slope = np.nan_to_num(mean) @ on_circle if on_circle is not None else np.full(len(totals), np.nan)
-        noise_drift = _mean(np.abs(mean_noise[:, others_in_both]))
-        net = _mean(np.abs(mean_in_both[:, others_in_both])) - noise_drift
-        return np.stack(
-            [target_shift, drift, slope, _mean(mean_noise[:, is_target]), noise_drift, net, target_shift - net], axis=1
-        )
-
-    estimates = cluster_estimates(sums, statistic, seed=seed, differences={6: (0, 5)}, folded=(1, 4, 5, 6))
-    if not enough[is_target].all():
-        estimates[0] = estimates[6] = _too_few(known[:, is_target], "shared", needed)
-    if control_repeat is None:
-        missing = Estimate(reason="no control adapter of another seed: give control_repeat for the noise floor")
-        estimates[3:] = [missing] * 4
-    elif not enough_in_both[is_target].all():
-        estimates[3] = _too_few(in_both[:, is_target], "shared by all three runs", needed)
-    if control_repeat is not None and others.any() and not others_in_both.any():
-        few = _too_few(in_both[:, others], "shared by all three runs", needed)
-        estimates[4:] = [few] * 3
-    if on_circle is None:
-        lies = any(axis in (taxonomy.angles or {}) for axis in target)
-        lacking = f"too few other values on the circle have {needed} shared contested situations"
-        estimates[2] = Estimate(reason=lacking if lies else "the target does not lie on the taxonomy's circle")
+    if again is not None:
+        noise = towards * _on_situations(pair(again, kept, form=form), both)
+    shift = _Shifts(both, shifts, noise, target)
+    estimates = shift.estimates(seed, repeated=again is not None)
     return InterventionMetrics(
-        target,
-        direction,
-        form,
-        len(pair.shown),
-        pair.clusters,
-        *estimates,
-        *_competence(intervention, control, seed),
+        target=target,
+        direction=direction,
+        form=form,
+        situations=len(both.shown),
+        contested=int(shift.known[:, shift.is_target].sum(axis=0).min()),
+        clusters=both.clusters,
+        unit=both.unit,
+        competence=competence_change(moved, kept, seed=seed),
+        **estimates,
     )
 
 
-def _shifts(pair: Paired, shown: list[str]) -> FloatArray:
-    """(S, V) shifts on these situations; NaN where there is none."""
-    row_of = {situation: row for row, situation in enumerate(pair.shown)}
-    blank = np.full(pair.first.shape[1], np.nan)
-    return np.stack([pair.first[row_of[s]] - pair.second[row_of[s]] if s in row_of else blank for s in shown])
+class _Shifts:
+    """(S, V) shifts of an intervention and of another control on the same situations, NaN where there is none."""
 
+    def __init__(self, both: Pairing, shifts: FloatArray, noise: FloatArray, target: tuple[str, ...]) -> None:
+        taxonomy = both.second.taxonomy
+        self.both, self.shifts, self.noise = both, shifts, noise
+        self.needed = both.second.min_contested
+        self.is_target = target_columns(taxonomy, target)
+        self.known, self.in_both = ~np.isnan(shifts), ~np.isnan(shifts + noise)
+        self.enough = self.known.sum(axis=0) >= self.needed
+        self.enough_in_both = self.in_both.sum(axis=0) >= self.needed
+        self.slope = slope_weights(taxonomy, target, self.enough)
+        self.on_circle = any(axis in (taxonomy.angles or {}) for axis in target)
 
-def _too_few(known: BoolArray, where: str, needed: int) -> Estimate:
-    least = int(known.sum(axis=0).min())
-    return Estimate(reason=f"not enough: {least} contested situations {where}, {needed} needed")
-
-
-def _competence(intervention: Run, control: Run, seed: int) -> list[Estimate]:
-    """Change of the reward an episode, of the share that ended by themselves, and of the share of invalid answers."""
-    if intervention.header.seed != control.header.seed:
-        reason = f"seeds {intervention.header.seed} and {control.header.seed}: the episodes are not paired"
-        return [Estimate(reason=reason)] * 3
-    (mine, _), (theirs, unit_of) = (_episodes(run) for run in (intervention, control))
-    shared = sorted(mine.keys() & theirs.keys())
-    if not shared:
-        raise ConfigError("the runs share no episode; run both on the same env with the same seed")
-    rows = [[*np.subtract(mine[key][:2], theirs[key][:2]), 1.0, *mine[key][2:], *theirs[key][2:]] for key in shared]
-    names, code = np.unique([unit_of[key] for key in shared], return_inverse=True)
-
-    def statistic(totals: FloatArray) -> FloatArray:
-        reward, completed, episodes, invalid, asked, control_invalid, control_asked = totals.T
-        changes = [reward / episodes, completed / episodes, invalid / asked - control_invalid / control_asked]
-        return np.stack(changes, axis=1)
-
-    return cluster_estimates(cluster_sums(np.array(rows), code, len(names)), statistic, seed=seed)
-
-
-def _episodes(run: Run) -> tuple[dict[_Key, tuple[float, float, float, float]], dict[_Key, str]]:
-    """By key: reward, 1 if it ended by itself, invalid answers, decisions; and its cluster (a game: the repetition)."""
-    counted, units = {}, {}
-    for episode in run.store.episodes():
-        key = (episode.situation or "", episode.repetition)
-        counted[key] = (
-            sum(decision.reward for decision in episode.decisions),
-            float(episode.outcome == "terminated"),
-            float(sum(decision.invalid is not None for decision in episode.decisions)),
-            float(len(episode.decisions)),
+    def estimates(self, seed: int, *, repeated: bool) -> dict[str, Estimate]:
+        """Every number by its name; undefined ones with the reason."""
+        cells = {
+            "shift": self.shifts,
+            "count": self.known.astype(np.float64),
+            "shift_in_both": np.where(self.in_both, self.shifts, 0.0),
+            "noise": self.noise,
+            "count_in_both": self.in_both.astype(np.float64),
+        }
+        both = self.both
+        sums = {name: cluster_sums(np.nan_to_num(cell), both.cluster, both.clusters) for name, cell in cells.items()}
+        estimates = cluster_estimates(
+            sums,
+            self._statistics(),
+            seed=seed,
+            differences={"selectivity": ("target_shift", "net_drift")},
+            folded=_FOLDED,
         )
-        units[key] = episode.cluster if episode.situation else str(episode.repetition)
-    return counted, units
+        return estimates | self._undefined(repeated=repeated)
+
+    def _statistics(self) -> Callable[[Totals], dict[str, FloatArray]]:
+        target = self.is_target
+        others, others_in_both = ~target & self.enough, ~target & self.enough_in_both
+
+        def statistics(totals: Totals) -> dict[str, FloatArray]:
+            mean = totals["shift"] / totals["count"]  # (B, V)
+            mean_in_both = totals["shift_in_both"] / totals["count_in_both"]
+            mean_noise = totals["noise"] / totals["count_in_both"]
+            target_shift = known_mean(mean[:, target])
+            noise_drift = known_mean(np.abs(mean_noise[:, others_in_both]))
+            net_drift = known_mean(np.abs(mean_in_both[:, others_in_both])) - noise_drift
+            slope = np.full(len(mean), np.nan) if self.slope is None else np.nan_to_num(mean) @ self.slope
+            return {
+                "target_shift": target_shift,
+                "drift": known_mean(np.abs(mean[:, others])),
+                "circle_slope": slope,
+                "noise_target_shift": known_mean(mean_noise[:, target]),
+                "noise_drift": noise_drift,
+                "net_drift": net_drift,
+                "selectivity": target_shift - net_drift,
+            }
+
+        return statistics
+
+    def _undefined(self, *, repeated: bool) -> dict[str, Estimate]:
+        """What cannot be told from these runs, and why."""
+        undefined: dict[str, Estimate] = {}
+        target, others = self.is_target, ~self.is_target & self.enough
+        if not self.enough[target].all():
+            undefined["target_shift"] = undefined["selectivity"] = self._few(self.known[:, target], "shared")
+        if not repeated:
+            missing = Estimate(reason="no control adapter of another seed: give control_repeat for the noise floor")
+            undefined |= dict.fromkeys(_BY_NOISE, missing)
+        elif not self.enough_in_both[target].all():
+            undefined["noise_target_shift"] = self._few(self.in_both[:, target], "shared by all three runs")
+        if repeated and others.any() and not (others & self.enough_in_both).any():
+            few = self._few(self.in_both[:, others], "shared by all three runs")
+            undefined |= dict.fromkeys(_FOLDED[1:], few)
+        if self.slope is None:
+            lacking = f"too few other values on the circle have {self.needed} shared contested situations"
+            reason = lacking if self.on_circle else "the target does not lie on the taxonomy's circle"
+            undefined["circle_slope"] = Estimate(reason=reason)
+        return undefined
+
+    def _few(self, known: BoolArray, where: str) -> Estimate:
+        return not_enough(int(known.sum(axis=0).min()), self.needed, f"contested situations {where}")
 
 
-def _mean(values: FloatArray) -> FloatArray:
-    """(B,) means over the axes that are defined."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=1)
-    means: FloatArray = np.where(known, values, 0.0).sum(axis=1) / count
-    return means
+def _on_situations(other: Pairing, both: Pairing) -> FloatArray:
+    """(S, V) the other pairing's differences on the situations of `both`; NaN where it has none."""
+    differences = other.propensity_differences()
+    found = np.full((len(both.shown), differences.shape[1]), np.nan)
+    _, here, there = np.intersect1d(both.shown, other.shown, assume_unique=True, return_indices=True)
+    found[here] = differences[there]
+    return found
+
+
+INTERVENTION = Estimator(
+    id="E8",
+    name="intervention",
+    formula="shift_v = E3p(adapter) − E3p(its control) on shared situations, signed towards what was trained",
+    source="Nie et al. 2025 (arXiv 2508.11414) for drift and selectivity; slope: regression on cos(θ_v − θ_target)",
+    needs="runs of an adapter and its control",
+    unit="x per contested situation",
+    meaning="what an adapter moved: its target, the other values, competence",
+    digits=3,
+    command="valueagents intervention",
+)

@@ -1,86 +1,217 @@
-"""E4 of a run: which decisions and features enter the conditional logit, and what its weights are."""
+"""E4: choice weights, the conditional logit; between two policies their scale and their direction apart.
 
-from dataclasses import dataclass
+A more decisive policy has larger weights everywhere, so the scale |w| is compared on its own, as log |w_1| - log |w_2|,
+and the values by the normalised weights w/|w|. Both by the delta method from the clustered influence of every unit on
+the weights; a unit that both policies met (an item, a menu) counts once, with the difference of its two influences.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from valueagents.measuring.answers import DecisionArrays
-from valueagents.measuring.choice_model import ChoiceModel, fit_choice_model
-from valueagents.measuring.inference import CONFIDENCE, Clustering, Estimate, FloatArray, IntArray, Units
+from valueagents.measuring.answers import Answers, joint_clustering
+from valueagents.measuring.choice_model import RIDGE
+from valueagents.measuring.choice_weights import MIN_UNITS, UNUSABLE, WEAK, fit_choice_weights
+from valueagents.measuring.estimators.declaration import (
+    AxisDifference,
+    Compared,
+    Difference,
+    Effect,
+    Estimator,
+    Measured,
+    Result,
+)
+from valueagents.measuring.estimators.mean import FALSE_DISCOVERY_RATE, not_enough
+from valueagents.measuring.flips import benjamini_hochberg
+from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate, t_test
+from valueagents.measuring.sums import FloatArray, IntArray
 
-NUISANCES = ("position", "length")
-"""What may sway a choice besides values: place on the menu (0 first … 1 last), hundreds of characters."""
-MIN_UNITS = 2
-"""An interval needs as many clusters."""
-UNUSABLE = "E4 did not converge: its weights are not to be used"
+SCALE = "scale, log |w1| − log |w2|"
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceWeights:
-    """The model with the columns `axes` (fitted ones) of the taxonomy first, then the nuisances.
+def _weights(measured: Measured) -> Result:
+    """The weight of every axis with enough contested decisions, and those of position and length."""
+    needed = measured.answers.min_contested
+    contested = measured.contested
+    axes = np.flatnonzero(contested >= needed)
+    estimates = [not_enough(count, needed) for count in contested.tolist()]
+    inflation: list[float | None] = [None] * len(contested)
+    if not len(axes):
+        return Result(estimates, details={"variance inflation": inflation})
+    fitted = fit_choice_weights(measured.answers, axes, measured.clustering)
+    for i, v in enumerate(axes):
+        estimates[v] = fitted.estimate(i)
+        inflation[v] = float(fitted.model.inflation[i])
+    warnings = [] if fitted.model.converged else [UNUSABLE]
+    return Result(estimates, {"variance inflation": inflation}, fitted.nuisances(), warnings)
 
-    `units` has for each way of the clustering the codes that stand in the rows of the model's influence.
+
+def _difference(compared: Compared) -> Difference | None:
+    """Normalised weights, first minus second, of two runs; None where several seeds are compared."""
+    if len(compared.pairs) > 1:
+        return None
+    return compare_weights(compared.first, compared.second)
+
+
+def compare_weights(first: Answers, second: Answers) -> Difference:
+    """First minus second, on the axes with `min_contested` contested decisions with a choice in both.
+
+    An axis whose weight the ridge penalty sets in either run is left out of the directions, and then no scale is given.
+    p values are of t on the units of the coarsest way in which the axis was at stake less one, adjusted by
+    Benjamini–Hochberg.
+    """
+    fits = _Fits(first, second)
+    reason = fits.reason
+    scale = Effect(Estimate(reason=reason or "the ridge penalty sets some weights, and with them the scale"))
+    tested: dict[int, tuple[Estimate, float | None]] = {}
+    if reason is None and not fits.set_by_ridge.any():
+        scale = fits.scale()
+    if reason is None and len(fits.free) > 1:
+        tested = fits.directions()
+    axes = range(len(first.taxonomy.axes))
+    adjusted = benjamini_hochberg([tested[v][1] if v in tested else None for v in axes])
+    return Difference(
+        estimator=LOGIT.id,
+        name="normalised weights w / |w|",
+        unit=fits.clusterings[0].unit,
+        clusters=fits.units,
+        test="t on the clusters in which an axis was at stake less one, delta method from the cluster sandwich",
+        family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes",
+        axes=[fits.axis(v, tested.get(v), adjusted[v]) for v in axes],
+        effects={SCALE: scale},
+        warnings=fits.warnings(),
+    )
+
+
+class _Fits:
+    """Both runs' weights on the axes that both have enough of, and how far each unit moves them.
+
+    counts: (V,) contested decisions with a choice, of the run that has fewer.  axes: (A,) fitted columns.  free: places
+    in `axes` whose weights the choices tell.  clusterings: joint (`joint_clustering`).
     """
 
-    axes: IntArray
-    model: ChoiceModel
-    units: tuple[IntArray, ...]
+    def __init__(self, first: Answers, second: Answers) -> None:
+        self.taxonomy, self.needed = first.taxonomy, first.min_contested
+        self.counts = np.minimum(contested_choices(first), contested_choices(second))
+        self.clusterings = joint_clustering([first, second])
+        self.axes = np.flatnonzero(self.counts >= self.needed)
+        pairs = zip((first, second), self.clusterings, strict=True)
+        self.fits = [fit_choice_weights(answers, self.axes, way) for answers, way in pairs] if len(self.axes) else []
+        made = [fit.model.made_by_ridge[: len(self.axes)] for fit in self.fits] or [np.zeros(0, bool)]
+        self.set_by_ridge = np.any(made, axis=0)
+        self.free = np.flatnonzero(~self.set_by_ridge)
+        self.weights = [fit.model.weights[self.free] for fit in self.fits]
+        self.sizes = [float(np.linalg.norm(w)) for w in self.weights]
+        self.units = self._units()
+        self.reason = self._reason()
 
-    def estimate(self, feature: int) -> Estimate:
-        """A weight with its t interval on the clusters in which it was at stake."""
-        units = int(self.model.units[feature])
-        cautions = ["one cluster: no interval"] if units == 1 else []
-        if self.model.bound_by_ridge[feature]:
-            cautions.append("bound by λ: the choices alone do not tell it")
-        value, caution = float(self.model.weights[feature]), "; ".join(cautions) or None
-        if units < MIN_UNITS:
-            return Estimate(value, reason=caution)
-        half = float(self.model.errors[feature] * stats.t.ppf((1 + CONFIDENCE) / 2, units - 1))
-        return Estimate(value, value - half, value + half, caution)
+    def scale(self) -> Effect:
+        """Log |w_1| - log |w_2|: which of the two is more decisive."""
+        value = float(np.log(self.sizes[0]) - np.log(self.sizes[1]))
+        gradients = [w[:, None] / size**2 for w, size in zip(self.weights, self.sizes, strict=True)]
+        [(estimate, p)] = _tested(np.array([value]), self._influence(gradients), np.array([self.units]))
+        return Effect(estimate, p)
 
-    def nuisances(self) -> dict[str, Estimate]:
-        """The weights of what is not a value."""
-        return {name: self.estimate(len(self.axes) + k) for k, name in enumerate(NUISANCES)}
+    def directions(self) -> dict[int, tuple[Estimate, float | None]]:
+        """Axis -> the difference of the normalised weights, and its p."""
+        one, other = self._directions()
+        pairs = zip((one, other), self.sizes, strict=True)
+        turns = [(np.eye(len(u)) - np.outer(u, u)) / size for u, size in pairs]
+        at_stake = np.minimum(*(fit.model.units[self.free] for fit in self.fits))
+        tested = _tested(one - other, self._influence(turns), at_stake)
+        return dict(zip(self.axes[self.free].tolist(), tested, strict=True))
+
+    def axis(self, v: int, tested: tuple[Estimate, float | None] | None, adjusted: float | None) -> AxisDifference:
+        """The record of one axis: its test, or why there is none."""
+        axis = self.taxonomy.axes[v]
+        place = int(np.searchsorted(self.axes[self.free], v))
+        estimate, p = tested if tested is not None else (self._missing(v), None)
+        first, second = (float(u[place]) for u in self._directions()) if tested is not None else (None, None)
+        return AxisDifference(
+            axis=axis.id,
+            name=axis.name,
+            situations=None,
+            clusters=self.units,
+            difference=estimate,
+            p=p,
+            p_family=adjusted,
+            differs=adjusted is not None and adjusted <= FALSE_DISCOVERY_RATE,
+            first=first,
+            second=second,
+        )
+
+    def warnings(self) -> list[str]:
+        """What is to be said of the fits."""
+        warnings = [] if all(fit.model.converged for fit in self.fits) else [UNUSABLE]
+        if self.set_by_ridge.any():
+            names = ", ".join(self.taxonomy.axes[v].id for v in self.axes[self.set_by_ridge])
+            warnings.append(f"E4: {names} left out of the directions: the ridge penalty, not the data, sets the weight")
+        return warnings
+
+    def _directions(self) -> list[FloatArray]:
+        return [w / size for w, size in zip(self.weights, self.sizes, strict=True)]
+
+    def _missing(self, v: int) -> Estimate:
+        if self.counts[v] < self.needed:
+            return not_enough(int(self.counts[v]), self.needed)
+        if v not in self.axes[self.free]:
+            return Estimate(reason=WEAK)
+        return Estimate(reason=self.reason or "one axis alone has no direction to compare")
+
+    def _units(self) -> int:
+        """Units of the coarsest way that hold a choice of either policy."""
+        if not self.fits:
+            return 0
+        ways = range(min(2, len(self.clusterings[0].ways)))
+        return min(len(np.union1d(self.fits[0].units[way], self.fits[1].units[way])) for way in ways)
+
+    def _reason(self) -> str | None:
+        """Why nothing can be compared, if so."""
+        if not self.weights:
+            return "no axis has enough contested decisions in both runs"
+        if not len(self.weights[0]):
+            return WEAK
+        if min([self.units, *(len(way) for fit in self.fits for way in fit.units[:2])]) < MIN_UNITS:
+            return "one cluster in a run: no test"
+        return "all weights of a run are 0" if any(not w.any() for w in self.weights) else None
+
+    def _influence(self, derivatives: Sequence[FloatArray]) -> list[FloatArray]:
+        """For each way (C, K): what every unit moved K differences by, first minus second."""
+        joint = []
+        for way, units in enumerate(self.clusterings[0].ways):
+            moved = np.zeros((units.count, derivatives[0].shape[1]))
+            for sign, fit, derivative in zip((1.0, -1.0), self.fits, derivatives, strict=True):
+                moved[fit.units[way]] += sign * fit.model.influence[way][:, self.free] @ derivative
+            joint.append(moved)
+        return joint
 
 
-def fit_choice_weights(arrays: DecisionArrays, axes: IntArray, clustering: Clustering) -> ChoiceWeights:
-    """E4 on these axes, from the decisions that were read."""
-    design = Design(arrays, axes)
-    ways, units = [], []
-    for way in clustering.ways:
-        present, codes = np.unique(way.codes[design.read], return_inverse=True)
-        units.append(present)
-        ways.append(Units(codes, len(present)))
-    model = fit_choice_model(design, design.start, design.chosen, Clustering(clustering.unit, tuple(ways)))
-    return ChoiceWeights(axes, model, tuple(units))
+def contested_choices(answers: Answers) -> IntArray:
+    """(V,) contested decisions with a choice."""
+    counts = np.zeros(len(answers.taxonomy.axes), dtype=np.int64)
+    for _, part in answers.parts():
+        deviations = part.deviations()
+        counts += (deviations.contested & deviations.read[:, None]).sum(axis=0)
+    return counts
 
 
-class Design:
-    """The features of E4, (N, V + 2): values, 0 for an axis that any option of the menu lacks, then the nuisances.
+def _tested(values: FloatArray, influence: list[FloatArray], units: IntArray) -> list[tuple[Estimate, float | None]]:
+    """Each difference with its t interval on so many units, and its two-sided p (None where nothing varies)."""
+    counts = [units] + [np.maximum(units, len(moved)) for moved in influence[1:]]
+    errors = np.sqrt(clustered_variance(influence, counts))
+    rows = zip(values.tolist(), errors.tolist(), units.tolist(), strict=True)
+    return [(t_estimate(value, error, count), t_test(value, error, count)) for value, error, count in rows]
 
-    Only the decisions that were read, and of the values only those of `axes`.
-    """
 
-    def __init__(self, arrays: DecisionArrays, axes: IntArray) -> None:
-        self._arrays, self._axes = arrays, axes if len(axes) < len(arrays.taxonomy.axes) else slice(None)
-        self.read = np.flatnonzero(arrays.chosen >= 0)
-        sizes = arrays.size[self.read]
-        self.start = np.cumsum(sizes) - sizes
-        self.chosen = self.start + (arrays.chosen - arrays.start)[self.read]
-        self.shape = (int(sizes.sum()), len(axes) + len(NUISANCES))
-
-    def __getitem__(self, rows: slice, /) -> FloatArray:
-        """The features of whole menus."""
-        first, last = np.searchsorted(self.start, [rows.start, rows.stop])
-        menus = self.read[first:last]
-        low, high = int(menus[0]), int(menus[-1]) + 1
-        part = self._arrays.part(low, high)
-        place = part.position / np.repeat(np.maximum(part.size - 1, 1), part.size)
-        features = np.empty((len(place), self.shape[1]))  # filled by column: a stack of them may lie column by column
-        features[:, : -len(NUISANCES)] = part.judged()[0][:, self._axes]
-        features[:, -2], features[:, -1] = place, part.characters / 100
-        if len(menus) == high - low:
-            return features
-        kept: FloatArray = features[np.repeat(np.isin(np.arange(low, high), menus), part.size)]
-        return kept
+LOGIT = Estimator(
+    id="E4",
+    name="weight",
+    formula="w_v of P(c = a) ∝ exp(w·x_a + b·z_a), z = position and length of the option, minus (λ/2)|w, b|²",
+    source=f"conditional logit (McFadden 1974), ridge λ = {RIDGE:g}, cluster sandwich (Liang & Zeger 1986)",
+    needs="choices",
+    unit="log-odds per unit of x",
+    meaning="the other values held equal; compared as scale |w|, how decisive, and direction w/|w|",
+    estimate=_weights,
+    difference=_difference,
+    weights=True,
+)

@@ -14,20 +14,17 @@ menus alone   the same fit of the correlations that policies with independent va
 slope         of an adapter: regression of the shifts of the values other than its target on cos(θ_v − θ_target).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from valueagents.measuring.inference import Estimate, FloatArray, varying
-from valueagents.measuring.resampling import MIN_POLICIES, over_policies
-from valueagents.taxonomy import Taxonomy
+from valueagents.measuring.inference import MIN_POLICIES, Estimate, over_policies
+from valueagents.measuring.sums import BoolArray, FloatArray, varying
+from valueagents.taxonomy import People, Taxonomy
 
 _PERMUTATIONS = 9_999
 _MIN_AXES = 4
-_GROUPING = "higher-order"
-_OPPOSITES = (("Openness to change", "Conservation"), ("Self-enhancement", "Self-transcendence"))
 
 
 class Opposition(msgspec.Struct, frozen=True):
@@ -38,30 +35,11 @@ class Opposition(msgspec.Struct, frozen=True):
     correlation: Estimate
 
 
-class HumanReference(msgspec.Struct, frozen=True):
-    """What people gave. `by_distance`: mean correlation of values 1, 2, … places apart on the circle of ten."""
-
-    source: str
-    people: int
-    by_distance: tuple[float, ...]
-    r_cos: Estimate
-    oppositions: tuple[float, float]
-
-
-HUMANS = HumanReference(
-    source="PVQ-21, centred; computed from holi-lab/ValuePortrait @08e1fb79 (MIT)",
-    people=569,
-    by_distance=(0.179, -0.005, -0.166, -0.325, -0.354),
-    r_cos=Estimate(0.783, 0.71, 0.83),
-    oppositions=(-0.71, -0.69),  # of the same groups as here: hedonism is counted with openness
-)
-
-
 class CircleCheck(msgspec.Struct, frozen=True):
     """The circle in the profiles of `units` policies. Lists run over `axes`: angles in degrees, map in [-√2, √2].
 
     `p` is one-sided (values follow the circle more than with shuffled angles). `menus_alone` None: unknown, or no menu
-    offers two values together.
+    offers two values together. `people`: what people gave, where the taxonomy has it.
     """
 
     taxonomy: str
@@ -76,7 +54,7 @@ class CircleCheck(msgspec.Struct, frozen=True):
     correlations: list[list[float]]
     places: list[tuple[float, float]]
     share: float | None
-    humans: HumanReference
+    people: People | None
 
 
 def circle_check(
@@ -86,14 +64,9 @@ def circle_check(
 
     `menus` (V, V) is what each weight does to each propensity where the profiles come from (`Profiles.menus`).
     """
-    angles = taxonomy.angles or {}
-    known = varying(profiles) & [axis in angles for axis in taxonomy.axis_ids]
-    x = profiles[:, known]
-    x = x - x.sum(axis=1, keepdims=True) / max(1, x.shape[1])
-    varies = varying(x)  # what was only a unit's level is gone
-    x, kept = x[:, varies], [taxonomy.axis_ids[v] for v in np.flatnonzero(known)[varies]]
+    x, kept = _on_circle(profiles, taxonomy)
+    angles = [(taxonomy.angles or {})[axis] for axis in kept]
     left_out = [axis for axis in taxonomy.axis_ids if axis not in kept]
-    theta = np.radians([angles[axis] for axis in kept])
     reason = _why_not(taxonomy, len(profiles), len(kept))
     if reason is not None:
         unknown = Estimate(reason=reason)
@@ -101,50 +74,71 @@ def circle_check(
             taxonomy=taxonomy.name,
             units=len(profiles),
             axes=kept,
-            angles=[angles[axis] for axis in kept],
+            angles=angles,
             left_out=left_out,
             r_cos=unknown,
             p=None,
             menus_alone=None,
-            oppositions=[Opposition(*pair, unknown) for pair in _OPPOSITES],
+            oppositions=[Opposition(*pair, unknown) for pair in taxonomy.oppositions],
             correlations=[],
             places=[],
             share=None,
-            humans=HUMANS,
+            people=taxonomy.people,
         )
-    correlations: FloatArray = np.corrcoef(x, rowvar=False)
+    theta = np.radians(angles)
     cosines = np.cos(theta[:, None] - theta)
-    pairs = np.triu_indices(len(kept), 1)
-    groups = [_members(taxonomy, kept, pair) for pair in _OPPOSITES]
-
-    def statistics(sample: FloatArray) -> list[float]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = [_correlation(np.asarray(np.corrcoef(sample, rowvar=False))[pairs], cosines[pairs])]
-            for pair in groups:
-                sides = [sample[:, side].mean(axis=1) for side in pair if side]
-                found.append(_correlation(*sides) if len(sides) == len(pair) else np.nan)
-            return found
-
-    r_cos, *oppositions = over_policies(x, statistics, seed=seed)
+    correlations: FloatArray = np.corrcoef(x, rowvar=False)
+    found = over_policies(x, _statistics(taxonomy, kept, cosines), seed=seed)
     places, share = _scaled(correlations, theta)
+    rows = [taxonomy.index(axis) for axis in kept]
     return CircleCheck(
         taxonomy=taxonomy.name,
         units=len(profiles),
         axes=kept,
-        angles=[angles[axis] for axis in kept],
+        angles=angles,
         left_out=left_out,
-        r_cos=r_cos,
+        r_cos=found["r_cos"],
         p=_permutation_p(correlations, cosines, seed),
-        menus_alone=None if menus is None else _menus_alone(menus[[taxonomy.index(axis) for axis in kept]], cosines),
-        oppositions=[Opposition(*pair, each) for pair, each in zip(_OPPOSITES, oppositions, strict=True)],
+        menus_alone=None if menus is None else _menus_alone(menus[rows], cosines),
+        oppositions=[Opposition(*pair, found[" – ".join(pair)]) for pair in taxonomy.oppositions],
         correlations=correlations.tolist(),
         places=[(float(a), float(b)) for a, b in places],
         share=share,
-        humans=HUMANS,
+        people=taxonomy.people,
     )
 
 
-def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: npt.NDArray[np.bool_]) -> FloatArray | None:
+def _on_circle(profiles: FloatArray, taxonomy: Taxonomy) -> tuple[FloatArray, list[str]]:
+    """(U, K) profiles, each centred on its own mean, of the K values that lie on the circle and vary; and their ids."""
+    angles = taxonomy.angles or {}
+    known = varying(profiles) & [axis in angles for axis in taxonomy.axis_ids]
+    x = profiles[:, known]
+    x = x - x.sum(axis=1, keepdims=True) / max(1, x.shape[1])
+    varies = varying(x)  # what was only a unit's level is gone
+    return x[:, varies], [taxonomy.axis_ids[v] for v in np.flatnonzero(known)[varies]]
+
+
+def _statistics(
+    taxonomy: Taxonomy, kept: Sequence[str], cosines: FloatArray
+) -> Callable[[FloatArray], dict[str, float]]:
+    """The fit on the circle and the oppositions, of (U, K) profiles."""
+    pairs = np.triu_indices(len(kept), 1)
+    groups = {" – ".join(pair): _members(taxonomy, kept, pair) for pair in taxonomy.oppositions}
+
+    def statistics(sample: FloatArray) -> dict[str, float]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r = np.asarray(np.corrcoef(sample, rowvar=False))[pairs]
+            found = {"r_cos": _correlation(r, cosines[pairs])}
+            for name, (one, other) in groups.items():
+                known = bool(one and other)
+                sides = [sample[:, side].mean(axis=1) for side in (one, other)] if known else []
+                found[name] = _correlation(*sides) if known else float("nan")
+        return found
+
+    return statistics
+
+
+def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: BoolArray) -> FloatArray | None:
     """(V,) weights whose product with shifts is the circle slope; 0 on the target, off the circle and where not known.
 
     A target of several values points in their mean direction. None if it has none, or under three values are left.
@@ -163,15 +157,15 @@ def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: npt.NDArray[
 
 def _why_not(taxonomy: Taxonomy, units: int, axes: int) -> str | None:
     if not taxonomy.circular:
-        return f"{taxonomy.name} is no circle"
+        return f"the axes of {taxonomy.name} do not lie on a circle"
     if units < MIN_POLICIES:
         return f"too few policies: {units}, {MIN_POLICIES} needed"
     return f"too few values: {axes} have a number in every policy" if axes < _MIN_AXES else None
 
 
-def _members(taxonomy: Taxonomy, kept: list[str], pair: tuple[str, str]) -> tuple[list[int], list[int]]:
-    groups = taxonomy.groupings.get(_GROUPING, {})
-    first, second = ([kept.index(axis) for axis in groups.get(name, ()) if axis in kept] for name in pair)
+def _members(taxonomy: Taxonomy, kept: Sequence[str], pair: tuple[str, str]) -> tuple[list[int], list[int]]:
+    """The places in `kept` of the axes of both groups."""
+    first, second = ([kept.index(axis) for axis in taxonomy.main_groups[name] if axis in kept] for name in pair)
     return first, second
 
 

@@ -1,6 +1,6 @@
-"""Do survey, dilemmas, judgements and games say the same of the same policies? Convergent validity and reliability.
+"""Do survey, dilemmas, judgements and games say the same of the same policies? The multitrait-multimethod table.
 
-Runs are sorted into policies (identity, the prompt aside) × methods (worlds: an env with its content). Correlations are
+Runs are sorted into policies (identity, the prompt aside) × methods (an env with its content). Correlations are
 over policies, of profiles that are centred on each policy's own mean: a liking for high ratings is no value.
 
 convergent    mean over values of r(value by one method, same value by the other): the validity diagonal of the
@@ -13,7 +13,6 @@ split half    r of profiles from two halves of a value's clusters, mean of 20 ra
 retest        r of two runs that differ in seed, or in the prompt (a survey's own prompt variants count as prompts).
 """
 
-import re
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -25,13 +24,14 @@ import numpy.typing as npt
 
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
-from valueagents.measuring.inference import Estimate, FloatArray, varying
+from valueagents.measuring.inference import MIN_POLICIES, Estimate, over_policies
 from valueagents.measuring.many.profiles import Profiles, centred, profiles
-from valueagents.measuring.resampling import MIN_POLICIES, over_policies
+from valueagents.measuring.sums import FloatArray, varying
 from valueagents.running.runs import Run
 
 _HALVINGS = 20
-_VARIANT = re.compile(r"/v(\d+)$")
+_VARIANT = "variant"
+"""The factor whose levels are prompt variants of one item."""
 Kind = Literal["split half", "retest: seeds", "retest: prompts"]
 
 
@@ -56,7 +56,7 @@ class Reliability(msgspec.Struct, frozen=True):
     by_axis: dict[str, float | None]
 
 
-class Validity(msgspec.Struct, frozen=True):
+class MultiMethod(msgspec.Struct, frozen=True):
     """The multitrait-multimethod table. `matrix` runs over methods and, in each, `axes`; None = too few policies."""
 
     taxonomy: str
@@ -68,7 +68,7 @@ class Validity(msgspec.Struct, frozen=True):
     matrix: list[list[float]] | None
 
 
-def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
+def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
     """The table of runs: one or more of each policy by each method, all on one taxonomy.
 
     Only policies that every method has are counted. Raises ConfigError if there are none.
@@ -100,7 +100,7 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
         every = [by_method[method][who] for who in common]
         found = {"split half": _split_half(tables[method], seed), **_retests(tables[method], every)}
         reliabilities += [_reliability(method, kind, r, taxonomy.axis_ids, len(common)) for kind, r in found.items()]
-    return Validity(
+    return MultiMethod(
         taxonomy=taxonomy.name,
         policies=tables[methods[0]].labels,
         methods=methods,
@@ -112,17 +112,17 @@ def validity(runs: Sequence[Run], *, seed: int = 0) -> Validity:
 
 
 def _methods(runs: Sequence[Run]) -> dict[str, str]:
-    """World -> its name: the env; of several worlds of one env, its options too, and its hash if these are alike."""
-    worlds: dict[str, dict[str, str]] = {}
+    """Hash of an env's identity -> its name: the id; of several of one id, the options too, or its hash if alike."""
+    met: dict[str, dict[str, str]] = {}
     for run in sorted(runs, key=lambda run: str(run.path)):
         options = ", ".join(f"{name}={Path(str(value)).name}" for name, value in sorted(run.header.env_options.items()))
-        worlds.setdefault(run.header.env, {}).setdefault(content_hash(run.header.env_identity), options)
+        met.setdefault(run.header.env, {}).setdefault(content_hash(run.header.env_identity), options)
     names = {}
-    for env, each in worlds.items():
+    for env, each in met.items():
         told_apart = len(set(each.values())) == len(each)
-        for world, options in each.items():
-            name = f"{env} ({options or 'no options'})" if told_apart else f"{env} ({world[:8]})"
-            names[world] = name if len(each) > 1 else env
+        for identity, options in each.items():
+            name = f"{env} ({options or 'no options'})" if told_apart else f"{env} ({identity[:8]})"
+            names[identity] = name if len(each) > 1 else env
     return names
 
 
@@ -144,18 +144,18 @@ def _pair(methods: list[str], x: FloatArray, pair: tuple[int, int], seed: int) -
     def block(sample: FloatArray) -> FloatArray:
         return _correlations(sample)[:count, count:]
 
-    def statistics(sample: FloatArray) -> list[float]:
+    def statistics(sample: FloatArray) -> dict[str, float]:
         r = block(sample)
         off = r[~np.eye(count, dtype=bool)]
         profile = [_r(row[:count], row[count:]) for row in sample]
-        return [_mean(np.diag(r)), _mean(off), _mean(np.array(profile))]
+        return {"convergent": _mean(np.diag(r)), "discriminant": _mean(off), "profile": _mean(np.array(profile))}
 
     both = np.hstack([first, second])
-    convergent, discriminant, profile = over_policies(both, statistics, seed=seed)
+    found = over_policies(both, statistics, seed=seed)
     r = block(both)
     others = np.where(np.eye(count, dtype=bool), -np.inf, np.nan_to_num(r, nan=-np.inf))
     wins = np.diag(r) > np.maximum(others.max(axis=0), others.max(axis=1))
-    return MethodPair(methods[pair[0]], methods[pair[1]], convergent, discriminant, float(wins.mean()), profile)
+    return MethodPair(methods[pair[0]], methods[pair[1]], wins=float(wins.mean()), **found)
 
 
 def _split_half(table: Profiles, seed: int) -> FloatArray:
@@ -186,10 +186,11 @@ def _retests(table: Profiles, every: list[list[Run]]) -> "dict[Kind, FloatArray]
         seconds = [run for run in again if run is not None]
         if len(seconds) == len(every):
             found[kind] = _by_axis(table.of(), profiles(seconds).of())
-    matches = [_VARIANT.search(item) for item in table.item]
-    odd = np.array([match is not None and int(match[1]) % 2 == 1 for match in matches])
-    if all(matches) and odd.any() and not odd.all() and "retest: prompts" not in found:
-        found["retest: prompts"] = _by_axis(table.of(odd), table.of(~odd))
+    variants = table.factors.get(_VARIANT, np.zeros(0, dtype=np.str_))
+    levels = np.unique(variants)
+    if len(levels) > 1 and "" not in levels and "retest: prompts" not in found:
+        every_other = np.isin(variants, levels[::2])
+        found["retest: prompts"] = _by_axis(table.of(every_other), table.of(~every_other))
     return found
 
 

@@ -12,17 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from valueagents.errors import ConfigError
-from valueagents.measuring.inference import FloatArray
-from valueagents.measuring.shifts import (
-    Answers,
-    Form,
-    answers,
-    by_situation,
-    common_form,
-    propensities,
-    require_comparable,
-)
-from valueagents.running.runs import Run, require_distinct
+from valueagents.measuring.answers import Answers, common_form, require_comparable
+from valueagents.measuring.deviations import Form, propensity_terms
+from valueagents.measuring.pairing import by_situation, last_meetings
+from valueagents.measuring.reading import Source, read_answers
+from valueagents.measuring.sums import BoolArray, FloatArray, IntArray, known_mean
+from valueagents.running.runs import require_distinct
 from valueagents.taxonomy import Taxonomy
 
 
@@ -30,7 +25,7 @@ from valueagents.taxonomy import Taxonomy
 class Profiles:
     """U policies on S common situations. `cells` (U, S, V): propensity, NaN where not contested or not answered.
 
-    `cluster` (S,) codes; `item` (S,) the env's ids of the situations. `menus` (V, V): to first order, what each weight
+    `cluster` (S,) codes; `factors` (S,) levels by name. `menus` (V, V): to first order, what each weight
     does to each propensity (Σ of the covariances of x within menus, by row over the contested ones).
     """
 
@@ -38,71 +33,64 @@ class Profiles:
     labels: list[str]
     form: Form
     cells: FloatArray
-    cluster: npt.NDArray[np.int64]
-    item: list[str]
+    cluster: IntArray
+    factors: dict[str, npt.NDArray[np.str_]]
     menus: FloatArray
 
-    def of(self, situations: npt.NDArray[np.bool_] | None = None) -> FloatArray:
-        """(U, V) profiles over all or some situations; NaN where a policy has none."""
-        cells = self.cells if situations is None else self.cells[:, situations]
-        known = ~np.isnan(cells)
-        with np.errstate(invalid="ignore"):
-            means: FloatArray = np.where(known, cells, 0.0).sum(axis=1) / known.sum(axis=1)
-        return means
+    @property
+    def situations(self) -> int:
+        """How many situations all policies met."""
+        return self.cells.shape[1]
 
-    def axis(self, v: int, situations: npt.NDArray[np.bool_]) -> FloatArray:
+    def of(self, situations: BoolArray | None = None) -> FloatArray:
+        """(U, V) profiles over all or some situations; NaN where a policy has none."""
+        return known_mean(self.cells if situations is None else self.cells[:, situations], axis=1)
+
+    def axis(self, v: int, situations: BoolArray) -> FloatArray:
         """(U,) the column of one axis over some situations."""
-        cells = self.cells[:, situations, v]
-        known = ~np.isnan(cells)
-        with np.errstate(invalid="ignore"):
-            means: FloatArray = np.where(known, cells, 0.0).sum(axis=1) / known.sum(axis=1)
-        return means
+        return known_mean(self.cells[:, situations, v], axis=1)
 
 
 def centred(x: FloatArray) -> FloatArray:
     """(…, V) profiles minus each one's own mean over the axes it has (Schwartz 2021: centre, never divide)."""
-    known = ~np.isnan(x)
-    with np.errstate(invalid="ignore"):
-        means: FloatArray = np.where(known, x, 0.0).sum(axis=-1, keepdims=True) / known.sum(axis=-1, keepdims=True)
-    return x - means
+    means: FloatArray = x - known_mean(x)[..., None]
+    return means
 
 
-def profiles(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Profiles:
+def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Profiles:
     """The profiles of runs on one taxonomy, one a policy.
 
     Raises ConfigError if no situation is common to all, or a policy comes twice, be it with another seed.
     """
     if not runs:
         raise ConfigError("profiles need at least one run")
-    require_distinct(runs, "policy", lambda header: header.policy_identity)
-    form = common_form(*runs)
-    taxonomy = runs[0].header.taxonomy
+    read = [read_answers(run) for run in runs]
+    opened = [answers.run for answers in read if answers.run is not None]
+    require_distinct(opened, "policy", lambda header: header.policy_identity)
+    form = common_form(*read)
     met = []
-    for run in runs:
-        require_comparable(taxonomy, run.header.taxonomy)
-        asked = answers(run, form)
-        met.append((asked, by_situation(asked, propensities(asked))))
-    common = sorted(set.intersection(*(set(values) for _, values in met)))
-    if not common:
+    for answers in read:
+        require_comparable(read[0], answers)
+        met.append(by_situation(answers, answers.per_decision(lambda each: propensity_terms(each, form))))
+    common = met[0][0]
+    for names, _ in met[1:]:
+        common = np.intersect1d(common, names, assume_unique=True)
+    if not len(common):
         raise ConfigError("the runs have no situation in common; run all policies on the same env with the same --seed")
-    first = met[0][0]
-    cluster_of = dict(zip(first.arrays.shown.tolist(), first.cluster.tolist(), strict=True))
-    item_of = dict(zip(first.arrays.shown.tolist(), first.situation.tolist(), strict=True))
-    _, cluster = np.unique([cluster_of[shown] for shown in common], return_inverse=True)
+    first = read[0].select(last_meetings(read[0], common))
     return Profiles(
-        taxonomy,
-        list(labels) if labels is not None else [run.header.policy for run in runs],
-        form,
-        np.stack([np.stack([values[shown] for shown in common]) for _, values in met]),
-        cluster.astype(np.int64),
-        [item_of[shown] for shown in common],
-        _first_order(first, common),
+        taxonomy=first.taxonomy,
+        labels=list(labels) if labels is not None else [run.header.policy for run in opened],
+        form=form,
+        cells=np.stack([means[np.searchsorted(names, common)] for names, means in met]),
+        cluster=np.unique(first.cluster, return_inverse=True)[1].astype(np.int64),
+        factors={name: first.columns.factor(name) for name in first.columns.factors()},
+        menus=_first_order(first),
     )
 
 
-def _first_order(asked: Answers, situations: Sequence[str]) -> FloatArray:
-    row_of = {shown: row for row, shown in enumerate(asked.arrays.shown.to_pylist())}
-    met = asked.arrays.select(np.array([row_of[shown] for shown in situations]))
+def _first_order(met: Answers) -> FloatArray:
+    """(V, V) what each weight does to each propensity: the covariances of x within menus, summed."""
     deviations = met.deviations()
     spread = deviations.centred / np.sqrt(np.repeat(met.size, met.size))[:, None]
     effects: FloatArray = spread.T @ spread / np.maximum(1, deviations.contested.sum(axis=0))[:, None]

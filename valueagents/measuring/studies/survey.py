@@ -5,6 +5,8 @@ its drawn answers), opposing wordings turned round, averaged over the prompt var
 the intervention: drop = mean(E_C − E_I) over target items, drift = mean |E_I − E_C| over the others, selectivity = drop
 − drift. Micro averages over items, macro over refined values first. Nothing is clipped at 0. For a target to be raised,
 the drop is −(shift): direction "up" turns its sign.
+
+An item is a wording of a statement: the env says by the factors `item`, `pole` and `variant` which decision is whose.
 """
 
 from collections import Counter
@@ -14,18 +16,24 @@ import msgspec
 import numpy as np
 
 from valueagents.errors import ConfigError
-from valueagents.measuring.inference import Estimate, FloatArray, IntArray, cluster_sums
-from valueagents.measuring.resampling import cluster_estimates
-from valueagents.measuring.shifts import Answers, answers, common_form, require_comparable, sign_of, target_columns
-from valueagents.running.runs import Run
+from valueagents.measuring.answers import Answers, common_form, require_comparable
+from valueagents.measuring.deviations import Form
+from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
+from valueagents.measuring.reading import Source, read_answers
+from valueagents.measuring.studies.declaration import Metric
+from valueagents.measuring.sums import FloatArray, IntArray, cluster_sums
+from valueagents.measuring.targets import Direction, sign_of, target_columns
 
-Direction = Literal["down", "up"]
 Rating = Literal["expected", "voted"]
 _MIDDLE, _HALF = 3.5, 2.5
+_ITEM, _POLE, _VARIANT = "item", "pole", "variant"
 
 
 class SurveyMetrics(msgspec.Struct, frozen=True):
-    """Rating points on 1..6. `clusters` are statement pairs; items are statements, their prompt variants averaged."""
+    """Rating points on 1..6. `clusters` are statement pairs; items are statements, their prompt variants averaged.
+
+    `notes` say which optional factor the env does not declare, and what that means for the numbers.
+    """
 
     target: tuple[str, ...]
     direction: Direction
@@ -39,19 +47,20 @@ class SurveyMetrics(msgspec.Struct, frozen=True):
     drift_macro: Estimate
     selectivity_micro: Estimate
     selectivity_macro: Estimate
+    notes: tuple[str, ...] = ()
 
 
-class _Item(msgspec.Struct, frozen=True):
-    """A statement's axis, pair and mean rating by prompt variant (and by its words, so that none pairs with others)."""
+class ItemRatings(msgspec.Struct, frozen=True):
+    """A wording's axis, cluster, and mean rating by prompt variant and words shown, so that none pairs with others."""
 
     axis: int
-    pair: str
+    cluster: str
     ratings: dict[str, float]
 
 
 def survey_metrics(
-    intervention: Run,
-    control: Run,
+    intervention: Source,
+    control: Source,
     target: tuple[str, ...],
     *,
     direction: Direction = "down",
@@ -61,82 +70,134 @@ def survey_metrics(
     """Drop, drift and selectivity of an intervention against its control adapter, on the items both answered.
 
     `rating` None takes expectations where both runs hold probabilities. "voted" is the majority of a situation's drawn
-    answers over the repetitions, ties at their mean. Raises ConfigError if the runs share no item.
+    answers over the repetitions, ties at their mean. Raises ConfigError if an env does not declare the factor `item`,
+    or the runs share no item.
     """
-    require_comparable(intervention.header.taxonomy, control.header.taxonomy)
-    taxonomy = control.header.taxonomy
-    is_target, sign = target_columns(taxonomy, target), sign_of(direction)
+    moved, kept = read_answers(intervention), read_answers(control)
+    require_comparable(moved, kept)
+    is_target, sign = target_columns(kept.taxonomy, target), sign_of(direction)
     if rating is None:
-        rating = "expected" if common_form(intervention, control) == "probability" else "voted"
-    moved, kept = item_ratings(intervention, rating), item_ratings(control, rating)
+        rating = "expected" if common_form(moved, kept) == "probability" else "voted"
+    shifts, clusters = _shifts(item_ratings(moved, rating), item_ratings(kept, rating), len(kept.taxonomy.axes))
+
+    def statistics(totals: Totals) -> dict[str, FloatArray]:
+        items = totals["items"]
+        drop = _micro_macro(totals["signed"][:, is_target], items[:, is_target])
+        drift = _micro_macro(totals["absolute"][:, ~is_target], items[:, ~is_target])
+        return {
+            "drop_micro": sign * drop[0],
+            "drop_macro": sign * drop[1],
+            "drift_micro": drift[0],
+            "drift_macro": drift[1],
+            "selectivity_micro": sign * drop[0] - drift[0],
+            "selectivity_macro": sign * drop[1] - drift[1],
+        }
+
+    items = shifts["items"].sum(axis=0)
+    return SurveyMetrics(
+        target=target,
+        direction=direction,
+        rating=rating,
+        target_items=int(items[is_target].sum()),
+        other_items=int(items[~is_target].sum()),
+        clusters=clusters,
+        notes=_notes(moved, kept),
+        **cluster_estimates(
+            shifts,
+            statistics,
+            seed=seed,
+            differences={
+                "selectivity_micro": ("drop_micro", "drift_micro"),
+                "selectivity_macro": ("drop_macro", "drift_macro"),
+            },
+        ),
+    )
+
+
+def _shifts(
+    moved: dict[str, ItemRatings], kept: dict[str, ItemRatings], axes: int
+) -> tuple[dict[str, FloatArray], int]:
+    """(C, V) cluster sums over the shared items: signed and absolute shift, and number; and how many clusters."""
     rows: list[tuple[int, str, float]] = []
     for name in sorted(moved.keys() & kept.keys()):
         shared = sorted(moved[name].ratings.keys() & kept[name].ratings.keys())
         if shared:
             shift = np.mean([moved[name].ratings[v] - kept[name].ratings[v] for v in shared])
-            rows.append((kept[name].axis, kept[name].pair, float(shift)))
+            rows.append((kept[name].axis, kept[name].cluster, float(shift)))
     if not rows:
         raise ConfigError("the runs share no item; run both on the same survey")
-    pairs, cluster = np.unique([pair for _, pair, _ in rows], return_inverse=True)
-    shifts = np.zeros((len(rows), 2 * len(taxonomy.axes)))  # signed and absolute by axis
-    counts = np.zeros((len(rows), len(taxonomy.axes)))
+    names, cluster = np.unique([each for _, each, _ in rows], return_inverse=True)
+    cells = {name: np.zeros((len(rows), axes)) for name in ("signed", "absolute", "items")}
     for row, (axis, _, moved_by) in enumerate(rows):
-        shifts[row, [axis, len(taxonomy.axes) + axis]] = -moved_by, abs(moved_by)
-        counts[row, axis] = 1
-    sums = cluster_sums(np.hstack([shifts, counts]), cluster, len(pairs))
+        cells["signed"][row, axis] = -moved_by
+        cells["absolute"][row, axis] = abs(moved_by)
+        cells["items"][row, axis] = 1
+    return {name: cluster_sums(cell, cluster, len(names)) for name, cell in cells.items()}, len(names)
 
-    def statistic(totals: FloatArray) -> FloatArray:
-        signed, absolute, items = np.split(totals, 3, axis=1)
-        drop = [sign * each for each in _micro_macro(signed[:, is_target], items[:, is_target])]
-        drift = _micro_macro(absolute[:, ~is_target], items[:, ~is_target])
-        return np.stack([*drop, *drift, drop[0] - drift[0], drop[1] - drift[1]], axis=1)
 
-    on_target = sum(bool(is_target[axis]) for axis, _, _ in rows)
-    return SurveyMetrics(
-        target,
-        direction,
-        rating,
-        on_target,
-        len(rows) - on_target,
-        len(pairs),
-        *cluster_estimates(sums, statistic, seed=seed, differences={4: (0, 2), 5: (1, 3)}),
+def _notes(*runs: Answers) -> tuple[str, ...]:
+    meaning = {
+        _POLE: "statements count as items whatever their wording",
+        _VARIANT: "every statement counts as asked in one prompt variant",
+    }
+    return tuple(
+        f"{answers.name} does not declare the factor {name!r}: {what}"
+        for answers in runs
+        for name, what in meaning.items()
+        if name not in answers.columns.factors()
     )
 
 
-def item_ratings(run: Run, rating: Rating) -> dict[str, "_Item"]:
-    """Statement -> its axis, pair and rating towards the value by prompt variant. Raises ConfigError if no survey."""
-    asked = answers(run, "probability" if rating == "expected" else "choice")
-    annotated = ~np.isnan(asked.arrays.x[asked.arrays.start])
+def item_ratings(answers: Answers, rating: Rating) -> dict[str, ItemRatings]:
+    """Wording -> its axis, cluster and rating towards the value by prompt variant.
+
+    Raises ConfigError if the env does not declare the factor `item`, or annotates several values on one menu.
+    """
+    form: Form = "probability" if rating == "expected" else "choice"
+    annotated = ~np.isnan(answers.x[answers.start])
     if (annotated.sum(axis=1) != 1).any():
-        raise ConfigError(f"{str(run.path)!r} is no survey: a statement tells of one value, here several are annotated")
+        raise ConfigError(
+            f"{answers.name} is not a survey: a statement belongs to one value, here a menu is annotated on several"
+        )
     axis = np.argmax(annotated, axis=1)
-    found: dict[str, _Item] = {}
-    for situation, rows in sorted(_rows_by_situation(asked).items()):
-        statement, _, variant = situation.rpartition("/")
-        value = _voted(asked, axis, rows) if rating == "voted" else _expected(asked, axis, rows)
-        item = found.setdefault(statement, _Item(int(axis[rows[0]]), str(asked.cluster[rows[0]]), {}))
-        item.ratings[f"{variant} {asked.arrays.shown[rows[0]].as_py()}"] = _MIDDLE + _HALF * value
+    facts = _facts(answers)
+    cluster = answers.cluster_names.to_pylist()
+    found: dict[str, ItemRatings] = {}
+    for (statement, variant), rows in sorted(_rows_by_wording(answers, facts, form).items()):
+        value = _voted(answers, axis, rows) if rating == "voted" else _expected(answers, axis, rows)
+        item = found.setdefault(statement, ItemRatings(int(axis[rows[0]]), cluster[answers.cluster[rows[0]]], {}))
+        item.ratings[variant] = _MIDDLE + _HALF * value
     return found
 
 
-def _rows_by_situation(asked: Answers) -> dict[str, list[int]]:
-    rows: dict[str, list[int]] = {}
-    for row in np.flatnonzero(asked.answered).tolist():
-        rows.setdefault(str(asked.situation[row]), []).append(row)
+def _facts(answers: Answers) -> list[tuple[str, str]]:
+    """(T,) the wording, and the variant in which it was shown, of every decision."""
+    declared = answers.columns.factors()
+    item = answers.factor(_ITEM)
+    nothing = np.full(len(item), "")
+    pole, variant = (answers.factor(name) if name in declared else nothing for name in (_POLE, _VARIANT))
+    shown = answers.shown.to_pylist()
+    rows = zip(item.tolist(), pole.tolist(), variant.tolist(), shown, strict=True)
+    return [(f"{i} {p}", f"{v} {words}") for i, p, v, words in rows]
+
+
+def _rows_by_wording(answers: Answers, facts: list[tuple[str, str]], form: Form) -> dict[tuple[str, str], list[int]]:
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row in np.flatnonzero(answers.answered(form)).tolist():
+        rows.setdefault(facts[row], []).append(row)
     return rows
 
 
-def _expected(asked: Answers, axis: IntArray, rows: list[int]) -> float:
+def _expected(answers: Answers, axis: IntArray, rows: list[int]) -> float:
     """The mean over repetitions of Σ p(r) x(r)."""
-    arrays = asked.arrays
-    spans = [slice(arrays.start[row], arrays.start[row] + arrays.size[row]) for row in rows]
-    expected = [asked.weights[span] @ arrays.x[span, axis[row]] for span, row in zip(spans, rows, strict=True)]
+    spans = [slice(answers.start[row], answers.start[row] + answers.size[row]) for row in rows]
+    expected = [answers.p[span] @ answers.x[span, axis[row]] for span, row in zip(spans, rows, strict=True)]
     return float(np.mean(expected))
 
 
-def _voted(asked: Answers, axis: IntArray, rows: list[int]) -> float:
+def _voted(answers: Answers, axis: IntArray, rows: list[int]) -> float:
     """The x most often chosen over the repetitions; the mean of those that tie."""
-    votes = Counter(float(asked.arrays.x[asked.arrays.chosen[row], axis[row]]) for row in rows)
+    votes = Counter(float(answers.x[answers.chosen[row], axis[row]]) for row in rows)
     most = max(votes.values())
     return float(np.mean([x for x, count in votes.items() if count == most]))
 
@@ -145,4 +206,14 @@ def _micro_macro(sums: FloatArray, counts: FloatArray) -> tuple[FloatArray, Floa
     """(B,) mean over items, and over the axes that have items of their means."""
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     held = (counts > 0).sum(axis=1)
-    return sums.sum(axis=1) / counts.sum(axis=1), np.where(held > 0, np.nansum(means, axis=1) / held, np.nan)
+    macro = np.where(held > 0, np.nansum(means, axis=1) / held, np.nan)
+    return sums.sum(axis=1) / counts.sum(axis=1), macro
+
+
+SURVEY = Metric(
+    id="survey",
+    formula="drop = mean(E_control − E_adapter) on the target's items; drift = mean |shift| on the rest; drop − drift",
+    source="Nie et al. 2025 (arXiv 2508.11414)",
+    needs="an adapter and its control",
+    compute=survey_metrics,
+)

@@ -1,0 +1,23 @@
+"""`valueagents check`: does an env keep the contract?"""
+
+import typer
+
+from valueagents.cli.options import EnvOptions, Json, pairs
+from valueagents.cli.tables import print_json
+
+
+def check(env: str, env_option: EnvOptions = None, as_json: Json = False) -> None:
+    """Put an env to the promises of ValueEnv."""
+    from valueagents.contracts.conformance import check_other_process, check_value_env
+    from valueagents.contracts.plugins import make_env
+
+    options = pairs(env_option)
+    make_env(env, **options)
+    checks = [*check_value_env(lambda: make_env(env, **options)), check_other_process(env, options)]
+    if as_json:
+        print_json(checks)
+    else:
+        for each in checks:
+            print(f"ok    {each.promise}" if each.problem is None else f"FAIL  {each.promise}: {each.problem}")
+    if any(each.problem is not None for each in checks):
+        raise typer.Exit(1)

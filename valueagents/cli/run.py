@@ -1,0 +1,101 @@
+"""`valueagents run`: let a policy act in an env, or go on with a run."""
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from valueagents.cli.options import EnvOptions, Json, pairs
+from valueagents.cli.tables import print_json
+from valueagents.errors import ConfigError, unknown_name
+
+if TYPE_CHECKING:
+    from valueagents.running.runs import RunConfig
+
+
+def run(
+    env: Annotated[str | None, typer.Option(help="Env id, e.g. valueagents/Dilemma-v0.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy spec, e.g. transformers:smollm2-135m.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; an existing one is continued.")] = None,
+    env_option: EnvOptions = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes to play; default: every situation once.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run; default 0.")] = None,
+    live: Annotated[int | None, typer.Option(help="Episodes in flight; default: the policy's.")] = None,
+    timeout_s: Annotated[float | None, typer.Option(help="Seconds for a decision; default 600.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Print the plan with an estimate; play nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a policy act in an env, or go on with a run."""
+    given = {"env": env, "policy": policy, "out": out, "episodes": episodes, "seed": seed, "live": live}
+    settings = _settings(config, {**given, "timeout_s": timeout_s}, env_option)
+    target = settings.pop("out", None)
+    run_config = _run_config(settings)
+    if dry_run:
+        _print_plan(run_config, target, as_json=as_json)
+        return
+    if target is None:
+        raise ConfigError("run needs --out DIR: the run directory to make or to continue")
+    from valueagents.running.progress import show_progress
+    from valueagents.running.runs import run as play
+
+    with show_progress(f"{run_config.policy} in {run_config.env}") as progress:
+        done = play(run_config, target, progress=progress)
+    failed = done.failed()
+    summary = {"run": str(done.path), "decisions": done.decisions(["step"]).num_rows, "failed_episodes": len(failed)}
+    if as_json:
+        print_json(summary)
+    else:
+        print(f"{done.path}: {summary['decisions']} decisions. Next: valueagents score {done.path}")
+    if failed:
+        print(f"{len(failed)} episodes failed, the last: {failed[-1].error}: {failed[-1].message}", file=sys.stderr)
+        raise typer.Exit(3)
+
+
+def _settings(config: Path | None, given: dict[str, Any], env_option: list[str] | None) -> dict[str, Any]:
+    """The options of a run: the TOML file's, overridden by those given on the command line."""
+    settings: dict[str, Any] = {}
+    if config is not None:
+        try:
+            settings = tomllib.loads(config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"config file {str(config)!r} cannot be read: {error}") from error
+        for name in settings:
+            if name not in {*given, "env_options"}:
+                raise ConfigError(f"{config}: " + unknown_name("setting", name, [*given, "env_options"]))
+    settings.update({name: value for name, value in given.items() if value is not None})
+    if env_option:
+        settings["env_options"] = {**settings.get("env_options", {}), **pairs(env_option)}
+    for name in ("env", "policy"):
+        if name not in settings:
+            raise ConfigError(f"run needs --{name}; `valueagents {'envs' if name == 'env' else 'policies'}` lists them")
+    return settings
+
+
+def _run_config(settings: dict[str, Any]) -> "RunConfig":
+    import msgspec
+
+    from valueagents.running.runs import RunConfig
+
+    try:
+        return msgspec.convert(settings, RunConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"bad setting: {error}") from error
+
+
+def _print_plan(config: "RunConfig", out: Path | None, *, as_json: bool) -> None:
+    from valueagents.running.runs import plan
+
+    planned = plan(config, out)
+    if as_json:
+        print_json(planned)
+        return
+    print(f"{config.policy} in {config.env}")
+    print(f"plan: {planned.episodes} episodes over {planned.situations or 'unlisted'} situations")
+    print(f"owed: {planned.owed} episodes ({planned.episodes - planned.owed} are finished)")
+    if planned.characters is not None:
+        print(f"text to read: about {planned.characters / 4:,.0f} tokens")
+    time = f"about {planned.estimate_s:,.0f} s" if planned.estimate_s is not None else "unknown; try --episodes 5 first"
+    print(f"time: {time}")

@@ -1,0 +1,160 @@
+"""What the command line prints: tables, and below them why a cell is empty or is to be read with care."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from valueagents.measuring.comparison import Comparison
+    from valueagents.measuring.estimators.declaration import Difference
+    from valueagents.measuring.inference import Estimate
+    from valueagents.measuring.scores import Scores
+
+_WIDTH_ELSEWHERE = 190  # in a file or a pipe, where no line ends by itself
+_PAIRED_DIGITS, _RATE_DIGITS = 3, 1
+
+
+def print_json(value: object) -> None:
+    """Print a record as indented JSON."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(*columns: str) -> "Table":
+    """An empty table with these columns."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column)
+    return made
+
+
+def print_table(made: "Table") -> None:
+    """Print it as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console()
+    width = console.width if console.is_terminal else _WIDTH_ELSEWHERE
+    Console(width=width, highlight=False, markup=False, file=sys.stdout).print(made)
+
+
+def print_scores(scores: "Scores") -> None:
+    """The estimators of every axis, those that have a number somewhere, and what is counted beside them."""
+    from valueagents.report.numbers import in_brackets
+
+    held = [
+        name for name in scores.columns if any(axis[name].value is not None for axis in scores.axes) or name == "E3"
+    ]
+    made = table("value", "contested", *(f"{scores.columns[name].name} {name}" for name in held))
+    notes = Notes(len(scores.axes))
+    for axis in scores.axes:
+        cells = []
+        for name in held:
+            column = scores.columns[name]
+            details = in_brackets(axis.shown_details(name, column), column.digits)
+            cells.append(notes.cell(axis.axis, name, axis[name], column.digits) + details)
+        made.add_row(axis.name, str(axis.contested), *cells)
+    print_table(made)
+    notes.print()
+    for name in scores.columns:
+        if name not in held:
+            print(f"  {name} {scores.columns[name].name}: {scores.axes[0][name].reason}")
+    _print_counts(scores)
+    _warn(scores.warnings)
+
+
+def _print_counts(scores: "Scores") -> None:
+    from valueagents.report.numbers import p_value
+
+    counts, test = scores.counts, scores.chance
+    print(f"{counts.decisions} decisions in {counts.episodes} episodes;", end=" ")
+    print(f"intervals clustered by {scores.unit}, {scores.clusters} clusters")
+    print(f"{counts.unread} unread, {counts.refused_by_env} refused, {counts.prompts_cut} prompts cut;", end=" ")
+    print(f"{counts.failed_episodes} episodes failed; {counts.unannotated} decisions not annotated", end="")
+    partly = {axis.axis: axis.partly_annotated for axis in scores.axes if axis.partly_annotated}
+    print(f"; without the axis: {', '.join(f'{axis} {n}' for axis, n in partly.items())}" if partly else "")
+    print(f"against uniform choices: {f'p {p_value(test.p)}' if test.p is not None else test.reason} ({test.method})")
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """Every estimator that compares, the headline first."""
+    for name, difference in comparison.differences.items():
+        print(f"\n{name} {difference.name}, {comparison.first_policy} minus {comparison.second_policy}")
+        _print_difference(difference)
+    print(f"\n{comparison.paired_situations} situations were met by both", end=", ")
+    print(f"{comparison.only_first} and {comparison.only_second} by one only")
+    _warn(comparison.warnings)
+
+
+def _print_difference(difference: "Difference") -> None:
+    from valueagents.report.numbers import p_value, sentence
+
+    tested = any(axis.p is not None for axis in difference.axes)
+    parts = list(difference.axes[0].parts)
+    digits = _RATE_DIGITS if parts else _PAIRED_DIGITS
+    columns = ["difference", *parts, *(["p", "p family", "p max-T", "differs"] if tested else []), "situations"]
+    made, notes = table("value", *columns), Notes(len(difference.axes))
+    for axis in difference.axes:
+        cells = [notes.cell(axis.axis, "difference", axis.difference, digits)]
+        cells += [notes.cell(axis.axis, part, axis.parts[part], digits) for part in parts]
+        if tested:
+            cells += [p_value(p) for p in (axis.p, axis.p_family, axis.p_max_t)]
+            cells.append("yes" if axis.differs else "")
+        made.add_row(axis.name, *cells, "" if axis.situations is None else str(axis.situations))
+    if any(axis.difference.value is not None for axis in difference.axes):
+        print_table(made)
+    notes.print()
+    for effect_name, effect in difference.effects.items():
+        p = "" if effect.p is None else f", p {p_value(effect.p)}"
+        print(f"{effect_name}: {sentence(effect.estimate)}{p}")
+    test = f"{difference.test}; {difference.family}; " if difference.test != "none" else ""
+    print(f"{test}unit: {difference.unit}, {difference.clusters} clusters")
+    _warn(difference.warnings)
+
+
+class Notes:
+    """Reasons met in the cells of a table, to be printed once each, whatever their first number.
+
+    Args:
+        axes: how many axes the table has.
+    """
+
+    def __init__(self, axes: int) -> None:
+        self.axes = axes
+        self._met: dict[str, dict[str, tuple[str, list[str]]]] = {}  # reason -> axis -> number, estimators
+
+    def cell(self, axis: str, estimator: str, estimate: "Estimate", digits: int) -> str:
+        """A number with its interval, `*` where there is a caution, a dash where there is no number."""
+        from valueagents.report.numbers import number
+
+        if estimate.reason:
+            found = re.search(r"\d+", estimate.reason)
+            reason = re.sub(r"\d+", "N", estimate.reason, count=1)
+            _, estimators = self._met.setdefault(reason, {}).setdefault(axis, (found.group() if found else "", []))
+            if estimator not in estimators:
+                estimators.append(estimator)
+        return number(estimate, digits)
+
+    def print(self) -> None:
+        """A line for each reason: what of which axes it holds for."""
+        for reason, axes in self._met.items():
+            of: dict[str, list[tuple[str, str]]] = {}
+            for axis, (found, estimators) in axes.items():
+                of.setdefault(", ".join(estimators), []).append((axis, found))
+            print(f"  {reason}: " + "; ".join(f"{each} of {self._named(names)}" for each, names in of.items()))
+
+    def _named(self, axes: "Sequence[tuple[str, str]]") -> str:
+        numbers = {number for _, number in axes}
+        if len(axes) == self.axes and len(numbers) == 1:
+            return f"all (N = {numbers.pop()})" if numbers != {""} else "all"
+        return ", ".join(f"{axis} {number}".rstrip() for axis, number in axes)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}")

@@ -1,0 +1,99 @@
+"""What follows from an estimator's being a mean over decisions: its numbers for one run, its difference for two."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from valueagents.measuring.estimators.declaration import AxisDifference, Compared, Difference, Estimator, Measured
+from valueagents.measuring.flips import benjamini_hochberg, sign_flip_test
+from valueagents.measuring.inference import Estimate, ratio_estimates
+from valueagents.measuring.pairing import Pairing
+from valueagents.measuring.sums import FloatArray, cluster_sums
+
+FALSE_DISCOVERY_RATE = 0.05
+
+
+def not_enough(count: int, needed: int, what: str = "contested decisions") -> Estimate:
+    """Undefined, because fewer decisions were met than the env asks for."""
+    return Estimate(reason=f"not enough: {count} {what}, {needed} needed")
+
+
+def mean_estimates(estimator: Estimator, measured: Measured) -> list[Estimate]:
+    """The estimate of every axis; undefined where too few decisions count, or none holds what the estimator needs."""
+    needed = measured.answers.min_contested if estimator.minimum else 0
+    counted = measured.tally.below[estimator.id][0].sum(axis=0).astype(int).tolist()
+    offered = measured.tally.contested.sum(axis=0).tolist()
+    estimates = []
+    for estimate, count, at_stake in zip(measured.means(estimator.id), counted, offered, strict=True):
+        if count >= needed:
+            estimates.append(estimate)
+        elif estimator.needs == "probabilities" and not count and at_stake >= needed:
+            estimates.append(Estimate(reason="no probabilities"))
+        else:
+            estimates.append(not_enough(count, needed))
+    return estimates
+
+
+def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
+    """The mean difference on the situations that both policies met, with a sign-flip test.
+
+    The units are items; in games menus; of several training seeds the seeds. Raises nothing for an axis with too few
+    shared contested situations: its difference is undefined.
+    """
+    pairs, taxonomy = compared.pairs, compared.first.taxonomy
+    needed = compared.first.min_contested if estimator.minimum else 1
+    differences = [_differences(estimator, pair) for pair in pairs]
+    known = [(~np.isnan(each)).sum(axis=0) for each in differences]
+    situations, fewest = np.sum(known, axis=0), np.min(known, axis=0)
+    sums, sizes = _by_unit(pairs, differences)
+    enough = fewest >= needed
+    test = sign_flip_test(np.where(enough, sums, 0.0), seed=compared.seed)
+    primary = [axis.id == compared.primary for axis in taxonomy.axes]
+    family = [None if p is None or first or not e else p for p, first, e in zip(test.p, primary, enough, strict=True)]
+    adjusted = benjamini_hochberg(family)
+    where = "shared contested situations" + (" in one of the seeds" if len(pairs) > 1 else "")
+    axes = []
+    for v, estimate in enumerate(ratio_estimates([sums], [sizes], seed=compared.seed)):
+        decisive = test.p[v] if primary[v] else adjusted[v]
+        axes.append(
+            AxisDifference(
+                axis=taxonomy.axes[v].id,
+                name=taxonomy.axes[v].name,
+                situations=int(situations[v]),
+                clusters=int((sizes[:, v] > 0).sum()),
+                difference=estimate if enough[v] else not_enough(int(fewest[v]), needed, where),
+                p=test.p[v],
+                p_family=adjusted[v],
+                p_max_t=test.p_max_t[v],
+                differs=decisive is not None and decisive <= FALSE_DISCOVERY_RATE,
+            )
+        )
+    apart = f" except {compared.primary}, tested alone" if compared.primary else ""
+    return Difference(
+        estimator=estimator.id,
+        name=estimator.name,
+        unit="training seed" if len(pairs) > 1 else pairs[0].unit,
+        clusters=len(sums),
+        test=test.method if enough.any() else f"nothing tested: no value has {needed} shared contested situations",
+        family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes{apart}",
+        axes=axes,
+    )
+
+
+def _differences(estimator: Estimator, pair: Pairing) -> FloatArray:
+    assert estimator.terms is not None  # noqa: S101 – only means are paired
+    return pair.mean_differences(estimator.terms)
+
+
+def _by_unit(pairs: Sequence[Pairing], differences: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """(C, V) sums of differences and numbers of situations; of several seeds the mean of each, and ones."""
+    totals = [np.nan_to_num(each) for each in differences]
+    counts = [(~np.isnan(each)).astype(np.float64) for each in differences]
+    if len(pairs) == 1:
+        [pair] = pairs
+        return cluster_sums(totals[0], pair.cluster, pair.clusters), cluster_sums(
+            counts[0], pair.cluster, pair.clusters
+        )
+    sums = np.stack([each.sum(axis=0) for each in totals])
+    sizes = np.stack([each.sum(axis=0) for each in counts])
+    return sums / np.maximum(1, sizes), (sizes > 0).astype(np.float64)

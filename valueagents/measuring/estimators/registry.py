@@ -1,0 +1,59 @@
+"""All estimators: those that come with the package, in their order, then those of installed plug-ins.
+
+A plug-in names an `Estimator` under the entry-point group `valueagents.estimators`.
+"""
+
+from functools import cache
+
+from valueagents.contracts.plugins import load, names
+from valueagents.errors import ConfigError, unknown_name
+from valueagents.measuring.estimators.bradley_terry import BRADLEY_TERRY
+from valueagents.measuring.estimators.common_states import COMMON_STATES
+from valueagents.measuring.estimators.declaration import Estimator
+from valueagents.measuring.estimators.exposure import EXPOSURE
+from valueagents.measuring.estimators.intervention import INTERVENTION
+from valueagents.measuring.estimators.logit import LOGIT
+from valueagents.measuring.estimators.probability_propensity import PROBABILITY_PROPENSITY
+from valueagents.measuring.estimators.propensity import PROPENSITY
+from valueagents.measuring.estimators.rate import RATE
+from valueagents.measuring.estimators.tally import TALLY
+
+GROUP = "valueagents.estimators"
+BUNDLED = (
+    TALLY,
+    RATE,
+    PROPENSITY,
+    PROBABILITY_PROPENSITY,
+    LOGIT,
+    BRADLEY_TERRY,
+    EXPOSURE,
+    COMMON_STATES,
+    INTERVENTION,
+)
+
+
+@cache
+def estimators() -> tuple[Estimator, ...]:
+    """Every estimator. Raises ConfigError for a plug-in's that is not an `Estimator` or takes an id that exists."""
+    found = {each.id: each for each in BUNDLED}
+    for name in names(GROUP):
+        made = load(GROUP, name)
+        if not isinstance(made, Estimator):
+            raise ConfigError(f"estimator {name!r} is a {type(made).__name__}; its entry point must name an Estimator")
+        if made.id in found:
+            raise ConfigError(f"estimator {name!r} has the id {made.id!r}, which another has; give it one of its own")
+        found[made.id] = made
+    return tuple(found.values())
+
+
+def of_one_run() -> tuple[Estimator, ...]:
+    """The estimators that `score` computes."""
+    return tuple(each for each in estimators() if each.of_one_run)
+
+
+def estimator(estimator_id: str) -> Estimator:
+    """The estimator of that id. Raises ConfigError for an unknown one."""
+    known = {each.id: each for each in estimators()}
+    if estimator_id not in known:
+        raise ConfigError(unknown_name("estimator", estimator_id, known))
+    return known[estimator_id]

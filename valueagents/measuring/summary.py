@@ -1,0 +1,119 @@
+"""All that a report shows of one policy's run or of two policies compared: results, and what it takes to judge them."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from valueagents.contracts.decision import Decision, Failure
+from valueagents.measuring.answers import Answers
+from valueagents.measuring.comparison import Comparison, compare, two_sides
+from valueagents.measuring.reading import Source, read_answers
+from valueagents.measuring.scores import Scores, score
+from valueagents.running.runs import Run
+from valueagents.running.store import RunHeader
+from valueagents.taxonomy import Taxonomy
+
+SAMPLE = 12
+"""Decisions and failures of a run that a report shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOption:
+    """An option of a sampled decision: its text, its probability if known, and its values other than 0."""
+
+    text: str
+    p: float | None
+    chosen: bool
+    values: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDecision:
+    """A decision as the agent met it."""
+
+    name: str
+    text: str
+    reading: str
+    options: list[SampleOption]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A run: its scores, its header, the command that makes it again, its cost, a sample and its failures."""
+
+    scores: Scores
+    header: RunHeader
+    command: str
+    wall_s: float
+    sessions: int
+    software: dict[str, str]
+    sample: list[SampleDecision]
+    failures: list[Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One policy's run, or the first run of two policies with their comparison over `seeds` training seeds."""
+
+    taxonomy: Taxonomy
+    sheets: list[Sheet]
+    comparison: Comparison | None
+    seeds: int
+
+
+def summarise(runs: Sequence[Source], *, primary: str | None = None) -> Summary:
+    """The summary of one run, or of two policies' runs; each run is read once.
+
+    More than two runs are training seeds, those of the first policy and as many of the second: all are compared, the
+    first of each is shown. Raises ConfigError for runs that cannot be compared.
+    """
+    read = [read_answers(run) for run in runs]
+    first, second = two_sides(read) if len(read) != 1 else (read, [])
+    comparison = compare(first, second, primary=primary) if second else None
+    sheets = [_sheet(answers) for answers in (first[0], *second[:1])]
+    return Summary(read[0].taxonomy, sheets, comparison, len(first))
+
+
+def _sheet(answers: Answers) -> Sheet:
+    scores = score(answers)
+    assert answers.run is not None  # noqa: S101 – `score` refuses answers without a run
+    run, sessions = answers.run, answers.run.store.sessions()
+    return Sheet(
+        scores=scores,
+        header=run.header,
+        command=_command(run, scores),
+        wall_s=sum(session.get("wall_s", 0.0) for session in sessions),
+        sessions=sum("start" in session for session in sessions),
+        software=next((session["software"] for session in reversed(sessions) if "software" in session), {}),
+        sample=_sample(run),
+        failures=run.failed()[:SAMPLE],
+    )
+
+
+def _command(run: Run, scores: Scores) -> str:
+    """The command that makes the run again."""
+    header = run.header
+    options = [part for name, value in header.env_options.items() for part in ("--env-option", f"{name}={value}")]
+    episodes = scores.counts.episodes + scores.counts.failed_episodes
+    words = ["valueagents", "run", "--env", header.env, *options, "--policy", header.policy]
+    words += ["--episodes", str(episodes), "--seed", str(header.seed), "--out", "DIR"]
+    return shlex.join(words)
+
+
+def _sample(run: Run) -> list[SampleDecision]:
+    """The first decisions of a few episodes, spread over the run by identity."""
+    episodes = run.episodes()
+    step = max(1, len(episodes) // SAMPLE)
+    chosen = episodes[::step][:SAMPLE]
+    return [_shown(episode.situation or episode.identity[:8], episode.decisions[0]) for episode in chosen]
+
+
+def _shown(name: str, decision: Decision) -> SampleDecision:
+    probabilities: Sequence[Any] = decision.choice.probabilities or [None] * len(decision.menu)
+    values = decision.annotation.values if decision.annotation else ({},) * len(decision.menu)
+    options = [
+        SampleOption(option.text, p, k == decision.chosen, {axis: x for axis, x in marks.items() if x})
+        for k, (option, p, marks) in enumerate(zip(decision.menu, probabilities, values, strict=True))
+    ]
+    return SampleDecision(name, decision.observation, decision.choice.reading, options)

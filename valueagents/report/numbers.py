@@ -1,0 +1,55 @@
+"""The one way to print a number, with its interval and its caution, in the terminal and in pages."""
+
+from collections.abc import Sequence
+
+from valueagents.measuring.inference import Estimate
+
+NOTHING = "–"
+_SMALLEST_P = 0.0001
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """+0.12 or −0.12; a dash for None, no sign on what rounds to 0."""
+    if value is None:
+        return NOTHING
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
+def interval(estimate: Estimate, digits: int = 2) -> str:
+    """[−0.12, +0.34]; nothing where there is no interval."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{signed(estimate.low, digits)}, {signed(estimate.high, digits)}]"
+
+
+def number(estimate: Estimate, digits: int = 2) -> str:
+    """+0.12 [−0.12, +0.34], with `*` where there is a caution; a dash where there is no number."""
+    star = "*" if estimate.reason and estimate.value is not None else ""
+    return f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip() + star
+
+
+def in_brackets(details: Sequence[float], digits: int = 2) -> str:
+    """(+22 / −5) after a number; nothing where there are none."""
+    return f" ({' / '.join(signed(detail, digits) for detail in details)})" if details else ""
+
+
+def sentence(estimate: Estimate, digits: int = 2) -> str:
+    """A number with its interval and its caution in words, or why there is none."""
+    bare = f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip()
+    return f"{bare} ({estimate.reason})" if estimate.reason else bare
+
+
+def percent(share: float | None) -> str:
+    """12 %, and 1.2 % below ten; a dash for None."""
+    if share is None:
+        return NOTHING
+    value = 100 * share
+    return f"{value:.0f} %" if abs(value) >= 10 or value == round(value) else f"{value:.2g} %"
+
+
+def p_value(p: float | None) -> str:
+    """0.0312, or < 0.0001; a dash for None."""
+    if p is None:
+        return NOTHING
+    return f"< {_SMALLEST_P}" if p < _SMALLEST_P else f"{p:.4f}"

@@ -1,0 +1,39 @@
+"""Pages: one autoescaping template engine, one way of writing a file."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from valueagents.report.numbers import in_brackets, interval, number, p_value, percent, sentence, signed
+from valueagents.running.store import write_atomically
+
+
+def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
+    """A page's template in a package, which may extend ours; whatever is put into it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each, "") for each in (package, "valueagents.report")]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = {"signed": signed, "interval": interval, "number": number, "sentence": sentence}
+    environment.filters.update(filters, percent=percent, p=p_value, in_brackets=in_brackets)
+    environment.globals.update(written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents"))
+    return environment.get_template(name)
+
+
+def drawn(svg: str) -> Markup:
+    """A picture of ours, to be put into a page as it is; matplotlib escapes its labels."""
+    return Markup(svg)  # noqa: S704 – the one place where a text becomes markup
+
+
+def write_page(html: str, out: Path | str) -> Path:
+    """The page is at `out`, whose folder is made where it is missing."""
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, html.encode())
+    return path
