@@ -57,3 +57,12 @@ def estimator(estimator_id: str) -> Estimator:
     if estimator_id not in known:
         raise ConfigError(unknown_name("estimator", estimator_id, known))
     return known[estimator_id]
+
+
+def markdown_table() -> str:
+    """The estimators that come with the package as the README's table."""
+    rows = ["| | estimator | how to read it | unit | by |", "|---|---|---|---|---|"]
+    for each in BUNDLED:
+        command = each.command or ("valueagents score" if each.of_one_run else "valueagents compare")
+        rows.append(f"| {each.id} | {each.name} | {each.meaning} | {each.unit} | `{command}` |")
+    return "\n".join(rows)
