@@ -4,6 +4,7 @@ from valueagents.policies.engines.engine import (
     Capability,
     Chat,
     Engine,
+    EngineAdapter,
     GenerateReply,
     GenerateRequest,
     Message,
@@ -11,15 +12,19 @@ from valueagents.policies.engines.engine import (
     ScoreReply,
     ScoreRequest,
 )
+from valueagents.policies.engines.making import load_engine, make_engine
 
 __all__ = [
     "Capability",
     "Chat",
     "Engine",
+    "EngineAdapter",
     "GenerateReply",
     "GenerateRequest",
     "Message",
     "Sampling",
     "ScoreReply",
     "ScoreRequest",
+    "load_engine",
+    "make_engine",
 ]

@@ -8,10 +8,11 @@ holds several never lets one request's adapter touch another's answer.
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 import msgspec
 
+from valueagents.contracts.options import NoOptions
 from valueagents.errors import ConfigError
 
 Capability = Literal["score", "generate", "adapters", "choices", "seeds"]
@@ -58,7 +59,14 @@ class ScoreReply(msgspec.Struct, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How text is drawn. `temperature` 0 = the most probable token each time; `top_k` 0 = all tokens."""
+    """How text is drawn.
+
+    Args:
+        temperature: of the drawing; 0 = the most probable token each time.
+        top_p: draw from the most probable tokens that together have this probability.
+        top_k: draw from this many most probable tokens; 0 = all.
+        max_tokens: the answer is cut after this many.
+    """
 
     temperature: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
@@ -92,8 +100,26 @@ class GenerateReply(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
+class EngineAdapter(Protocol):
+    """A value adapter of an engine. `name` is what requests call it: the hash of its content wherever that is known."""
+
+    @property
+    def name(self) -> str:
+        """Under which `ScoreRequest.adapter` and `GenerateRequest.adapter` ask for it."""
+
+
 class Engine(ABC):
-    """A loaded model. Enter it to load, leave it to free."""
+    """A language model. Enter it to load, leave it to free.
+
+    A class that is registered under `valueagents.engines` is made by `EngineClass(target, options, adapters)`: what a
+    spec names after the colon, an `Options` struct, and what the user calls the adapters. Making it loads nothing.
+    """
+
+    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+    """The options: fields with type, bounds and default, and an `Args:` section that says in a line what each does."""
+
+    default_reading: str = "label"
+    """The reading mode of a spec that names none."""
 
     can: frozenset[Capability]
     """What it answers; a policy that needs more is refused when it is made."""
@@ -109,7 +135,17 @@ class Engine(ABC):
         lacking = [capability for capability in needed if capability not in self.can]
         if lacking:
             has = ", ".join(sorted(self.can))
-            raise ConfigError(f"{type(self).__name__} cannot do {', '.join(lacking)}, only {has}; use another engine")
+            raise ConfigError(
+                f"{type(self).__name__} cannot do {', '.join(lacking)}, only {has}; use another engine or reading"
+            )
+
+    @property
+    def adapters(self) -> tuple[EngineAdapter, ...]:
+        """The adapters in the order in which they were given. Whoever can do `adapters` overrides it.
+
+        Raises ConfigError if one is unfit for use: they are read when first asked for.
+        """
+        return ()
 
     @abstractmethod
     def identity(self) -> dict[str, str]:

@@ -5,7 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from valueagents.errors import PolicyError
-from valueagents.policies.engines.engine import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
+from valueagents.policies.engines.engine import (
+    Engine,
+    EngineAdapter,
+    GenerateReply,
+    GenerateRequest,
+    ScoreReply,
+    ScoreRequest,
+)
 
 
 class KeptEngine(Engine):
@@ -14,6 +21,7 @@ class KeptEngine(Engine):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.can, self.live, self.tokens_per_s = engine.can, engine.live, engine.tokens_per_s
+        self.default_reading = engine.default_reading
         self._entered = False
         self._loading = asyncio.Lock()
         self._error: PolicyError | None = None
@@ -21,6 +29,11 @@ class KeptEngine(Engine):
     def identity(self) -> dict[str, str]:
         """The engine's own."""
         return self.engine.identity()
+
+    @property
+    def adapters(self) -> tuple[EngineAdapter, ...]:
+        """The engine's own."""
+        return self.engine.adapters
 
     async def __aenter__(self) -> Self:
         """Nothing yet: a study whose runs are all finished needs no model."""

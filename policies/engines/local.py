@@ -11,13 +11,13 @@ class LocalEngine(Engine):
     """Knows its model and adapters by content.
 
     Args:
-        model: `smollm2-135m` (embedded), a folder, or a hub id.
+        target: `smollm2-135m` (embedded), a folder, or a hub id.
         revision: branch, tag or commit of a hub id.
         adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
     """
 
-    def __init__(self, model: str, revision: str | None, adapters: Sequence[str]) -> None:
-        self.model_name = model
+    def __init__(self, target: str, revision: str | None, adapters: Sequence[str]) -> None:
+        self.model_name = target
         self._revision = revision
         self._files: ModelFiles | None = None
         self._adapter_folders = tuple(adapters)

@@ -16,7 +16,14 @@ import msgspec
 
 from valueagents.errors import PolicyError
 from valueagents.identity import content_hash
-from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
+from valueagents.policies.engines import (
+    Engine,
+    EngineAdapter,
+    GenerateReply,
+    GenerateRequest,
+    ScoreReply,
+    ScoreRequest,
+)
 from valueagents.policies.engines.kept import KeptEngine
 
 _FORMAT = "valueagents-replies 2"
@@ -35,6 +42,7 @@ class CachingEngine(Engine):
     def __init__(self, engine: Engine, file: Path) -> None:
         self.engine, self.file = engine, file
         self.can, self.live, self.tokens_per_s = engine.can, engine.live, engine.tokens_per_s
+        self.default_reading = engine.default_reading
         self._lazy = KeptEngine(engine)
         self._store: sqlite3.Connection | None = None
         self._prefix = ""
@@ -43,6 +51,11 @@ class CachingEngine(Engine):
     def identity(self) -> dict[str, str]:
         """The engine's own: a cache changes no answer."""
         return self.engine.identity()
+
+    @property
+    def adapters(self) -> tuple[EngineAdapter, ...]:
+        """The engine's own."""
+        return self.engine.adapters
 
     async def __aenter__(self) -> Self:
         """Open the file. Raises PolicyError if it is no cache of replies, or if another process keeps holding it."""

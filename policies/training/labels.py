@@ -8,13 +8,16 @@ question, so every training on the same base and survey gets the same labels, an
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import numpy as np
 
 from valueagents.contracts.decision import Choice
 from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
-from valueagents.policies.language import LanguagePolicy, Mind, transformers_policy
+from valueagents.policies.elicitation import read_elicitation
+from valueagents.policies.engines import make_engine
+from valueagents.policies.language import LanguagePolicy, language_policy
 from valueagents.policies.models import cache_folder
 from valueagents.policies.readings import FloatArray
 from valueagents.policies.training.settings import Settings
@@ -22,7 +25,8 @@ from valueagents.policies.training.statements import Asked
 from valueagents.running.runs import Progress
 
 PROMPT = "rate-1"
-READING = f"reading=likelihood&normaliser=sum&prompt={PROMPT}"
+_ELICITATION = {"reading": "likelihood", "normaliser": "sum", "prompt": PROMPT}
+READING = urlencode(_ELICITATION)
 _DRAWS, _TEMPERATURE = 3, 0.5  # [P]: three runs at T 0.5, majority vote
 
 
@@ -34,7 +38,8 @@ def survey_spec(base: str, adapter: str | None = None) -> str:
 def survey_policy(base: str) -> LanguagePolicy:
     """The frozen base model behind `survey_spec`, with its replies kept on disk."""
     kept = cache_folder() / "baseline-labels.sqlite"
-    return transformers_policy(base, mind=Mind(reading="likelihood", normaliser="sum", prompt=PROMPT, cache=str(kept)))
+    elicitation = read_elicitation({**_ELICITATION, "cache": str(kept)})
+    return language_policy(make_engine("transformers", base), elicitation)
 
 
 def baseline_labels(

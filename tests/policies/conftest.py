@@ -93,7 +93,8 @@ def ask() -> Callable[..., list[ScoreReply]]:
     from valueagents.policies.engines.transformers.engine import TransformersEngine
 
     async def load_and_ask(folder: Path, requests: Sequence[ScoreRequest], options: dict[str, Any]) -> list[ScoreReply]:
-        async with TransformersEngine(str(folder), **options) as engine:
+        adapters = options.pop("adapters", ())
+        async with TransformersEngine(str(folder), TransformersEngine.Options(**options), adapters) as engine:
             return await asyncio.gather(*(engine.score(request) for request in requests))
 
     return lambda folder, *requests, **options: asyncio.run(load_and_ask(folder, requests, options))

@@ -24,7 +24,7 @@ from valueagents.policies.engines import (
     ScoreRequest,
 )
 from valueagents.policies.engines.selfcheck import check_adapters
-from valueagents.policies.engines.transformers import engine as in_process
+from valueagents.policies.engines.transformers.core import ModelCore
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import find_model
 from valueagents.running.runs import Run
@@ -334,7 +334,7 @@ class _AdaptedEngine(Engine):
 def test_the_self_check_passes_a_sound_engine_and_stops_one_that_leaks(tiny_model: Path, adapters: tuple[Path, ...]):
     async def check() -> float:
         folders = [str(folder) for folder in adapters]
-        async with TransformersEngine(str(tiny_model), adapters=folders, kv_cache_gib=0) as engine:
+        async with TransformersEngine(str(tiny_model), TransformersEngine.Options(kv_cache_gib=0), folders) as engine:
             return await check_adapters(engine, tuple(a.name for a in engine.adapters), tolerance=1e-3)
 
     assert asyncio.run(check()) < 1e-3
@@ -348,39 +348,41 @@ def test_the_self_check_passes_a_sound_engine_and_stops_one_that_leaks(tiny_mode
 def test_an_engine_that_errs_beside_others_does_not_pass_its_check_by_what_it_remembers(
     tiny_model: Path, adapters: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ):
-    adapted, switches = in_process._Core._adapted, itertools.count()
+    adapted, switches = ModelCore._adapted, itertools.count()
     alone = 2 * (1 + len(adapters))
 
-    def leaking(core: in_process._Core, adapter: str | None):
+    def leaking(core: ModelCore, adapter: str | None):
         return adapted(core, adapter if next(switches) < alone else core._adapters[0].name)
 
     async def enter() -> None:
         async with TransformersEngine(str(tiny_model), adapters=[str(folder) for folder in adapters]):
             pass
 
-    monkeypatch.setattr(in_process._Core, "_adapted", leaking)
+    monkeypatch.setattr(ModelCore, "_adapted", leaking)
     with pytest.raises(PolicyError, match="answers otherwise beside others than alone"):
         asyncio.run(enter())
 
 
-def test_what_one_mind_remembers_is_not_anothers(tiny_model: Path, adapters: tuple[Path, ...]):
+def test_what_is_remembered_of_one_adapter_is_not_anothers(tiny_model: Path, adapters: tuple[Path, ...]):
     """The same two turns to everybody in turn: the second begins where the first ended, with the same matrices."""
     longer = (*CHATS[1], Message("assistant", "A"), Message("user", "And now?"))
 
     async def ask(kv_cache_gib: float | None) -> list[ScoreReply]:
         folders = [str(folder) for folder in adapters]
-        async with TransformersEngine(str(tiny_model), adapters=folders, kv_cache_gib=kv_cache_gib) as engine:
-            minds = [None, *(adapter.name for adapter in engine.adapters)]
-            asked = [ScoreRequest((chat,), ANSWERS, mind) for chat in (CHATS[1], longer) for mind in minds]
+        async with TransformersEngine(
+            str(tiny_model), TransformersEngine.Options(kv_cache_gib=kv_cache_gib), folders
+        ) as engine:
+            names = [None, *(adapter.name for adapter in engine.adapters)]
+            asked = [ScoreRequest((chat,), ANSWERS, name) for chat in (CHATS[1], longer) for name in names]
             return [await engine.score(request) for request in asked]
 
     remembered, anew = asyncio.run(ask(None)), asyncio.run(ask(0))
     for one, other in zip(remembered, anew, strict=True):
         assert one.logprobs[0] == pytest.approx(other.logprobs[0], abs=1e-4)
-    minds = 1 + len(adapters)
+    names = 1 + len(adapters)
     gained = [one.cached_tokens - other.cached_tokens for one, other in zip(remembered, anew, strict=True)]
-    assert gained[:minds] == [0] * minds
-    assert min(gained[minds:]) > 0
+    assert gained[:names] == [0] * names
+    assert min(gained[names:]) > 0
 
 
 def test_a_replay_asks_nobody_before_all_adapters_are_there(tiny_model: Path, known_run: Run, tmp_path: Path):

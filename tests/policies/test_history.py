@@ -48,7 +48,9 @@ class _ScoringEngine(Engine):
 
 
 def _policy(engine: Engine, **options: object) -> LanguagePolicy:
-    return LanguagePolicy(engine, load_prompt("choose-1"), LabelReading("none"), **options)
+    return LanguagePolicy(
+        engine, load_prompt("choose-1"), LabelReading(LabelReading.Options(rotations="none")), **options
+    )
 
 
 def _episode(dilemma: View, turns: int, history: int | None) -> tuple[_ScoringEngine, list[int]]:

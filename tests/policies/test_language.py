@@ -182,8 +182,8 @@ def test_an_unknown_model_stops_a_run_before_its_directory_is_made(tmp_path: Pat
     [
         ("readng=label", "unknown option of transformers 'readng'.*Did you mean 'reading'"),
         ("prompt=choose1", "unknown prompt 'choose1'.*Did you mean 'choose-1'"),
-        ("reading=labels", r"reading=labels.*\blabel\b.*likelihood"),
-        ("normaliser=tokens", r"normaliser=tokens.*\btoken\b"),
+        ("reading=labels", r"unknown reading 'labels'\. Did you mean 'label'\? Known: label, likelihood, say"),
+        ("reading=likelihood&normaliser=tokens", r"normaliser=tokens.*\btoken\b"),
         ("rotations=al", r"rotations=al.*\ball\b"),
         ("pick=argmin", r"pick=argmin.*\bargmax\b"),
         ("dtype=float23", r"dtype=float23.*\bfloat32\b"),
@@ -241,7 +241,11 @@ def test_a_changed_model_is_another_policy(tiny_model: Path, plain_model: Path):
 
 
 def test_choices_are_drawn_from_the_probabilities(dilemma: View):
-    policy = LanguagePolicy(_ScriptedEngine([-1.0, -2.0, -4.0]), load_prompt("choose-1"), LabelReading("none"))
+    policy = LanguagePolicy(
+        _ScriptedEngine([-1.0, -2.0, -4.0]),
+        load_prompt("choose-1"),
+        LabelReading(LabelReading.Options(rotations="none")),
+    )
 
     async def ask_all() -> list[Choice]:
         return [await policy.decide(msgspec.structs.replace(dilemma, seed=seed)) for seed in range(1500)]
@@ -256,19 +260,24 @@ def test_choices_are_drawn_from_the_probabilities(dilemma: View):
 def test_argmax_takes_the_most_probable_whatever_the_seed(dilemma: View):
     for seed in range(20):
         view = msgspec.structs.replace(dilemma, seed=seed)
-        choice = _decide(_ScriptedEngine([-2.0, -1.0, -1.1]), LabelReading("none"), view, "argmax")
+        choice = _decide(
+            _ScriptedEngine([-2.0, -1.0, -1.1]), LabelReading(LabelReading.Options(rotations="none")), view, "argmax"
+        )
         assert (choice.option, choice.reading) == (dilemma.menu[1].id, "argmax")
 
 
 def test_the_same_seed_draws_the_same_option(dilemma: View):
     engine = _ScriptedEngine([-1.0, -1.0, -1.0])
-    assert len({_decide(engine, LabelReading("none"), dilemma).option for _ in range(5)}) == 1
+    assert (
+        len({_decide(engine, LabelReading(LabelReading.Options(rotations="none")), dilemma).option for _ in range(5)})
+        == 1
+    )
 
 
 @pytest.mark.parametrize(("normaliser", "requests"), [("token", 1), ("pmi", 2)])
 def test_the_tokens_of_all_requests_are_counted(dilemma: View, normaliser: str, requests: int):
     engine = _ScriptedEngine([-1.0, -2.0, -3.0])
-    choice = _decide(engine, LikelihoodReading(normaliser), dilemma)
+    choice = _decide(engine, LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser)), dilemma)
     assert len(engine.asked) == requests
     assert (choice.prompt_tokens, choice.cached_tokens) == (10 * requests, 4 * requests)
     assert choice.position_probabilities is None
@@ -280,7 +289,7 @@ def test_an_engines_error_is_the_policys(dilemma: View):
             raise PolicyError("the window is full")
 
     with pytest.raises(PolicyError, match="the window is full"):
-        _decide(Failing([0.0]), LikelihoodReading("pmi"), dilemma)
+        _decide(Failing([0.0]), LikelihoodReading(LikelihoodReading.Options(normaliser="pmi")), dilemma)
 
 
 def test_a_policy_enters_and_leaves_its_engine():

@@ -7,8 +7,8 @@ come with it. One sequence a request, because vLLM counts cached tokens of the l
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -33,7 +33,7 @@ from valueagents.policies.engines.openai.completions import (
     Completion,
     score_sequence,
 )
-from valueagents.policies.engines.openai.loading import load_adapter, read_folders
+from valueagents.policies.engines.openai.loading import ServedAdapter, find_adapters, have_served
 from valueagents.policies.engines.openai.served import Served, ServerKind, find_served
 from valueagents.policies.engines.openai.served_tokenizer import ServedTokenizer
 from valueagents.policies.engines.selfcheck import check_adapters
@@ -47,46 +47,47 @@ _PROBE = ScoreRequest(((Message("user", "Which one, A or B?"),),), ("A", "B", "A
 
 
 class OpenAIEngine(Engine):
-    """A served model.
+    """A served model: vLLM's, or that of any other OpenAI-compatible server.
 
     Args:
-        url: of the server's API, `http://127.0.0.1:8000/v1`.
-        model: the name it is served under; None = the only one.
-        adapters: the names that adapters are served under, by the names that requests call them.
-        folders: PEFT folders that the server can read too; a request names one by its content hash (`self.adapters`).
-            What is not served under its hash yet is loaded at entry, where the server allows it.
-        server: vllm, or other: any OpenAI-compatible server, which can generate but not score.
-        live: how many requests at once keep it busy.
-        timeout_s: after which a request without an answer has failed.
-        patience_s: how long a failing request is tried again; a server may be restarted meanwhile.
-        tolerance: nats by which adapters may answer otherwise side by side than alone (the start-up self-check).
-        api_key_env: the environment variable that holds the key, if the server wants one.
-        insecure: send the key unencrypted to another machine.
+        target: the URL of the server's API, `http://127.0.0.1:8000/v1`.
+        adapters: names that adapters are served under, or PEFT folders that the server can read too: a request names
+            one of those by its content hash (`self.adapters`). What is not served under its hash yet is loaded at
+            entry, where the server allows it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        model: str | None = None,
-        adapters: Mapping[str, str] | None = None,
-        folders: Sequence[str] = (),
-        server: ServerKind = "vllm",
-        live: int = 64,
-        timeout_s: float = 60.0,
-        patience_s: float = 120.0,
-        tolerance: float = 0.1,
-        api_key_env: str = "OPENAI_API_KEY",
-        insecure: bool = False,
-    ) -> None:
+    class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        """How the server is asked.
+
+        Args:
+            model: the name the model is served under; by default the only one.
+            server: vllm, or other: any OpenAI-compatible server, for reading=say, because it gives no probabilities.
+            live: how many requests at once keep it busy.
+            timeout_s: after which a request without an answer has failed.
+            patience_s: how long a failing request is tried again; a server may be restarted meanwhile.
+            tolerance: nats by which an adapter may answer differently beside others than alone (checked at the start).
+            api_key_env: the environment variable that holds the key, if the server wants one.
+            insecure: send the key unencrypted to another machine.
+        """
+
+        model: str | None = None
+        server: ServerKind = "vllm"
+        live: Annotated[int, msgspec.Meta(ge=1)] = 64
+        timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+        patience_s: Annotated[float, msgspec.Meta(ge=0)] = 120.0
+        tolerance: Annotated[float, msgspec.Meta(gt=0)] = 0.1
+        api_key_env: str = "OPENAI_API_KEY"
+        insecure: bool = False
+
+    def __init__(self, target: str, options: Options | None = None, adapters: Sequence[str] = ()) -> None:
         import_aiohttp()
-        if (adapters or folders) and server == "other":
+        self.options = options or self.Options()
+        if adapters and self.options.server == "other":
             raise ConfigError("server=other cannot prove that adapters answer as they should; serve them with vLLM")
-        self._address = read_address(url, key_env=api_key_env, insecure=insecure)
-        self._model, self._kind, self._names = model, server, dict(adapters or {})
-        self._folders, self._adapters = tuple(folders), tuple[Adapter, ...]()
-        self._timeout_s, self._patience_s, self._tolerance = timeout_s, patience_s, tolerance
-        self.can, self.live = _CAN[server], live
+        self._address = read_address(target, key_env=self.options.api_key_env, insecure=self.options.insecure)
+        self._given_adapters = tuple(adapters)
+        self._adapters: tuple[Adapter | ServedAdapter, ...] = ()
+        self.can, self.live = _CAN[self.options.server], self.options.live
         self._served: Served | None = None
         self._client: Client | None = None
         self._tokenizer: ServedTokenizer | None = None
@@ -94,14 +95,19 @@ class OpenAIEngine(Engine):
     def identity(self) -> dict[str, str]:
         """What the server says that decides its answers; asks it the first time. It does not show its weights."""
         served = self._found()
-        known = {"engine": "openai/1", "server": self._kind, "model": served.model, "window": str(served.window)}
-        if self._kind == "vllm":
+        known = {
+            "engine": "openai/1",
+            "server": self.options.server,
+            "model": served.model,
+            "window": str(served.window),
+        }
+        if self.options.server == "vllm":
             known |= {"version": served.version, "tokenizer": served.tokenizer, "chat_template": served.chat_template}
         return known
 
     @property
-    def adapters(self) -> tuple[Adapter, ...]:
-        """What `folders` hold, in their order; asks the server for its model the first time."""
+    def adapters(self) -> tuple[Adapter | ServedAdapter, ...]:
+        """The adapters in the order in which they were given; asks the server for its model the first time."""
         self._found()
         return self._adapters
 
@@ -115,16 +121,15 @@ class OpenAIEngine(Engine):
         if self._served is not None and served != self._served:
             raise PolicyError(f"{self._address.root} serves something else than a moment ago; start again")
         self._served = served
-        for adapter in self._adapters:
-            if adapter.name not in served.names:
-                await asyncio.to_thread(load_adapter, self._address, adapter)
-        client = Client(self._address, timeout_s=self._timeout_s, patience_s=self._patience_s)
+        await asyncio.to_thread(have_served, self._address, served, self._adapters)
+        client = Client(self._address, timeout_s=self.options.timeout_s, patience_s=self.options.patience_s)
         self._client, self._tokenizer = client, ServedTokenizer(client, self._address.root, served)
         try:
-            if self._kind == "vllm":
+            if self.options.server == "vllm":
                 await self.score(_PROBE)
-            if self._served_as:
-                await check_adapters(self, tuple(self._served_as), tolerance=self._tolerance)
+            if self._adapters:
+                names = tuple(adapter.name for adapter in self._adapters)
+                await check_adapters(self, names, tolerance=self.options.tolerance)
         except BaseException:
             await self.__aexit__()
             raise
@@ -172,7 +177,7 @@ class OpenAIEngine(Engine):
         """The text asked for."""
         if request.choices:
             self.require("choices")
-        return await (self._complete(request) if self._kind == "vllm" else self._chat(request))
+        return await (self._complete(request) if self.options.server == "vllm" else self._chat(request))
 
     async def _complete(self, request: GenerateRequest) -> GenerateReply:
         """By vLLM, from the same tokens that `score` sees."""
@@ -205,22 +210,14 @@ class OpenAIEngine(Engine):
         return _generated(choice.message.content or "", choice.finish_reason, answer, Answer((), 1, 0.0))
 
     def _find(self) -> Served:
-        served = find_served(self._address, self._kind, self._model)
-        for name in self._names.values():
-            if name not in served.names:
-                raise ConfigError(unknown_name("served adapter", name, served.names))
-        self._adapters = self._adapters or read_folders(served, self._folders)
+        served = find_served(self._address, self.options.server, self.options.model)
+        self._adapters = self._adapters or find_adapters(served, self._given_adapters)
         return served
 
     def _found(self) -> Served:
         """What is served; asked for once."""
         self._served = self._served or self._find()
         return self._served
-
-    @property
-    def _served_as(self) -> dict[str, str]:
-        """The names that adapters are served under, by the names that requests call them."""
-        return self._names | {adapter.name: adapter.name for adapter in self._adapters}
 
     def _entered(self) -> tuple[Client, ServedTokenizer]:
         if self._client is None or self._tokenizer is None:
@@ -231,9 +228,10 @@ class OpenAIEngine(Engine):
         """What the model with or without an adapter is served as."""
         if adapter is None:
             return self._served.model if self._served else ""
-        if adapter not in self._served_as:
-            raise PolicyError(unknown_name("adapter", adapter, self._served_as))
-        return self._served_as[adapter]
+        names = [each.name for each in self._adapters]
+        if adapter not in names:
+            raise PolicyError(unknown_name("adapter", adapter, names))
+        return adapter
 
 
 def _generated(

@@ -1,6 +1,7 @@
-"""Adapter folders on a served model: read here, called by their hash, loaded by the server where it allows that.
+"""The adapters of a served model: a name that one is served under, or a PEFT folder.
 
-The server must see a folder under the same path, so it runs on this machine or shares its files.
+A folder is read here, called by the hash of its content, and loaded by the server where it allows that. The server must
+see it under the same path, so it runs on this machine or shares its files.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from valueagents.errors import ConfigError, first_line
+from valueagents.errors import ConfigError, first_line, unknown_name
 from valueagents.policies.adapters import Adapter, read_adapter
 from valueagents.policies.engines.openai.client import Address
 from valueagents.policies.engines.openai.served import Refused, Served, ask_server
@@ -19,28 +20,48 @@ from valueagents.policies.models import ModelFiles
 _LOAD_S = 300.0
 
 
-def read_folders(served: Served, folders: Sequence[str]) -> tuple[Adapter, ...]:
-    """The adapters in folders, checked against the model that is served.
+class ServedAdapter(msgspec.Struct, frozen=True):
+    """An adapter of which nothing is known but the name that it is served under."""
 
-    Raises ConfigError if one is not fit for use, or the model cannot be seen from here.
+    name: str
+
+
+def find_adapters(served: Served, given: Sequence[str]) -> tuple[Adapter | ServedAdapter, ...]:
+    """What the user calls adapters, each found as a folder or as a served name, in their order.
+
+    Raises ConfigError if a name is not served, a folder is not fit for use, or its base model cannot be seen from here.
     """
-    if not folders:
-        return ()
-    otherwise = "give the name that the adapter is served under"
+    return tuple(_read_folder(served, each) if Path(each).is_dir() else _named(served, each) for each in given)
+
+
+def _named(served: Served, name: str) -> ServedAdapter:
+    if name not in served.names:
+        raise ConfigError(unknown_name("served adapter", name, served.names))
+    return ServedAdapter(name)
+
+
+def _read_folder(served: Served, folder: str) -> Adapter:
+    instead = "give the name that the adapter is served under"
     if find_spec("torch") is None:
-        raise ConfigError(
-            f"adapter {folders[0]!r}: to read it, pip install 'valueagents[transformers]', or {otherwise}"
-        )
+        raise ConfigError(f"adapter {folder!r}: to read it, pip install 'valueagents[transformers]', or {instead}")
     if not Path(served.root).is_dir():
-        raise ConfigError(
-            f"adapter {folders[0]!r}: the server's model {served.root!r} is not on this machine; {otherwise}"
-        )
-    base = ModelFiles(served.model, Path(served.root))
-    return tuple(read_adapter(folder, base) for folder in folders)
+        raise ConfigError(f"adapter {folder!r}: the server's model {served.root!r} is not on this machine; {instead}")
+    return read_adapter(folder, ModelFiles(served.model, Path(served.root)))
 
 
-def load_adapter(address: Address, adapter: Adapter) -> None:
-    """The server serves the adapter under its hash. Raises ConfigError with the remedy if it cannot or will not."""
+def have_served(address: Address, served: Served, adapters: Sequence[Adapter | ServedAdapter]) -> None:
+    """The server serves every adapter: folders that it does not serve yet are loaded under their hash.
+
+    Raises ConfigError with the remedy if it does not load one, or no longer serves a name.
+    """
+    for adapter in adapters:
+        if isinstance(adapter, ServedAdapter):
+            _named(served, adapter.name)
+        elif adapter.name not in served.names:
+            _load(address, adapter)
+
+
+def _load(address: Address, adapter: Adapter) -> None:
     body = {"lora_name": adapter.name, "lora_path": str(adapter.folder.resolve())}
     try:
         ask_server(address, address.root + LOAD_PATH, msgspec.json.encode(body), timeout_s=_LOAD_S)

@@ -1,15 +1,13 @@
 """vLLM in this process: many episodes and many adapters on one engine, on a GPU or on a CPU.
 
-The thread that owns vLLM is in `vllm_thread.py`, what it is asked in `vllm_asks.py`, its settings in
-`policies/vllm_settings.py`. Chats become tokens here, on another thread, while vLLM computes.
+The thread that owns vLLM is in `thread.py`, what it is asked in `asks.py`, its settings in `settings.py`. Chats become
+tokens here, on another thread, while vLLM computes.
 """
 
 import logging
 import os
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
-
-import msgspec
+from typing import Any, Self
 
 from valueagents.errors import PolicyError
 from valueagents.policies.engines.chats import ChatTokenizer
@@ -23,21 +21,13 @@ from valueagents.policies.engines.engine import (
 from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.engines.vllm.asks import Ask, ScoreJob
-from valueagents.policies.engines.vllm.settings import (
-    VllmDType,
-    find_vllm,
-    vllm_dtype,
-    vllm_environment,
-    vllm_options,
-)
+from valueagents.policies.engines.vllm.options import VllmOptions
+from valueagents.policies.engines.vllm.settings import find_vllm, vllm_arguments, vllm_dtype, vllm_environment
 from valueagents.policies.engines.vllm.thread import VllmThread
 from valueagents.policies.models import EMBEDDED
 from valueagents.running.threads import OwnerThread
 
 log = logging.getLogger("valueagents")
-
-SpareSlot = Literal["auto", "yes", "no"]
-Count = Annotated[int, msgspec.Meta(ge=1)]
 
 _LIVE = {"cpu": 64, "cuda": 256}
 _EMBEDDED_TOKENS_PER_S = 900.0  # prefill in float32 on 2 cores (Zen 4)
@@ -46,59 +36,31 @@ _TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
 
 
 class VllmEngine(LocalEngine):
-    """A causal language model on vLLM in this process.
+    """A language model in this process, on vLLM: many episodes and many adapters at once.
 
     Args:
-        model: `smollm2-135m` (embedded), a folder, or a hub id.
-        revision: branch, tag or commit of a hub id.
-        dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare scores in float32.
+        target: `smollm2-135m` (embedded), a folder, or a hub id.
         adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
-        tensor_parallel: GPUs that share the model.
-        max_model_len: tokens of the window; less than the model's own needs less memory.
-        quantization: vLLM's name of a quantisation method.
-        gpu_memory: share of a GPU's memory that vLLM takes.
-        kv_cache_gib: on a CPU, memory for what sequences share.
-        spare_adapter_slot: keep one adapter slot empty, without which vllm 0.32.0 gives base-model rows beside adapters
-            wrong answers on a CPU; auto = if the self-check finds that it is needed.
     """
 
+    Options = VllmOptions
     can = frozenset[Capability](("score", "generate", "adapters", "choices", "seeds"))
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        revision: str | None = None,
-        dtype: VllmDType = "auto",
-        adapters: Sequence[str] = (),
-        tensor_parallel: Count = 1,
-        max_model_len: Count | None = None,
-        quantization: str | None = None,
-        gpu_memory: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9,
-        kv_cache_gib: Count = 1,
-        spare_adapter_slot: SpareSlot = "auto",
-    ) -> None:
-        super().__init__(model, revision, adapters)
+    def __init__(self, target: str, options: VllmOptions | None = None, adapters: Sequence[str] = ()) -> None:
+        self.options = options or VllmOptions()
+        super().__init__(target, self.options.revision, adapters)
         self.device, self.version = find_vllm()
-        self.dtype = vllm_dtype(dtype, self.device)
+        self.dtype = vllm_dtype(self.options.dtype, self.device)
         self.live = _LIVE[self.device]
-        if model == EMBEDDED and self.device == "cpu":
+        if target == EMBEDDED and self.device == "cpu":
             self.tokens_per_s = _EMBEDDED_TOKENS_PER_S
-        self.spare_adapter_slot = spare_adapter_slot
-        self._quantization, self._kv_cache_gib = quantization, kv_cache_gib
-        self._settings: dict[str, Any] = {
-            "tensor_parallel": tensor_parallel,
-            "max_model_len": max_model_len,
-            "quantization": quantization,
-            "gpu_memory": gpu_memory,
-        }
         self._chats: ChatTokenizer | None = None
         self._thread: VllmThread | None = None
         self._encoder: OwnerThread | None = None
 
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, number format and vLLM's version."""
-        quantised = {"quantization": self._quantization} if self._quantization else {}
+        quantised = {"quantization": self.options.quantization} if self.options.quantization else {}
         return {"engine": f"vllm/1 {self.version}", "dtype": self.dtype, **quantised, **self.files.hashes()}
 
     async def __aenter__(self) -> Self:
@@ -107,14 +69,14 @@ class VllmEngine(LocalEngine):
         If they do not, load again with the verified remedy, a spare adapter slot, and say so; if that does not help
         either, raise PolicyError.
         """
-        spare = self.spare_adapter_slot == "yes"
-        options = self._options(spare=spare)  # whatever cannot work is said before anything is loaded
+        spare = self.options.spare_adapter_slot == "yes"
+        arguments = self._arguments(spare=spare)  # whatever cannot work is said before anything is loaded
         self._chats = ChatTokenizer(self.files)
         self._encoder = OwnerThread("vllm encoder")
         try:
-            await self._load(options)
+            await self._load(arguments)
             if self.adapters:
-                await self._check(retry=self.spare_adapter_slot == "auto")
+                await self._check(retry=self.options.spare_adapter_slot == "auto")
         except BaseException:
             await self.__aexit__()
             raise
@@ -146,20 +108,15 @@ class VllmEngine(LocalEngine):
             queue_s=answer.queue_s,
         )
 
-    def _options(self, *, spare: bool) -> dict[str, object]:
-        options = vllm_options(
-            self.files,
-            device=self.device,
-            dtype=self.dtype,
-            adapters=self.adapters,
-            spare_adapter_slot=spare,
-            **self._settings,
+    def _arguments(self, *, spare: bool) -> dict[str, object]:
+        arguments = vllm_arguments(
+            self.files, self.options, device=self.device, adapters=self.adapters, spare_adapter_slot=spare
         )
-        return {**options, "use_tqdm_on_load": False}
+        return {**arguments, "use_tqdm_on_load": False}
 
-    async def _load(self, options: dict[str, object]) -> None:
+    async def _load(self, arguments: dict[str, object]) -> None:
         log.info("loading %s into vLLM %s (%s, %s)", self.files.name, self.version, self.dtype, self.device)
-        os.environ.update(vllm_environment(self.device, self._kv_cache_gib))
+        os.environ.update(vllm_environment(self.device, self.options.kv_cache_gib))
         if self.device == "cpu":  # the engine's core in this process: it loads in 4 s instead of 20
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
@@ -167,7 +124,7 @@ class VllmEngine(LocalEngine):
             from vllm import EngineArgs
             from vllm.v1.engine.llm_engine import LLMEngine
 
-            return LLMEngine.from_engine_args(EngineArgs(**options))
+            return LLMEngine.from_engine_args(EngineArgs(**arguments))
 
         self._thread = VllmThread(make_engine, self.adapters)
         window = await self._thread.load()
@@ -183,7 +140,7 @@ class VllmEngine(LocalEngine):
                 raise
             log.warning("%s. Loading again with a spare adapter slot, the known remedy.", error)
             await self._running().close()
-            await self._load(self._options(spare=True))
+            await self._load(self._arguments(spare=True))
             await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
             log.warning("with a spare adapter slot base and adapters answer alike alone and mixed; going on")
 

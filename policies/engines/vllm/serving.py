@@ -6,31 +6,27 @@ hash: a name that can be given to other weights tomorrow would mix up runs, and 
 
 import ipaddress
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from valueagents.errors import ConfigError, PolicyError
+from valueagents.contracts.options import make_options
+from valueagents.errors import ConfigError
+from valueagents.policies.engines.flags import with_option_flags
+from valueagents.policies.engines.vllm.options import VllmOptions
 
 if TYPE_CHECKING:
     from valueagents.policies.adapters import Adapter
 
 _MODULE = "vllm.entrypoints.openai.api_server"
 _GATE = "valueagents.policies.engines.vllm.adapter_gate.AdapterGate"
-_POLL_S, _LINE_EVERY_S, _STOP_S = 0.5, 10.0, 15.0
 _HASH_DIGITS = 12
-_LOG_LINES = 20
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -67,6 +63,7 @@ class Serving(msgspec.Struct, frozen=True):
         return "\n".join(lines)
 
 
+@with_option_flags(VllmOptions, without=("spare_adapter_slot",))  # a server keeps the slot wherever it is needed
 def main(
     model: Annotated[str, typer.Argument(help="smollm2-135m (embedded), a folder, or a hub id.")],
     adapter: Annotated[list[str] | None, typer.Option(help="A PEFT folder or hub id; may be repeated.")] = None,
@@ -76,47 +73,43 @@ def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     public: Annotated[bool, typer.Option("--public", help="Allow an address that others can reach.")] = False,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key to ask for.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    max_model_len: Annotated[int | None, typer.Option(min=1, help="Tokens of the window.")] = None,
-    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs that share the model.")] = 1,
-    quantization: Annotated[str | None, typer.Option(help="vLLM's name of a method.")] = None,
-    gpu_memory: Annotated[float, typer.Option(min=0.01, max=1, help="Share of a GPU's memory.")] = 0.9,
-    kv_cache_gib: Annotated[int, typer.Option(min=1, help="On a CPU: memory for what sequences share.")] = 1,
     wait_s: Annotated[float, typer.Option(min=1, help="Give up if it does not answer by then.")] = 1800.0,
+    **engine: str | None,
 ) -> None:
     """Serve a model and its adapters with vLLM."""
+    given = {name: value for name, value in engine.items() if value is not None}
+    options = make_options(VllmOptions, "serve", given)
     key = check_address(host, port, public=public, key_env=api_key_env)
     later = load_slots if check_loading(load_from, host, adapter or ()) else 0
     from valueagents.policies.adapters import read_adapter
-    from valueagents.policies.engines.vllm.settings import find_vllm, vllm_dtype, vllm_environment, vllm_options
+    from valueagents.policies.engines.vllm.server_process import run_server
+    from valueagents.policies.engines.vllm.settings import find_vllm, vllm_arguments, vllm_environment
     from valueagents.policies.models import find_model
 
     device, version = find_vllm()
-    files = find_model(model, revision)
+    files = find_model(model, options.revision)
     adapters = {folder: read_adapter(folder, files) for folder in adapter or ()}
-    options = vllm_options(
+    arguments = vllm_arguments(
         files,
+        options,
         device=device,
-        dtype=vllm_dtype(dtype, device),
         adapters=list(adapters.values()),
         spare_adapter_slot=device == "cpu",
         later_adapters=later,
-        tensor_parallel=tensor_parallel,
-        max_model_len=max_model_len,
-        quantization=quantization,
-        gpu_memory=gpu_memory,
     )
     name = f"{files.folder.name if Path(model).is_dir() else model}@{files.hashes()['weights'][:_HASH_DIGITS]}"
     names = {folder: each.name for folder, each in adapters.items()}
     serving = Serving(name, names, host, port, api_key_env, str(load_from) if load_from else None)
-    command = server_command(serving, options, {each.name: str(each.folder) for each in adapters.values()})
-    environment = {**os.environ, **vllm_environment(device, kv_cache_gib), **({"VLLM_API_KEY": key} if key else {})}
+    command = server_command(serving, arguments, {each.name: str(each.folder) for each in adapters.values()})
+    environment = {**os.environ, **vllm_environment(device, options.kv_cache_gib)}
+    if key:
+        environment["VLLM_API_KEY"] = key
     if load_from is not None:
         environment |= gate_environment(files.folder, load_from, list(adapters.values()), later)
     print(f"starting vLLM {version} ({device}) …", flush=True)
     with tempfile.TemporaryDirectory(prefix="valueagents-serve-") as folder:
-        serve(command, environment, Path(folder) / "server.log", serving, wait_s=wait_s)
+        log = Path(folder) / "server.log"
+        run_server(command, environment, log, url=serving.url, usage=serving.usage(), wait_s=wait_s)
 
 
 def check_address(host: str, port: int, *, public: bool, key_env: str | None) -> str | None:
@@ -162,108 +155,18 @@ def gate_environment(model: Path, load_from: Path, adapters: Sequence["Adapter"]
     return {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", ROOM_VARIABLE: msgspec.json.encode(room).decode()}
 
 
-def server_command(serving: Serving, options: Mapping[str, object], adapters: Mapping[str, str]) -> list[str]:
-    """The command line of the server; `adapters`: folders by name."""
+def server_command(serving: Serving, arguments: Mapping[str, object], adapters: Mapping[str, str]) -> list[str]:
+    """The command line of the server; `arguments` by vLLM's names, `adapters`: folders by name."""
     from valueagents.policies.engines.vllm.settings import vllm_flags
 
     command = [sys.executable, "-m", _MODULE, "--host", serving.host, "--port", str(serving.port)]
-    command += [*vllm_flags(options), "--served-model-name", serving.model, "base"]
+    command += [*vllm_flags(arguments), "--served-model-name", serving.model, "base"]
     command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]  # the client says how text is drawn
     if serving.load_from is not None:  # no page that a browser here shows may ask
         command += ["--middleware", _GATE, "--allowed-origins", "[]"]
     if adapters:
         command += ["--lora-modules", *(f"{name}={folder}" for name, folder in adapters.items())]
     return command
-
-
-def serve(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, serving: Serving, *, wait_s: float
-) -> None:
-    """Run the server until Ctrl-C or SIGTERM; nothing of it is left then.
-
-    Raises PolicyError with the end of its log if it dies or does not answer in time.
-    """
-    with _stopped_by_signals(), log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 – our own command; a session of its own: signals are ours to pass on
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            _wait_until_it_answers(process, f"{serving.url}/health", log, wait_s)
-            print(serving.usage(), flush=True)
-            process.wait()
-            raise PolicyError(f"the server ended (exit code {process.returncode}):\n{_tail(log)}")
-        except KeyboardInterrupt:
-            print("stopping …", flush=True)
-        finally:
-            _stop(process)
-    print("stopped", flush=True)
-
-
-def _wait_until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Path, wait_s: float) -> None:
-    started = told = time.monotonic()
-    while not _answers(url):
-        if process.poll() is not None:
-            raise PolicyError(f"the server ended before it answered (exit code {process.returncode}):\n{_tail(log)}")
-        now = time.monotonic()
-        if now - started > wait_s:
-            raise PolicyError(f"the server does not answer after {wait_s:g} s (--wait-s):\n{_tail(log)}")
-        if now - told > _LINE_EVERY_S:
-            told = now
-            print(f"loading, {now - started:.0f} s …", flush=True)
-        time.sleep(_POLL_S)
-    print(f"it answers after {time.monotonic() - started:.0f} s", flush=True)
-
-
-def _answers(url: str) -> bool:
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 – http to our own server
-            return bool(reply.status == 200)
-    except OSError:  # a URLError is one
-        return False
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the server and whatever it started: gently, then not."""
-    for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _STOP_S)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:  # the whole group is gone
-            break
-        deadline = time.monotonic() + patience_s
-        while _group_lives(process) and time.monotonic() < deadline:
-            time.sleep(0.1)
-    process.wait()
-
-
-def _group_lives(process: "subprocess.Popen[bytes]") -> bool:
-    process.poll()  # else a dead leader would count as one of the living
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does."""
-
-    def stop(number: int, frame: FrameType | None) -> Any:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:]) or "  (its log is empty)"
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Literal, get_args
+from typing import Literal
 
-from valueagents.errors import ConfigError, unknown_name
+from valueagents.errors import ConfigError
 from valueagents.policies.adapters import Adapter
+from valueagents.policies.engines.vllm.options import VllmDType, VllmOptions
 from valueagents.policies.models import ModelFiles
 
 VllmDevice = Literal["cpu", "cuda"]
-VllmDType = Literal["auto", "float32", "bfloat16", "float16"]
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vllm.config.lora.MaxLoRARanks
 _CPU_BLOCK = 32  # tokens; a multiple of 32 is wanted, and the smallest shares most of a prefix
@@ -44,54 +44,50 @@ def find_vllm() -> tuple[VllmDevice, str]:
     return "cuda", found
 
 
-def vllm_dtype(dtype: str, device: VllmDevice) -> str:
-    """The number format: auto = float32 on a CPU, bfloat16 on a GPU. Raises ConfigError for an unknown one."""
-    if dtype not in get_args(VllmDType):
-        raise ConfigError(unknown_name("dtype", dtype, get_args(VllmDType)))
+def vllm_dtype(dtype: VllmDType, device: VllmDevice) -> str:
+    """The number format: auto = float32 on a CPU, bfloat16 on a GPU."""
     return ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
 
 
-def vllm_options(
+def vllm_arguments(
     files: ModelFiles,
+    options: VllmOptions,
     *,
     device: VllmDevice,
-    dtype: str,
     adapters: Sequence[Adapter] = (),
     spare_adapter_slot: bool = False,
     later_adapters: int = 0,
-    tensor_parallel: int = 1,
-    max_model_len: int | None = None,
-    quantization: str | None = None,
-    gpu_memory: float = 0.9,
 ) -> dict[str, object]:
     """Engine arguments by vLLM's names; a server takes the same as flags.
 
-    `spare_adapter_slot` keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm
-    0.32.0 lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that the adapters
-    adapt are prepared for them: the others would cost time, and an output layer so prepared cannot score texts there.
-    `later_adapters` like them may be loaded while it runs.
+    `spare_adapter_slot` is the caller's answer to the option of that name, which may be "auto". It keeps one slot for
+    adapters empty, which makes base-model rows right on a CPU: there vllm 0.32.0 lets a row without adapter read the
+    last slot (vllm#48421, vllm#49656). Only the modules that the adapters adapt are prepared for them: the others would
+    cost time, and an output layer so prepared cannot score texts there. `later_adapters` is how many more like them may
+    be loaded while it runs.
 
     Raises ConfigError if the window asked for is larger than the model's, or an adapter's rank than vLLM takes.
     """
     window = files.window()
-    if max_model_len is not None and window and max_model_len > window:
-        raise ConfigError(f"max_model_len={max_model_len}: the window of {files.name!r} is {window} tokens")
-    options: dict[str, object] = {"model": str(files.folder), "dtype": dtype, "enable_prefix_caching": True, "seed": 0}
-    if tensor_parallel > 1:
-        options["tensor_parallel_size"] = tensor_parallel
-    if max_model_len is not None:
-        options["max_model_len"] = max_model_len
-    if quantization is not None:
-        options["quantization"] = quantization
+    if options.max_model_len is not None and window and options.max_model_len > window:
+        raise ConfigError(f"max_model_len={options.max_model_len}: the window of {files.name!r} is {window} tokens")
+    dtype = vllm_dtype(options.dtype, device)
+    given: dict[str, object] = {"model": str(files.folder), "dtype": dtype, "enable_prefix_caching": True, "seed": 0}
+    if options.tensor_parallel > 1:
+        given["tensor_parallel_size"] = options.tensor_parallel
+    if options.max_model_len is not None:
+        given["max_model_len"] = options.max_model_len
+    if options.quantization is not None:
+        given["quantization"] = options.quantization
     if device == "cpu":
-        options |= {"enforce_eager": True, "block_size": _CPU_BLOCK, "max_num_seqs": _CPU_SEQUENCES}
+        given |= {"enforce_eager": True, "block_size": _CPU_BLOCK, "max_num_seqs": _CPU_SEQUENCES}
     else:
-        options["gpu_memory_utilization"] = gpu_memory
+        given["gpu_memory_utilization"] = options.gpu_memory
     if adapters:
         slots = len(adapters) + later_adapters + spare_adapter_slot
-        options |= {"enable_lora": True, "max_lora_rank": allowed_rank(adapters), "max_loras": slots}
-        options["lora_target_modules"] = adapted_modules(adapters)
-    return options
+        given |= {"enable_lora": True, "max_lora_rank": allowed_rank(adapters), "max_loras": slots}
+        given["lora_target_modules"] = adapted_modules(adapters)
+    return given
 
 
 def vllm_environment(device: VllmDevice, kv_cache_gib: int) -> dict[str, str]:
@@ -105,10 +101,10 @@ def vllm_environment(device: VllmDevice, kv_cache_gib: int) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
-def vllm_flags(options: Mapping[str, object]) -> list[str]:
-    """The same options as a server's command line."""
+def vllm_flags(arguments: Mapping[str, object]) -> list[str]:
+    """The same arguments as a server's command line."""
     flags = []
-    for name, value in options.items():
+    for name, value in arguments.items():
         flags.append("--" + name.replace("_", "-"))
         if value is not True:
             flags += map(str, value) if isinstance(value, list) else [str(value)]

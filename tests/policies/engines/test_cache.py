@@ -257,7 +257,7 @@ from pathlib import Path
 import valueagents.running.runs
 from valueagents.policies.engines import reply_cache as cache
 from valueagents.policies.engines.reply_cache import CachingEngine
-from valueagents.policies.engines import Engine, GenerateReply, Sampling
+from valueagents.policies.engines import Engine, GenerateReply
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import SayReading
@@ -275,7 +275,7 @@ class Hashing(Engine):
 
 cache, out, episodes = sys.argv[1:]
 engine = CachingEngine(Hashing(), Path(cache)) if cache else Hashing()
-policy = LanguagePolicy(engine, load_prompt("choose-1"), SayReading(Sampling()))
+policy = LanguagePolicy(engine, load_prompt("choose-1"), SayReading())
 valueagents.running.runs.make_policy = lambda _: policy
 config = valueagents.running.runs.RunConfig(env="valueagents/Dilemma-v0", policy="hashing", episodes=int(episodes))
 valueagents.running.runs.run(config, out)

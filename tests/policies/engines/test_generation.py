@@ -30,7 +30,8 @@ def say(tiny_model: Path) -> Say:
     async def ask(
         requests: tuple[GenerateRequest, ...], model: Path, options: dict[str, object]
     ) -> list[GenerateReply]:
-        async with TransformersEngine(str(model), **options) as engine:
+        adapters = options.pop("adapters", ())
+        async with TransformersEngine(str(model), TransformersEngine.Options(**options), adapters) as engine:
             return await asyncio.gather(*(engine.generate(request) for request in requests))
 
     return lambda *requests, model=tiny_model, **options: asyncio.run(ask(requests, model, options))

@@ -340,7 +340,7 @@ def test_choices_are_sent_as_structured_outputs(server: MockServer):
 def test_any_other_server_is_asked_for_a_chat_and_nothing_beyond_the_standard(server: MockServer):
     server.version = None
     plain = GenerateRequest(CHAT, Sampling(max_tokens=12), seed=2**62 + 5)
-    (reply,) = use(OpenAIEngine(server.url, server="other"), plain)
+    (reply,) = use(OpenAIEngine(server.url, OpenAIEngine.Options(server="other")), plain)
     body = server.bodies("/v1/chat/completions")[-1]
     assert body == {
         "model": "base",
@@ -354,18 +354,18 @@ def test_any_other_server_is_asked_for_a_chat_and_nothing_beyond_the_standard(se
 
 
 def test_what_a_server_cannot_do_is_refused_before_anything_is_asked():
-    engine = OpenAIEngine("http://127.0.0.1:1/v1", server="other")
+    engine = OpenAIEngine("http://127.0.0.1:1/v1", OpenAIEngine.Options(server="other"))
     with pytest.raises(ConfigError, match="cannot do score, only generate, seeds"):
         engine.require("score")
     OpenAIEngine("http://127.0.0.1:1/v1").require("score", "generate", "choices", "seeds", "adapters")
     with pytest.raises(ConfigError, match="serve them with vLLM"):
-        OpenAIEngine("http://127.0.0.1:1/v1", server="other", adapters={"hash": "kind"})
+        OpenAIEngine("http://127.0.0.1:1/v1", OpenAIEngine.Options(server="other"), ["kind"])
 
 
 def test_choices_of_a_server_without_them_are_refused(server: MockServer):
     server.version = None
     with pytest.raises(ConfigError, match="cannot do choices"):
-        use(OpenAIEngine(server.url, server="other"), say(choices=("Mine.",)))
+        use(OpenAIEngine(server.url, OpenAIEngine.Options(server="other")), say(choices=("Mine.",)))
 
 
 def test_a_server_that_is_not_vllm_is_told_from_one(server: MockServer):
@@ -419,24 +419,25 @@ def test_a_server_that_changed_since_the_plan_is_refused(server: MockServer):
 def test_an_unknown_model_is_named_with_those_that_are_served(server: MockServer):
     server.models.append({"id": "other-base"})
     with pytest.raises(ConfigError, match=r"unknown served model 'bse'. Did you mean 'base'"):
-        OpenAIEngine(server.url, model="bse").identity()
+        OpenAIEngine(server.url, OpenAIEngine.Options(model="bse")).identity()
     with pytest.raises(ConfigError, match="serves base, other-base; say which with model="):
         OpenAIEngine(server.url).identity()
-    assert OpenAIEngine(server.url, model="other-base").identity()["model"] == "other-base"
+    assert OpenAIEngine(server.url, OpenAIEngine.Options(model="other-base")).identity()["model"] == "other-base"
 
 
 def test_an_adapter_is_asked_for_by_the_name_it_is_served_under(server: MockServer):
     server.models.append({"id": "kinder", "parent": "base"})
-    request = ScoreRequest((CHAT,), LETTERS, adapter="hash")
-    engine = OpenAIEngine(server.url, adapters={"hash": "kinder"})
-    (scored, _) = use(engine, request, say(adapter="hash"))
+    request = ScoreRequest((CHAT,), LETTERS, adapter="kinder")
+    engine = OpenAIEngine(server.url, adapters=["kinder"])
+    (scored, _) = use(engine, request, say(adapter="kinder"))
+    assert [adapter.name for adapter in engine.adapters] == ["kinder"]
     assert scored.logprobs[0] == pytest.approx(expected(request, "kinder")[0])
     assert server.bodies("/v1/completions")[-1]["model"] == "kinder"
 
 
 def test_an_adapter_that_is_not_served_is_refused_at_entry(server: MockServer):
     with pytest.raises(ConfigError, match=r"unknown served adapter 'kinder'. Known: base"):
-        use(OpenAIEngine(server.url, adapters={"hash": "kinder"}))
+        use(OpenAIEngine(server.url, adapters=["kinder"]))
     with pytest.raises(PolicyError, match="unknown adapter 'hash'"):
         use(OpenAIEngine(server.url), ScoreRequest((CHAT,), LETTERS, adapter="hash"))
 
@@ -445,7 +446,7 @@ def test_a_server_that_mixes_adapters_up_is_refused_at_entry(server: MockServer)
     server.models.append({"id": "kinder", "parent": "base"})
     server.answers_mixed_up = True
     with pytest.raises(PolicyError, match="answers otherwise beside others"):
-        use(OpenAIEngine(server.url, adapters={"hash": "kinder"}))
+        use(OpenAIEngine(server.url, adapters=["kinder"]))
 
 
 def test_numbers_that_are_no_log_probabilities_are_refused(server: MockServer):
@@ -485,7 +486,7 @@ def test_what_may_pass_is_asked_again_and_counted(
     server: MockServer, fault: Callable[[], Awaitable[web.StreamResponse]]
 ):
     async def ask() -> Any:
-        async with OpenAIEngine(server.url, timeout_s=0.5) as engine:
+        async with OpenAIEngine(server.url, OpenAIEngine.Options(timeout_s=0.5)) as engine:
             server.faults = [fault, fault]
             return await engine.score(ScoreRequest((CHAT,), LETTERS))
 
@@ -499,7 +500,7 @@ def test_what_may_pass_is_asked_again_and_counted(
 
 def test_patience_ends_with_the_number_of_attempts_and_the_last_reason(server: MockServer):
     async def ask() -> None:
-        async with OpenAIEngine(server.url, patience_s=1.0) as engine:
+        async with OpenAIEngine(server.url, OpenAIEngine.Options(patience_s=1.0)) as engine:
             server.faults = [_broken] * 100
             await engine.score(ScoreRequest((CHAT,), LETTERS))
 
@@ -546,7 +547,7 @@ def test_a_server_that_dies_in_mid_run_and_comes_back_loses_nothing(server: Mock
     chats = [(Message("user", f"Case {i}?"),) for i in range(40)]
 
     async def ask() -> list[Any]:
-        async with OpenAIEngine(server.url, patience_s=30) as engine:
+        async with OpenAIEngine(server.url, OpenAIEngine.Options(patience_s=30)) as engine:
             first = await asyncio.gather(*(engine.score(ScoreRequest((chat,), LETTERS)) for chat in chats[:20]))
             await asyncio.to_thread(server.stop)
             rest = [asyncio.create_task(engine.score(ScoreRequest((chat,), LETTERS))) for chat in chats[20:]]
@@ -568,7 +569,7 @@ def test_the_key_is_sent_and_never_shown(server: MockServer, monkeypatch: pytest
         return _error(401, "the key sk-hidden is wrong")
 
     async def ask() -> None:
-        engine = OpenAIEngine(server.url, api_key_env="SECRET")
+        engine = OpenAIEngine(server.url, OpenAIEngine.Options(api_key_env="SECRET"))
         async with engine:
             assert "sk-hidden" not in str(engine.identity())
             server.faults = [refused]
@@ -699,10 +700,10 @@ def test_a_server_that_loads_no_adapters_is_refused_with_what_to_do(
     with pytest.raises(
         ConfigError, match=rf"loads none while it runs; .*valueagents serve MODEL --adapter {tiny_adapter}"
     ):
-        use(OpenAIEngine(server.url, folders=[str(tiny_adapter)]))
+        use(OpenAIEngine(server.url, adapters=[str(tiny_adapter)]))
     server.models[0]["root"] = "org/model"
     with pytest.raises(ConfigError, match="the server's model 'org/model' is not on this machine"):
-        use(OpenAIEngine(server.url, folders=[str(tiny_adapter)]))
+        use(OpenAIEngine(server.url, adapters=[str(tiny_adapter)]))
 
 
 @pytest.mark.parametrize(
@@ -724,7 +725,7 @@ def test_an_adapter_that_the_server_has_no_room_for_is_refused_before_it_is_load
 ):
     server.take_in_adapters(msgspec.structs.replace(room, **change), monkeypatch)
     with pytest.raises(ConfigError, match=reason):
-        use(OpenAIEngine(server.url, folders=[str(tiny_adapter)]))
+        use(OpenAIEngine(server.url, adapters=[str(tiny_adapter)]))
     assert len(server.models) == 1
 
 
@@ -735,7 +736,7 @@ def test_an_adapter_of_another_model_is_refused_before_the_server_is_asked(
     folder = shutil.copytree(tiny_adapter, tmp_path / "copy")
     (folder / "manifest.json").write_text('{"base": {"weights": "others"}}')
     with pytest.raises(ConfigError, match="trained on a model with other weights"):
-        OpenAIEngine(server.url, folders=[str(folder)]).identity()
+        OpenAIEngine(server.url, adapters=[str(folder)]).identity()
 
 
 @pytest.mark.parametrize("option", ["live=0", "timeout_s=0", "patience_s=-1", "server=ollama", "insecure=maybe"])

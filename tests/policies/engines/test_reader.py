@@ -31,7 +31,8 @@ def _ask(folder: Path, *rounds: Sequence[ScoreRequest], **options: Any) -> list[
     """Round after round to one engine, the requests of a round at once."""
 
     async def ask() -> list[list[ScoreReply]]:
-        async with TransformersEngine(str(folder), **options) as engine:
+        adapters = options.pop("adapters", ())
+        async with TransformersEngine(str(folder), TransformersEngine.Options(**options), adapters) as engine:
             return [list(await asyncio.gather(*(engine.score(request) for request in asked))) for asked in rounds]
 
     return asyncio.run(ask())
@@ -188,7 +189,8 @@ def _say(folder: Path, *chats: Chat, **options: Any) -> list[GenerateReply]:
     """One after another to one engine."""
 
     async def ask() -> list[GenerateReply]:
-        async with TransformersEngine(str(folder), **options) as engine:
+        adapters = options.pop("adapters", ())
+        async with TransformersEngine(str(folder), TransformersEngine.Options(**options), adapters) as engine:
             return [
                 await engine.generate(GenerateRequest(chat, Sampling(max_tokens=12), seed=i))
                 for i, chat in enumerate(chats)

@@ -153,7 +153,9 @@ def assert_alike(served: list[Any], here: list[Any]) -> None:
 def test_scores_are_those_of_the_engine_in_this_process(embedded: Server):
     requests = [ScoreRequest(CHATS, LETTERS), ScoreRequest(CHATS, TEXTS), ScoreRequest(CHATS[:1], (*LETTERS, *TEXTS))]
     served = put(OpenAIEngine(embedded.url), *requests)
-    assert_alike(served, put(TransformersEngine(EMBEDDED, dtype="float32", device="cpu"), *requests))
+    assert_alike(
+        served, put(TransformersEngine(EMBEDDED, TransformersEngine.Options(dtype="float32", device="cpu")), *requests)
+    )
     assert {reply.attempts for reply in served} == {1}
 
 
@@ -169,7 +171,7 @@ def test_a_prompt_asked_about_again_is_not_computed_again(embedded: Server):
 def test_the_most_probable_text_is_the_same(embedded: Server):
     requests = [GenerateRequest(chat, Sampling(temperature=0, max_tokens=24), seed=1) for chat in CHATS]
     served = put(OpenAIEngine(embedded.url), *requests)
-    here = put(TransformersEngine(EMBEDDED, dtype="float32", device="cpu"), *requests)
+    here = put(TransformersEngine(EMBEDDED, TransformersEngine.Options(dtype="float32", device="cpu")), *requests)
     counts = ("text", "finish_reason", "prompt_tokens", "output_tokens")
     for reply, expected in zip(served, here, strict=True):
         assert [getattr(reply, name) for name in counts] == [getattr(expected, name) for name in counts]
@@ -212,14 +214,13 @@ def test_each_adapter_answers_as_in_this_process(tiny_model: Path, tiny_adapters
     names = [adapter.name for adapter in here.adapters]
     server.start()
     try:
-        engine = OpenAIEngine(
-            server.wait_until_ready().url,
-            adapters={name: folder.name for name, folder in zip(names, tiny_adapters, strict=True)},
-        )
-        requests = [ScoreRequest(CHATS, answers, name) for name in (None, *names) for answers in (LETTERS, TEXTS)]
-        served = put(engine, *requests)
+        served_as = [folder.name for folder in tiny_adapters]
+        engine = OpenAIEngine(server.wait_until_ready().url, adapters=served_as)
+        asked = [ScoreRequest(CHATS, answers, name) for name in (None, *served_as) for answers in (LETTERS, TEXTS)]
+        served = put(engine, *asked)
     finally:
         server.kill()
+    requests = [ScoreRequest(CHATS, answers, name) for name in (None, *names) for answers in (LETTERS, TEXTS)]
     assert_alike(served, put(here, *requests))
     assert len({reply.logprobs for reply in served}) == len(requests)
 

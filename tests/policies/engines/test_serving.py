@@ -21,12 +21,12 @@ from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines import Message, ScoreRequest
 from valueagents.policies.engines.vllm.adapter_gate import ROOM_VARIABLE, AdapterRoom
+from valueagents.policies.engines.vllm.server_process import run_server
 from valueagents.policies.engines.vllm.serving import (
     Serving,
     check_address,
     check_loading,
     gate_environment,
-    serve,
     server_command,
 )
 
@@ -114,8 +114,9 @@ def test_a_server_that_loads_later_has_a_gate_and_no_ear_for_browsers(tmp_path: 
 
 
 def _dying(port: int, tmp_path: Path, code: str, wait_s: float = 30.0) -> None:
-    serving = Serving("m", {}, "127.0.0.1", port)
-    serve([sys.executable, "-c", code], dict(os.environ), tmp_path / "log", serving, wait_s=wait_s)
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-c", code]
+    run_server(command, dict(os.environ), tmp_path / "log", url=url, usage="it serves", wait_s=wait_s)
 
 
 def test_a_server_that_dies_is_told_with_the_end_of_its_log(port: int, tmp_path: Path):
@@ -173,12 +174,13 @@ def _loads_what_fits(root: str, model: Path, make_adapter: Callable[..., Path]) 
     from valueagents.policies.engines.transformers.engine import TransformersEngine
 
     later = make_adapter(model, seed=2)
-    here = TransformersEngine(str(model), adapters=[str(later)], device="cpu")
+    here = TransformersEngine(str(model), TransformersEngine.Options(device="cpu"), [str(later)])
     chat = (Message("system", "Decide what you do."), Message("user", "You find a coat. Whose is it?"))
     requests = [ScoreRequest((chat,), ("A", "Give it back."), name) for name in (None, here.adapters[0].name)]
 
     def serving(folder: Path) -> OpenAIEngine:
-        return OpenAIEngine(root, model="base", folders=[str(folder)], api_key_env="SERVER_KEY")
+        options = OpenAIEngine.Options(model="base", api_key_env="SERVER_KEY")
+        return OpenAIEngine(root, options, adapters=[str(folder)])
 
     async def ask(engine: OpenAIEngine | TransformersEngine) -> list[tuple[float, ...]]:
         async with engine:

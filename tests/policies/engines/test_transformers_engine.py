@@ -160,7 +160,7 @@ def test_labels_without_rotations_cost_exactly_one_prefill(
     tiny_model: Path, ask: Ask, prompt_ids: PromptIds, dilemma: View, computed: list[int]
 ):
     prompt = load_prompt("choose-1")
-    [request] = LabelReading("none").requests(prompt, dilemma)
+    [request] = LabelReading(LabelReading.Options(rotations="none")).requests(prompt, dilemma)
     [reply] = ask(tiny_model, request)
     listing = len(prompt_ids(tiny_model, prompt.listing(dilemma, dilemma.menu)))
     assert reply.prompt_tokens - reply.cached_tokens == listing
@@ -171,7 +171,7 @@ def test_a_likelihood_request_computes_its_prompt_once(
     tiny_model: Path, ask: Ask, prompt_ids: PromptIds, dilemma: View, computed: list[int]
 ):
     prompt = load_prompt("choose-1")
-    [request] = LikelihoodReading("sum").requests(prompt, dilemma)
+    [request] = LikelihoodReading(LikelihoodReading.Options(normaliser="sum")).requests(prompt, dilemma)
     [reply] = ask(tiny_model, request)
     before = len(prompt_ids(tiny_model, prompt.open_question(dilemma)))
     assert reply.prompt_tokens == sum(before + n - 1 for n in reply.tokens)
@@ -180,7 +180,7 @@ def test_a_likelihood_request_computes_its_prompt_once(
 
 
 def test_rotations_compute_the_situation_once(tiny_model: Path, ask: Ask, dilemma: View, computed: list[int]):
-    [request] = LabelReading("all").requests(load_prompt("choose-1"), dilemma)
+    [request] = LabelReading().requests(load_prompt("choose-1"), dilemma)
     [reply] = ask(tiny_model, request)
     assert sum(computed) == reply.prompt_tokens - reply.cached_tokens < reply.prompt_tokens
 
@@ -374,7 +374,7 @@ def test_code_in_a_models_folder_is_never_run(tiny_model: Path, copy_model: Call
 def test_a_gpu_that_is_not_there_is_a_config_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match="device=cpu"):
-        TransformersEngine(str(tiny_model), device="cuda")
+        TransformersEngine(str(tiny_model), TransformersEngine.Options(device="cuda"))
 
 
 def test_auto_means_float32_on_a_cpu_and_bfloat16_on_a_gpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,6 +15,7 @@ from valueagents.measuring.scores import score
 from valueagents.policies.engines import Engine, GenerateRequest, Message, Sampling, ScoreRequest
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.engines.vllm.engine import VllmEngine
+from valueagents.policies.engines.vllm.options import VllmOptions
 from valueagents.policies.models import EMBEDDED, find_model
 from valueagents.running.runs import RunConfig, run
 
@@ -86,7 +87,7 @@ def adapters(tiny_model: Path, make_adapter: Callable[..., Path]) -> list[str]:
 @pytest.fixture(scope="module")
 def served(tiny_model: Path, adapters: list[str]) -> Iterator[Entered]:
     """vLLM with the tiny model and both adapters."""
-    entered = Entered(VllmEngine(str(tiny_model), adapters=adapters, spare_adapter_slot="yes"))
+    entered = Entered(VllmEngine(str(tiny_model), VllmOptions(spare_adapter_slot="yes"), adapters))
     yield entered
     entered.leave()
 
@@ -196,7 +197,7 @@ def test_an_adapter_that_is_not_loaded_is_refused_by_name(served: Entered):
 
 
 def test_without_the_spare_slot_the_self_check_stops_the_run(tiny_model: Path, adapters: list[str]):
-    engine = VllmEngine(str(tiny_model), adapters=adapters, spare_adapter_slot="no")
+    engine = VllmEngine(str(tiny_model), VllmOptions(spare_adapter_slot="no"), adapters)
     if engine.device != "cpu":
         pytest.skip("the remedy is for CPUs")
 

@@ -10,7 +10,8 @@ from valueagents.errors import ConfigError
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines.vllm import settings as vllm_settings
 from valueagents.policies.engines.vllm.asks import Answer, Ask, ScoreJob
-from valueagents.policies.engines.vllm.settings import allowed_rank, find_vllm, vllm_flags, vllm_options
+from valueagents.policies.engines.vllm.options import VllmOptions
+from valueagents.policies.engines.vllm.settings import allowed_rank, find_vllm, vllm_arguments, vllm_flags
 from valueagents.policies.models import ModelFiles
 
 
@@ -69,25 +70,27 @@ def test_an_unknown_number_format_or_option_is_answered_with_the_nearest(monkeyp
 def test_on_a_cpu_one_slot_more_than_adapters_and_only_their_modules(tiny_model: Path):
     files = ModelFiles("tiny", tiny_model)
     adapters = [_adapter("a", 4), _adapter("b", 12, ("k_proj", "v_proj"))]
-    options = vllm_options(files, device="cpu", dtype="float32", adapters=adapters, spare_adapter_slot=True)
+    options = vllm_arguments(files, VllmOptions(), device="cpu", adapters=adapters, spare_adapter_slot=True)
+    assert options["dtype"] == "float32"
     assert options["max_loras"] == 3
     assert options["max_lora_rank"] == 16
     assert options["lora_target_modules"] == ["k_proj", "q_proj", "v_proj"]
     assert options["block_size"] == 32
     assert "gpu_memory_utilization" not in options
-    options = vllm_options(files, device="cpu", dtype="float32", adapters=adapters, later_adapters=4)
+    options = vllm_arguments(files, VllmOptions(), device="cpu", adapters=adapters, later_adapters=4)
     assert options["max_loras"] == 6
 
 
 def test_on_a_gpu_vllm_keeps_its_own_defaults(tiny_model: Path):
-    options = vllm_options(ModelFiles("tiny", tiny_model), device="cuda", dtype="bfloat16", tensor_parallel=2)
+    options = vllm_arguments(ModelFiles("tiny", tiny_model), VllmOptions(tensor_parallel=2), device="cuda")
+    assert options["dtype"] == "bfloat16"
     assert options.keys().isdisjoint({"enforce_eager", "block_size", "max_num_seqs", "enable_lora"})
     assert options["tensor_parallel_size"] == 2
 
 
 def test_a_window_larger_than_the_models_is_refused_with_both(tiny_model: Path):
     with pytest.raises(ConfigError, match=r"max_model_len=4096.*\b512\b"):
-        vllm_options(ModelFiles("tiny", tiny_model), device="cpu", dtype="float32", max_model_len=4096)
+        vllm_arguments(ModelFiles("tiny", tiny_model), VllmOptions(max_model_len=4096), device="cpu")
 
 
 @pytest.mark.parametrize(("rank", "allowed"), [(1, 1), (2, 8), (8, 8), (9, 16), (300, 320)])

@@ -33,6 +33,14 @@ def label_tables(draw: Callable) -> list[list[float]]:
     return rows
 
 
+def _label(rotations: str) -> LabelReading:
+    return LabelReading(LabelReading.Options(rotations=rotations))
+
+
+def _likelihood(normaliser: str) -> LikelihoodReading:
+    return LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser))
+
+
 def _view(count: int) -> View:
     menu = tuple(Option(f"id{k}", f"Do {k}.") for k in range(count))
     return View("Decide.", (), "It rains.", menu, 0)
@@ -53,7 +61,7 @@ def _answer(request: ScoreRequest, liking: dict[str, float], place: Sequence[flo
 
 
 def _ask(view: View, liking: dict[str, float], place: Sequence[float], rotations: str = "all") -> Reading:
-    mode = LabelReading(rotations)
+    mode = _label(rotations)
     [request] = mode.requests(PROMPT, view)
     return mode.read([_answer(request, liking, place)])
 
@@ -142,7 +150,7 @@ def test_every_option_is_listed_once_under_every_letter(count: int):
 
 def test_without_rotations_the_menu_is_listed_once_as_shown():
     view = _view(3)
-    [request] = LabelReading("none").requests(PROMPT, view)
+    [request] = _label("none").requests(PROMPT, view)
     assert request.chats == (PROMPT.listing(view, view.menu),)
 
 
@@ -152,13 +160,13 @@ def test_one_option_is_certain():
 
 
 def test_very_unlikely_answers_still_make_a_distribution():
-    reading = LabelReading("none").read([_reply([[-1e4, -1e4 - math.log(3)]])])
+    reading = _label("none").read([_reply([[-1e4, -1e4 - math.log(3)]])])
     assert reading.probabilities == pytest.approx([0.75, 0.25], abs=1e-9)
     assert reading.mass == 0.0
 
 
 @pytest.mark.parametrize("broken", [[math.nan, -1.0], [-math.inf, -math.inf]])
-@pytest.mark.parametrize("mode", [LabelReading("none"), LikelihoodReading("sum"), LikelihoodReading("token")])
+@pytest.mark.parametrize("mode", [_label("none"), _likelihood("sum"), _likelihood("token")])
 def test_a_model_that_answers_no_number_is_a_policy_error(mode: LabelReading | LikelihoodReading, broken: list[float]):
     with pytest.raises(PolicyError):
         mode.read([_reply([broken])])
@@ -168,7 +176,7 @@ def test_a_model_that_answers_no_number_is_a_policy_error(mode: LabelReading | L
 @given(st.lists(st.tuples(st.floats(-200, -1), st.integers(1, 60)), min_size=1, max_size=6))
 def test_likelihood_by_sum_and_by_token(answers: list[tuple[float, int]]):
     reply = _reply([[logprob for logprob, _ in answers]], [tokens for _, tokens in answers])
-    by_sum, by_token = (LikelihoodReading(normaliser).read([reply]) for normaliser in ("sum", "token"))
+    by_sum, by_token = (_likelihood(normaliser).read([reply]) for normaliser in ("sum", "token"))
     assert by_sum.probabilities == pytest.approx(_softmax([logprob for logprob, _ in answers]), abs=1e-12)
     assert by_token.probabilities == pytest.approx(
         _softmax([logprob / tokens for logprob, tokens in answers]), abs=1e-12
@@ -180,33 +188,33 @@ def test_likelihood_by_sum_and_by_token(answers: list[tuple[float, int]]):
 @given(st.lists(st.tuples(st.floats(-200, 0), st.floats(-200, 0)), min_size=1, max_size=6))
 def test_likelihood_by_pmi_is_what_the_situation_adds(answers: list[tuple[float, float]]):
     replies = [_reply([[asked for asked, _ in answers]]), _reply([[neutral for _, neutral in answers]])]
-    reading = LikelihoodReading("pmi").read(replies)
+    reading = _likelihood("pmi").read(replies)
     assert reading.probabilities == pytest.approx(_softmax([asked - neutral for asked, neutral in answers]), abs=1e-12)
 
 
 @quick
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=6), st.sampled_from(["sum", "token"]))
 def test_likelihood_mass_is_that_of_the_texts_and_at_most_one(logprobs: list[float], normaliser: str):
-    mass = LikelihoodReading(normaliser).read([_reply([logprobs], [3] * len(logprobs))]).mass
+    mass = _likelihood(normaliser).read([_reply([logprobs], [3] * len(logprobs))]).mass
     assert mass == pytest.approx(min(1.0, sum(math.exp(v) for v in logprobs)), rel=1e-12)
 
 
 @pytest.mark.parametrize("normaliser", ["sum", "token"])
 def test_likelihood_asks_once_for_every_text_after_the_open_question(normaliser: str):
     view = _view(3)
-    [request] = LikelihoodReading(normaliser).requests(PROMPT, view)
+    [request] = _likelihood(normaliser).requests(PROMPT, view)
     assert request == ScoreRequest((PROMPT.open_question(view),), ("Do 0.", "Do 1.", "Do 2."))
 
 
 def test_pmi_asks_again_without_the_situation():
     view = _view(2)
-    asked, neutral = LikelihoodReading("pmi").requests(PROMPT, view)
+    asked, neutral = _likelihood("pmi").requests(PROMPT, view)
     assert asked == ScoreRequest((PROMPT.open_question(view),), ("Do 0.", "Do 1."))
     assert neutral == ScoreRequest((PROMPT.neutral_question(view),), ("Do 0.", "Do 1."))
 
 
 def test_every_setting_of_a_reading_is_in_its_identity():
-    modes = [*map(LabelReading, ("all", "none")), *map(LikelihoodReading, ("sum", "token", "pmi"))]
+    modes = [*map(_label, ("all", "none")), *map(_likelihood, ("sum", "token", "pmi"))]
     assert len({tuple(sorted(mode.identity().items())) for mode in modes}) == 5
 
 

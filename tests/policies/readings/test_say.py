@@ -25,7 +25,7 @@ from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import SayReading
 from valueagents.running.runs import Run, RunConfig, run
 
-ORCHARD = str(Path(__file__).parents[1] / "envs" / "stories" / "orchard.z5")
+ORCHARD = str(Path(__file__).parents[2] / "envs" / "stories" / "orchard.z5")
 
 
 class SpeakingEngine(Engine):
@@ -58,7 +58,7 @@ class SpeakingEngine(Engine):
 
 
 def _policy(engine: Engine, **options: object) -> LanguagePolicy:
-    return LanguagePolicy(engine, load_prompt("choose-1"), SayReading(Sampling(max_tokens=9), **options))
+    return LanguagePolicy(engine, load_prompt("choose-1"), SayReading(SayReading.Options(max_tokens=9, **options)))
 
 
 def _choice(says: str, view: View, **options: object) -> Choice:
@@ -158,19 +158,25 @@ def test_a_menu_with_more_options_than_letters_is_an_error_of_its_episode(dilemm
     [
         (
             "reading=say&pick=argmax",
-            "option pick does nothing with reading=say; it is for reading=label or reading=likel",
+            "option pick of transformers does nothing with reading=say; it is for reading=label or reading=likel",
         ),
-        ("reading=say&rotations=none", "option rotations does nothing with reading=say; it is for reading=label"),
-        ("reading=say&normaliser=sum", "option normaliser does nothing with reading=say"),
-        ("temperature=0.5", "option temperature does nothing with reading=label; it is for reading=say"),
-        ("reading=likelihood&max_tokens=3", "option max_tokens does nothing with reading=likelihood"),
-        ("constrained=true", "option constrained does nothing with reading=label"),
+        (
+            "reading=say&rotations=none",
+            "option rotations of transformers does nothing with reading=say; it is for reading=label",
+        ),
+        ("reading=say&normaliser=sum", "option normaliser of transformers does nothing with reading=say"),
+        (
+            "temperature=0.5",
+            "option temperature of transformers does nothing with reading=label; it is for reading=say",
+        ),
+        ("reading=likelihood&max_tokens=3", "option max_tokens of transformers does nothing with reading=likelihood"),
+        ("constrained=true", "option constrained of transformers does nothing with reading=label"),
         ("reading=say&constrained=true&reasoning=true", "constrained=true leaves no room for reasoning=true"),
         ("reading=say&temperature=-1", "temperature=-1"),
         ("reading=say&top_p=0", "top_p=0"),
         ("reading=say&max_tokens=0", "max_tokens=0"),
         ("reading=say&temperature=nan", "temperature=nan"),
-        ("persona=SDT-1&system=x.txt", "persona and system both"),
+        ("persona=SDT-1&system=x.txt", "persona and system are both"),
         ("history=0", "history=0"),
     ],
 )
@@ -183,9 +189,17 @@ def test_an_option_that_belongs_to_another_mode_is_refused(options: str, message
 
 def test_every_setting_of_speaking_is_in_the_identity():
     kinds = [
-        SayReading(Sampling(**s)) for s in ({}, {"temperature": 0}, {"top_p": 0.9}, {"top_k": 3}, {"max_tokens": 2})
+        SayReading(SayReading.Options(**settings))
+        for settings in (
+            {},
+            {"temperature": 0},
+            {"top_p": 0.9},
+            {"top_k": 3},
+            {"max_tokens": 2},
+            {"reasoning": True},
+            {"constrained": True},
+        )
     ]
-    kinds += [SayReading(Sampling(), reasoning=True), SayReading(Sampling(), constrained=True)]
     assert len({tuple(sorted(kind.identity().items())) for kind in kinds}) == 7
 
 

@@ -1,6 +1,9 @@
 """What a view becomes when it is put to a language model: every word of it, and nothing that is not shown."""
 
+from collections.abc import Callable
+from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valueagents.contracts.decision import Option
+from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.prompts import LabelText, LikelihoodText, Prompt, SayText, load_prompt
+from valueagents.policies.prompts import LabelText, LikelihoodText, Prompt, SayText, load_prompt, prompt_names
+from valueagents.policies.prompts.templates import fill
 
+OPEN_QUESTION = r"{observation}\n\nWhat do you do?" + '"\nneutral'
 ANY_TEXT = st.one_of(
     st.text(max_size=40),
     st.lists(
@@ -118,16 +124,16 @@ def test_an_unknown_prompt_is_answered_with_the_nearest(typo: str):
         load_prompt(typo)
 
 
-@pytest.mark.parametrize("name", ["", "../prompts/choose-1", "choose-1.toml", "__init__"])
-def test_only_an_id_names_a_prompt(name: str):
-    with pytest.raises(ConfigError, match="unknown prompt"):
+@pytest.mark.parametrize("name", ["", "../prompts/choose-1", "choose-1.tml", "__init__"])
+def test_what_is_neither_an_id_nor_a_toml_file_does_not_name_a_prompt(name: str):
+    with pytest.raises(ConfigError, match=r"unknown prompt .* Known: choose-1, rate-1, or a \.toml file\."):
         load_prompt(name)
 
 
 def test_a_prompts_hash_depends_on_every_word():
-    say = SayText("{observation} {options}", "Think. {options}", "{label} {text}", "{observation}")
-    label = LabelText("{observation} {options}", "{label} {text}")
-    prompt = Prompt("p", label, LikelihoodText("{observation}", "?"), say)
+    listing, line = "{observation} {options}", "{label} {text}"
+    say = SayText(listing, "Think. {observation} {options}", line, "{observation}")
+    prompt = Prompt("p", LabelText(listing, line), LikelihoodText("{observation}", "?"), say)
     replace = msgspec.structs.replace
     changed = [
         replace(prompt, id="q"),
@@ -135,11 +141,88 @@ def test_a_prompts_hash_depends_on_every_word():
         replace(prompt, label=replace(prompt.label, option="{label}) {text}")),
         replace(prompt, likelihood=replace(prompt.likelihood, question="{observation}!")),
         replace(prompt, likelihood=replace(prompt.likelihood, neutral="!")),
-        *(replace(prompt, say=replace(say, **{part: "{options}!"})) for part in ("question", "reasoning", "option")),
+        *(replace(prompt, say=replace(say, **{part: f"{listing}!"})) for part in ("question", "reasoning")),
+        replace(prompt, say=replace(say, option="{label}) {text}")),
         replace(prompt, say=replace(say, free="{observation}!")),
     ]
     assert len({prompt.hash(), *(other.hash() for other in changed)}) == 1 + len(changed)
 
 
 def test_a_bundled_prompt_knows_its_own_id():
-    assert load_prompt("choose-1").id == "choose-1"
+    for name in prompt_names():
+        assert load_prompt(name).id == name
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[..., Path]:
+    """Writes choose-1 with some of its words exchanged."""
+    text = files("valueagents.policies.prompts").joinpath("choose-1.toml").read_text(encoding="utf-8")
+
+    def write(before: str = "", after: str = "") -> Path:
+        assert before in text
+        file = tmp_path / "own.toml"
+        file.write_text(text.replace(before, after), encoding="utf-8")
+        return file
+
+    return write
+
+
+def test_a_prompt_in_a_file_of_the_users_is_read_and_called_by_its_content(own: Callable[..., Path]):
+    assert load_prompt(str(own())) == load_prompt("choose-1")
+    changed = load_prompt(str(own("Which option do you choose?", "Nun?")))
+    assert changed.hash() != load_prompt("choose-1").hash()
+    assert changed.listing(_view(), _view().menu)[-1].content.endswith("Nun? Answer with its letter only.")
+
+
+def test_a_file_is_not_mistaken_for_the_bundled_prompt_of_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"prompt file 'choose-1\.toml' cannot be read: No such file"):
+        load_prompt("choose-1.toml")
+
+
+def test_braces_are_written_twice(own: Callable[..., Path]):
+    prompt = load_prompt(str(own('What do you do?"\nneutral', '{{Now}} what?"\nneutral')))
+    assert prompt.open_question(_view("{x}"))[-1].content == "{x}\n\n{Now} what?"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (OPEN_QUESTION, "What?\"\nneutral", r"question: \{observation\} is missing.*\$\.likelihood"),
+        ("{label}. {text}", "{label}.", r"option: \{text\} is missing.*\$\.label"),
+        ("\"What do you do?\"", "\"{observation}?\"", r"neutral: \{observation\} cannot be filled in, only no place"),
+        ("{options}", "{option}", r"question: \{option\} cannot be filled in, only \{observation\}, \{options\}"),
+        ("{observation}", "{observation.__class__}", r"question: \{observation\.__class__\} is refused"),
+        ("{observation}", "{observation[0]}", r"\{observation\[0\]\} is refused"),
+        ("{observation}", "{observation!r}", r"\{observation\} is refused"),
+        ("{observation}", "{observation:>9}", r"\{observation\} is refused"),
+        ("{observation}", "{}", r"\{\} is refused"),
+        ("{observation}", "{0}", r"\{0\} is refused"),
+        ("{observation}", "{observation", r"question: .*a place is a name in braces; write \{\{ and \}\}"),
+        ('id = "choose-1"', "", r"missing required field `id`"),
+        ('id = "choose-1"', "id = 3", r"Expected `str`, got `int` - at `\$\.id`"),
+        ("[likelihood]", "[likelyhood]", r"contains unknown field `likelyhood`|missing required field `likelihood`"),
+        ("[label]", "[label", r"is not TOML"),
+    ],
+)  # fmt: skip
+def test_a_malformed_prompt_is_one_line_that_names_file_and_field_before_a_model_is_looked_for(
+    own: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: str, after: str, message: str
+):
+    monkeypatch.setattr("valueagents.policies.engines.local.find_model", lambda *_: pytest.fail("looked"))
+    file = own(before, after)
+    with pytest.raises(ConfigError, match=message) as raised:
+        make_policy(f"transformers:smollm2-135m?prompt={file}")
+    assert str(file) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_text_is_not_a_prompt(tmp_path: Path):
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ConfigError, match=r"binary\.toml' is not TOML"):
+        load_prompt(str(tmp_path / "binary.toml"))
+
+
+@given(ANY_TEXT)
+@settings(max_examples=100, deadline=None)
+def test_what_is_filled_in_is_never_read_as_a_template(text: str):
+    assert fill("<{a}{{}}{b}>", a=text, b="!") == f"<{text}{{}}!>"

@@ -1,0 +1,138 @@
+"""Elicitation: how a language model is asked and its answer read, whatever engine it runs on."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from valueagents.contracts.options import OptionDoc, declared, make_options, option_doc, option_docs
+from valueagents.errors import ConfigError, unknown_name
+from valueagents.policies.prompts import Prompt, load_persona, load_prompt, prompt_names
+from valueagents.policies.readings import ReadingMode, known_readings, load_reading
+
+
+class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be said of it beside the options of the reading mode.
+
+    Args:
+        reading: how the answer is read; each reading mode has further options.
+        prompt: the words in which a view is put; a bundled or plugged-in prompt, or a file of yours.
+        persona: id of a bundled persona, put before the task.
+        system: a text file, put before the task.
+        history: at most this many earlier turns are shown; older ones go in blocks, so that a beginning stays shared.
+        adapter: a PEFT folder or hub id (for a server: the name under which it serves one, or a folder).
+        cache: a file of replies; what is in it is not asked again.
+    """
+
+    reading: str | None = None
+    prompt: str = "choose-1"
+    persona: str | None = None
+    system: str | None = None
+    history: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    adapter: str | None = None
+    cache: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elicitation:
+    """Everything found and checked, no model loaded.
+
+    `preamble` is put before the task, `history` is how many earlier turns are shown at most (None = all), `adapter` is
+    what the user calls it, `cache` the file of replies.
+    """
+
+    reading: ReadingMode
+    prompt: Prompt
+    preamble: str | None = None
+    history: int | None = None
+    adapter: str | None = None
+    cache: Path | None = None
+
+
+ELICITATION_OPTIONS = frozenset(each.name for each in declared(ElicitationOptions))
+"""The names of the options that every elicitation has."""
+
+
+def read_elicitation(
+    options: Mapping[str, object],
+    *,
+    default_reading: str = "label",
+    name: str = "elicitation",
+    beside: Collection[str] = (),
+) -> Elicitation:
+    """The elicitation that options describe: those above and those of the reading mode; values may be texts.
+
+    Args:
+        options: by name.
+        default_reading: the reading mode if they name none: the engine's.
+        name: whose options they are, for messages.
+        beside: names of further options that messages should know.
+
+    Raises ConfigError for an unknown, ill-typed or superfluous option, and for a prompt, persona or file that cannot be
+    read.
+    """
+    common = {option: value for option, value in options.items() if option in ELICITATION_OPTIONS}
+    of_reading = {option: value for option, value in options.items() if option not in ELICITATION_OPTIONS}
+    asked = make_options(ElicitationOptions, name, common)
+    reading = asked.reading or default_reading
+    kind = load_reading(reading)
+    own = {each.name for each in declared(kind.Options)}
+    for option in of_reading:
+        if option not in own:
+            raise ConfigError(_superfluous(option, reading, name, own | {*beside}))
+    return Elicitation(
+        reading=kind(make_options(kind.Options, name, of_reading)),
+        prompt=load_prompt(asked.prompt),
+        preamble=_preamble(asked),
+        history=asked.history,
+        adapter=asked.adapter,
+        cache=Path(asked.cache) if asked.cache is not None else None,
+    )
+
+
+def describe_elicitation(default_reading: str) -> list[OptionDoc]:
+    """Every option in words: those of all elicitations, then those of the reading modes, each with whose it is."""
+    docs = {each.name: each for each in option_docs(ElicitationOptions)}
+    kinds = known_readings()
+    replace = msgspec.structs.replace
+    docs["reading"] = replace(docs["reading"], type=" | ".join(kinds), default=default_reading)
+    docs["prompt"] = replace(docs["prompt"], type=" | ".join((*prompt_names(), "FILE.toml")))
+    owners: dict[OptionDoc, list[str]] = {}
+    for name, kind in kinds.items():
+        for option in declared(kind.Options):
+            owners.setdefault(option_doc(option), []).append(name)
+    of_readings = [replace(doc, does=f"{_readings(names)}: {doc.does}") for doc, names in owners.items()]
+    return [*docs.values(), *of_readings]
+
+
+def _superfluous(option: str, reading: str, name: str, known: Collection[str]) -> str:
+    """The message about an option that this reading mode does not have: whose it is, or the nearest name."""
+    by_reading = {mode: {each.name for each in declared(kind.Options)} for mode, kind in known_readings().items()}
+    owners = [mode for mode, names in by_reading.items() if option in names]
+    if owners:
+        return f"option {option} of {name} does nothing with reading={reading}; it is for {_readings(owners)}"
+    everything = {*known, *ELICITATION_OPTIONS}.union(*by_reading.values())
+    return unknown_name(f"option of {name}", option, everything)
+
+
+def _readings(names: Collection[str]) -> str:
+    return " or ".join(f"reading={name}" for name in names)
+
+
+def _preamble(asked: ElicitationOptions) -> str | None:
+    """The persona's text or that of the file. Raises ConfigError if there is none, or both are given."""
+    if asked.persona is not None and asked.system is not None:
+        raise ConfigError("persona and system are both put before the task; give one of them")
+    if asked.persona is not None:
+        return load_persona(asked.persona)
+    if asked.system is None:
+        return None
+    try:
+        text = Path(asked.system).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"system={asked.system}: {error}; give a text file") from error
+    if not text:
+        raise ConfigError(f"system={asked.system} is empty; leave the option out")
+    return text

@@ -1,0 +1,68 @@
+"""Prompts by name: bundled ones, those of plug-ins (`valueagents.prompts`), or any TOML file of the user's."""
+
+import os
+import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+
+from valueagents.contracts.plugins import load, names
+from valueagents.errors import ConfigError, unknown_name
+from valueagents.policies.prompts.prompt import Prompt
+
+PROMPTS = "valueagents.prompts"
+_SUFFIX = ".toml"
+
+
+def load_prompt(name: str) -> Prompt:
+    """The prompt in a file, if the name ends in `.toml`; else the bundled one, or that of a plug-in.
+
+    Raises ConfigError for an unknown name, and naming file and field for a file that is not a prompt.
+    """
+    if name.endswith(_SUFFIX):
+        return read_prompt(Path(name))
+    bundled = _bundled()
+    if name in bundled:
+        return read_prompt(bundled[name])
+    if name not in names(PROMPTS):
+        raise ConfigError(
+            unknown_name("prompt", name, prompt_names(), remedy=f"Known: {', '.join(prompt_names())}, or a .toml file.")
+        )
+    return _of_plugin(name)
+
+
+def prompt_names() -> tuple[str, ...]:
+    """The names of bundled prompts and of those of plug-ins, sorted."""
+    return tuple(sorted({*_bundled(), *names(PROMPTS)}))
+
+
+def read_prompt(file: Traversable) -> Prompt:
+    """The prompt in a TOML file. Raises ConfigError, naming file and field, if there is none in it."""
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return msgspec.convert(table, Prompt)
+    except OSError as error:
+        raise ConfigError(f"prompt file {str(file)!r} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"prompt file {str(file)!r} is not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"prompt file {str(file)!r}: {error}; copy a bundled prompt and change its words") from error
+
+
+def _of_plugin(name: str) -> Prompt:
+    """A plug-in registers a Prompt, or where the file of one is."""
+    found = load(PROMPTS, name)
+    if isinstance(found, Prompt):
+        return found
+    if isinstance(found, str | os.PathLike):
+        return read_prompt(Path(found))
+    if isinstance(found, Traversable):
+        return read_prompt(found)
+    raise ConfigError(f"prompt {name!r} is a {type(found).__name__}; register a Prompt or the path of a .toml file")
+
+
+def _bundled() -> dict[str, Traversable]:
+    folder = files("valueagents.policies").joinpath("prompts")
+    return {entry.name.removesuffix(_SUFFIX): entry for entry in folder.iterdir() if entry.name.endswith(_SUFFIX)}

@@ -1,0 +1,22 @@
+"""Reading modes: how a choice is read from a language model: probabilities of letters or of texts, or its words."""
+
+from valueagents.policies.readings.finding import READINGS, known_readings, load_reading
+from valueagents.policies.readings.label import LabelReading
+from valueagents.policies.readings.likelihood import LikelihoodReading
+from valueagents.policies.readings.mode import Question, ReadingMode
+from valueagents.policies.readings.say import SayReading
+from valueagents.policies.readings.scored import FloatArray, Reading, ScoreReading
+
+__all__ = [
+    "READINGS",
+    "FloatArray",
+    "LabelReading",
+    "LikelihoodReading",
+    "Question",
+    "Reading",
+    "ReadingMode",
+    "SayReading",
+    "ScoreReading",
+    "known_readings",
+    "load_reading",
+]

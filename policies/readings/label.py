@@ -1,0 +1,56 @@
+"""Reading mode `label`: options are listed under letters, and the letters' probabilities are read."""
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Literal
+
+import numpy as np
+
+from valueagents.contracts.policy import View
+from valueagents.policies.engines import ScoreReply, ScoreRequest
+from valueagents.policies.prompts import Prompt
+from valueagents.policies.readings.scored import Reading, ScoreReading, softmax
+
+
+class LabelReading(ScoreReading):
+    """Options are listed under letters; p is the probability of the letter, normalised over the menu's letters.
+
+    With `rotations="all"` the menu is listed in all its K cyclic orders and p averaged over them: every option has
+    every letter once, so a liking for a letter or a place cancels, and is measured.
+    """
+
+    class Options(ScoreReading.Options, frozen=True, kw_only=True):
+        """How the menu is listed.
+
+        Args:
+            rotations: list the menu in all cyclic orders and average, or none: in the shown order only.
+        """
+
+        rotations: Literal["all", "none"] = "all"
+
+    def __init__(self, options: Options | None = None) -> None:
+        options = options or self.Options()
+        super().__init__(options)
+        self._rotations = options.rotations
+
+    def identity(self) -> dict[str, str]:
+        """Name and rotations."""
+        return {"reading": "label/1", "rotations": self._rotations, "pick": self.pick}
+
+    def requests(self, prompt: Prompt, view: View) -> tuple[ScoreRequest, ...]:
+        """One request: a chat for each rotation, a continuation for each letter."""
+        count = len(view.menu)
+        turns = range(count if self._rotations == "all" else 1)
+        chats = tuple(prompt.listing(view, view.menu[turn:] + view.menu[:turn]) for turn in turns)
+        return (ScoreRequest(chats, tuple(ascii_uppercase[:count])),)
+
+    def read(self, replies: Sequence[ScoreReply]) -> Reading:
+        """Softmax over the letters of each rotation, the rotation undone, averaged."""
+        logprobs = np.array(replies[0].logprobs)  # (R, K)
+        listed = softmax(logprobs)
+        shown = np.mean([np.roll(row, turn) for turn, row in enumerate(listed)], axis=0)
+        return Reading(
+            probabilities=tuple(shown.tolist()),
+            position_probabilities=tuple(listed.mean(axis=0).tolist()),
+            mass=min(1.0, float(np.exp(logprobs).sum(axis=1).mean())),
+        )

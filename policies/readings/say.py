@@ -1,0 +1,86 @@
+"""Reading mode `say`: the model answers in words, and the words are read."""
+
+from string import ascii_uppercase
+from typing import Literal
+
+import msgspec
+
+from valueagents.contracts.decision import Choice
+from valueagents.contracts.policy import View
+from valueagents.errors import ConfigError, PolicyError
+from valueagents.policies.engines import Engine, GenerateRequest, Sampling
+from valueagents.policies.readings.mode import Question, ReadingMode
+from valueagents.policies.readings.parsing import parse, without_thought
+
+
+class SayReading(ReadingMode):
+    """The model speaks and its words are read (`parsing.py`); the options are listed in the shown order."""
+
+    class Options(Sampling, frozen=True, kw_only=True):
+        """How the model speaks.
+
+        Args:
+            reasoning: ask it to think in words first and to end with a line "Answer: …".
+            constrained: allow nothing but one of the letters, where the engine can hold it to that.
+        """
+
+        reasoning: bool = False
+        constrained: bool = False
+
+        def sampling(self) -> Sampling:
+            """What the engine must know of it."""
+            return Sampling(self.temperature, self.top_p, self.top_k, self.max_tokens)
+
+    def __init__(self, options: Options | None = None) -> None:
+        options = options or self.Options()
+        super().__init__(options)
+        if options.reasoning and options.constrained:
+            raise ConfigError("constrained=true leaves no room for reasoning=true; choose one")
+        self._sampling = options.sampling()
+        self._reasoning, self._constrained = options.reasoning, options.constrained
+        self.needs = ("generate", "choices") if options.constrained else ("generate",)
+
+    def identity(self) -> dict[str, str]:
+        """Name and every setting."""
+        sampling = ", ".join(f"{name} {value:g}" for name, value in msgspec.structs.asdict(self._sampling).items())
+        how = "reasoning" if self._reasoning else "constrained" if self._constrained else "plain"
+        return {"reading": "say/1", "sampling": sampling, "how": how}
+
+    async def choose(self, engine: Engine, asked: Question) -> Choice:
+        """What the reply names; `reading` says if it was as asked (parsed), else understood (repaired), or not."""
+        view = asked.view
+        if view.free_text and self._constrained:
+            raise PolicyError("an env of free text has no letters to be held to; use constrained=false")
+        chat = asked.prompt.free(view) if view.free_text else asked.prompt.spoken(view, reasoning=self._reasoning)
+        letters = tuple(ascii_uppercase[: len(view.menu)]) if self._constrained else ()
+        request = GenerateRequest(chat, self._sampling, view.seed % 2**63, letters, asked.adapter)
+        reply = await engine.generate(request)
+        choice = _free(reply.text) if view.free_text else _listed(reply.text, view)
+        return msgspec.structs.replace(
+            choice,
+            raw=reply.text,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            cached_tokens=reply.cached_tokens,
+            output_tokens=reply.output_tokens,
+            queue_s=reply.queue_s,
+            attempts=reply.attempts,
+            replayed=reply.replayed,
+        )
+
+
+def _listed(text: str, view: View) -> Choice:
+    """The option that a reply names, by whichever rule."""
+    parsed = parse(text, [option.text for option in view.menu])
+    if parsed.index is None:
+        return Choice(None, "refused" if parsed.rule == "refusal" else "failed", parsed_by=parsed.rule)
+    reading: Literal["parsed", "repaired"] = "parsed" if parsed.rule == "letter" else "repaired"
+    return Choice(view.menu[parsed.index].id, reading, parsed_by=parsed.rule)
+
+
+def _free(text: str) -> Choice:
+    """The first line that says something, without a prompt sign."""
+    said = without_thought(text)
+    lines = [line.strip().lstrip(">").strip() for line in (said or "").splitlines() if line.strip()]
+    line = lines[0] if lines else None
+    return Choice(None, "failed" if not line else "parsed", text=line or None)
