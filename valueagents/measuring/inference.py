@@ -57,11 +57,11 @@ def t_quantile(units: int) -> float:
 def t_estimate(
     value: float, error: float, units: int, caution: str | None = None, *, unit: str = "cluster"
 ) -> Estimate:
-    """A value with its t interval on `units` - 1 degrees of freedom; none, and the reason, where there is one unit."""
+    """A value with its t interval on `units` - 1 degrees of freedom; under two units there is none, and a reason."""
     if not np.isfinite(value):
         return Estimate(reason=NOTHING)
     if units < 2:
-        return Estimate(value, reason=joined(caution, f"one {unit}: no interval"))
+        return Estimate(value, reason=joined(caution, f"{'one' if units else 'no'} {unit}: no interval"))
     half = t_quantile(units) * error
     return Estimate(value, value - half, value + half, caution)
 
