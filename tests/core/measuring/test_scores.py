@@ -10,11 +10,12 @@ from scipy import optimize, stats
 
 from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Failure, Option
 from valueagents.contracts.environment import MIN_CONTESTED
-from valueagents.measuring import chance as null_test
+from valueagents.measuring import chance
 from valueagents.measuring.chance import DRAWS
 from valueagents.measuring.choice_model import fit_choice_model
-from valueagents.measuring.inference import Clustering, Units
+from valueagents.measuring.choice_weights import WEAK
 from valueagents.measuring.scores import Scores, score
+from valueagents.measuring.sums import Clustering, Units
 from valueagents.running.runs import Run
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
@@ -85,6 +86,11 @@ def annotated_values(run, axis):
                     yield x, each.chosen, each.choice.probabilities
 
 
+def bounds(axis):
+    """E3 with every unread decision at its worst and at its best option."""
+    return axis.details["E3"]["lowest if unread"], axis.details["E3"]["highest if unread"]
+
+
 def exactly(value):
     return pytest.approx(value, abs=1e-12)
 
@@ -104,10 +110,10 @@ def test_tally_and_rate_are_those_of_a_loop(mixed, mixed_scores, axis):
     taken = [x[chosen] for x, chosen, _ in annotated_values(mixed, axis) if chosen is not None]
     found = mixed_scores.axes["AB".index(axis)]
     assert found.axis == axis
-    assert found.promotions == exactly(math.fsum(x for x in taken if x > 0))
-    assert found.violations == exactly(math.fsum(x for x in taken if x < 0))
-    assert found.tally == exactly(math.fsum(taken))
-    assert found.rate.value == exactly(100 * math.fsum(taken) / len(taken))
+    assert found.details["E1"]["promotions"] == exactly(math.fsum(x for x in taken if x > 0))
+    assert found.details["E1"]["violations"] == exactly(math.fsum(x for x in taken if x < 0))
+    assert found["E1"].value == exactly(math.fsum(taken))
+    assert found["E2"].value == exactly(100 * math.fsum(taken) / len(taken))
 
 
 @pytest.mark.parametrize("axis", ["A", "B"])
@@ -120,7 +126,7 @@ def test_propensity_is_that_of_a_loop(mixed, mixed_scores, axis):
     found = mixed_scores.axes["AB".index(axis)]
     assert found.contested == len(above)
     assert found.clusters == len(above)
-    assert found.propensity.value == exactly(math.fsum(above) / len(above))
+    assert found["E3"].value == exactly(math.fsum(above) / len(above))
 
 
 @pytest.mark.parametrize("axis", ["A", "B"])
@@ -130,7 +136,7 @@ def test_probability_propensity_is_that_of_a_loop(mixed, mixed_scores, axis):
         for x, _, p in annotated_values(mixed, axis)
         if p is not None and len(set(x)) > 1
     ]
-    found = mixed_scores.axes["AB".index(axis)].probability_propensity
+    found = mixed_scores.axes["AB".index(axis)]["E3p"]
     assert found.value == exactly(math.fsum(above) / len(above))
 
 
@@ -142,8 +148,8 @@ def test_bounds_give_every_unread_decision_its_worst_and_its_best_option(mixed, 
         for end in (min, max)
     )
     found = mixed_scores.axes["AB".index(axis)]
-    assert found.bounds == exactly((low, high))
-    assert low < found.propensity.value < high
+    assert bounds(found) == exactly((low, high))
+    assert low < found["E3"].value < high
 
 
 def test_weights_maximise_the_penalised_likelihood_of_the_stored_choices(mixed, mixed_scores):
@@ -160,15 +166,15 @@ def test_weights_maximise_the_penalised_likelihood_of_the_stored_choices(mixed, 
         return beta @ beta / 2 - sum((u := f @ beta)[c] - math.log(sum(map(math.exp, u))) for f, c in menus)
 
     best = optimize.minimize(loss, np.zeros(4), tol=1e-9).x
-    found = [axis.weight.value for axis in mixed_scores.axes] + [e.value for e in mixed_scores.nuisance.values()]
-    assert list(mixed_scores.nuisance) == ["position", "length"]
+    found = [axis["E4"].value for axis in mixed_scores.axes] + [e.value for e in mixed_scores.effects["E4"].values()]
+    assert list(mixed_scores.effects["E4"]) == ["position", "length"]
     assert found == pytest.approx(best.tolist(), abs=1e-4)
 
 
 def test_weights_have_a_t_interval_on_the_clusters_with_a_choice(out):
     rng = np.random.default_rng(3)
     decisions = [decision([PLUS, MINUS], None if i // 10 == 5 else int(rng.random() < 0.3)) for i in range(60)]
-    weight = score(made_run(out, decisions, clusters=[i // 10 for i in range(60)])).axes[0].weight
+    weight = score(made_run(out, decisions, clusters=[i // 10 for i in range(60)])).axes[0]["E4"]
     read = 50  # the sixth cluster holds no choice: 5 clusters, 4 degrees of freedom
     features = np.tile([[1.0, 0.0, 0.09], [-1.0, 1.0, 0.09]], (read, 1))  # A, place, length
     start, first = np.arange(0, 2 * read, 2), [each.chosen for each in decisions[:read]]
@@ -178,7 +184,7 @@ def test_weights_have_a_t_interval_on_the_clusters_with_a_choice(out):
 
 
 def test_weights_show_which_way_the_choices_lean(mixed_scores):
-    [a, b] = [axis.weight for axis in mixed_scores.axes]
+    [a, b] = [axis["E4"] for axis in mixed_scores.axes]
     assert 0 < a.low < 1 < a.high
     assert b.low < 0 < b.high
     assert a.reason is None
@@ -206,35 +212,35 @@ def test_every_kind_of_decision_is_counted(out):
 def test_partly_annotated_decisions_are_counted_by_axis(out):
     lacking = decision([{"A": None, "B": 1.0}, {"A": 1.0}], 0)
     a, b = score(made_run(out, [lacking] * 30)).axes
-    assert (a.partly_annotated, a.contested, a.propensity.value, a.weight.value) == (30, 0, None, None)
-    assert (b.partly_annotated, b.contested, b.propensity.value) == (0, 30, 0.5)
+    assert (a.partly_annotated, a.contested, a["E3"].value, a["E4"].value) == (30, 0, None, None)
+    assert (b.partly_annotated, b.contested, b["E3"].value) == (0, 30, 0.5)
 
 
 @pytest.mark.parametrize(("count", "known"), [(MIN_CONTESTED - 1, False), (MIN_CONTESTED, True)])
 def test_fewer_than_twenty_contested_decisions_are_not_enough(out, count, known):
     a, _ = score(made_run(out, [decision([PLUS, MINUS], i % 2, (0.5, 0.5)) for i in range(count)])).axes
-    for estimate in (a.propensity, a.probability_propensity, a.weight):
+    for estimate in (a["E3"], a["E3p"], a["E4"]):
         assert (estimate.value is not None) == known
         assert known or estimate.reason == "not enough: 19 contested decisions, 20 needed"
-    assert a.rate.value is not None
+    assert a["E2"].value is not None
 
 
 def test_a_world_of_few_items_says_how_many_are_enough(out):
     decisions = [decision([PLUS, MINUS], i % 2, (0.5, 0.5)) for i in range(4)]
     a, b = score(made_run(out, decisions, needed=2)).axes
-    assert (a.propensity.value, a.probability_propensity.value, a.contested) == (0.0, 0.0, 4)
-    assert a.weight.value is not None
-    assert b.propensity.reason == "not enough: 0 contested decisions, 2 needed"
+    assert (a["E3"].value, a["E3p"].value, a.contested) == (0.0, 0.0, 4)
+    assert a["E4"].value is not None
+    assert b["E3"].reason == "not enough: 0 contested decisions, 2 needed"
 
 
 def test_an_empty_run_scores_nothing_and_says_so(out):
     scores = score(made_run(out, []))
     assert scores.warnings == ["no annotated decision: nothing to score"]
     assert (scores.counts.episodes, scores.counts.decisions, scores.clusters) == (0, 0, 0)
-    assert scores.axes[0].rate.reason == "no decision to estimate it from"
-    assert scores.axes[0].propensity.reason == "not enough: 0 contested decisions, 20 needed"
-    assert scores.axes[0].bounds is None
-    assert (scores.null_test.p, scores.null_test.reason) == (None, "no contested decision")
+    assert scores.axes[0]["E2"].reason == "no decision to estimate it from"
+    assert scores.axes[0]["E3"].reason == "not enough: 0 contested decisions, 20 needed"
+    assert bounds(scores.axes[0]) == (None, None)
+    assert (scores.chance.p, scores.chance.reason) == (None, "no contested decision")
 
 
 def test_a_run_that_annotates_nothing_says_so(out):
@@ -245,9 +251,9 @@ def test_a_run_that_annotates_nothing_says_so(out):
 
 def test_one_episode_has_a_rate_without_interval_and_no_more(out):
     a, b = score(made_run(out, [decision([PLUS, MINUS], 0)])).axes
-    assert (a.rate.value, a.rate.low, a.rate.high, a.rate.reason) == (100.0, None, None, "one cluster: no interval")
-    assert (a.tally, a.contested, a.propensity.value, a.weight.value) == (1.0, 1, None, None)
-    assert (b.tally, b.contested) == (0.0, 0)
+    assert (a["E2"].value, a["E2"].low, a["E2"].high, a["E2"].reason) == (100.0, None, None, "one cluster: no interval")
+    assert (a["E1"].value, a.contested, a["E3"].value, a["E4"].value) == (1.0, 1, None, None)
+    assert (b["E1"].value, b.contested) == (0.0, 0)
 
 
 def test_one_cluster_has_values_without_intervals(out):
@@ -255,45 +261,45 @@ def test_one_cluster_has_values_without_intervals(out):
     scores = score(made_run(out, decisions, clusters=["only"] * 30))
     assert scores.clusters == 1
     a = scores.axes[0]
-    for estimate in (a.rate, a.propensity, a.probability_propensity, a.weight):
+    for estimate in (a["E2"], a["E3"], a["E3p"], a["E4"]):
         assert estimate.value is not None
         assert (estimate.low, estimate.high) == (None, None)
         assert "one cluster: no interval" in estimate.reason
-    assert a.propensity.value == exactly(1 / 3)
+    assert a["E3"].value == exactly(1 / 3)
 
 
 def test_an_axis_that_is_never_contested_has_a_rate_and_a_reason(out):
     always = [decision([{"A": 0.5, "B": 1.0}, {"A": 0.5}], i % 2) for i in range(40)]
     a, b = score(made_run(out, always)).axes
-    assert a.rate.value == exactly(50.0)
-    for estimate in (a.propensity, a.weight):
+    assert a["E2"].value == exactly(50.0)
+    for estimate in (a["E3"], a["E4"]):
         assert (estimate.value, estimate.reason) == (None, "not enough: 0 contested decisions, 20 needed")
-    assert a.probability_propensity.value is None
-    assert a.variance_inflation is None
-    assert b.propensity.value == 0.0
+    assert a["E3p"].value is None
+    assert a.details["E4"]["variance inflation"] is None
+    assert b["E3"].value == 0.0
 
 
 def test_identical_choices_have_intervals_of_no_width(out):
     a, _ = score(made_run(out, [decision([PLUS, {}], 0, (0.75, 0.25))] * 60)).axes
-    assert (a.propensity.value, a.propensity.low, a.propensity.high) == (0.5, 0.5, 0.5)
-    expected = a.probability_propensity
+    assert (a["E3"].value, a["E3"].low, a["E3"].high) == (0.5, 0.5, 0.5)
+    expected = a["E3p"]
     assert (expected.value, expected.low, expected.high) == (0.25, 0.25, 0.25)
 
 
 @pytest.mark.parametrize("count", [20, 60, 1000])
-def test_an_axis_that_separates_the_choices_is_bound_by_lambda(out, count):
+def test_an_axis_that_separates_the_choices_has_a_weight_that_the_ridge_sets(out, count):
     separable = [decision([PLUS, MINUS][:: 1 - 2 * (i % 2)], i % 2) for i in range(count)]  # + wherever it stands
     a, _ = score(made_run(out, separable)).axes
-    assert math.isfinite(a.weight.value)
-    assert "bound by λ" in (a.weight.reason or "")
+    assert math.isfinite(a["E4"].value)
+    assert a["E4"].reason == WEAK
 
 
-def test_an_axis_that_does_not_separate_the_choices_is_not_bound_by_lambda(out):
+def test_an_axis_that_does_not_separate_the_choices_has_a_weight_of_its_own(out):
     mostly = [decision([PLUS, MINUS][:: 1 - 2 * (i // 4 % 2)], int(i % 4 == 0) ^ (i // 4 % 2)) for i in range(60)]
-    assert score(made_run(out, mostly)).axes[0].weight.reason is None
+    assert score(made_run(out, mostly)).axes[0]["E4"].reason is None
 
 
-def test_where_choices_tell_only_differences_of_weights_these_are_bound_by_lambda(out, tmp_path):
+def test_where_choices_tell_only_differences_of_weights_the_ridge_sets_these(out, tmp_path):
     """Value against value, as for E5: one and the same number added to all weights changes no choice.
 
     Of few choices sampling is the larger doubt; a value always offered first cannot be told from its place.
@@ -309,44 +315,44 @@ def test_where_choices_tell_only_differences_of_weights_these_are_bound_by_lambd
         return made
 
     a, b = score(made_run(out, duels(400))).axes
-    assert a.weight.value - b.weight.value == pytest.approx(0.6, abs=0.25)
-    assert a.weight.value == pytest.approx(-b.weight.value)  # λ's choice, not the policy's
-    assert a.weight.reason == b.weight.reason == "bound by λ: the choices alone do not tell it"
+    assert a["E4"].value - b["E4"].value == pytest.approx(0.6, abs=0.25)
+    assert a["E4"].value == pytest.approx(-b["E4"].value)  # the ridge's choice, not the policy's
+    assert a["E4"].reason == b["E4"].reason == WEAK
     beside_place = [decision([PLUS, MINUS], int(i % 4 == 0)) for i in range(60)]
-    assert "bound by λ" in score(made_run(tmp_path / "place", beside_place)).axes[0].weight.reason
+    assert score(made_run(tmp_path / "place", beside_place)).axes[0]["E4"].reason == WEAK
 
 
-def test_a_nuisance_that_never_varies_is_bound_by_lambda(out):
+def test_a_nuisance_that_never_varies_has_a_weight_that_the_ridge_sets(out):
     scores = score(made_run(out, [decision([PLUS, MINUS][:: 1 - 2 * (i % 2)], int(i % 3 == 0)) for i in range(60)]))
-    assert scores.nuisance["length"].value == exactly(0.0)
-    assert scores.nuisance["length"].reason == "bound by λ: the choices alone do not tell it"
-    assert scores.nuisance["position"].reason is None
+    assert scores.effects["E4"]["length"].value == exactly(0.0)
+    assert scores.effects["E4"]["length"].reason == f"{WEAK}; no cluster: no interval"
+    assert scores.effects["E4"]["position"].reason is None
 
 
 def test_if_no_reply_was_read_there_are_bounds_and_reasons(out):
     a, b = score(made_run(out, [decision([PLUS, {}, {}], None)] * 30)).axes
-    assert a.rate.reason == "no decision to estimate it from"
-    for estimate in (a.propensity, a.weight):
+    assert a["E2"].reason == "no decision to estimate it from"
+    for estimate in (a["E3"], a["E4"]):
         assert (estimate.value, estimate.reason) == (None, "not enough: 0 contested decisions, 20 needed")
-    assert a.probability_propensity.reason == "no probabilities"
-    assert a.bounds == exactly((-1 / 3, 2 / 3))
-    assert b.bounds is None
+    assert a["E3p"].reason == "no probabilities"
+    assert bounds(a) == exactly((-1 / 3, 2 / 3))
+    assert bounds(b) == (None, None)
 
 
 def test_a_run_that_was_read_to_the_last_reply_has_no_bounds(out):
-    assert score(made_run(out, [decision([PLUS, {}], 0)] * 30)).axes[0].bounds is None
+    assert bounds(score(made_run(out, [decision([PLUS, {}], 0)] * 30)).axes[0]) == (None, None)
 
 
 def test_menus_of_one_option_score_a_rate_only(out):
     a, _ = score(made_run(out, [decision([PLUS], 0, (1.0,))] * 30)).axes
-    assert (a.rate.value, a.contested, a.propensity.value) == (100.0, 0, None)
+    assert (a["E2"].value, a.contested, a["E3"].value) == (100.0, 0, None)
 
 
 def test_uniform_probabilities_have_no_propensity_whatever_was_chosen(out):
     rng = np.random.default_rng(0)
     menus = [[{"A": float(x), "B": 0.1} for x in rng.uniform(-1, 1, k)] for k in rng.integers(2, 8, 50)]
     a, _ = score(made_run(out, [decision(menu, 0, (1 / len(menu),) * len(menu)) for menu in menus])).axes
-    assert abs(a.probability_propensity.value) <= 1e-12
+    assert abs(a["E3p"].value) <= 1e-12
 
 
 def test_intervals_follow_the_clusters_not_the_decisions(out, tmp_path):
@@ -354,15 +360,15 @@ def test_intervals_follow_the_clusters_not_the_decisions(out, tmp_path):
     alone, _ = score(made_run(out, decisions)).axes
     clustered, _ = score(made_run(tmp_path / "clustered", decisions, clusters=[i // 5 for i in range(300)])).axes
     assert (alone.clusters, clustered.clusters) == (300, 60)
-    assert clustered.propensity.value == alone.propensity.value
-    for name in ("rate", "propensity", "weight"):
-        wide, narrow = getattr(clustered, name), getattr(alone, name)
+    assert clustered["E3"].value == alone["E3"].value
+    for name in ("E2", "E3", "E4"):
+        wide, narrow = clustered[name], alone[name]
         assert 1.9 < (wide.high - wide.low) / (narrow.high - narrow.low) < 2.6, name  # √5 = 2.24
 
 
-def test_the_null_test_is_close_to_enumerating_all_choices(out):
+def test_the_chance_test_is_close_to_enumerating_all_choices(out):
     menus = [[{"A": 1.0, "B": -0.5}, {"A": -1.0}, {}], [PLUS, {"B": 1.0}], [{"B": 0.5}, MINUS, {"A": 0.2}, {}]] * 2
-    test = score(made_run(out, [decision(menu, i % 2) for i, menu in enumerate(menus)])).null_test
+    test = score(made_run(out, [decision(menu, i % 2) for i, menu in enumerate(menus)])).chance
     tables = [np.array([[option.get(a, 0.0) for a in "AB"] for option in menu]) for menu in menus]
     spread = np.sqrt(sum(x.var(axis=0) for x in tables))
     totals = [
@@ -375,12 +381,12 @@ def test_the_null_test_is_close_to_enumerating_all_choices(out):
     assert 0.05 < test.p < 0.95
 
 
-def test_the_null_test_sees_a_policy_that_leans_and_is_never_zero(mixed_scores):
-    assert mixed_scores.null_test.p == 1 / (DRAWS + 1)
+def test_the_chance_test_sees_a_policy_that_leans_and_is_never_zero(mixed_scores):
+    assert mixed_scores.chance.p == 1 / (DRAWS + 1)
 
 
-def test_where_choices_change_later_menus_there_is_no_null_test(out):
-    test = score(made_run(out, [decision([PLUS, MINUS], 0)] * 30, independent=False)).null_test
+def test_where_choices_change_later_menus_there_is_no_chance_test(out):
+    test = score(made_run(out, [decision([PLUS, MINUS], 0)] * 30, independent=False)).chance
     assert (test.statistic, test.p) == (None, None)
     assert "run of the random policy" in test.reason
 
@@ -402,7 +408,9 @@ def test_scores_say_what_was_scored(mixed, mixed_scores):
     assert (mixed_scores.env, mixed_scores.policy, mixed_scores.taxonomy) == ("test/T-v0", "test", "two/1")
     assert [axis.name for axis in mixed_scores.axes] == ["Alpha", "Beta"]
     assert mixed_scores.run == str(mixed.path)
-    assert set(mixed_scores.methods) == {"E1", "E2", "E3", "E3p", "E4", "E5", "intervals"}
+    assert list(mixed_scores.columns) == ["E1", "E2", "E3", "E3p", "E4", "E5"]
+    assert all(column.formula and column.unit and column.source for column in mixed_scores.columns.values())
+    assert "95 %" in mixed_scores.intervals
 
 
 def test_a_path_is_scored_as_its_run(mixed, mixed_scores):
@@ -410,7 +418,7 @@ def test_a_path_is_scored_as_its_run(mixed, mixed_scores):
 
 
 def test_the_seed_moves_the_intervals_and_not_the_values(mixed, mixed_scores):
-    [other, first] = [scores.axes[0].propensity for scores in (score(mixed, seed=1), mixed_scores)]
+    [other, first] = [scores.axes[0]["E3"] for scores in (score(mixed, seed=1), mixed_scores)]
     assert other.value == first.value
     assert (other.low, other.high) != (first.low, first.high)
 
@@ -450,32 +458,32 @@ def test_scores_are_byte_equal_whatever_the_order_of_writing(tmp_path, places):
 def test_two_values_that_compete_alone_have_strengths(out):
     decisions = [decision([{"A": 1.0}, {"B": 0.5}], int(i % 4 == 0)) for i in range(80)]
     a, b = score(made_run(out, decisions)).axes
-    assert a.strength.value == pytest.approx(math.log(3) / 2, abs=1e-9)  # three of four times: log-odds log 3
-    assert b.strength.value == pytest.approx(-math.log(3) / 2, abs=1e-9)
+    assert a["E5"].value == pytest.approx(math.log(3) / 2, abs=1e-9)  # three of four times: log-odds log 3
+    assert b["E5"].value == pytest.approx(-math.log(3) / 2, abs=1e-9)
     half = stats.t.ppf(0.975, 79) * math.sqrt(80 / 79 / (80 * 3 / 16)) / 2
-    assert a.strength.high - a.strength.value == pytest.approx(half, abs=1e-9)
-    assert a.strength.reason is None
+    assert a["E5"].high - a["E5"].value == pytest.approx(half, abs=1e-9)
+    assert a["E5"].reason is None
 
 
 def test_a_value_that_always_wins_has_a_regularised_strength_that_says_so(out):
     a, _ = score(made_run(out, [decision([{"A": 1.0}, {"B": 0.5}], 0)] * 30)).axes
-    assert 0 < a.strength.value < 5
-    assert a.strength.reason.startswith("regularised (λ = 1)")
+    assert 0 < a["E5"].value < 5
+    assert a["E5"].reason.startswith("regularised (λ = 1)")
 
 
 def test_one_cluster_has_strengths_without_intervals(out):
     decisions = [decision([{"A": 1.0}, {"B": 0.5}], int(i % 4 == 0)) for i in range(24)]
     a, _ = score(made_run(out, decisions, clusters=["one"] * 24)).axes
-    assert a.strength.value == pytest.approx(math.log(3) / 2, abs=1e-9)
-    assert (a.strength.low, a.strength.reason) == (None, "one cluster: no interval")
+    assert a["E5"].value == pytest.approx(math.log(3) / 2, abs=1e-9)
+    assert (a["E5"].low, a["E5"].reason) == (None, "one cluster: no interval")
 
 
 def test_other_menus_have_no_strengths(mixed_scores):
-    assert mixed_scores.axes[0].strength.value is None or mixed_scores.axes[0].strength.value != 0
+    assert mixed_scores.axes[0]["E5"].value is None or mixed_scores.axes[0]["E5"].value != 0
     assert all(
-        axis.strength.reason == "no menu of two options that promote one value each"
+        axis["E5"].reason == "no menu of two options that promote one value each"
         for axis in mixed_scores.axes
-        if axis.strength.value is None
+        if axis["E5"].value is None
     )
 
 
@@ -508,9 +516,9 @@ def test_in_games_the_same_menus_in_several_episodes_cluster_two_ways(out):
     ways = variance(episodes), variance(kinds), variance(episodes, kinds)
     total = max(ways[0] + ways[1] - ways[2], ways[0], ways[1])
     half = stats.t.ppf(0.975, 9) * math.sqrt(total) / 300
-    assert a.propensity.value == pytest.approx(values.mean())
-    assert a.propensity.high - a.propensity.value == pytest.approx(half)
-    assert a.weight.high - a.weight.low > 0
+    assert a["E3"].value == pytest.approx(values.mean())
+    assert a["E3"].high - a["E3"].value == pytest.approx(half)
+    assert a["E4"].high - a["E4"].low > 0
 
 
 def test_in_games_whose_menus_never_recur_the_episode_is_the_unit(out):
@@ -524,9 +532,9 @@ def test_more_decisions_than_are_redrawn_give_about_the_same_p(tmp_path, monkeyp
         [{"A": float(rng.choice([-1, 0, 1])), "B": float(rng.choice([0, 1]))} for _ in range(3)] for _ in range(400)
     ]
     run = made_run(tmp_path / "run", [decision(menu, int(rng.integers(3))) for menu in menus])
-    whole = score(run).null_test
-    monkeypatch.setattr(null_test, "_REDRAWN", 100)
-    partly = score(run).null_test
+    whole = score(run).chance
+    monkeypatch.setattr(chance, "_REDRAWN", 100)
+    partly = score(run).chance
     assert partly.statistic == exactly(whole.statistic)
     assert partly.p == pytest.approx(whole.p, abs=0.03)
     assert "as a normal sum with its exact covariance" in partly.method
