@@ -7,6 +7,8 @@ The names below are the public interface; they are imported when first used, so 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from valueagents.contracts.gymnasium_ids import register_with_gymnasium
+
 if TYPE_CHECKING:
     from valueagents.contracts.conformance import check_value_env
     from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Event, Option
@@ -87,3 +89,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'valueagents' has no attribute {name!r}")
     return getattr(import_module(f"valueagents.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+register_with_gymnasium()

@@ -97,15 +97,19 @@ def _print_difference(difference: "Difference") -> None:
     tested = any(axis.p is not None for axis in difference.axes)
     parts = list(difference.axes[0].parts)
     digits = _RATE_DIGITS if parts else _PAIRED_DIGITS
-    columns = ["difference", *parts, *(["p", "p family", "p max-T", "differs"] if tested else []), "situations"]
+    max_t = any(axis.p_max_t is not None for axis in difference.axes)
+    paired = any(axis.situations is not None for axis in difference.axes)
+    columns = ["difference", *parts]
+    columns += ["p", "p family", *(["p max-T"] if max_t else []), "differs"] if tested else []
+    columns += ["situations"] if paired else []
     made, notes = table("value", *columns), Notes(len(difference.axes))
     for axis in difference.axes:
         cells = [notes.cell(axis.axis, "difference", axis.difference, digits)]
         cells += [notes.cell(axis.axis, part, axis.parts[part], digits) for part in parts]
         if tested:
-            cells += [p_value(p) for p in (axis.p, axis.p_family, axis.p_max_t)]
+            cells += [p_value(p) for p in (axis.p, axis.p_family, *([axis.p_max_t] if max_t else []))]
             cells.append("yes" if axis.differs else "")
-        made.add_row(axis.name, *cells, "" if axis.situations is None else str(axis.situations))
+        made.add_row(axis.name, *cells, *([str(axis.situations)] if paired else []))
     if any(axis.difference.value is not None for axis in difference.axes):
         print_table(made)
     notes.print()

@@ -210,7 +210,7 @@ LOGIT = Estimator(
     source=f"conditional logit (McFadden 1974), ridge λ = {RIDGE:g}, cluster sandwich (Liang & Zeger 1986)",
     needs="choices",
     unit="log-odds per unit of x",
-    meaning="the other values held equal; compared as scale |w|, how decisive, and direction w/|w|",
+    meaning="the other values held equal; compared as length, how decisive, and direction, what it wants",
     estimate=_weights,
     difference=_difference,
     weights=True,

@@ -11,7 +11,7 @@ PROBABILITY_PROPENSITY = Estimator(
     formula="Σ_t (Σ_a p_t(a) x[a, v] − m[t, v]) / contested decisions",
     source="E3 with the choice replaced by its expectation (Rao–Blackwell)",
     needs="probabilities",
-    unit="x per contested decision, from −2 to 2; 0 = as by chance",
+    unit="x per contested decision, from −2 to 2",
     meaning="the same from the policy's probabilities; varies less",
     digits=3,
     terms=partial(propensity_terms, form="probability"),

@@ -26,7 +26,7 @@ PROPENSITY = Estimator(
     formula="D_v = Σ_t (x[c_t, v] − m[t, v]) / contested decisions",
     source="observed minus expected under uniform choice from the same menus",
     needs="choices",
-    unit="x per contested decision, from −2 to 2; 0 = as by chance",
+    unit="x per contested decision, from −2 to 2",
     meaning="adjusted for what was on offer; 0 = as by chance",
     terms=partial(propensity_terms, form="choice"),
     estimate=_propensity,
