@@ -1,17 +1,34 @@
-"""The engines that benchmarks ask, by the spec of a policy: loaded as a run loads them."""
+"""What benchmarks ask engines with: language-model policies by their spec, made as a run makes them."""
 
 from valueagents.contracts.plugins import make_policy
+from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError
-from valueagents.policies.engines import Engine
+from valueagents.policies.engines import Engine, ScoreRequest
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.models import EMBEDDED
+from valueagents.policies.readings import ScoreReading
 
 EMBEDDED_FLOAT32 = f"transformers:{EMBEDDED}?dtype=float32&device=cpu"
 
 
 def make_engine(spec: str) -> Engine:
-    """The engine of a language model's policy, made as a run makes it and not loaded yet. Raises ConfigError."""
+    """The engine of a language model's policy, not loaded yet. Raises ConfigError."""
+    return _language_policy(spec).engine
+
+
+def questions(spec: str, view: View) -> tuple[ScoreRequest, ...]:
+    """What a language model's policy asks its engine about a view.
+
+    Raises ConfigError if the policy is another or reads no probabilities.
+    """
+    policy = _language_policy(spec)
+    if not isinstance(policy.reading, ScoreReading):
+        raise ConfigError(f"{spec!r} reads no probabilities; use reading=label or reading=likelihood")
+    return policy.reading.requests(policy.prompt, view)
+
+
+def _language_policy(spec: str) -> LanguagePolicy:
     policy = make_policy(spec)
     if not isinstance(policy, LanguagePolicy):
         raise ConfigError(f"{spec!r} names a policy without an engine; name a language model, e.g. {EMBEDDED_FLOAT32}")
-    return policy.engine
+    return policy

@@ -2,82 +2,95 @@
 
 The run is synthetic: 25,000 episodes of 40 decisions, menus of 6 options on 20 axes, choices by a softmax over known
 weights with its probabilities. Two kinds of annotation: sparse as real ones are (15 % of amounts are not 0), and dense
-(all are, in tenths). Its decisions.parquet is written once for each kind, as compaction would; then a fresh process
-scores it by the public `score` and reports its own clock, CPU time and peak memory (ru_maxrss).
+(all are, in tenths). Its decisions.parquet is written anew each time, as compaction would; then fresh processes, one a
+round and kind in turn, score it by the public `score` and report their own clock, CPU time and peak memory. The file is
+small beside memory and has just been written, so reading it from a slow disk is not part of the figure.
 """
 
-import argparse
+import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
+from valueagents.experiments.bench.timing import make_parser, print_figure, read_options, require_work
 from valueagents.identity import content_hash
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.running.table import TABLE_SCHEMA, write_decisions
 from valueagents.taxonomy import load_taxonomy
 
-EPISODES, STEPS, OPTIONS = 25_000, 40, 6
+SIZES = {"episodes": (25_000, 250), "rounds": (3, 1)}
+STEPS, OPTIONS = 40, 6
 EPISODES_A_GROUP = 500
 FILLED = {"sparse": 0.15, "dense": 1.0}
-_SCORING = """
-import resource, sys, time
-from valueagents.measuring.scores import score
-wall, cpu = time.perf_counter(), time.process_time()
-scores = score(sys.argv[1])
-wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
-print(f"{scores.counts.decisions:,} decisions: {wall:.1f} s (bar: 10), {cpu:.1f} s of CPU, {peak:.2f} GB (bar: 2)")
-print(f"first axis: E3 {scores.axes[0].propensity}, E4 {scores.axes[0].weight}")
-print(f"uniform choices: p = {scores.null_test.p:.4f}")
-"""
+SCORING = "import sys; from valueagents.experiments.bench.million_decisions import score_here; score_here(sys.argv[1])"
+SPREAD = 0.6  # standard deviation of the weights
 
 
-def tables(kind: str) -> Iterator[pa.Table]:
+class Report(msgspec.Struct, frozen=True):
+    """What a process that scored a run says: times in seconds, bytes, and some of the scores."""
+
+    decisions: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    first_axis: dict[str, float | None]
+    chance_p: float | None
+
+
+def tables(kind: str, episodes: int) -> Iterator[pa.Table]:
     """The decisions, some hundred episodes at a time, episodes in no order."""
     rng = np.random.default_rng(1)
-    axes = len(load_taxonomy("schwartz20").axes)
-    weights = rng.normal(0, 0.6, axes)
-    rows = EPISODES_A_GROUP * STEPS
-    for first in range(0, EPISODES, EPISODES_A_GROUP):
-        x = rng.integers(-10, 11, size=(rows, OPTIONS, axes)) / 10
-        x *= rng.random(x.shape) < FILLED[kind]
-        odds = np.exp(x @ weights)
-        p = odds / odds.sum(axis=1, keepdims=True)
-        chosen = (p.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1).clip(max=OPTIONS - 1)
-        names = [content_hash(kind, first + i) for i in range(EPISODES_A_GROUP) for _ in range(STEPS)]
-        shown = [content_hash(kind, first, i) for i in range(rows)]
-        filled: dict[str, object] = {
-            "episode": names,
-            "cluster": names,
-            "step": np.tile(np.arange(STEPS), EPISODES_A_GROUP),
-            "shown": shown,
-            "menu": shown,
-            "option_ids": _lists(np.tile(np.array(["a", "b", "c", "d", "e", "f"]), rows), OPTIONS),
-            "option_characters": _lists(rng.integers(20, 120, rows * OPTIONS), OPTIONS),
-            "annotated": np.ones(rows, dtype=bool),
-            "x": _lists(x.ravel(), OPTIONS * axes),
-            "chosen": chosen,
-            "probabilities": _lists(p.ravel(), OPTIONS),
-            "attempt": np.ones(rows, dtype=np.int64),
-            "outcome": ["terminated"] * rows,
-            "reading": ["drawn"] * rows,
-        }
-        columns = [
-            pa.array(filled.get(name, pa.nulls(rows)), TABLE_SCHEMA.field(name).type) for name in TABLE_SCHEMA.names
-        ]
-        yield pa.Table.from_arrays(columns, schema=TABLE_SCHEMA)
+    weights = rng.normal(0, SPREAD, len(load_taxonomy("schwartz20").axes))
+    for first in range(0, episodes, EPISODES_A_GROUP):
+        numbers = range(first, min(first + EPISODES_A_GROUP, episodes))
+        yield _table(kind, numbers, weights, rng)
+
+
+def _table(
+    kind: str, numbers: range, weights: "np.ndarray[tuple[int], np.dtype[np.float64]]", rng: np.random.Generator
+) -> pa.Table:
+    """The decisions of the episodes of these numbers."""
+    rows, axes = len(numbers) * STEPS, len(weights)
+    x = rng.integers(-10, 11, size=(rows, OPTIONS, axes)) / 10
+    x *= rng.random(x.shape) < FILLED[kind]
+    odds = np.exp(x @ weights)
+    p = odds / odds.sum(axis=1, keepdims=True)
+    chosen = (p.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1).clip(max=OPTIONS - 1)
+    names = [content_hash(kind, number) for number in numbers for _ in range(STEPS)]
+    shown = [content_hash(kind, numbers.start, row) for row in range(rows)]
+    filled: dict[str, object] = {
+        "episode": names,
+        "cluster": names,
+        "step": np.tile(np.arange(STEPS), len(numbers)),
+        "shown": shown,
+        "menu": shown,
+        "option_ids": _lists(np.tile(np.array(["a", "b", "c", "d", "e", "f"]), rows), OPTIONS),
+        "option_characters": _lists(rng.integers(20, 120, rows * OPTIONS), OPTIONS),
+        "annotated": np.ones(rows, dtype=bool),
+        "x": _lists(x.ravel(), OPTIONS * axes),
+        "chosen": chosen,
+        "probabilities": _lists(p.ravel(), OPTIONS),
+        "attempt": np.ones(rows, dtype=np.int64),
+        "outcome": ["terminated"] * rows,
+        "reading": ["drawn"] * rows,
+    }
+    columns = [pa.array(filled.get(field.name, pa.nulls(rows)), field.type) for field in TABLE_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=TABLE_SCHEMA)
 
 
 def _lists(values: "np.ndarray[tuple[int], np.dtype[np.generic]]", length: int) -> pa.ListArray:
     return pa.ListArray.from_arrays(np.arange(0, len(values) + 1, length, dtype=np.int32), pa.array(values))
 
 
-def synthetic_run(folder: Path, kind: str) -> Path:
-    """The run is at folder/kind, made if it was not there."""
+def synthetic_run(path: Path, kind: str, episodes: int) -> None:
+    """The run is at the path, which did not exist."""
     header = RunHeader(
         env=f"synthetic/{kind}",
         env_options={},
@@ -90,22 +103,58 @@ def synthetic_run(folder: Path, kind: str) -> Path:
         independent_menus=True,
         informed=True,
     )
-    made = (folder / kind / "decisions.parquet").exists()
-    store = RunStore.create(folder / kind, header)
-    if not made:
-        write_decisions(store, tables(kind))
-    return store.path
+    write_decisions(RunStore.create(path, header), tables(kind, episodes))
 
 
-def main() -> None:
+def score_here(path: str) -> None:
+    """The run at a path was scored by this process, and its report printed as JSON."""
+    from valueagents.measuring.scores import score
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    scores = score(path)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    first = {name: scores.axes[0].estimates[name].value for name in ("E3", "E4")}
+    report = Report(scores.counts.decisions, wall, cpu, peak_bytes(), first, scores.chance.p)
+    print(msgspec.json.encode(report).decode())
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held at once.
+
+    On Linux from /proc: the ru_maxrss of a child begins at the peak of the process that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def scored_by_a_fresh_process(path: Path, decisions: int) -> Report:
+    """The report of a new process. Raises NotMeasured if it scored fewer decisions."""
+    done = subprocess.run([sys.executable, "-c", SCORING, str(path)], check=True, stdout=subprocess.PIPE)
+    report = msgspec.json.decode(done.stdout, type=Report)
+    require_work("decisions scored", done=report.decisions, needed=decisions)
+    return report
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Print seconds, CPU seconds and peak memory for both kinds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("runs/score_speed"), help="where the two runs are kept")
-    folder = parser.parse_args().folder
-    for kind in FILLED:
-        path = synthetic_run(folder, kind)
-        print(f"{kind} annotations, {(path / 'decisions.parquet').stat().st_size / 1e6:.0f} MB of Parquet")
-        subprocess.run([sys.executable, "-c", _SCORING, str(path)], check=True)
+    options = read_options(make_parser(__doc__), SIZES, argv)
+    decisions = options.episodes * STEPS
+    reports: dict[str, list[Report]] = {kind: [] for kind in FILLED}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in FILLED:
+            synthetic_run(Path(folder) / kind, kind, options.episodes)
+        for _ in range(options.rounds):
+            for kind, found in reports.items():
+                found.append(scored_by_a_fresh_process(Path(folder) / kind, decisions))
+    print(f"{decisions:,} decisions of {OPTIONS} options, {options.rounds} rounds")
+    for kind, found in reports.items():
+        print_figure(f"{kind} annotations, scored in", [report.wall_s for report in found], "s", most=10)
+        print_figure("  seconds of CPU", [report.cpu_s for report in found], "s")
+        print_figure("  peak memory", [report.peak_bytes / 1e9 for report in found], "GB", most=2)
+        print(f"  p of choices by chance {found[0].chance_p}, first axis {found[0].first_axis}")
 
 
 if __name__ == "__main__":

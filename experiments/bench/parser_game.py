@@ -41,6 +41,7 @@ LONG_COMMANDS = ("look at myself", "take inventory", "examine the letter")
 SPELLINGS = 2**12  # the shortest of the long commands has 12 letters
 NEW_COMMANDS = SPELLINGS * len(LONG_COMMANDS)
 MODES = ("inline", "worker")
+MENU_WAYS = ("first", "seen", "bare, candidates", "annotating", "bare, options")
 
 
 def bare_env(story: str) -> Any:
@@ -160,8 +161,12 @@ class MenuBench:
         self._play.start(self._seed)
 
     def measure_state(self, repeats: int) -> dict[str, float]:
-        """The figures of the present state, which is left by a random option. Raises NotMeasured as said above."""
+        """The figures of the present state, which is left by a random option.
+
+        Raises NotMeasured if fewer commands were tried for its first menu than there are candidates.
+        """
         measured, here = Rounds(), self._play.save()
+        self._tried = 0
         with measured.timed("first"):
             menu = self._menus.find().menu
         found_by, commands = self._tried, self._menus.candidates()
@@ -177,7 +182,7 @@ class MenuBench:
                 self._step_and_restore([option.text for option in menu])
         require_work("commands tried for a first menu", done=found_by, needed=len(commands))
         self._leave(menu)
-        median = {way: float(np.median(measured.seconds(way))) for way in WAYS_OF_MENUS}
+        median = {way: float(np.median(measured.seconds(way))) for way in MENU_WAYS}
         return {
             "milliseconds": 1000 * median["first"],
             "candidates": float(len(commands)),
@@ -197,12 +202,8 @@ class MenuBench:
     def _leave(self, menu: Menu) -> None:
         """Take a random option; begin anew where it ends the game."""
         passed = self._play.send(menu[int(self._rng.integers(len(menu)))].text)
-        self._tried = 0
         if passed.status.done or passed.halted:
             self._begin()
-
-
-WAYS_OF_MENUS = ("first", "seen", "bare, candidates", "annotating", "bare, options")
 
 
 def measure_menus(story: str, options: argparse.Namespace) -> None:

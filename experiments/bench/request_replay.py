@@ -37,7 +37,7 @@ from valueagents.policies.models import EMBEDDED, ModelFiles, find_model
 from valueagents.running.progress import show_progress
 from valueagents.running.runs import RunConfig, run
 
-SIZES = {"episodes": (64, 3), "choices": (10, 2), "live": (32, 3), "rounds": (1, 1)}
+SIZES = {"episodes": (64, 2), "choices": (10, 2), "live": (32, 2), "rounds": (1, 1)}
 ENGINES: dict[str, type[Engine]] = {"transformers": TransformersEngine, "vllm": VllmEngine}
 SETTINGS = {"transformers": "", "vllm": "&kv_cache_gib=4&spare_adapter_slot=yes"}
 ENVS = {"dilemmas": "valueagents/Dilemma-v0", "multi-turn": "valueagents/ChoiceScript-v0"}
@@ -253,10 +253,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     installed = [name for name in ENGINES if find_spec(name) is not None]
     parser.add_argument("--engines", nargs="+", default=installed, choices=list(ENGINES), help="by default: installed")
     parser.add_argument("--envs", nargs="+", default=list(ENVS), choices=list(ENVS))
-    parser.add_argument("--adapters", nargs="+", default=["no", "yes"], choices=["no", "yes"])
+    parser.add_argument("--adapters", nargs="+", choices=["no", "yes"], help="by default no and yes, with --quick no")
     parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--rotations", default="all", choices=["all", "none"])
     options = read_options(parser, SIZES, argv)
+    options.adapters = options.adapters or (["no"] if options.quick else ["no", "yes"])
     asked = f"{options.live} live, label reading, rotations={options.rotations}"
     print(f"{options.model}, {options.episodes} episodes, {asked}")
     with tempfile.TemporaryDirectory() as folder:

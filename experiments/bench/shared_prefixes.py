@@ -12,13 +12,11 @@ from collections.abc import Sequence
 
 from valueagents.contracts.decision import Option
 from valueagents.contracts.policy import View
-from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine
+from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine, questions
 from valueagents.experiments.bench.plain_model import PlainModel, forward_passes
 from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
 from valueagents.policies.engines import Engine, Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer
-from valueagents.policies.prompts import load_prompt
-from valueagents.policies.readings import LabelReading
 
 ENGINE = f"{EMBEDDED_FLOAT32}&kv_cache_gib=0"
 SIZES = {"rounds": (7, 2), "prompt_tokens": (300, 100)}
@@ -77,7 +75,7 @@ async def label_prefills(engine: Engine, text: str) -> float:
     """Positions computed for a label menu in one order ÷ tokens of its listing."""
     menu = tuple(Option(str(k), option) for k, option in enumerate(OPTIONS))
     view = View(SYSTEM, (), text, menu, seed=0)
-    [request] = LabelReading("none").requests(load_prompt("choose-1"), view)
+    [request] = questions(f"{ENGINE}&reading=label&rotations=none", view)
     with forward_passes() as passes:
         reply = await engine.score(request)
     require_work("tokens of the listing computed", done=passes.positions, needed=reply.prompt_tokens)

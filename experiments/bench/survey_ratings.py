@@ -13,25 +13,23 @@ from collections.abc import Iterator, Sequence
 
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import View
-from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine
+from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine, questions
 from valueagents.experiments.bench.plain_model import PlainModel, forward_passes
 from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
 from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
-from valueagents.policies.prompts import load_prompt
-from valueagents.policies.readings import LikelihoodReading
 
+POLICY = f"{EMBEDDED_FLOAT32}&reading=likelihood&normaliser=sum&prompt=rate-1"
 SIZES = {"statements": (192, 8), "block": (16, 4), "variants": (27, 3)}
 FULL_PASSES_EVERY = 6  # blocks
 
 
-def questions(count: int, *, variants: int = 1, poles: str = "affirm") -> list[ScoreRequest]:
+def ratings(count: int, *, variants: int = 1, poles: str = "affirm") -> list[ScoreRequest]:
     """What is asked about the first statements, each in so many variants."""
     env = make_env("valueagents/Survey-v0", split="all", poles=poles, variants=variants)
-    reading, prompt = LikelihoodReading("sum"), load_prompt("rate-1")
     asked: list[ScoreRequest] = []
     for situation in env.situations()[: count * variants]:
         observation, info = env.reset(seed=0, options={"situation": situation})
-        asked += reading.requests(prompt, View(env.task, (), observation, info["menu"], seed=0))
+        asked += questions(POLICY, View(env.task, (), observation, info["menu"], seed=0))
     return asked
 
 
@@ -51,10 +49,10 @@ async def ask_all(engine: Engine, requests: Sequence[ScoreRequest]) -> list[Scor
 
 async def measure_profile(statements: int, block_size: int) -> None:
     """Print what a statement takes in both ways, and how far their log-likelihoods differ."""
-    plain, asked = PlainModel(), questions(statements)
-    [warm_up] = questions(1, poles="oppose")
+    plain, asked = PlainModel(), ratings(statements)
+    [warm_up] = ratings(1, poles="oppose")
     measured, worst, compared = Rounds(), 0.0, 0
-    async with make_engine(EMBEDDED_FLOAT32) as engine:
+    async with make_engine(POLICY) as engine:
         await engine.score(warm_up)
         plain.logprobs(warm_up)
         for number, block in enumerate(blocks(asked, block_size)):
@@ -76,8 +74,8 @@ async def measure_profile(statements: int, block_size: int) -> None:
 
 async def measure_variants(variants: int) -> None:
     """Print how many forward passes one statement in so many prompt variants takes, and how many tokens."""
-    asked = questions(1, variants=variants)
-    async with make_engine(EMBEDDED_FLOAT32) as engine:
+    asked = ratings(1, variants=variants)
+    async with make_engine(POLICY) as engine:
         with forward_passes() as passes:
             replies = await ask_all(engine, asked)
     tokens = sum(reply.prompt_tokens for reply in replies)
