@@ -10,7 +10,8 @@ import msgspec
 from valueagents.contracts.plugins import make_env
 from valueagents.errors import ConfigError, unknown_name
 from valueagents.experiments.studies.effects import Role
-from valueagents.policies.language import Mind
+from valueagents.policies.elicitation import Elicitation, read_elicitation
+from valueagents.policies.engines import load_engine, make_engine
 
 REPLAYED = ", same states"
 Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ,_-]*$")]
@@ -43,7 +44,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     base: str
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: str = "transformers"
     engine_options: dict[str, Any] = {}
     preset: str
     overrides: dict[str, Any] = {}
@@ -108,11 +109,11 @@ def _check(study: Study, design: str) -> None:
         raise ConfigError(f"{design} has no world of role survey; without one nothing says that the training worked")
     for world in study.worlds:
         make_env(world.env, **world.env_options)
-        asked_with(world).mode()
+        asked_with(study, world)
+    make_engine(study.engine, study.base, study.engine_options).require("score", "adapters")
 
 
-def asked_with(world: World) -> Mind:
-    try:
-        return msgspec.convert(world.mind, Mind)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"mind of world {world.name!r}: {error}") from error
+def asked_with(study: Study, world: World) -> Elicitation:
+    """How the study's model is asked in an env. Raises ConfigError for a wrong option, naming the env."""
+    default = load_engine(study.engine).default_reading
+    return read_elicitation(world.mind, default_reading=default, name=f"env {world.name!r} of the study")

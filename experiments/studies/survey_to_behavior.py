@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from valueagents.contracts.plugins import build, make_env
+from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import Policy
 from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.experiments.studies.design import REPLAYED, Study, World, asked_with, read_study
@@ -28,11 +28,8 @@ from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResu
 from valueagents.identity import content_hash
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
-from valueagents.policies.adapters import Adapter
+from valueagents.policies.engines import EngineAdapter, make_engine
 from valueagents.policies.engines.kept import KeptEngine
-from valueagents.policies.engines.local import LocalEngine
-from valueagents.policies.engines.transformers.engine import TransformersEngine
-from valueagents.policies.engines.vllm.engine import VllmEngine
 from valueagents.policies.language import language_policy
 from valueagents.policies.training.manifest import read_manifest
 from valueagents.policies.training.settings import load_settings
@@ -102,17 +99,9 @@ def train_all(study: Study, sets: Sequence[Mindset], out: Path) -> dict[str, Pat
     return folders
 
 
-def make_engine(study: Study, folders: Sequence[Path]) -> LocalEngine:
-    """The engine of the study with all its adapters, nothing loaded yet."""
-    options = {**study.engine_options, "adapters": tuple(str(folder) for folder in folders)}
-    maker = {"transformers": TransformersEngine, "vllm": VllmEngine}[study.engine]
-    engine: LocalEngine = build(maker, study.engine, options, study.base)
-    return engine
-
-
 async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Path], out: Path) -> dict[World, Runs]:
     """The run of every mindset in every world, then on a common pool of what they met in each game (E7)."""
-    engine = make_engine(study, list(folders.values()))
+    engine = make_engine(study.engine, study.base, study.engine_options, [str(folder) for folder in folders.values()])
     adapters = dict(zip(folders, engine.adapters, strict=True))
     kept = KeptEngine(engine)
 
@@ -122,7 +111,9 @@ async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Pat
             for world in worlds:
                 if mindset.training is not None or world.name in study.profile_base:
                     adapter = adapters.get(mindset.name)
-                    policy = language_policy(kept, asked_with(world), partial(_name, adapter) if adapter else None)
+                    policy = language_policy(
+                        kept, asked_with(study, world), partial(_name, adapter) if adapter else None
+                    )
                     spec = _spec(study, world, folders.get(mindset.name))
                     runs[world][mindset.name] = await _meet(study, mindset, world, policy, spec, out)
         return runs
@@ -134,7 +125,7 @@ async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Pat
         await kept.close()
 
 
-def _name(adapter: Adapter) -> str:
+def _name(adapter: EngineAdapter) -> str:
     return adapter.name
 
 
