@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from valueagents.measuring import inference as statistics
+from valueagents.measuring import flips, inference
+from valueagents.measuring.flips import benjamini_hochberg, sign_flip_test
 from valueagents.measuring.inference import (
     Estimate,
-    benjamini_hochberg,
-    cluster_sums,
+    clustered_variance,
+    percentile_interval,
     ratio_estimates,
-    sign_flip_test,
-    t_half_width,
+    t_estimate,
+    t_test,
 )
+from valueagents.measuring.sums import cluster_sums
 
 REAL = st.floats(-3, 3, allow_nan=False).map(lambda x: round(x, 3))
 
@@ -29,7 +31,7 @@ def clustered(count, seed=0):
 
 
 def one_axis(numerator, denominator, seed=0):
-    [estimate] = ratio_estimates(np.c_[numerator], np.c_[denominator], seed=seed)
+    [estimate] = ratio_estimates([np.c_[numerator]], [np.c_[denominator]], seed=seed)
     return estimate
 
 
@@ -65,7 +67,7 @@ def test_no_decisions_sum_to_no_clusters():
 
 @pytest.mark.parametrize("cells", [4_000_000, 1_000], ids=["one chunk", "many chunks"])
 def test_the_percentile_interval_is_scipys(monkeypatch, cells):
-    monkeypatch.setattr(statistics, "_CELLS_A_CHUNK", cells)
+    monkeypatch.setattr(inference, "_CELLS_A_CHUNK", cells)
     numerator, denominator = clustered(80)
     estimate = one_axis(numerator, denominator)
     reference = stats.bootstrap(
@@ -108,14 +110,16 @@ def test_fifty_contributing_clusters_are_enough_for_the_bootstrap():
 def test_clusters_that_say_nothing_of_an_axis_do_not_count_for_it():
     numerator, denominator = clustered(10)
     padded = one_axis(np.r_[numerator, np.zeros(60)], np.r_[denominator, np.zeros(60)])
-    assert padded == one_axis(numerator, denominator)
+    alone = one_axis(numerator, denominator)
+    assert (padded.value, padded.low, padded.high) == pytest.approx((alone.value, alone.low, alone.high), abs=1e-15)
+    assert padded.reason == alone.reason
 
 
 @pytest.mark.parametrize("clusters", [20, 60])
 def test_axes_are_estimated_apart(clusters):
     first, second = clustered(clusters, seed=1), clustered(clusters, seed=2)
     second[0][:15] = second[1][:15] = 0  # which say nothing of the second axis
-    both = ratio_estimates(np.c_[first[0], second[0]], np.c_[first[1], second[1]], seed=0)
+    both = ratio_estimates([np.c_[first[0], second[0]]], [np.c_[first[1], second[1]]], seed=0)
     assert both == [one_axis(*first), one_axis(*second)]
 
 
@@ -141,8 +145,72 @@ def test_the_seed_decides_the_bootstrap_draws():
     assert one_axis(*data, seed=1) != one_axis(*data, seed=2)
 
 
-def test_half_a_t_interval_of_two_residuals():
-    assert t_half_width(np.array([1.0, -1.0])) == pytest.approx(12.706204736174698 * 2)  # t(0.975, 1) · sqrt(2/1 · 2)
+def test_a_t_interval_of_two_residuals_is_twelve_errors_wide_to_either_side():
+    error = math.sqrt(clustered_variance([np.array([[1.0], [-1.0]])], [[2]])[0])  # sqrt(2/1 · 2)
+    estimate = t_estimate(0.0, error, 2)
+    assert estimate.high == pytest.approx(12.706204736174698 * 2)  # t(0.975, 1)
+    assert estimate.low == -estimate.high
+
+
+@pytest.mark.parametrize(
+    ("value", "units", "estimate"),
+    [
+        (math.nan, 9, Estimate(reason="no decision to estimate it from")),
+        (math.inf, 9, Estimate(reason="no decision to estimate it from")),
+        (0.5, 1, Estimate(0.5, reason="with care; one item: no interval")),
+        (0.5, 0, Estimate(0.5, reason="with care; no item: no interval")),
+    ],
+)
+def test_where_there_is_no_t_interval_the_reason_is_given(value, units, estimate):
+    assert t_estimate(value, 0.1, units, "with care", unit="item") == estimate
+
+
+def test_the_t_test_is_scipys_and_tests_nothing_that_does_not_vary():
+    values = np.random.default_rng(3).normal(0.4, 1, 15)
+    reference = stats.ttest_1samp(values, 0).pvalue
+    assert t_test(float(values.mean()), float(stats.sem(values)), 15) == pytest.approx(reference, abs=1e-12)
+    assert t_test(0.4, 0.0, 15) is None
+    assert t_test(0.4, 0.1, 1) is None
+
+
+def test_the_percentiles_are_of_the_draws_that_are_finite():
+    draws = np.r_[np.arange(41.0), np.nan, np.inf]
+    assert percentile_interval(draws) == (pytest.approx(1.0), pytest.approx(39.0))
+    assert all(math.isnan(end) for end in percentile_interval(np.array([np.nan])))
+
+
+def two_way_by_hand(above, below, first, second):
+    """Half the t interval of Σ above / Σ below, clustered by two kinds of units at once, in plain Python."""
+    ratio = sum(above) / sum(below)
+    residuals = [a - ratio * b for a, b in zip(above, below, strict=True)]
+
+    def variance(units):
+        sums = {}
+        for unit, residual in zip(units, residuals, strict=True):
+            sums[unit] = sums.get(unit, 0.0) + residual
+        return len(sums) / (len(sums) - 1) * math.fsum(s * s for s in sums.values()), len(sums)
+
+    ways = [variance(units) for units in (first, second, list(zip(first, second, strict=True)))]
+    variances = [each for each, _ in ways]
+    total = max(variances[0] + variances[1] - variances[2], variances[0], variances[1])
+    freedom = min(ways[0][1], ways[1][1]) - 1
+    return ratio, float(stats.t.ppf(0.975, freedom)) * math.sqrt(total) / sum(below)
+
+
+@pytest.mark.parametrize("shared", [0.0, 2.0], ids=["independent", "a habit of every menu"])
+def test_two_ways_of_clusters_give_the_error_of_cameron_gelbach_and_miller(shared):
+    rng = np.random.default_rng(12)
+    first, second = np.arange(240) // 4, rng.integers(9, size=240)
+    above = rng.normal(0.3, 1, 240) + shared * rng.normal(size=9)[second]
+    ones = np.ones((240, 1))
+    pairs, third = np.unique(first * 9 + second, return_inverse=True)
+    ways = [(first, 60), (second, 9), (third, len(pairs))]
+    sums = [[cluster_sums(column, codes, count) for codes, count in ways] for column in (above[:, None], ones)]
+    [estimate] = ratio_estimates(*sums, seed=0)
+    value, half = two_way_by_hand(above.tolist(), [1.0] * 240, first.tolist(), second.tolist())
+    assert estimate.value == pytest.approx(value, abs=1e-12)
+    assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx((half, half), abs=1e-12)
+    assert estimate.reason == "9 clusters, fewer than 50: t interval"
 
 
 @settings(max_examples=25, deadline=None)
@@ -164,7 +232,7 @@ def test_the_max_t_p_is_never_below_the_one_alone():
 @pytest.mark.parametrize("cells", [4_000_000, 999], ids=["one chunk", "many chunks"])
 def test_drawn_flips_come_close_to_all_of_them(monkeypatch, cells):
     differences = np.random.default_rng(4).normal(0.2, 1, size=(14, 2))
-    monkeypatch.setattr(statistics, "_CELLS_A_CHUNK", cells)
+    monkeypatch.setattr(flips, "_CELLS_A_CHUNK", cells)
     test = sign_flip_test(differences, seed=0)
     signs = np.array(list(itertools.product((-1, 1), repeat=14)))
     standard = np.abs(signs @ (differences / np.sqrt((differences**2).sum(axis=0))))
