@@ -38,7 +38,7 @@ class ReplayEnv(ValueEnv):
         if not frozen.decisions:
             raise DataError(f"{path.name} holds no decisions")
         self.taxonomy, self.task = frozen.header.taxonomy, frozen.header.task
-        self.min_contested = frozen.header.min_contested
+        self.min_contested, self.factors = frozen.header.min_contested, frozen.header.factors
         self._decisions = {decision.shown: decision for decision in frozen.decisions}
         super().__init__(max_menu=max(len(decision.menu) for decision in frozen.decisions), render_mode=render_mode)
 
@@ -60,6 +60,7 @@ class ReplayEnv(ValueEnv):
             situation=asked.shown,
             cluster=asked.cluster,
             before=asked.before,
+            factors=asked.factors,
         )
 
     def advance(self, option: Option) -> Turn:

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from valueagents.contracts.counterfactual import Scaling, annotate_by_trying
-from valueagents.contracts.decision import Annotation, Event, Menu, Option
+from valueagents.contracts.decision import Annotation, Event, Factor, Menu, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.envs.choice_game.annotations import Ledger, read_ledger
 from valueagents.envs.choice_game.game import read_folder
@@ -51,6 +51,7 @@ class ChoiceScriptEnv(ValueEnv):
     """
 
     version = "1"
+    factors = (Factor("scene", "The scene of the script that the menu belongs to."),)
     inline = False  # a menu of random outcomes takes milliseconds to try
 
     def __init__(
@@ -137,11 +138,12 @@ class ChoiceScriptEnv(ValueEnv):
         if state.over:
             return Turn(text or "The end.", reward=reward, events=events, terminated=True)
         menu = tuple(Option(offer.id, offer.text) for offer in state.menu)
+        factors = {"scene": state.scene}
         place = content_hash(msgspec.to_builtins(self._interpreter.place()))
         self._met[place] = self._met.get(place, 0) + 1
         truncated = self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps
         annotation = None if truncated else self._annotation(menu)
-        return Turn(text, menu, annotation, reward=reward, events=events, truncated=truncated)
+        return Turn(text, menu, annotation, reward=reward, events=events, truncated=truncated, factors=factors)
 
     def _annotation(self, menu: Menu) -> Annotation | None:
         """What each option would do; options whose outcome is random are tried several times."""

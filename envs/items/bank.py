@@ -5,14 +5,17 @@ they are a scale, which has an order of its own), and the episode ends with the 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from valueagents.contracts.decision import Annotation, Option
+from valueagents.contracts.decision import Annotation, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.errors import DataError
 from valueagents.taxonomy import Taxonomy
+
+_HASHED_OF_TAXONOMY = ("id", "version", "source", "axes", "circular", "off_circle", "groupings")
+"""What decides the meaning of annotations. Other fields are about reports: they may come and go, and no run is owed."""
 
 
 class ItemOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,10 +57,13 @@ def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | No
 
 
 class ItemEnv(ValueEnv):
-    """A world of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on.
+    """An env of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on.
 
-    `shuffled` False shows the options as the item lists them.
+    `shuffled` False shows the options as the item lists them. The factor `item` is the item's id; subclasses that know
+    more of their items declare `factors` of their own and override `levels`.
     """
+
+    factors = (Factor("item", "The id of the item that was met."),)
 
     version = "1"
     independent_menus = True
@@ -78,9 +84,16 @@ class ItemEnv(ValueEnv):
         return tuple(self._items)
 
     def content(self) -> object:
-        """The whole bank: a changed word or annotation is another world."""
-        content: dict[str, object] = msgspec.to_builtins(self.bank)
-        return {name: part for name, part in content.items() if name != "notes"}
+        """The whole bank: a changed word, annotation or level is another env."""
+        content: dict[str, Any] = msgspec.to_builtins(self.bank)
+        taxonomy = content["taxonomy"]
+        return {
+            "taxonomy": {name: taxonomy[name] for name in _HASHED_OF_TAXONOMY},
+            "task": content["task"],
+            "provenance": content["provenance"],
+            "scaling": content["scaling"],
+            "items": content["items"],
+        }
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -99,7 +112,18 @@ class ItemEnv(ValueEnv):
             scaling=self.bank.scaling,
         )
         menu = tuple(Option(option.id, option.text) for option in order)
-        return Turn(item.text, menu, annotation, situation=item.id, cluster=item.cluster or item.id)
+        return Turn(
+            item.text,
+            menu,
+            annotation,
+            situation=item.id,
+            cluster=item.cluster or item.id,
+            factors=self.levels(item),
+        )
+
+    def levels(self, item: Item) -> dict[str, str]:
+        """The levels of an item's menu on the env's factors."""
+        return {"item": item.id}
 
     def advance(self, option: Option) -> Turn:
         """The choice ends the episode."""

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from valueagents.contracts.decision import Factor
 from valueagents.envs.items.bank import Item, ItemBank, ItemEnv, ItemOption, on_one_axis
 from valueagents.envs.items.text import require_file
 from valueagents.envs.survey.bank import Pole, Statement, SurveyBank, read_survey_jsonl
@@ -49,6 +50,11 @@ class SurveyEnv(ItemEnv):
 
     shuffled = False
     min_contested = 1
+    factors = (
+        Factor("item", "The pair of statements, which speak for and against one value."),
+        Factor("pole", "Whether the statement speaks for its value or against it.", get_args(Pole)),
+        Factor("variant", "The prompt variant: a way of asking and a template of the answer."),
+    )
 
     def __init__(
         self,
@@ -64,6 +70,11 @@ class SurveyEnv(ItemEnv):
         self.survey = survey = read_survey(None if items is None else Path(items), key=key, reverse=reverse)
         self.statements = select(survey.statements, split=split, poles=poles)
         prompts = survey.prompts.variants(variants, reverse=survey.reverse)
+        self._levels = {
+            _situation(statement, variant): {"item": statement.pair, "pole": statement.pole, "variant": variant.id}
+            for statement in self.statements
+            for variant in prompts
+        }
         bank = ItemBank(
             taxonomy=survey.taxonomy,
             task=survey.task,
@@ -73,6 +84,10 @@ class SurveyEnv(ItemEnv):
             notes=survey.notes,
         )
         super().__init__(bank, render_mode=render_mode)
+
+    def levels(self, item: Item) -> dict[str, str]:
+        """The pair, the pole and the prompt variant."""
+        return self._levels[item.id]
 
 
 def read_survey(path: Path | None, *, key: str | None = None, reverse: bool | None = None) -> SurveyBank:
@@ -125,6 +140,10 @@ def rating_value(rating: int, *, opposing: bool, reverse: bool) -> float:
     return -x if opposing != reverse else x
 
 
+def _situation(statement: Statement, variant: Variant) -> str:
+    return f"{statement.id}/{variant.id}"
+
+
 def _items(survey: SurveyBank, statements: Sequence[Statement], variants: Sequence[Variant]) -> tuple[Item, ...]:
     """An item for each statement and variant; those of one value, pole and variant share their options."""
 
@@ -138,7 +157,7 @@ def _items(survey: SurveyBank, statements: Sequence[Statement], variants: Sequen
 
     return tuple(
         Item(
-            id=f"{statement.id}/{variant.id}",
+            id=_situation(statement, variant),
             text=variant.observation(statement.text),
             options=options(statement.value, statement.pole, place),
             setting=statement.setting,

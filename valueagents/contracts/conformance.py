@@ -17,6 +17,7 @@ from gymnasium.vector import SyncVectorEnv
 from valueagents.contracts.decision import Choice, Decision, Episode, Menu, check_episode
 from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, ValueEnv
 from valueagents.contracts.plugins import make_env
+from valueagents.files.factors import declaration_problem, level_problem
 from valueagents.identity import content_hash
 
 MAX_STEPS = 30
@@ -42,6 +43,7 @@ def check_value_env(make: MakeEnv) -> list[Check]:
         ("two envs in a SyncVectorEnv step together", _vector),
         ("menus have unique ids and texts and fit the action space", _menus),
         ("annotations fit the menu and the taxonomy and survive JSON", _annotations),
+        ("factors are declared once, and a menu has no other factor or level", _factors),
         ("a wrong action is refused, moves nothing, and the third in a row truncates", _invalid),
         ("same seed, same actions: same transcript", _deterministic),
         ("situations are unique, and a walk meets each once", _situations),
@@ -103,7 +105,7 @@ def _play(env: ValueEnv, seed: int, *, steps: int = MAX_STEPS) -> list[object]:
 
 def _shown(text: str, info: dict[str, object]) -> object:
     return msgspec.to_builtins(
-        [text, info["menu"], info["annotation"], info["events"], info["situation"], info["invalid"]]
+        [text, info["menu"], info["annotation"], info["factors"], info["events"], info["situation"], info["invalid"]]
     )
 
 
@@ -154,6 +156,25 @@ def _annotations(make: MakeEnv) -> None:
             decision = Decision(text, menu, Choice(menu[0].id, "argmax"), info["annotation"], events=info["events"])
             check_episode(Episode("0", info["situation"], 0, 1, "c", (decision,), "terminated"), env.taxonomy)
             text, _, terminated, truncated, info = env.step(int(rng.integers(len(menu))))
+            if terminated or truncated:
+                break
+
+
+def _factors(make: MakeEnv) -> None:
+    env = make()
+    problem = declaration_problem(env.factors)
+    _require(problem is None, str(problem))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        _, info = env.reset(seed=seed)
+        for _ in range(MAX_STEPS):
+            levels = info["factors"]
+            _require(all(isinstance(level, str) for level in levels.values()), f"levels are texts, not {levels}")
+            problem = level_problem(levels, env.factors)
+            _require(problem is None, str(problem))
+            if not info["menu"]:
+                break
+            _, _, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
             if terminated or truncated:
                 break
 

@@ -4,18 +4,20 @@ All records are frozen and compare by value. Their JSON form (`to_json`, `episod
 stores, one episode a line, with `SCHEMA` in each; unknown or missing fields are errors, never guesses.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from valueagents.errors import StoreError, unknown_name
+from valueagents.files.factors import Factor as Factor  # item files declare factors, too, and know no contracts
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of the records and of the run directory; `running/upgrade.py` says what was added to schema 1."""
 
 Reading = Literal["drawn", "argmax", "parsed", "repaired", "refused", "failed"]
 """How a reply became a choice: drawn from or the argmax of its probabilities; parsed from text; repaired text;
@@ -111,7 +113,8 @@ class Decision(_Record, frozen=True):
     """One step: what was new to see, what could be done, what was done, and what came of it.
 
     `observation` is the text since the step before, not the whole transcript. `invalid` is why the env refused the
-    choice (None = accepted). `reward` and `events` are the consequences of this step.
+    choice (None = accepted). `reward` and `events` are the consequences of this step. `factors` are the levels of the
+    menu on the factors that the env declares: name -> level.
     """
 
     observation: str
@@ -121,6 +124,7 @@ class Decision(_Record, frozen=True):
     invalid: str | None = None
     reward: float = 0.0
     events: tuple[Event, ...] = ()
+    factors: dict[str, str] = {}
 
     @property
     def chosen(self) -> int | None:
@@ -175,10 +179,16 @@ def to_json(record: Episode | Failure) -> bytes:
     return _ENCODER.encode(record)
 
 
-def episode_from_json(line: bytes) -> Episode:
-    """The episode of a stored line. Raises StoreError if it is malformed or of a newer schema."""
+def episode_from_json(line: bytes, *, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Episode:
+    """The episode of a stored line. Raises StoreError if it is malformed or of another schema.
+
+    `upgrade` turns the decoded JSON of an older schema into that of this one; without it an older episode is refused.
+    A line of this schema is decoded once and `upgrade` is not called.
+    """
     try:
         episode = _EPISODE.decode(line)
+        if upgrade is not None and episode.schema < SCHEMA:
+            episode = msgspec.convert(upgrade(msgspec.json.decode(line)), Episode)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"not an episode record: {error}") from error
     if episode.schema != SCHEMA:

@@ -7,7 +7,7 @@ turns the two answers into Gymnasium's `reset` and `step`, and holds the promise
 * same seed, same actions, same transcript, in any process; randomness comes from `self.np_random` only;
 * an action that is not on the menu never raises and never moves the world: it comes back in `info["invalid"]`
   with the reason, and three in a row truncate the episode;
-* `info["annotation"]` is for the record. The rollout never passes it on to a policy.
+* `info["annotation"]` and `info["factors"]` are for the record. The rollout never passes them on to a policy.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ import gymnasium
 import msgspec
 import numpy as np
 
-from valueagents.contracts.decision import Annotation, Decision, Event, Menu, Option
+from valueagents.contracts.decision import Annotation, Decision, Event, Factor, Menu, Option
 from valueagents.errors import ConfigError, EnvError, unknown_name
 from valueagents.taxonomy import Taxonomy
 
@@ -36,7 +36,8 @@ class Turn(msgspec.Struct, frozen=True):
     """What a world says after a start or a step.
 
     `text` is what the agent has not read yet; an empty `menu` is right only when the episode is over. `reward` and
-    `events` belong to the step just taken. `situation` and `cluster` are read from the first turn of an episode: the
+    `events` belong to the step just taken. `factors` are the levels of the menu that the turn opens, name -> level, on
+    factors that the env declares. `situation` and `cluster` are read from the first turn of an episode: the
     item that was met, and the unit that it is exchangeable with (by default the situation, else the episode); and
     `before`, what was seen and done until then in an episode that begins in the middle of another (a replay).
     """
@@ -51,6 +52,7 @@ class Turn(msgspec.Struct, frozen=True):
     situation: str | None = None
     cluster: str | None = None
     before: tuple[Decision, ...] = ()
+    factors: dict[str, str] = {}
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -95,8 +97,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     Attributes to set, on the class or in the constructor before `super().__init__(max_menu=…)`:
         taxonomy: the axes that annotations are on.
         task: who the agent is and what is asked of it; shown to every policy, hashed into every run.
-        version: raise it whenever the world's text, menus or annotations change.
+        version: raise it whenever the env's text, menus, annotations or factors change.
         independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests hold only then.
+        factors: what turns say of their menus beside the annotation, so that nobody has to read it out of an id: the
+            item, the pole of a wording, the variant of a prompt. Recorded, a column of the run's table each.
         free_text: True if an action may also be a text; then `decided` is set by `choose`.
         min_contested: decisions on an axis that are enough for a number. A questionnaire is made of few items for each
             value and says how many; it sets 1.
@@ -110,6 +114,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     independent_menus: bool = False
     min_contested: int = MIN_CONTESTED
     inline: bool = False
+    factors: tuple[Factor, ...] = ()
     free_text: bool = False
     decided: tuple[Menu, Annotation | None, int] | None = None
     """What the last accepted action was a decision between: menu, annotation, and the index taken."""
@@ -262,6 +267,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return {
             "menu": turn.menu,
             "annotation": turn.annotation,
+            "factors": dict(turn.factors),  # its own: Gymnasium wants no info to share what can be changed
             "events": turn.events,
             "action_mask": mask,
             "situation": turn.situation,

@@ -8,19 +8,24 @@ a JSON-lines file: a header, then a line a decision.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.compute as pc
 
-from valueagents.contracts.decision import Annotation, Choice, Decision, Menu, menu_hash, shown_hash
+from valueagents.contracts.decision import Annotation, Choice, Decision, Factor, Menu, menu_hash, shown_hash
 from valueagents.errors import ConfigError, DataError, StoreError
+from valueagents.files.factors import level_problem
 from valueagents.identity import content_hash
 from valueagents.running.runs import Run
 from valueagents.running.store import write_atomically
+from valueagents.running.upgrade import bundled_taxonomy
 from valueagents.taxonomy import Taxonomy
 
 FORMAT = "valueagents-pool"
-VERSION = 2
+VERSION = 3
+WITHOUT_FACTORS = 2
+"""The version before: its files are read, their decisions have no factors."""
 POOL_FILE = "pool.jsonl"
 
 
@@ -33,10 +38,12 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions: int
 
 
-class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A question, as it was met. `before` are the episode's earlier decisions, with the options taken only.
 
     `cluster` is the run's; of a game it is the menu, since there one menu comes again in many states and episodes.
+    `factors` are the levels of the menu; where there are none they are left out of the file and of its hashed content,
+    which is then that of a file of the version before.
     """
 
     shown: str
@@ -45,10 +52,11 @@ class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     observation: str
     menu: Menu
     annotation: Annotation
+    factors: dict[str, str] = {}
 
 
 class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What holds for all decisions of a pool. `asked` and `seed` repeat the sampling."""
+    """What holds for all decisions of a pool. `asked` and `seed` repeat the sampling, `factors` are the runs'."""
 
     format: str
     version: int
@@ -58,6 +66,7 @@ class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked: int
     seed: int
     sources: tuple[Source, ...]
+    factors: tuple[Factor, ...] = ()
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -70,8 +79,8 @@ class Pool(msgspec.Struct, frozen=True):
 def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) -> Pool:
     """At most that many distinct situations, taken from the runs in turn, each run's in an order drawn from the seed.
 
-    Does not depend on the order of the runs. Raises ConfigError if the runs differ in task or taxonomy, are of free
-    text, or hold no annotated menu of two or more options.
+    Does not depend on the order of the runs. Raises ConfigError if the runs differ in task, taxonomy or the levels of a
+    factor, are of free text, or hold no annotated menu of two or more options.
     """
     if not runs:
         raise ConfigError("a pool needs at least one run: --pool RUN")
@@ -93,7 +102,9 @@ def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) 
         for run, wanted in zip(opened, taken, strict=True)
     )
     needed = max(run.header.min_contested for run in opened)
-    header = PoolHeader(FORMAT, VERSION, first.task, first.taxonomy, needed, decisions, seed, sources)
+    header = PoolHeader(
+        FORMAT, VERSION, first.task, first.taxonomy, needed, decisions, seed, sources, _declared(opened)
+    )
     return Pool(header, tuple(sorted(pooled, key=lambda question: question.shown)))
 
 
@@ -109,11 +120,11 @@ def freeze_pool(folder: Path, runs: Sequence[Run | Path | str], *, decisions: in
         return file
     if (folder / "run.json").exists():
         raise ConfigError(f"{str(folder)!r} is a run; give a folder of its own for the pool and its runs")
-    drawn = _encode(sample_pool(runs, decisions=decisions, seed=seed))
+    drawn = sample_pool(runs, decisions=decisions, seed=seed)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, drawn)
-    elif file.read_bytes() != drawn:
+        write_atomically(file, _encode(drawn))
+    elif not _is_same(read_pool(file), drawn):
         raise ConfigError(
             f"{file} is another pool (other runs, more episodes, --decisions or --seed); leave out --pool to ask on "
             "what is frozen there, or give another --out"
@@ -125,11 +136,13 @@ def read_pool(path: Path) -> Pool:
     """The pool in a file. Raises DataError with the line if it is malformed."""
     first, *rest = path.read_bytes().split(b"\n")
     try:
-        header = msgspec.json.decode(first, type=PoolHeader)
+        raw = msgspec.json.decode(first, type=dict[str, Any])
+        header = msgspec.convert({**raw, "taxonomy": bundled_taxonomy(raw.get("taxonomy"))}, PoolHeader)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name}, line 1 is not the header of a pool: {error}") from error
-    if (header.format, header.version) != (FORMAT, VERSION):
-        raise DataError(f"{path.name}: {header.format!r} version {header.version}; this reads {FORMAT} {VERSION}")
+    if header.format != FORMAT or header.version not in (WITHOUT_FACTORS, VERSION):
+        known = f"{FORMAT} {WITHOUT_FACTORS} and {VERSION}"
+        raise DataError(f"{path.name}: {header.format!r} version {header.version}; this reads {known}")
     questions = []
     for number, line in enumerate((line for line in rest if line), 2):
         try:
@@ -139,11 +152,37 @@ def read_pool(path: Path) -> Pool:
             raise DataError(f"{path.name}, line {number}: {error}") from error
         if options != len(question.menu):
             raise DataError(f"{path.name}, line {number}: {options} annotated options, {len(question.menu)} shown")
+        problem = level_problem(question.factors, header.factors)
+        if problem is not None:
+            raise DataError(f"{path.name}, line {number}: {problem}")
         questions.append(question)
     wanted = sum(source.decisions for source in header.sources)
     if not len(questions) == len({question.shown for question in questions}) == wanted:
         raise DataError(f"{path.name} is damaged: {wanted} distinct decisions are wanted; freeze the pool again")
     return Pool(header, tuple(questions))
+
+
+def _is_same(there: Pool, drawn: Pool) -> bool:
+    """True if a frozen pool is the one that was drawn again."""
+    if there.header.version == WITHOUT_FACTORS:
+        bare = tuple(msgspec.structs.replace(question, factors={}) for question in drawn.decisions)
+        header = msgspec.structs.replace(drawn.header, version=WITHOUT_FACTORS, factors=())
+        drawn = Pool(header, bare)
+    return there == drawn
+
+
+def _declared(runs: Sequence[Run]) -> tuple[Factor, ...]:
+    """The factors of all runs, each once. Raises ConfigError if two runs declare other levels for one of them."""
+    found: dict[str, Factor] = {}
+    for run in runs:
+        for factor in run.header.factors:
+            known = found.setdefault(factor.name, factor)
+            if known.levels != factor.levels:
+                raise ConfigError(
+                    f"{str(run.path)!r} declares factor {factor.name!r} with other levels than the runs before it: "
+                    f"{', '.join(factor.levels) or 'open'}, not {', '.join(known.levels) or 'open'}; pool them apart"
+                )
+    return tuple(found.values())
 
 
 def _encode(pool: Pool) -> bytes:
@@ -198,7 +237,15 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
             shown = shown_hash(run.header.task, episode.decisions[: step + 1])
             cluster = episode.cluster if run.header.independent_menus else menu_hash(decision.menu)
             found.append(
-                PooledDecision(shown, cluster, before, decision.observation, decision.menu, decision.annotation)
+                PooledDecision(
+                    shown=shown,
+                    cluster=cluster,
+                    before=before,
+                    observation=decision.observation,
+                    menu=decision.menu,
+                    annotation=decision.annotation,
+                    factors=decision.factors,
+                )
             )
     return found
 

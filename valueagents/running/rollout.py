@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 
 from valueagents.contracts.decision import (
-    SCHEMA,
     Annotation,
     Choice,
     Decision,
@@ -28,10 +27,13 @@ from valueagents.contracts.decision import (
 from valueagents.contracts.environment import ValueEnv
 from valueagents.contracts.policy import Exchange, InformedPolicy, Policy, View
 from valueagents.errors import ConfigError, EnvError, PolicyError, ValueAgentsError
+from valueagents.files.factors import level_problem
 from valueagents.identity import content_hash, seed_from
 from valueagents.running.threads import OwnerThread
 
 MAX_FAILURES_IN_A_ROW = 20
+IDENTITY_VERSION = 1
+"""Of what an identity hashes, not of how episodes are stored: a newer schema owes no finished episode again."""
 
 T = TypeVar("T")
 
@@ -82,7 +84,7 @@ def plan_episodes(env_id: str, env: ValueEnv, policy: Policy, *, seed: int, epis
         situation = known[order[i % len(known)]] if known else None
         repetition = i // len(known) if known else i
         env_seed = seed_from("env", seed, situation, repetition)
-        identity = content_hash(SCHEMA, env_content, policy_content, situation, repetition, env_seed)
+        identity = content_hash(IDENTITY_VERSION, env_content, policy_content, situation, repetition, env_seed)
         plans.append(Plan(identity, situation, repetition, env_seed))
     return plans
 
@@ -188,6 +190,7 @@ async def _play(
     transcript = tuple(exchange(decision) for decision in start["before"])
     while True:
         menu: Menu = info["menu"]
+        _require_declared(info["factors"], seat.env)
         seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
         choice = await _decide(
             policy, View(seat.env.task, transcript, observation, menu, seed, free_text), info, timeout_s
@@ -209,12 +212,20 @@ async def _play(
                 invalid=after_info["invalid"],
                 reward=float(reward),
                 events=after_info["events"],
+                factors=info["factors"],
             )
         )
         if terminated or truncated:
             return start, "terminated" if terminated else "truncated", after
         transcript = (*transcript, exchange(decisions[-1]))
         observation, info = after, after_info
+
+
+def _require_declared(levels: Mapping[str, str], env: ValueEnv) -> None:
+    """Raise EnvError for a factor or a level that the env does not declare."""
+    problem = level_problem(levels, env.factors)
+    if problem is not None:
+        raise EnvError(problem)
 
 
 def exchange(decision: Decision) -> Exchange:

@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from valueagents.contracts.decision import Episode, Failure
 from valueagents.contracts.plugins import make_env, make_policy
 from valueagents.contracts.policy import InformedPolicy, Policy
-from valueagents.errors import ConfigError
+from valueagents.errors import ConfigError, EnvError
+from valueagents.files.factors import declaration_problem
 from valueagents.identity import content_hash
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
 from valueagents.running.store import RunHeader, RunStore, RunWriter
@@ -72,7 +73,7 @@ class Run:
         self.header = self.store.header
 
     def decisions(self, columns: Sequence[str] | None = None) -> "pa.Table":
-        """All decisions as an Arrow table, a row each (columns: `valueagents/table.py`), or some of its columns."""
+        """All decisions as an Arrow table, a row each (columns: `running/table.py`), or some of its columns."""
         with pq.ParquetFile(self.decisions_file()) as file:
             return file.read(columns=None if columns is None else list(columns))
 
@@ -108,8 +109,8 @@ class Run:
 def run(config: RunConfig, out: Path | str, *, progress: Progress | None = None) -> Run:
     """Play what the run in `out` still owes, and return it. A repeated call plays nothing twice.
 
-    Raises ConfigError or DataError for bad settings before any model is loaded, PolicyError if the policy cannot be
-    loaded or nothing but failures comes back.
+    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares wrongly, all before any
+    model is loaded; PolicyError if the policy cannot be loaded or nothing but failures comes back.
     """
     return _to_end(lambda: run_async(config, out, progress=progress))
 
@@ -160,6 +161,9 @@ class _Prepared:
         self.config = config = _checked(config)
         self.make_env = partial(make_env, config.env, **config.env_options)
         self.env = self.make_env()
+        problem = declaration_problem(self.env.factors)
+        if problem is not None:
+            raise EnvError(f"env {config.env!r}: {problem}")
         self.policy: Policy = policy or make_policy(config.policy)
         self.plans = plan_episodes(config.env, self.env, self.policy, seed=config.seed, episodes=config.episodes)
         self.header = RunHeader(
@@ -173,6 +177,7 @@ class _Prepared:
             taxonomy=self.env.taxonomy,
             independent_menus=self.env.independent_menus,
             min_contested=self.env.min_contested,
+            factors=self.env.factors,
             informed=isinstance(self.policy, InformedPolicy),
         )
 

@@ -6,6 +6,8 @@
     failures-0001.jsonl       one line a failed episode, with its attempt number
     decisions.parquet         made from the segments; may be deleted at any time
 
+`run.json` and every line of a segment say their schema; what an older one lacks is added in reading (`upgrade.py`).
+
 A torn last line of a segment is an episode that did not finish: it is owed again. Segments are gzip files (`zcat`
 reads them) flushed after every line, so a killed process loses nothing that it had finished. Their checksum stands at
 the end: a byte that a disk changes in a segment that was closed is always noticed, in a killed one nearly always.
@@ -16,14 +18,24 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from valueagents.contracts.decision import SCHEMA, Episode, Failure, episode_from_json, failure_from_json, to_json
+from valueagents.contracts.decision import (
+    SCHEMA,
+    Episode,
+    Factor,
+    Failure,
+    episode_from_json,
+    failure_from_json,
+    to_json,
+)
 from valueagents.contracts.environment import MIN_CONTESTED
 from valueagents.errors import ConfigError, StoreError
+from valueagents.running.upgrade import upgraded_episode, upgraded_header
 from valueagents.taxonomy import Taxonomy
 
 _GZIP = 31  # zlib's window-bits code for the gzip container
@@ -36,7 +48,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run directory holds. The identities decide; specs and options are there to repeat the run by hand.
 
     `informed` marks a run whose policy saw annotations (calibration). `min_contested` decisions on an axis are enough
-    for a number.
+    for a number. `factors` are the declarations of the env, whose levels stand in the decisions.
     """
 
     env: str
@@ -51,6 +63,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     informed: bool
     schema: int = SCHEMA
     min_contested: int = MIN_CONTESTED
+    factors: tuple[Factor, ...] = ()
 
 
 class RunStore:
@@ -71,10 +84,13 @@ class RunStore:
             )
         try:
             raw = msgspec.json.decode(file.read_bytes())
-            if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
-                raise StoreError(
-                    f"{file} has schema {raw.get('schema')}, this version reads {SCHEMA}; use the version that wrote it"
-                )
+            if isinstance(raw, dict):
+                raw = upgraded_header(raw)
+                if raw.get("schema") != SCHEMA:
+                    raise StoreError(
+                        f"{file} has schema {raw.get('schema')}, this version reads {SCHEMA}; "
+                        "use the version that wrote it"
+                    )
             return cls(path, msgspec.convert(raw, RunHeader))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(f"{file} is damaged: {error}") from error
@@ -89,8 +105,7 @@ class RunStore:
             path.mkdir(parents=True, exist_ok=True)
             write_atomically(path / "run.json", msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n")
         store = cls.open(path)
-        for field in ("env_identity", "policy_identity", "seed"):
-            there, here = getattr(store.header, field), getattr(header, field)
+        for field, there, here in _decisive(store.header, header):
             if there != here:
                 raise ConfigError(
                     f"{str(path)!r} holds another run: {_difference(field, there, here)}; give another --out"
@@ -100,10 +115,11 @@ class RunStore:
     def episodes(self) -> Iterator[Episode]:
         """The finished episodes in the order of writing, each identity once."""
         seen: set[str] = set()
+        upgrade = partial(upgraded_episode, header=msgspec.to_builtins(self.header))
         for segment in self.segments():
             for number, line in enumerate(_whole_lines(segment), 1):
                 try:
-                    episode = episode_from_json(line)
+                    episode = episode_from_json(line, upgrade=upgrade)
                 except StoreError as error:
                     raise StoreError(f"{segment}, line {number}: {error}; {_MOVE_AWAY}") from error
                 if episode.identity not in seen:
@@ -211,6 +227,18 @@ def _whole_lines(segment: Path) -> Iterator[bytes]:
                 raise StoreError(f"{segment} is damaged ({error}); {_MOVE_AWAY}") from error
             *lines, rest = rest.split(b"\n")
             yield from lines
+
+
+def _decisive(there: RunHeader, here: RunHeader) -> Iterator[tuple[str, object, object]]:
+    """The fields that must agree for two headers to be of one run, with the value of each."""
+    for field in ("env_identity", "policy_identity", "seed"):
+        yield field, getattr(there, field), getattr(here, field)
+    if there.factors:  # schema 1 declared none, and its runs go on; else one table would hold two kinds of columns
+        yield "list of factors", _named(there), _named(here)
+
+
+def _named(header: RunHeader) -> str:
+    return ", ".join(factor.name for factor in header.factors) or "none"
 
 
 def _difference(field: str, there: object, here: object) -> str:

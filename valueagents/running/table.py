@@ -1,7 +1,8 @@
 """Compaction: a run's episodes as one Arrow table, a row a decision, kept as Parquet beside the segments.
 
 List columns run over the menu in shown order. `x` is the annotation, row-major (K, V): the first V numbers belong to
-the first option; null where the env annotated nothing; NaN where an axis was not annotated.
+the first option; null where the env annotated nothing; NaN where an axis was not annotated. After the fixed columns
+each factor that the env declares has one, `factor.NAME`: the level of the decision's menu, null where it has none.
 """
 
 import json
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from valueagents.contracts.decision import SCHEMA, Decision, Episode, menu_hash, situation_hash
-from valueagents.running.store import RunStore
+from valueagents.running.store import RunHeader, RunStore
 
 _ROWS_A_BATCH = 20_000
 """Rows of a row group: whoever reads the file group by group needs memory for one of them."""
@@ -54,6 +55,19 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("latency_s", pa.float64(), "seconds from question to answer, waiting included"),
 ]
 TABLE_SCHEMA = pa.schema([pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS])
+"""The columns that every run's table has; `table_schema` adds those of a run's factors."""
+
+
+def table_schema(header: RunHeader) -> pa.Schema:
+    """The columns of a run's table: the fixed ones, then `factor.NAME` for each declared factor in its order."""
+    schema = TABLE_SCHEMA
+    for factor in header.factors:
+        schema = schema.append(pa.field(_column(factor.name), pa.string(), metadata={"what": factor.meaning}))
+    return schema
+
+
+def _column(factor: str) -> str:
+    return f"factor.{factor}"
 
 
 def decisions_file(store: RunStore) -> Path:
@@ -61,14 +75,15 @@ def decisions_file(store: RunStore) -> Path:
     file = store.path / "decisions.parquet"
     state = _state(store)
     if not file.exists() or _read_state(file) != state:
-        write_decisions(store, (pa.Table.from_pylist(rows, schema=TABLE_SCHEMA) for rows in _batches(store)))
+        schema = table_schema(store.header)
+        write_decisions(store, (pa.Table.from_pylist(rows, schema=schema) for rows in _batches(store)))
     return file
 
 
 def _state(store: RunStore) -> bytes:
     """What the table was made from: schema, columns, segments and their sizes."""
     segments = [(segment.name, segment.stat().st_size) for segment in store.segments()]
-    return json.dumps([SCHEMA, TABLE_SCHEMA.names, segments]).encode()
+    return json.dumps([SCHEMA, table_schema(store.header).names, segments]).encode()
 
 
 def _read_state(file: Path) -> bytes | None:
@@ -82,8 +97,9 @@ def write_decisions(store: RunStore, tables: Iterable[pa.Table]) -> None:
     """`decisions.parquet` of a run as it is now holds these tables, a row group each."""
     file = store.path / "decisions.parquet"
     made_from = {"valueagents.made_from": _state(store), "valueagents.taxonomy": store.header.taxonomy.name}
+    schema = table_schema(store.header).with_metadata(made_from)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with pq.ParquetWriter(draft, TABLE_SCHEMA.with_metadata(made_from), compression="zstd") as writer:
+    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table.cast(writer.schema))
     draft.replace(file)
@@ -132,4 +148,5 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "replayed": choice.replayed,
         "queue_s": choice.queue_s,
         "latency_s": choice.latency_s,
+        **{_column(factor.name): decision.factors.get(factor.name) for factor in store.header.factors},
     }

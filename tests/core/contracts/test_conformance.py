@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from valueagents.contracts.conformance import check_other_process, check_value_env, transcript_hash
-from valueagents.contracts.decision import Annotation, Event, Option
+from valueagents.contracts.decision import Annotation, Event, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.taxonomy import load_taxonomy
 
-GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS = [
+GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS = [
     "gymnasium's own check_env passes",
     "two envs in a SyncVectorEnv step together",
     "menus have unique ids and texts and fit the action space",
     "annotations fit the menu and the taxonomy and survive JSON",
+    "factors are declared once, and a menu has no other factor or level",
     "a wrong action is refused, moves nothing, and the third in a row truncates",
     "same seed, same actions: same transcript",
     "situations are unique, and a walk meets each once",
@@ -86,9 +87,9 @@ def broken(make: Callable[[], ValueEnv]) -> dict[str, str]:
 def test_an_honest_story_passes_every_check():
     checks = check_value_env(Story)
     assert [check.promise for check in checks] == [
-        GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS,
+        GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS,
     ]  # fmt: skip
-    assert [check.problem for check in checks] == [None] * 8
+    assert [check.problem for check in checks] == [None] * 9
 
 
 def test_a_story_without_snapshots_or_situations_passes_too():
@@ -225,6 +226,62 @@ def test_an_annotation_on_another_taxonomy_fails():
     problems = broken(Foreign)
     assert list(problems) == [ANNOTATIONS]
     assert "on taxonomy 'gert10/1', not on 'jiminy/1'" in problems[ANNOTATIONS]
+
+
+ROOM = Factor("room", "Where the guest is.", ("hall", "cellar", "garden"))
+GUEST = Factor("guest", "Who it is.")
+
+
+def factored(*declared: Factor, levels: Callable[[Story], dict]) -> type[Story]:
+    class Factored(Story):
+        factors = declared
+
+        def look(self, text, **fields):
+            return super().look(text, factors=levels(self), **fields)
+
+    return Factored
+
+
+def test_a_story_that_declares_its_factors_passes_every_check_snapshots_included():
+    assert broken(factored(ROOM, GUEST, levels=lambda env: {"room": env.room, "guest": "Zoë"})) == {}
+    assert broken(factored(ROOM, GUEST, levels=lambda env: {"room": env.room} if env.room == "hall" else {})) == {}
+
+
+@pytest.mark.parametrize(
+    ("declared", "levels", "words"),
+    [
+        (
+            (),
+            lambda env: {"room": env.room},
+            "unknown factor 'room'. Its level is 'hall'; declare the factor, or leave",
+        ),
+        ((GUEST,), lambda env: {"guess": "Zoë"}, "unknown factor 'guess'. Did you mean 'guest'"),
+        ((ROOM,), lambda env: {"room": env.room + "s"}, "unknown level of factor 'room' 'halls'. Did you mean 'hall'"),
+        ((ROOM, ROOM), lambda env: {}, "factor 'room' is declared 2 times"),
+        ((Factor(" ", "Nothing."),), lambda env: {}, "lacks a name or a meaning"),
+        ((Factor("room", ""),), lambda env: {}, "factor 'room' lacks a name or a meaning"),
+        ((Factor("room", "Where.", ("a", "b", "a")),), lambda env: {}, "lists its level 'a' twice"),
+    ],
+)
+def test_a_factor_or_level_that_is_not_declared_as_it_should_be_fails(declared, levels, words):
+    problems = broken(factored(*declared, levels=levels))
+    assert list(problems) == [FACTORS]
+    assert words in problems[FACTORS]
+
+
+def test_a_level_that_is_not_declared_in_a_later_room_fails_too():
+    hall_only = Factor("room", "Where the guest is.", ("hall", "cellar"))
+    assert list(broken(factored(hall_only, levels=lambda env: {"room": env.room}))) == [FACTORS]
+
+
+def test_a_level_that_is_no_text_fails():
+    assert "levels are texts, not {'guest': 3}" in broken(factored(GUEST, levels=lambda env: {"guest": 3}))[FACTORS]
+
+
+def test_factors_that_depend_on_more_than_the_seed_fail():
+    number = itertools.count()
+    moody = factored(GUEST, levels=lambda env: {"guest": str(next(number))})
+    assert SAME_SEED in broken(moody)
 
 
 class Clamping(Story):
@@ -388,7 +445,7 @@ def test_nothing_that_an_env_raises_escapes_the_check_and_each_problem_is_one_li
             raise NotImplementedError("no start\nyet")
 
     problems = broken(Unfinished)
-    assert set(problems) == {GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS}
+    assert set(problems) == {GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS}
     assert problems[MENUS] == "NotImplementedError: no start"
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from valueagents.contracts.decision import Annotation, Choice, Event, Option, episode_from_json, to_json
+from valueagents.contracts.decision import Annotation, Choice, Event, Factor, Option, episode_from_json, to_json
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.contracts.policy import Exchange, InformedPolicy, Policy
 from valueagents.errors import ConfigError, PolicyError
@@ -24,9 +24,10 @@ ROOMS = ("hall", "cellar", "garden")
 
 
 class Rooms(ValueEnv):
-    """Three rooms one after another; option ids and annotations carry a mark that no policy may see."""
+    """Three rooms one after another; option ids, annotations and factors carry a mark that no policy may see."""
 
     taxonomy = load_taxonomy("jiminy")
+    factors = (Factor("room", f"Which room, {MARK}."), Factor("mood", f"Of {MARK}.", (f"calm {MARK}", "wild")))
     task = "Find the garden."
     version = "1"
     inline = True
@@ -55,7 +56,8 @@ class Rooms(ValueEnv):
         order = self.np_random.permutation(2)
         annotation = Annotation(self.taxonomy.name, tuple(values[k] for k in order), f"by {MARK}", f"scaled by {MARK}")
         text = f"{ROOMS[self.room]}, {self.np_random.integers(1000)}"
-        return Turn(text, tuple(menu[k] for k in order), annotation, **fields)
+        levels = {"room": f"{MARK} {ROOMS[self.room]}", "mood": f"calm {MARK}"}
+        return Turn(text, tuple(menu[k] for k in order), annotation, factors=levels, **fields)
 
 
 class Recording(RandomPolicy):
@@ -220,8 +222,10 @@ def test_no_mark_of_an_annotation_reaches_a_view_and_ids_stand_in_the_menu_only(
         everything = msgspec.json.encode(view).decode() + repr(view)
         assert not any(word in everything for word in (f"by {MARK}", "0.1234567", "0.7654321", "good_self", "jiminy"))
         no_ids = msgspec.structs.replace(view, menu=tuple(Option("", o.text) for o in view.menu))
-        assert MARK not in msgspec.json.encode(no_ids).decode()
-    assert all(MARK in e.decisions[0].annotation.provenance for e in sink.episodes)
+        assert MARK not in msgspec.json.encode(no_ids).decode() + repr(no_ids)
+    for decision in (decision for episode in sink.episodes for decision in episode.decisions):
+        assert MARK in decision.annotation.provenance
+        assert all(MARK in level for level in decision.factors.values())
 
 
 def test_an_informed_policy_gets_the_annotation_of_the_menu_before_it():
@@ -233,6 +237,48 @@ def test_an_informed_policy_gets_the_annotation_of_the_menu_before_it():
         assert annotation.values[0 if goes else 1] == {"good_self": 0.1234567}
         assert MARK in annotation.provenance
         assert MARK not in view.observation
+        assert "calm" not in msgspec.json.encode([view, annotation]).decode()
+
+
+def test_a_decision_records_the_factors_of_the_turn_whose_menu_it_answers():
+    (episode,) = play(lambda: Rooms(("a",)), Scripted(first_go)).episodes
+    assert [d.factors["room"] for d in episode.decisions] == [f"{MARK} {room}" for room in ROOMS]
+    assert {d.factors["mood"] for d in episode.decisions} == {f"calm {MARK}"}
+
+
+def test_a_refused_answer_has_the_factors_of_the_menu_that_it_missed():
+    policy = Scripted(lambda view: Choice("no-such-id", "parsed") if not view.transcript else first_go(view))
+    (episode,) = play(lambda: Rooms(("a",)), policy).episodes
+    assert [d.factors["room"].split()[1] for d in episode.decisions] == ["hall", *ROOMS]
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (
+            {"rom": "hall"},
+            "unknown factor 'rom'. Did you mean 'room'? Its level is 'hall'; declare the factor, or leave",
+        ),
+        ({"room": "hall", "mood": "wilde"}, "unknown level of factor 'mood' 'wilde'. Did you mean 'wild'? Declared: "),
+    ],
+)
+def test_a_factor_or_level_that_the_env_does_not_declare_is_an_env_error_before_anybody_is_asked(levels, words):
+    class Loose(Named):
+        def start(self, situation):
+            turn = super().start(situation)
+            return msgspec.structs.replace(turn, factors=levels) if situation == "b" else turn
+
+    policy = Recording()
+    sink = play(Loose, policy)
+    assert (len(sink.episodes), len(policy.views)) == (7, 7)
+    assert [(f.situation, f.error, f.step) for f in sink.failures] == [("b", "EnvError", 0)]
+    assert sink.failures[0].message.startswith(words)
+
+
+def test_an_identity_does_not_depend_on_the_schema_of_the_record_nor_on_factors():
+    bare = type("Rooms", (Rooms,), {"factors": ()})
+    assert plans(20, env=bare()) == plans(20)
+    assert plans(1)[0].identity == "c5f9fbe633a9eac65cdca87c5fee1a39"  # as schema 1 made it
 
 
 def test_the_transcript_grows_by_what_was_seen_and_the_text_of_what_was_done():
