@@ -77,7 +77,7 @@ lint: install
 
 types: install
 	@echo "== types, checked on the built wheel"
-	rm -rf build/types && mkdir -p build/types
+	rm -rf build && mkdir -p build/types  # build/lib would put modules that are gone into the wheel
 	$(PIP) wheel --quiet --no-deps --wheel-dir build/types .
 	$(PIP) install --quiet --no-deps --target build/types/site build/types/*.whl
 	cd build/types/site && MYPYPATH=. ../../../$(BIN)/python -m mypy --config-file ../../../pyproject.toml -p valueagents

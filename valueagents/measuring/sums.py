@@ -3,7 +3,6 @@
 Arrays: T decisions with N options in all, V columns, C clusters.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +111,7 @@ def varying(values: FloatArray) -> BoolArray:
     return varies
 
 
-def at_places(values: Sequence[float], places: BoolArray) -> list[float | None]:
+def at_places(values: FloatArray, places: BoolArray) -> list[float | None]:
     """The values at the true places, None elsewhere."""
-    found = iter(values)
-    return [float(next(found)) if place else None for place in places]
+    found = iter(values.tolist())
+    return [next(found) if place else None for place in places]

@@ -85,9 +85,9 @@ def circle_check(
             share=None,
             people=taxonomy.people,
         )
-    theta = np.radians(angles)
+    theta: FloatArray = np.radians(np.asarray(angles))
     cosines = np.cos(theta[:, None] - theta)
-    correlations: FloatArray = np.corrcoef(x, rowvar=False)
+    correlations: FloatArray = np.asarray(np.corrcoef(x, rowvar=False))
     found = over_policies(x, _statistics(taxonomy, kept, cosines), seed=seed)
     places, share = _scaled(correlations, theta)
     rows = [taxonomy.index(axis) for axis in kept]

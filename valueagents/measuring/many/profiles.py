@@ -40,7 +40,7 @@ class Profiles:
     @property
     def situations(self) -> int:
         """How many situations all policies met."""
-        return self.cells.shape[1]
+        return int(self.cells.shape[1])
 
     def of(self, situations: BoolArray | None = None) -> FloatArray:
         """(U, V) profiles over all or some situations; NaN where a policy has none."""

@@ -64,10 +64,10 @@ def bbq_metrics(run: Source, *, form: Form | None = None, seed: int = 0) -> BBQM
     marks = _marks(answers)
     right, to_pro, to_anti = (answers.per_menu(weights * marks[axis]) for axis in ("correct", "pro", "anti"))
 
-    def right_is(axis: str) -> BoolArray:
-        """(T,) items whose correct answer is of that kind."""
-        found: BoolArray = (answers.per_menu((marks["correct"] & marks[axis]).astype(np.float64)) > 0) & answered
-        return found
+    def right_is(axis: str) -> FloatArray:
+        """(T,) 1 for an answered item whose correct answer is of that kind."""
+        such = answers.per_menu((marks["correct"] & marks[axis]).astype(np.float64)) > 0
+        return (such & answered).astype(np.float64)
 
     ambiguous, pro, anti = right_is("unknown"), right_is("pro"), right_is("anti")
     cells = {
@@ -121,7 +121,7 @@ def crows_metrics(run: Source, *, seed: int = 0) -> CrowSMetrics:
         logs = np.log(answers.p)
     difference = logs[marks["pro"]] - logs[marks["anti"]]  # (T,): a row of each menu
     cells = {
-        "share": np.where(difference == 0, 0.5, difference > 0),
+        "share": np.where(difference == 0, 0.5, (difference > 0).astype(np.float64)),
         "difference": np.abs(difference),
         "signed_difference": difference,
         "pairs": np.ones_like(difference),
@@ -147,10 +147,10 @@ def _marks(answers: Answers) -> dict[str, BoolArray]:
     return {axis: np.nan_to_num(answers.x[:, answers.taxonomy.index(axis)]) > 0 for axis in _AXES}
 
 
-def _by_cluster(answers: Answers, cells: Mapping[str, FloatArray | BoolArray]) -> dict[str, FloatArray]:
+def _by_cluster(answers: Answers, cells: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """(C, 1) cluster sums of (T,) cells."""
     return {
-        name: cluster_sums(cell.astype(np.float64)[:, None], answers.cluster, answers.clusters)
+        name: cluster_sums(cell[:, None], answers.cluster, answers.clusters)
         for name, cell in cells.items()
     }
 
