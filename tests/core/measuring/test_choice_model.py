@@ -8,10 +8,11 @@ import pytest
 from scipy import optimize
 
 from valueagents.measuring import choice_model
-from valueagents.measuring.answers import DecisionArrays
+from valueagents.measuring.answers import Answers
 from valueagents.measuring.choice_model import fit_choice_model
-from valueagents.measuring.estimators.logit import NUISANCES, Design
-from valueagents.measuring.inference import Clustering, Units
+from valueagents.measuring.choice_weights import NUISANCES, Design
+from valueagents.measuring.columns import Columns
+from valueagents.measuring.sums import Clustering, Units
 from valueagents.taxonomy import load_taxonomy
 
 
@@ -178,7 +179,7 @@ def test_running_out_of_steps_is_reported(monkeypatch):
 def test_the_nuisances_are_place_from_zero_to_one_and_hundreds_of_characters():
     sizes, rows = np.array([3, 1, 2]), 6
     names = pa.array(["a", "b", "c"])
-    arrays = DecisionArrays(
+    answers = Answers(
         taxonomy=load_taxonomy("schwartz20"),
         x=np.zeros((rows, 20)),
         start=np.array([0, 3, 4]),
@@ -190,8 +191,9 @@ def test_the_nuisances_are_place_from_zero_to_one_and_hundreds_of_characters():
         cluster_names=names,
         menu=names,
         shown=names,
+        columns=Columns(None, np.arange(3)),
     )
-    features = Design(arrays, np.zeros(0, dtype=np.int64))[0:6]
+    features = Design(answers, np.zeros(0, dtype=np.int64))[0:6]
     assert NUISANCES == ("position", "length")
     assert features.tolist() == [[0, 0.1], [0.5, 0.2], [1, 0.3], [0, 0.4], [0, 0.5], [1, 6.0]]
 
