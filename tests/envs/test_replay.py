@@ -14,6 +14,7 @@ import pytest
 
 from valueagents.cli.commands import run_folder
 from valueagents.contracts.conformance import check_value_env
+from valueagents.contracts.decision import Factor
 from valueagents.envs.replay import ReplayEnv
 from valueagents.errors import ConfigError, DataError
 from valueagents.measuring.comparison import compare
@@ -201,6 +202,69 @@ def test_a_frozen_pool_is_asked_again_without_its_runs_and_never_changed(games, 
     assert file.read_bytes() == bytes_then
     with pytest.raises(ConfigError, match="holds no pool yet"):
         freeze_pool(tmp_path / "none", [], decisions=7, seed=7)
+
+
+def _version_2(file: Path) -> Path:
+    """The same pool as the version before wrote it: without factors."""
+    header, *questions = [json.loads(line) for line in file.read_bytes().splitlines()]
+    header = {name: part for name, part in header.items() if name != "factors"} | {"version": 2}
+    bare = [{name: part for name, part in question.items() if name != "factors"} for question in questions]
+    file.write_text("".join(json.dumps(line) + "\n" for line in [header, *bare]))
+    return file
+
+
+def test_a_replay_declares_the_factors_of_the_runs_and_records_their_levels(games, regions, tmp_path):
+    for name, runs, factor in (("g", games, "scene"), ("i", regions, "item")):
+        done = on_pool(frozen(tmp_path / name, runs), "random", tmp_path / f"{name}-run")
+        assert [each.name for each in done.header.factors] == [factor]
+        column = f"factor.{factor}"
+        met = {row["shown"]: row[column] for run in runs for row in run.decisions(["shown", column]).to_pylist()}
+        asked = done.decisions(["shown", column]).to_pylist()
+        assert [row[column] for row in asked] == [met[row["shown"]] for row in asked]
+
+
+def test_a_pool_of_the_version_before_is_read_and_asked_as_it_was(games, tmp_path):
+    file = Path(frozen(tmp_path / "pool", games, 20))
+    now = read_pool(file)
+    assert {len(question.factors) for question in now.decisions} == {1}
+    then = read_pool(_version_2(file))
+    assert [question.shown for question in then.decisions] == [question.shown for question in now.decisions]
+    assert (then.header.factors, {len(question.factors) for question in then.decisions}) == ((), {0})
+    env = ReplayEnv(pool=str(file))
+    assert env.factors == ()
+    fields = {"shown", "cluster", "before", "observation", "menu", "annotation"}
+    assert all(set(question) == fields for question in env.content())  # no new field changes what is hashed
+
+
+def test_a_pool_of_the_version_before_is_the_one_that_the_same_command_draws(games, tmp_path):
+    file = _version_2(Path(frozen(tmp_path / "pool", games, 20)))
+    written = file.read_bytes()
+    assert freeze_pool(tmp_path / "pool", games, decisions=20, seed=0) == file
+    with pytest.raises(ConfigError, match="another pool"):
+        freeze_pool(tmp_path / "pool", games, decisions=21, seed=0)
+    assert file.read_bytes() == written
+
+
+def test_a_pool_of_another_version_is_refused_with_those_that_are_read(games, tmp_path):
+    file = Path(frozen(tmp_path / "pool", games, 5))
+    file.write_bytes(file.read_bytes().replace(b'"version":3', b'"version":4', 1))
+    with pytest.raises(DataError, match="'valueagents-pool' version 4; this reads valueagents-pool 2 and 3"):
+        read_pool(file)
+
+
+def test_a_level_that_the_pool_does_not_declare_is_refused_with_its_line(games, tmp_path):
+    file = Path(frozen(tmp_path / "pool", games, 5))
+    header, first, *rest = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([header, first.replace(b'"scene":', b'"scnee":'), *rest]) + b"\n")
+    with pytest.raises(DataError, match=r"pool\.jsonl, line 2: unknown factor 'scnee'\. Did you mean 'scene'"):
+        read_pool(file)
+
+
+def test_runs_that_declare_other_levels_for_a_factor_make_no_pool(regions):
+    other = Run(regions[1].path)
+    other.header = msgspec.structs.replace(other.header, factors=(Factor("item", "Which item.", ("a", "b")),))
+    with pytest.raises(ConfigError, match=r"declares factor 'item' with other levels .*; pool them apart"):
+        sample_pool([regions[0], other], decisions=10, seed=0)
 
 
 def test_runs_of_different_tasks_make_no_pool(games, regions):

@@ -38,7 +38,8 @@ def decision(option: str | None = "b", *, menu: tuple[Option, ...] = MENU, text:
 
 
 def episode(*decisions: Decision, **fields) -> Episode:
-    return Episode("ab12", "home-01", 0, 2**63 - 1, "home-01", decisions, "terminated", **fields)
+    repetition = fields.pop("repetition", 0)
+    return Episode("ab12", "home-01", repetition, 2**63 - 1, "home-01", decisions, "terminated", **fields)
 
 
 def test_an_annotation_becomes_the_k_by_v_array_with_absent_zero_and_none_nan():
@@ -90,6 +91,7 @@ def test_a_full_episode_survives_json():
             annotation=annotation({"death": -1.0}, {"pain": None}, {}),
             reward=0.1 + 0.2,
             events=(Event("money", 3.5, "purse"),),
+            factors={"item": ODD, "pole": "affirm"},
         ),
         Decision(
             ODD,
@@ -118,6 +120,29 @@ def test_the_schema_stands_in_every_line():
 def test_an_episode_of_a_newer_schema_is_refused_with_both_numbers():
     with pytest.raises(StoreError, match=rf"schema {SCHEMA + 1}, this version reads {SCHEMA}; use the version that"):
         episode_from_json(to_json(episode(schema=SCHEMA + 1)))
+
+
+def test_a_decision_without_factors_is_written_without_the_field():
+    assert b"factors" not in to_json(episode(decision()))
+    assert b'"factors":{"item":"H1"}' in to_json(episode(decision(factors={"item": "H1"})))
+
+
+def test_an_episode_of_an_older_schema_is_upgraded_where_somebody_knows_how_and_else_refused():
+    older = to_json(episode(decision(), schema=SCHEMA - 1))
+    with pytest.raises(StoreError, match=rf"schema {SCHEMA - 1}, this version reads {SCHEMA}"):
+        episode_from_json(older)
+    upgraded = episode_from_json(older, upgrade=lambda raw: {**raw, "schema": SCHEMA, "repetition": 7})
+    assert upgraded == episode(decision(), schema=SCHEMA, repetition=7)
+
+
+def test_an_episode_of_this_schema_is_never_upgraded():
+    line = to_json(episode(decision()))
+    assert episode_from_json(line, upgrade=lambda raw: pytest.fail("it is of this schema")) == episode(decision())
+
+
+def test_an_upgrade_that_leaves_the_schema_as_it_was_is_refused():
+    with pytest.raises(StoreError, match=rf"schema {SCHEMA - 1}"):
+        episode_from_json(to_json(episode(schema=SCHEMA - 1)), upgrade=lambda raw: raw)
 
 
 def drop(field: str) -> bytes:
@@ -203,6 +228,6 @@ def test_the_shown_hash_is_of_what_was_seen_before_the_choice_and_of_earlier_cho
     assert shown_hash("t", [decision("a"), decision()]) != shown_hash("t", [decision("b"), decision()])
 
 
-def test_the_shown_hash_sees_no_annotation():
-    blank, judged = decision(), decision(annotation=annotation({"death": -1.0}, {}, {}))
+def test_the_shown_hash_sees_no_annotation_and_no_factor():
+    blank, judged = decision(), decision(annotation=annotation({"death": -1.0}, {}, {}), factors={"item": "H1"})
     assert shown_hash("t", [blank]) == shown_hash("t", [judged])

@@ -14,9 +14,10 @@ from collections import Counter
 import msgspec
 import pytest
 
-from valueagents.contracts.decision import Choice
+from valueagents.contracts.decision import Choice, Factor
 from valueagents.contracts.policy import Policy
-from valueagents.errors import ConfigError, DataError, PolicyError, StoreError
+from valueagents.envs.items.dilemma import DilemmaEnv
+from valueagents.errors import ConfigError, DataError, EnvError, PolicyError, StoreError
 from valueagents.measuring.scores import score
 from valueagents.policies.scripted import RandomPolicy
 from valueagents.running.runs import Run, RunConfig, plan, run
@@ -371,6 +372,13 @@ def test_bad_data_are_refused_before_anything_is_made(out, tmp_path):
     assert not out.exists()
 
 
+def test_factors_that_are_declared_wrongly_are_refused_before_anything_is_made(out, monkeypatch):
+    monkeypatch.setattr(DilemmaEnv, "factors", (Factor("item", "Which."), Factor("item", "Which.")))
+    with pytest.raises(EnvError, match=r"env 'valueagents/Dilemma-v0': factor 'item' is declared 2 times"):
+        run(config(), out)
+    assert not out.exists()
+
+
 def test_settings_from_a_file_are_strict():
     with pytest.raises(msgspec.ValidationError, match="polcy"):
         msgspec.convert({"env": DILEMMA, "polcy": "random"}, RunConfig)
@@ -400,6 +408,7 @@ def test_the_header_says_what_was_run_and_the_sessions_where_and_with_what(out, 
     header = Run(out).header
     assert (header.env, header.policy, header.seed, header.task) == (DILEMMA, "known:HED=1", 9, "Choose.")
     assert (header.informed, header.independent_menus, header.taxonomy.name) == (True, True, "schwartz20/1")
+    assert [factor.name for factor in header.factors] == ["item"]
     start, end = done.store.sessions()
     assert (start["owed"], end["finished"], end["failed"]) == (6, 6, 0)
     assert {"python", "valueagents", "numpy", "gymnasium"} <= set(start["software"])

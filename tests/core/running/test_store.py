@@ -9,7 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from valueagents.contracts.decision import SCHEMA, Annotation, Choice, Decision, Episode, Failure, Option, to_json
+from valueagents.contracts.decision import (
+    SCHEMA,
+    Annotation,
+    Choice,
+    Decision,
+    Episode,
+    Factor,
+    Failure,
+    Option,
+    to_json,
+)
 from valueagents.errors import ConfigError, StoreError, ValueAgentsError
 from valueagents.running.store import RunHeader, RunStore, RunWriter, write_atomically
 from valueagents.taxonomy import load_taxonomy
@@ -283,6 +293,27 @@ def test_the_same_header_finds_the_store_that_is_there(out, store):
 def test_another_run_in_the_same_directory_is_refused_by_what_differs(out, store, change, words):
     with pytest.raises(ConfigError, match=rf"'{out}' holds another run: {words}; give another --out"):
         RunStore.create(out, msgspec.structs.replace(HEADER, **change))
+
+
+POLE = Factor("pole", "For or against.", ("affirm", "oppose"))
+
+
+def test_a_header_keeps_the_declarations_of_its_env(out):
+    header = msgspec.structs.replace(HEADER, factors=(Factor("item", "Which item."), POLE))
+    assert RunStore.create(out, header).header == RunStore.open(out).header == header
+
+
+def test_a_run_whose_env_declares_other_factors_is_another_run(out):
+    RunStore.create(out, msgspec.structs.replace(HEADER, factors=(POLE,)))
+    with pytest.raises(ConfigError, match=rf"'{out}' holds another run: its list of factors is pole, not none; give"):
+        RunStore.create(out, HEADER)
+    with pytest.raises(ConfigError, match="its list of factors is pole, not item, pole"):
+        RunStore.create(out, msgspec.structs.replace(HEADER, factors=(Factor("item", "Which item."), POLE)))
+
+
+def test_a_run_that_declared_no_factors_goes_on_with_an_env_that_now_does(out, store):
+    write(store, episode(0))
+    assert identities(RunStore.create(out, msgspec.structs.replace(HEADER, factors=(POLE,)))) == ["id-0000"]
 
 
 def test_a_folder_of_other_things_is_not_made_a_run(out):

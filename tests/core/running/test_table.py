@@ -2,15 +2,16 @@
 
 import math
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from valueagents.contracts.decision import SCHEMA, Annotation, Choice, Decision, Episode, Option, shown_hash
+from valueagents.contracts.decision import SCHEMA, Annotation, Choice, Decision, Episode, Factor, Option, shown_hash
 from valueagents.errors import StoreError
 from valueagents.running import table as table_module
 from valueagents.running.store import RunHeader, RunStore
-from valueagents.running.table import decisions_file
+from valueagents.running.table import TABLE_SCHEMA, decisions_file, table_schema
 from valueagents.taxonomy import load_taxonomy
 
 
@@ -32,6 +33,7 @@ CHOSEN = Decision(
     Choice("b", "drawn", (0.2, 0.5, 0.3), (0.4, 0.3, 0.3), 0.9, "B", "stop", 100, 60, 2, 7, 0.25),
     annotated({"death": -1.0, "duty": 0.5}, {"pain": None}, {}),
     reward=1.5,
+    factors={"pole": "oppose", "item": "H1"},
 )
 REFUSED = Decision("And now?", MENU[:2], Choice(None, "refused", raw="I'd rather not"), invalid="no option was chosen")
 FOREIGN = Decision("", (), Choice("z", "parsed"), annotated(), invalid="option is not on the menu")
@@ -42,10 +44,13 @@ EPISODES = [
 ]
 
 
-def make_store(path, *episodes: Episode) -> RunStore:
+FACTORS = (Factor("item", "Which item."), Factor("pole", "For or against.", ("affirm", "oppose")))
+
+
+def make_store(path, *episodes: Episode, factors: tuple[Factor, ...] = ()) -> RunStore:
     header = RunHeader(
         "test/Env-v0", {}, "random", 0, "Choose.", {"env": "e"}, {"policy": "p"}, GERT, independent_menus=True,
-        informed=False,
+        informed=False, factors=factors,
     )  # fmt: skip
     store = RunStore.create(path, header)
     add(store, *episodes)
@@ -121,6 +126,38 @@ def test_every_column_says_what_it_holds(out):
     assert all(field.metadata[b"what"] for field in schema)
     assert schema.metadata[b"valueagents.taxonomy"] == b"gert10/1"
     assert str(SCHEMA).encode() in schema.metadata[b"valueagents.made_from"]
+
+
+def test_each_declared_factor_is_a_column_after_the_fixed_ones_and_null_where_a_decision_has_no_level(out):
+    table = decisions_table(make_store(out, *EPISODES, factors=FACTORS))
+    assert table.column_names == [*TABLE_SCHEMA.names, "factor.item", "factor.pole"]
+    assert table["factor.item"].to_pylist() == ["H1", None, None]
+    assert table["factor.pole"].to_pylist() == ["oppose", None, None]
+    assert table.schema.field("factor.pole").metadata[b"what"] == b"For or against."
+
+
+def test_the_schema_of_a_runs_table_is_that_of_its_file(out):
+    for name, factors in (("with", FACTORS), ("without", ())):
+        store = make_store(out / name, *EPISODES, factors=factors)
+        assert table_schema(store.header).equals(decisions_table(store).schema)
+    assert table_schema(store.header).equals(TABLE_SCHEMA)
+
+
+def test_one_factor_can_be_read_by_its_column_alone(out):
+    file = decisions_file(make_store(out, *EPISODES, factors=FACTORS))
+    assert pq.ParquetFile(file).read(columns=["factor.pole"]).column_names == ["factor.pole"]
+
+
+def test_a_table_that_was_made_without_the_factors_is_made_again(out):
+    bare = make_store(out, *EPISODES)
+    assert "factor.item" not in decisions_table(bare).column_names
+    declared = RunStore(out, msgspec.structs.replace(bare.header, factors=FACTORS))
+    assert decisions_table(declared)["factor.item"].to_pylist() == ["H1", None, None]
+
+
+def test_a_run_without_episodes_has_the_columns_of_its_factors(out):
+    empty = decisions_table(make_store(out, factors=FACTORS))
+    assert (empty.num_rows, empty.column_names[-2:]) == (0, ["factor.item", "factor.pole"])
 
 
 def test_the_table_is_read_and_not_made_again_while_nothing_has_changed(out, monkeypatch):
