@@ -11,7 +11,7 @@ from valueagents.contracts.gymnasium_ids import register_with_gymnasium
 
 if TYPE_CHECKING:
     from valueagents.contracts.conformance import check_value_env
-    from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Event, Option
+    from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Event, Factor, Option
     from valueagents.contracts.environment import Turn, ValueEnv
     from valueagents.contracts.plugins import make_env, make_policy
     from valueagents.contracts.policy import InformedPolicy, Policy, View
@@ -31,6 +31,7 @@ _HOME = {
     "EnvError": "errors",
     "Episode": "contracts.decision",
     "Event": "contracts.decision",
+    "Factor": "contracts.decision",
     "InformedPolicy": "contracts.policy",
     "Option": "contracts.decision",
     "Policy": "contracts.policy",
@@ -62,6 +63,7 @@ __all__ = [
     "EnvError",
     "Episode",
     "Event",
+    "Factor",
     "InformedPolicy",
     "Option",
     "Policy",
