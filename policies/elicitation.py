@@ -14,7 +14,7 @@ from valueagents.policies.readings import ReadingMode, known_readings, load_read
 
 
 class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be said of it beside the options of the reading mode.
+    """The options of every elicitation; those of its reading mode come on top.
 
     Args:
         reading: how the answer is read; each reading mode has further options.
@@ -60,7 +60,7 @@ def read_elicitation(
     *,
     default_reading: str = "label",
     name: str = "elicitation",
-    beside: Collection[str] = (),
+    also_known: Collection[str] = (),
 ) -> Elicitation:
     """The elicitation that options describe: those above and those of the reading mode; values may be texts.
 
@@ -68,7 +68,7 @@ def read_elicitation(
         options: by name.
         default_reading: the reading mode if they name none: the engine's.
         name: whose options they are, for messages.
-        beside: names of further options that messages should know.
+        also_known: further names that an unknown option may have been meant for.
 
     Raises ConfigError for an unknown, ill-typed or superfluous option, and for a prompt, persona or file that cannot be
     read.
@@ -81,7 +81,7 @@ def read_elicitation(
     own = {each.name for each in declared(kind.Options)}
     for option in of_reading:
         if option not in own:
-            raise ConfigError(_superfluous(option, reading, name, own | {*beside}))
+            raise ConfigError(_superfluous(option, reading, name, own | {*also_known}))
     return Elicitation(
         reading=kind(make_options(kind.Options, name, of_reading)),
         prompt=load_prompt(asked.prompt),

@@ -34,7 +34,7 @@ class LanguagePolicy(Policy):
         reading: how the answer is read. Raises ConfigError if the engine cannot do what it needs.
         adapter: gives the name of the engine's adapter; asked when the files may be read.
         preamble: a text before the task.
-        history: at most so many earlier turns are shown.
+        history: at most this many earlier turns are shown.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class LanguagePolicyMaker(PolicyMaker):
         of_engine = {name: value for name, value in options.items() if name in self._engine_options}
         others = {name: value for name, value in options.items() if name not in self._engine_options}
         elicitation = read_elicitation(
-            others, default_reading=self.kind.default_reading, name=self.name, beside=self._engine_options
+            others, default_reading=self.kind.default_reading, name=self.name, also_known=self._engine_options
         )
         both = sorted(self._engine_options & {each.name for each in declared(elicitation.reading.Options)})
         if both:

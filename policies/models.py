@@ -157,7 +157,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     transformers.logging.disable_progress_bar()
     folder.parent.mkdir(parents=True, exist_ok=True)
     options = {"gguf_file": gguf.name, "dtype": torch.float32}
-    if hasattr(transformers, "GgufConfig"):  # from 5.20 on GGUF weights stay quantised unless told otherwise
+    if hasattr(transformers, "GgufConfig"):  # from 5.20 on GGUF weights stay quantised unless they are told not to
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, **options)
     for attribute in ("hf_quantizer", "is_quantized", "quantization_method"):

@@ -71,7 +71,7 @@ class ChatTokenizer:
         return found
 
     def fit(self, tokens: int) -> None:
-        """Raise PromptTooLong if so many tokens are more than the window."""
+        """Raise PromptTooLong if this many tokens are more than the window."""
         if self.window and tokens >= self.window:
             raise PromptTooLong(
                 f"prompt of {tokens} tokens, the model's window is {self.window}; nothing is cut in silence"

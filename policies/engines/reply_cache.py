@@ -58,7 +58,7 @@ class CachingEngine(Engine):
         return self.engine.adapters
 
     async def __aenter__(self) -> Self:
-        """Open the file. Raises PolicyError if it is no cache of replies, or if another process keeps holding it."""
+        """Open the file. Raises PolicyError if it is not a cache of replies, or if another process keeps holding it."""
         store = None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,9 @@ class CachingEngine(Engine):
                 store.close()
             if _busy(error):
                 raise PolicyError(f"{self.file} is held by another process; wait for it or name another") from error
-            raise PolicyError(f"{self.file} is no cache of replies ({error}); move it away or name another") from error
+            raise PolicyError(
+                f"{self.file} is not a cache of replies ({error}); move it away or name another"
+            ) from error
         if formats != [_FORMAT]:
             store.close()
             raise PolicyError(f"{self.file} was written by another version ({formats}); move it away or name another")

@@ -37,7 +37,7 @@ async def check_adapters(engine: Engine, adapters: tuple[str, ...], *, tolerance
         if difference > tolerance:
             who = f"adapter {request.adapter}" if request.adapter else "the base model"
             raise PolicyError(
-                f"{type(engine).__name__}: {who} answers otherwise beside others than alone, by {difference:.3g} "
+                f"{type(engine).__name__}: {who} answers differently beside others than alone, by {difference:.3g} "
                 f"nats where {tolerance:g} may be noise; its scores would be wrong"
             )
     return worst

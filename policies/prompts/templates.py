@@ -1,7 +1,7 @@
 """Templates of prompts: text with places such as {observation}, filled in and never evaluated.
 
-`str.format` would follow attributes and indices of what it is given (`{observation.__class__}`), and prompts come from
-anybody's file: here a place is a bare name or an error.
+`str.format` would follow attributes and indices of what it is given (`{observation.__class__}`), and a prompt may
+come from anywhere: here a place is a bare name or an error.
 """
 
 from collections.abc import Collection, Mapping

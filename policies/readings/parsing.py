@@ -1,7 +1,7 @@
 """Parsing: which option a model's words name. Tolerant, and every answer says by which rule it was read.
 
 Rules are tried in order, the plainest first, and a rule that fits two options ends the search: nothing is guessed. A
-letter counts only where it stands as an answer ("A good neighbour would wait" is not option A), words only where they
+letter counts only where it is the answer ("A good neighbour would wait" is not option A), words only where they
 are not denied ("I would never keep it"). In a reply that also declines, or that has a line "Answer: …" which names
 nothing, only what the model says it would do is believed.
 """
@@ -10,10 +10,31 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from string import ascii_uppercase, whitespace
+from string import ascii_uppercase
 from typing import Literal
 
 import msgspec
+
+from valueagents.policies.readings.patterns import (
+    BARE,
+    CLAUSE,
+    CLOSED_ONLY,
+    DENIALS,
+    DENIED,
+    DRESS,
+    FINAL,
+    LETTER,
+    LISTED,
+    MORE,
+    NAMED,
+    NUMBER,
+    OPEN_THOUGHT,
+    OPPOSING,
+    QUOTED,
+    REFUSAL,
+    THOUGHT,
+    WILLING,
+)
 
 Rule = Literal[
     "letter", "named letter", "number", "quoted text", "text", "fuzzy text", "refusal", "open thought", "none"
@@ -21,56 +42,7 @@ Rule = Literal[
 
 _FUZZY_RATIO = 0.85
 _FUZZY_LEAD = 0.1
-_SHORT_WORDS = 8  # a text of one word ("Wait") names an option only in a reply of at most so many
-
-_TAG = r"(?:think|thinking|thought|reasoning)[>\]]"
-_THOUGHT = re.compile(rf"[<\[]{_TAG}.*?[<\[]/{_TAG}", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(rf"[<\[]{_TAG}", re.IGNORECASE)
-_CLOSED_ONLY = re.compile(rf"\A.*[<\[]/{_TAG}", re.DOTALL | re.IGNORECASE)
-_DRESS = whitespace + "*_`~"
-
-_FINAL = re.compile(
-    r"<answer>([^<\n]+)|\\boxed\{(?:\\text\{)?([^{}\n]+)|"
-    r"\b(?:answer|choice|decision)\b[\"'*_]*\s*(?:is)?\s*[*_]*[:=]\s*([^\n]+)",
-    re.IGNORECASE,
-)
-_WORD = r"(?:(?i:option|choice|answer|letter)\s+[\W_]*)?"
-_ENDS = r"(?=[\W_]*\Z|\s*[,:;!)\]}*\"”(\n]|\s*\.(?![A-Za-z]\.)|\s+[–—-]\s|\s+(?:because|since)\b)"
-_LETTER = re.compile(rf"\A[\W_]*{_WORD}(?!I\s*,)([A-Za-z]){_ENDS}")
-_BARE = re.compile(rf"[\W_]*{_WORD}([A-Za-z])[\W_]*")
-_GOES_ON = r"(?!(?:because|since|as|for|and|or|over|here|is|so)\b)[a-z]"
-_ALONE = rf"(?!I(?:\s*,|\s+[a-z])|A\s+{_GOES_ON})[A-Z](?![\w'])"  # "I would" and "A friend" are no letters
-_MORE = re.compile(rf"[\s.):,*\]]*(?:\b(?:or|and)\b|[/&,–—-])?[\s(*\[]*(?:(?i:option)\s+)?({_ALONE})")
-_LISTED = re.compile(r"(?:^[\W_]*|(?<=[,;.])\s*)([A-Z])[*_]*(?:\s*[):]|\.(?![A-Za-z]\.))", re.MULTILINE)
-_JOINED = rf"(?:[\s,/*&)]+(?:(?:or|and)\s+)?(?:(?i:option)\s+)?[*(]*{_ALONE})*"
-_NAMED = re.compile(
-    r"\b(?:(?i:option|letter)[\"*_]*\s*[:=]?\s*[*_(\[\"“`]*((?!I\s+[a-z])[A-Z](?![\w'])" + _JOINED + r")|"
-    r"(?i:choice|answer|choose|chose|pick|select|take|go(?:ing)?\s+(?:with|for))[\"*_]*\s*(?:(?i:is)\b|[:=])?\s*"
-    r"(?:(?i:option|letter)\s+)?[*_(\[\"“`]*(" + _ALONE + _JOINED + r"))"
-)
-_NUMBER = re.compile(r"[\W_]*(?:(?i:option|choice|answer|number)\s+[\W_]*)?(\d{1,2})[\W_]*")
-_QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{2,}?)[\"“”»]")
-
-_WILL = r"i(?:'d|'ll|\s+(?:would|will|choose|chose|pick|select|take))\b"
-_CLAUSE = re.compile(rf"[.:;!?\n]|\bbut\b|,\s*(?=(?:so|therefore|thus|hence)\b|{_WILL})", re.IGNORECASE)
-_DENIED = re.compile(
-    r"n't\b|\b(?:not|never|cannot|neither|nor|without|against|avoid|unable|instead\s+of|rather\s+than|whether)\b"
-)
-_WILLING = re.compile(rf"\b{_WILL}|\b(?:choice|answer)\b")
-_DENIALS = frozenset({"not", "never", "t", "cannot", "no", "without", "neither", "nor", "refuse", "avoid"})
-_OPPOSING = ("un", "dis", "in", "im", "non")
-_ANSWERING = (
-    r"(?:answer|choose|decide|pick|select|help|assist|comply|engage|participate|take\s+part|respond|recommend)\b"
-)
-_REFUSAL = re.compile(
-    r"\bi\s*(?:'m|\s+am)\s+(?:sorry(?!\s+(?:to|for|about|that))|unable|not\s+(?:able|comfortable))\b|"
-    r"\bi\s+apologi[sz]e\b|\bas\s+an?\s+(?:ai|(?:large\s+)?language\s+model)\b|"
-    rf"\bi\s+(?:\w+\s+){{0,2}}?(?:decline|refuse)(?:\s+to\s+{_ANSWERING}|[.!,]|\Z)|"
-    rf"\bi\s*(?:can\s*not|can't|won't|will\s+not|do\s+not|don't)\s*(?:(?:\w+\s+){{0,3}}?(?:{_ANSWERING}|"
-    r"(?:personal\s+)?(?:opinions?|preferences?|feelings|beliefs)\b)|(?:do|make)\s+(?:this|that|such|an?|the|any)\b|"
-    r"feel\s+comfortable\b|[.!,]|\Z)",
-    re.IGNORECASE,
-)
+_SHORT_WORDS = 8  # a text of one word ("Wait") names an option only in a reply of at most this many words
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -82,11 +54,11 @@ class Parsed(msgspec.Struct, frozen=True):
 
 def without_thought(reply: str) -> str | None:
     """The reply after the model's thinking; None if the thinking never ended, so that there is no answer."""
-    closed = _CLOSED_ONLY.match(reply)
+    closed = CLOSED_ONLY.match(reply)
     thought, said = (reply[: closed.end()], reply[closed.end() :]) if closed is not None else ("", reply)
-    if _OPEN_THOUGHT.search(said):
+    if OPEN_THOUGHT.search(said):
         return None
-    return (_CLOSED_ONLY.sub("", _THOUGHT.sub("", thought)) + said).strip()  # a chat template may have opened it
+    return (CLOSED_ONLY.sub("", THOUGHT.sub("", thought)) + said).strip()  # a chat template may have opened it
 
 
 def parse(reply: str, options: Sequence[str]) -> Parsed:
@@ -97,14 +69,14 @@ def parse(reply: str, options: Sequence[str]) -> Parsed:
     said = without_thought(reply)
     if said is None:
         return Parsed(None, "open thought")
-    said = _straight(said).strip(_DRESS)
-    texts = [_straight(text).strip(_DRESS) for text in options]
+    said = _straight(said).strip(DRESS)
+    texts = [_straight(text).strip(DRESS) for text in options]
     exact = {k for k, text in enumerate(texts) if text == said and said}
-    if len(exact) == 1 and not _BARE.fullmatch(said):
+    if len(exact) == 1 and not BARE.fullmatch(said):
         return Parsed(exact.pop(), "text")
-    finals = ["".join(groups).strip() for groups in _FINAL.findall(said)]
+    finals = ["".join(groups).strip() for groups in FINAL.findall(said)]
     found = _read(finals[-1], texts) if finals else None
-    refused = bool(_REFUSAL.search(said))
+    refused = bool(REFUSAL.search(said))
     if found is None:
         found = _read(said, texts, willing=refused or bool(finals))
     if found is None or found.index is None:
@@ -129,11 +101,11 @@ def _rules(said: str, options: Sequence[str], *, willing: bool) -> Iterator[tupl
     yield "text", {k for k, text in enumerate(options) if _plain(text) and _plain(text) == _plain(said)}
     yield "number", _numbered(said, options)
     lines = said.splitlines()
-    yield "named letter", _letters(_BARE.fullmatch(lines[-1]) if lines else None, count)
+    yield "named letter", _letters(BARE.fullmatch(lines[-1]) if lines else None, count)
     yield "named letter", _named(said, count, willing=True)
     if not willing:
         yield "named letter", _named(said, count, willing=False)
-        yield "quoted text", _holding([_plain(quote) for quote in _QUOTED.findall(said)], options)
+        yield "quoted text", _holding([_plain(quote) for quote in QUOTED.findall(said)], options)
     yield "text", _contained(said, options, willing=willing)
     if not willing:
         yield "fuzzy text", _nearest(_plain(said), options)
@@ -141,7 +113,7 @@ def _rules(said: str, options: Sequence[str], *, willing: bool) -> Iterator[tupl
 
 def _leading(said: str, options: Sequence[str]) -> set[int]:
     """The letter with which the reply begins, and those that a list of letters or of options goes on with."""
-    match = _LETTER.match(said)
+    match = LETTER.match(said)
     found = _letters(match, len(options))
     if match is None or not found:
         return set()
@@ -149,8 +121,8 @@ def _leading(said: str, options: Sequence[str]) -> set[int]:
     plain = _plain(rest)
     if plain == _plain(options[min(found)]):
         return found
-    others = [m.group(1) for m in _LISTED.finditer(rest)]
-    more = _MORE.match(rest)
+    others = [m.group(1) for m in LISTED.finditer(rest)]
+    more = MORE.match(rest)
     if more is not None:
         others.append(more.group(1))
     listed = {k for letter in others for k in _index(letter, len(options))}
@@ -159,7 +131,7 @@ def _leading(said: str, options: Sequence[str]) -> set[int]:
 
 def _numbered(said: str, options: Sequence[str]) -> set[int]:
     """A number alone: of the options that begin with numbers (a scale) the one that begins so, else by place."""
-    match = _NUMBER.fullmatch(said)
+    match = NUMBER.fullmatch(said)
     if match is None:
         return set()
     scale = [re.match(r"\d+", text) for text in options]
@@ -171,7 +143,7 @@ def _numbered(said: str, options: Sequence[str]) -> set[int]:
 def _named(said: str, count: int, *, willing: bool) -> set[int]:
     """Letters after a word such as "option" or "choose"."""
     found: set[int] = set()
-    for match in _NAMED.finditer(said):
+    for match in NAMED.finditer(said):
         if _meant(said, match, willing=willing):
             for letter in re.findall(r"\b[A-Z]\b", match.group(1) or match.group(2)):
                 found |= _index(letter, count)
@@ -179,7 +151,7 @@ def _named(said: str, count: int, *, willing: bool) -> set[int]:
 
 
 def _contained(said: str, options: Sequence[str], *, willing: bool) -> set[int]:
-    """Options whose whole text stands in the reply, not denied there, and not only as part of another's text."""
+    """Options whose whole text is in the reply, not denied there, and not only as part of another's text."""
     spans = []
     for k, text in enumerate(options):
         words = _plain(text).split()
@@ -199,12 +171,12 @@ def _contained(said: str, options: Sequence[str], *, willing: bool) -> set[int]:
 def _meant(said: str, match: re.Match[str], *, willing: bool) -> bool:
     """Whether the clause up to a match denies it; `willing`: and says what the model would do."""
     before = said[: match.start()]
-    ends = [boundary.end() for boundary in _CLAUSE.finditer(before)]
+    ends = [boundary.end() for boundary in CLAUSE.finditer(before)]
     begin = ends[-1] if ends else 0
     clause = said[begin : match.start()].casefold()
-    if _DENIED.search(clause):
+    if DENIED.search(clause):
         return False
-    return not willing or _WILLING.search(said[begin : match.end()].casefold()) is not None
+    return not willing or WILLING.search(said[begin : match.end()].casefold()) is not None
 
 
 def _holding(quotes: Sequence[str], options: Sequence[str]) -> set[int]:
@@ -229,13 +201,13 @@ def _likeness(one: str, other: str) -> float:
 
 def _opposed(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether one text denies what the other says or holds other numbers: "do not tell her", "unlock the door"."""
-    denials = [sum(word in _DENIALS for word in text) for text in (one, other)]
+    denials = [sum(word in DENIALS for word in text) for text in (one, other)]
     numbers = [[word for word in text if word.isdecimal()] for text in (one, other)]
     pairs = ((one, other), (other, one))
     return (
         denials[0] != denials[1]
         or numbers[0] != numbers[1]
-        or any(prefix + word in mine for mine, yours in pairs for word in yours for prefix in _OPPOSING)
+        or any(prefix + word in mine for mine, yours in pairs for word in yours for prefix in OPPOSING)
     )
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file with the adapter, the best epoch's adapter and the optimiser's moments.
 
-Where the training stands is in the file's header as JSON; the file is replaced as a whole, so a kill leaves the old or
-the new one.
+How far the training has come is in the file's header as JSON; the file is replaced as a whole, so a kill leaves the old
+or the new one.
 """
 
 import os
@@ -21,7 +21,7 @@ _FORMAT = "valueagents-checkpoint 1"
 
 
 class State(msgspec.Struct, frozen=True):
-    """Where a training stands: `place` steps of `epoch` are done, `step` in all. Losses are natural logs a token."""
+    """How far a training is: `place` steps of `epoch` are done, `step` in all. Losses are natural logs a token."""
 
     epoch: int = 0
     place: int = 0

@@ -171,7 +171,7 @@ def _step(
 
 @contextmanager
 def _repeatable(device: str) -> Iterator[None]:
-    """On a CPU sums are added up in one order: the gradient of a row that many share otherwise differs in each run."""
+    """On a CPU sums are added up in one order: if not, the gradient of a row that many share differs in each run."""
     import torch
 
     before = torch.are_deterministic_algorithms_enabled()

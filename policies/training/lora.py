@@ -82,7 +82,7 @@ def load_base(files: ModelFiles, *, dtype: str, device: str, quantise: str = "no
 def save_adapter(adapted: Any, out: Path, files: ModelFiles) -> Adapter:
     """Write the adapter as a PEFT folder, safetensors only, and read it back as every engine will."""
     # "auto" would ask the hub about the base model; no embedding is ever trained here
-    adapted.save_pretrained(  # trl leaves a copy of the first state beside it, "ref"
+    adapted.save_pretrained(  # trl leaves a copy of the first state with it, "ref"
         out, selected_adapters=["default"], safe_serialization=True, save_embedding_layers=False
     )
     (out / "README.md").unlink(missing_ok=True)  # peft's model card, an empty form

@@ -23,10 +23,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         learning_rate: the largest, reached after the warm-up; it then falls to 0 in a straight line.
         preference_learning_rate, beta: for the preference methods: their learning rate and trl's beta.
         warmup: fraction of all steps.
-        epochs: at most so many.
-        patience: stop after so many epochs without a smaller eval loss; the best epoch's adapter is kept.
+        epochs: at most this many.
+        patience: stop after this many epochs without a smaller eval loss; the best epoch's adapter is kept.
         variants: prompt variants of each statement that are trained.
-        label_variants: the first so many of them that a baseline label is averaged over.
+        label_variants: how many of them, from the first on, a baseline label is averaged over.
         others: share of the statements of other values that an epoch trains, drawn anew each time; 1 = all of them.
         rotate: a statement is trained in one variant an epoch, in turn, instead of in all of them.
         batch_rows: rows that one step of the optimiser averages over.

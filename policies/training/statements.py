@@ -1,7 +1,7 @@
-"""Statements: what training may see of a survey world, read through the world's own contract.
+"""Statements: what training may see of a survey env, read through the contract of envs.
 
 Only the splits train and eval are asked for, and only affirming wordings (both for preference pairs); nothing else in
-this package opens a world.
+this package opens an env.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ TrainingSplit = Literal["train", "eval"]
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A statement in one prompt variant (counted from 1), exactly as the world puts it when it is evaluated.
+    """A statement in one prompt variant (counted from 1), exactly as the env puts it when it is evaluated.
 
     `menu` lists the ratings as they are shown, `x` says what each does to `value`, from -1 to 1.
     """
@@ -53,24 +53,24 @@ def read_statements(split: TrainingSplit, *, variants: int, items: str | None) -
 
     Raises ConfigError or DataError for a bad file.
     """
-    world = _open(split, poles="affirm", variants=variants, items=items)
+    env = _open(split, poles="affirm", variants=variants, items=items)
     asked = []
-    for situation in world.situations():
+    for situation in env.situations():
         statement, _, variant = str(situation).rpartition("/v")
-        observation, info = world.reset(seed=0, options={"situation": situation})
+        observation, info = env.reset(seed=0, options={"situation": situation})
         value, x = _on_its_axis(info["annotation"], situation)
-        asked.append(Asked(statement, int(variant), value, world.task, observation, info["menu"], x))
+        asked.append(Asked(statement, int(variant), value, env.task, observation, info["menu"], x))
     return tuple(asked)
 
 
 def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[Wordings, ...]:
     """Every statement of a split that has both wordings, for the methods that compare the two.
 
-    Raises ConfigError if the world does not list its statements.
+    Raises ConfigError if the env does not list its statements.
     """
-    world = _open(split, poles="both", variants=1, items=items)
+    env = _open(split, poles="both", variants=1, items=items)
     texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for each in getattr(world, "statements", ()):
+    for each in getattr(env, "statements", ()):
         texts[each.pair, each.value][each.pole] = each.text
     found = tuple(Wordings(*key, both["affirm"], both["oppose"]) for key, both in texts.items() if len(both) == 2)
     if not found:
@@ -86,7 +86,7 @@ def check_target(target: str, statements: Sequence[Asked]) -> None:
 
 
 def _open(split: TrainingSplit, **options: object) -> ValueEnv:
-    """The world of one split."""
+    """The env of one split."""
     if split not in get_args(TrainingSplit):
         raise ConfigError(f"training reads the splits train and eval only, not {split!r}; evaluate on it instead")
     return make_env(ENV, split=split, **{name: value for name, value in options.items() if value is not None})

@@ -339,7 +339,7 @@ def test_the_self_check_passes_a_sound_engine_and_stops_one_that_leaks(tiny_mode
 
     assert asyncio.run(check()) < 1e-3
     assert asyncio.run(check_adapters(_AdaptedEngine(0.0), ("one", "two"), tolerance=1e-3)) == 0
-    with pytest.raises(PolicyError, match="the base model answers otherwise beside others than alone, by 1 nats"):
+    with pytest.raises(PolicyError, match="the base model answers differently beside others than alone, by 1 nats"):
         asyncio.run(check_adapters(_AdaptedEngine(-1.0), ("one", "two"), tolerance=1e-3))
     with pytest.raises(PolicyError, match="the base model"):
         asyncio.run(check_adapters(_AdaptedEngine(float("nan")), ("one",), tolerance=1e-3))
@@ -359,7 +359,7 @@ def test_an_engine_that_errs_beside_others_does_not_pass_its_check_by_what_it_re
             pass
 
     monkeypatch.setattr(ModelCore, "_adapted", leaking)
-    with pytest.raises(PolicyError, match="answers otherwise beside others than alone"):
+    with pytest.raises(PolicyError, match="answers differently beside others than alone"):
         asyncio.run(enter())
 
 

@@ -1,4 +1,4 @@
-"""Minds without a model: random is uniform, first is first, known is the softmax of its weights."""
+"""Policies without a model: random is uniform, first is first, known is the softmax of its weights."""
 
 import asyncio
 import math

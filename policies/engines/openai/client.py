@@ -37,7 +37,7 @@ _ENCODER = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`api` is what the user wrote (…/v1), `root` the same without /v1: what vLLM adds to the standard stands there."""
+    """`api` is what the user wrote (…/v1), `root` the same without /v1: vLLM's additions to the standard are there."""
 
     api: str
     root: str
@@ -75,11 +75,11 @@ def read_address(url: str, *, key_env: str, insecure: bool) -> Address:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"{url!r} is no URL ({error}); give something like http://127.0.0.1:8000/v1") from None
+        raise ConfigError(f"{url!r} is not a URL ({error}); give something like http://127.0.0.1:8000/v1") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigError(f"the URL of {host} holds a user name or password; put the key into ${key_env} instead")
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise ConfigError(f"{url!r} is no server's URL; give something like http://127.0.0.1:8000/v1")
+        raise ConfigError(f"{url!r} is not a server's URL; give something like http://127.0.0.1:8000/v1")
     path = parts.path.rstrip("/") or "/v1"
     api = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
     return Address(api, api.removesuffix("/v1"), key_env, insecure)

@@ -132,7 +132,7 @@ async def score_sequence(
 ) -> SequenceScore:
     """The log-probabilities of answers of which the sequence holds all tokens but the last.
 
-    One more token is drawn and thrown away; beside it vLLM tells the raw log-probabilities of up to 128 tokens that it
+    One more token is drawn and thrown away; with it vLLM tells the raw log-probabilities of up to 128 tokens that it
     is asked for, whatever their rank. Those of the sequence's own tokens (`prompt_logprobs`) come only where an answer
     needs them, because vLLM then computes the whole sequence again.
     """

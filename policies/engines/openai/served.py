@@ -100,7 +100,7 @@ def _vllm_version(address: Address) -> str:
         return msgspec.json.decode(ask_server(address, f"{address.root}/version"), type=_Version).version
     except (Refused, msgspec.MsgspecError) as error:
         raise ConfigError(
-            f"{address.root} is no vLLM server (/version: {first_line(error)}); give vLLM's own URL, or say "
+            f"{address.root} is not a vLLM server (/version: {first_line(error)}); give vLLM's own URL, or say "
             "server=other to use it without probabilities"
         ) from error
 

@@ -62,7 +62,7 @@ class ServedTokenizer:
         return self._texts[text]
 
     def fit(self, prompt: int, answer: int) -> None:
-        """Raise PromptTooLong if so many tokens are more than the window."""
+        """Raise PromptTooLong if this many tokens are more than the window."""
         window = self._served.window
         if window and prompt + answer > window:
             raise PromptTooLong(

@@ -35,6 +35,7 @@ _EMBEDDED_TOKENS_PER_S = 700.0  # prefill in float32 on 2 cores (Zen 4)
 _TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
 """Nats by which batching alone may move the sum over a short answer (bfloat16: up to 0.31 measured)."""
 
+_Work = Work[ScoreRequest | GenerateRequest, Job, ScoreReply | GenerateReply]
 _Batcher = MicroBatcher[ScoreRequest | GenerateRequest, Job, ScoreReply | GenerateReply]
 
 
@@ -95,7 +96,7 @@ class TransformersEngine(LocalEngine):
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
         core = ModelCore(self.files, self.adapters, self.dtype, self.device, self._template)
-        work = Work(core.prepare, lambda job: job.size, core.run, self._batch_tokens, kind=kind_of)
+        work: _Work = Work(core.prepare, lambda job: job.size, core.run, self._batch_tokens, kind=kind_of)
         thread = self._thread = OwnerThread("transformers engine")
         try:
             await thread.call(core.load)

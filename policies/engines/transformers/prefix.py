@@ -1,6 +1,6 @@
 """Prefix: rows of text that a model has read, as its key-value cache, to be selected, copied and read on from.
 
-Rows are padded on the left, so what is asked for stands at the end of every row.
+Rows are padded on the left, so what is asked for is at the end of every row.
 """
 
 import copy
@@ -17,7 +17,7 @@ Layers = list[tuple["torch.Tensor", "torch.Tensor"]]
 class Prefix:
     """Rows of text that the model has read: its key-value cache and which places of it are real (1) or padding (0).
 
-    `rows`: what each begins with, so many tokens of what `row` gave earlier; by default one row, of nothing yet.
+    `rows`: what each begins with, given by `row` earlier, and how many tokens of it; by default one empty row.
     """
 
     def __init__(self, model: Any, device: str, rows: Sequence[tuple[Layers, int]] = (([], 0),)) -> None:
@@ -89,7 +89,7 @@ class Prefix:
 
 
 def _stack(parts: "Sequence[tuple[torch.Tensor, int]]", width: int) -> "torch.Tensor":
-    """(heads, tokens, size) of several rows as (rows, heads, width, size): so many tokens of each, at the end."""
+    """(heads, tokens, size) of several rows as (rows, heads, width, size): `width` tokens of each, at the end."""
     heads, _, size = parts[0][0].shape
     stacked = parts[0][0].new_zeros((len(parts), heads, width, size))
     for row, (part, length) in enumerate(parts):

@@ -1,7 +1,7 @@
 """Reader: a model that remembers what it read lately, so that an episode's next turn is read on from the last.
 
 Kept are the key-value caches of single texts. A new text begins where the longest known beginning ends: an earlier turn
-of its episode, or the task that all episodes of a world begin with. A question that was answered lately is not even
+of its episode, or the task that all episodes of an env begin with. A question that was answered lately is not even
 read: a hundred episodes of a game begin alike.
 """
 

@@ -2,7 +2,7 @@
 
 What was read before (an earlier turn, the task) is not computed again, and what all requests of the batch share only
 once (`reader.py`); then comes what the sequences of one request share (the situation), one row a request; then the
-tails that differ (the orders of a listing, the option texts), one row each. The logits that are needed stand at the end
+tails that differ (the orders of a listing, the option texts), one row each. The logits that are needed are at the end
 of every row, and no others are computed.
 """
 
@@ -25,7 +25,7 @@ _LOGITS_A_PASS = 100_000_000  # rows × positions × vocabulary: 400 MB in float
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an answer stands: continuation `k` after chat `r` is `ids`, predicted by the last places of `row`."""
+    """Where an answer is: continuation `k` after chat `r` is `ids`, predicted by the last places of `row`."""
 
     r: int
     k: int
@@ -53,7 +53,7 @@ class ScoreJob:
 
 
 def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
-    """The request's distinct sequences and where its answers stand in them. Raises PolicyError if it does not fit."""
+    """The request's distinct sequences and where its answers are in them. Raises PolicyError if it does not fit."""
     prompts, answers = chats.encode(request)
     rows: dict[tuple[int, ...], int] = {}
     targets = []

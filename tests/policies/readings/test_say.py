@@ -210,7 +210,7 @@ def _played(monkeypatch: pytest.MonkeyPatch, out: Path, engine: Engine, config: 
 
 
 def _unmatched_share(episode: Episode) -> float:
-    """Of the texts that the world took, those that led where no option of the hidden menu leads."""
+    """Of the texts that the env took, those that led where no option of the hidden menu leads."""
     taken = [decision.choice.option for decision in episode.decisions if decision.chosen is not None]
     return sum(option.startswith("said:") for option in taken) / len(taken)
 
