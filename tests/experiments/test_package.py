@@ -1,6 +1,7 @@
 """The built wheel, used from another folder: nothing is missing from it and nothing bare is installed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -51,3 +52,16 @@ def test_an_installed_wheel_runs_from_another_folder(wheel: Path, tmp_path: Path
         )
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_an_editable_clone_is_found_from_the_folder_above_it(tmp_path: Path) -> None:
+    clone = tmp_path / "valueagents"  # named like the package, and without an __init__.py of its own
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".git", ".venv*", "build", "runs", "*.egg-info"))
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", clone]
+    subprocess.run(pip, check=True)
+    code = "import valueagents; print(valueagents.__file__)"
+    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(clone / "valueagents" / "__init__.py")
