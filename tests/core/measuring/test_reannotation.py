@@ -9,8 +9,7 @@ import pytest
 
 from valueagents.cli import main
 from valueagents.errors import ConfigError, DataError
-from valueagents.measuring.answers import decision_arrays
-from valueagents.measuring.reannotation import grouped
+from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
 from valueagents.running.runs import RunConfig, run
 
@@ -45,8 +44,8 @@ def test_values_turned_round_turn_the_tally_round(played, tmp_path):
         return item
 
     mine, other = score(played), score(played, annotations=_bank(tmp_path, turned))
-    assert [axis.tally for axis in other.axes] == [-axis.tally for axis in mine.axes]
-    assert any(axis.tally for axis in mine.axes)
+    assert [axis["E1"].value for axis in other.axes] == [-axis["E1"].value for axis in mine.axes]
+    assert any(axis["E1"].value for axis in mine.axes)
 
 
 def test_decisions_that_the_file_does_not_list_are_counted_as_not_annotated(played, tmp_path):
@@ -85,11 +84,11 @@ def test_an_empty_or_junk_file_is_named(played, tmp_path, text):
 
 
 def test_a_group_is_the_mean_of_its_axes(played):
-    arrays = decision_arrays(played.decisions(), played.header.taxonomy)
-    groups = grouped(arrays, "higher-order")
-    taxonomy = arrays.taxonomy
+    answers = read_answers(played)
+    groups = read_answers(played, grouping="higher-order")
+    taxonomy = answers.taxonomy
     for g, members in enumerate(taxonomy.groupings["higher-order"].values()):
-        wanted = [np.mean([row[taxonomy.index(axis)] for axis in members]) for row in arrays.x]
+        wanted = [np.mean([row[taxonomy.index(axis)] for axis in members]) for row in answers.x]
         assert np.allclose(groups.x[:, g], wanted, atol=1e-12, equal_nan=True)
     assert groups.taxonomy.axis_ids == ("Self-transcendence", "Self-enhancement", "Openness to change", "Conservation")
 

@@ -10,9 +10,9 @@ import pytest
 
 from valueagents.cli import main
 from valueagents.errors import ConfigError
-from valueagents.measuring.many.circle import HUMANS, circle_check, slope_weights
+from valueagents.measuring.many.circle import circle_check, slope_weights
 from valueagents.measuring.many.profiles import profiles
-from valueagents.report import write_circle_page
+from valueagents.report.many_page import circle_page
 from valueagents.running.runs import RunConfig, run
 from valueagents.taxonomy import load_taxonomy
 
@@ -93,7 +93,7 @@ def test_permutations_are_counted_by_hand_on_a_small_circle():
         (np.zeros((30, 20)), TAXONOMY, "too few values: 0"),
         (np.outer(np.linspace(1, 6, 30), np.ones(20)), TAXONOMY, "too few values: 0"),
         (np.linspace(1, 6, 30)[:, None] + np.linspace(0, 1, 20) / 3, TAXONOMY, "too few values: 0"),
-        (np.random.default_rng(0).normal(size=(30, 10)), FLAT, "is no circle"),
+        (np.random.default_rng(0).normal(size=(30, 10)), FLAT, "do not lie on a circle"),
     ],
 )
 def test_what_cannot_be_said_is_said_with_its_reason(x, taxonomy, said):
@@ -117,13 +117,13 @@ def test_side_effects_that_follow_the_circle_have_its_slope():
 
 def test_the_human_reference_fits_the_cosine():
     steps = np.cos(np.radians(36 * np.arange(1, 6)))
-    assert np.corrcoef(steps, HUMANS.by_distance)[0, 1] > 0.95
+    assert np.corrcoef(steps, TAXONOMY.people.by_distance)[0, 1] > 0.95
 
 
 @pytest.fixture(scope="module")
-def minds(tmp_path_factory):
+def policies(tmp_path_factory):
     """20 policies that lean round the circle, on the same survey."""
-    folder = tmp_path_factory.mktemp("minds")
+    folder = tmp_path_factory.mktemp("policies")
     made = []
     for k in range(20):
         lean = 2 * np.pi * k / 20
@@ -149,13 +149,13 @@ def test_what_menus_alone_give_is_what_policies_of_independent_values_show(tmp_p
     check = circle_check(table.of(), table.taxonomy, menus=table.menus)
     assert check.menus_alone > 0.2
     assert check.r_cos.value == pytest.approx(check.menus_alone, abs=0.15)
-    page = write_circle_page(independent, tmp_path / "circle.html").read_text(encoding="utf-8")
+    page = circle_page(check, table, ["valueagents/Dilemma-v0"])
     assert check.p > 0.05 or "no better than these menus alone" in page
 
 
 @pytest.mark.slow
-def test_in_a_survey_no_values_are_offered_together(minds):
-    table = profiles(minds)
+def test_in_a_survey_no_values_are_offered_together(policies):
+    table = profiles(policies)
     assert circle_check(table.of(), table.taxonomy, menus=table.menus).menus_alone is None
 
 
@@ -172,32 +172,32 @@ def test_the_menus_share_is_that_of_many_simulated_profiles():
     assert check.menus_alone == pytest.approx(np.corrcoef(r[pairs], cosines[pairs])[0, 1], abs=0.02)
 
 
-def test_one_policy_given_twice_is_not_two(minds, tmp_path):
-    header = minds[0].header
+def test_one_policy_given_twice_is_not_two(policies, tmp_path):
+    header = policies[0].header
     config = RunConfig(env=header.env, env_options=header.env_options, policy=header.policy, seed=2)
-    for again in (minds[0], run(config, tmp_path / "other seed")):
+    for again in (policies[0], run(config, tmp_path / "other seed")):
         with pytest.raises(ConfigError, match="are of one policy: give each once"):
-            profiles([*minds[:3], again])
+            profiles([*policies[:3], again])
 
 
 @pytest.mark.slow
-def test_known_policies_round_the_circle_show_it_on_the_page(minds, tmp_path):
-    table = profiles(minds)
+def test_known_policies_round_the_circle_show_it_on_the_page(policies, tmp_path):
+    table = profiles(policies)
     assert table.form == "probability"
     check = circle_check(table.of(), table.taxonomy)
     assert check.r_cos.value > 0.98
-    page = write_circle_page(minds, tmp_path / "circle.html").read_text(encoding="utf-8")
+    page = circle_page(check, table, ["valueagents/Survey-v0"])
     assert page.count("<svg") == 1
     assert "follow the circle better than with shuffled angles" in page
     assert "569 people" in page
     assert "<script" not in page
 
 
-def test_a_few_policies_get_a_page_that_says_too_few(minds, tmp_path, monkeypatch, capsys):
-    words = [str(each.path) for each in minds[:3]]
+def test_a_few_policies_get_a_page_that_says_too_few(policies, tmp_path, monkeypatch, capsys):
+    words = [str(each.path) for each in policies[:3]]
     monkeypatch.setattr(sys, "argv", ["valueagents", "circle", *words, "--out", str(tmp_path / "c.html")])
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
-    assert "no circle: too few policies: 3, 20 needed" in capsys.readouterr().out
+    assert "no circle can be tested: too few policies: 3, 20 needed" in capsys.readouterr().out
     assert "too few policies: 3" in (tmp_path / "c.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Convergent validity of `known` policies, whose values are the same in every world, and reliabilities by hand."""
+"""Convergent validity of `known` policies, whose values are the same in every env, and reliabilities by hand."""
 
 import json
 import sys
@@ -9,40 +9,40 @@ import pytest
 
 from valueagents.cli import main
 from valueagents.errors import ConfigError
-from valueagents.measuring.many.multimethod import validity
+from valueagents.measuring.many.multimethod import multimethod
 from valueagents.measuring.many.profiles import profiles
-from valueagents.report import write_validity_page
+from valueagents.report.many_page import validity_page
 from valueagents.running.runs import RunConfig, run
 
-pytestmark = pytest.mark.slow  # many policies in many worlds
+pytestmark = pytest.mark.slow  # many policies in many envs
 
-WORLDS = {
+ENVS = {
     "survey": RunConfig(env="valueagents/Survey-v0", policy="", seed=1, env_options={"variants": 2, "poles": "affirm"}),
     "judgement": RunConfig(env="valueagents/Judgement-v0", policy="", seed=1),
     "dilemma": RunConfig(env="valueagents/Dilemma-v0", policy="", seed=1),
 }
 
 
-def played(folder, world, spec, seed=1):
-    config = WORLDS[world]
+def played(folder, env, spec, seed=1):
+    config = ENVS[env]
     made = RunConfig(env=config.env, policy=spec, seed=seed, env_options=config.env_options)
-    return run(made, folder / f"{world}-{spec.replace(':', '_').replace('?', '_')}-{seed}")
+    return run(made, folder / f"{env}-{spec.replace(':', '_').replace('?', '_')}-{seed}")
 
 
 @pytest.fixture(scope="module")
-def minds(tmp_path_factory):
-    """20 policies of known weights in three worlds."""
-    folder = tmp_path_factory.mktemp("minds")
+def policies(tmp_path_factory):
+    """20 policies of known weights in three envs."""
+    folder = tmp_path_factory.mktemp("policies")
     specs = [f"known:normal?seed={k}" for k in range(20)]
-    return {world: [played(folder, world, spec) for spec in specs] for world in WORLDS}
+    return {env: [played(folder, env, spec) for spec in specs] for env in ENVS}
 
 
 @pytest.fixture(scope="module")
-def found(minds):
-    return validity([each for runs in minds.values() for each in runs])
+def found(policies):
+    return multimethod([each for runs in policies.values() for each in runs])
 
 
-def test_the_same_values_agree_across_worlds_and_others_do_not(found):
+def test_the_same_values_agree_across_envs_and_others_do_not(found):
     assert [(pair.first[12:], pair.second[12:]) for pair in found.pairs] == [
         ("Dilemma-v0", "Judgement-v0"), ("Dilemma-v0", "Survey-v0"), ("Judgement-v0", "Survey-v0"),
     ]  # fmt: skip
@@ -55,9 +55,9 @@ def test_the_same_values_agree_across_worlds_and_others_do_not(found):
     assert len(found.policies) == 20
 
 
-def test_the_matrix_is_numpys_of_the_profiles(minds, found):
-    x = np.hstack([profiles(minds[world]).of() for world in ("dilemma", "judgement", "survey")])
-    x = x.reshape(20, 3, 20)[:, :, [axis in found.axes for axis in profiles(minds["survey"]).taxonomy.axis_ids]]
+def test_the_matrix_is_numpys_of_the_profiles(policies, found):
+    x = np.hstack([profiles(policies[env]).of() for env in ("dilemma", "judgement", "survey")])
+    x = x.reshape(20, 3, 20)[:, :, [axis in found.axes for axis in profiles(policies["survey"]).taxonomy.axis_ids]]
     x = x - x.mean(axis=2, keepdims=True)
     wanted = np.corrcoef(x.reshape(20, -1), rowvar=False)
     np.testing.assert_allclose(np.array(found.matrix), wanted, atol=1e-12)
@@ -73,36 +73,36 @@ def test_known_policies_agree_with_themselves(found):
     assert ("Dilemma-v0", "retest: seeds") not in by_kind
 
 
-def test_a_second_seed_is_a_retest(minds, tmp_path):
+def test_a_second_seed_is_a_retest(policies, tmp_path):
     again = [played(tmp_path, "judgement", f"known:normal?seed={k}", seed=2) for k in range(20)]
-    [_, retest] = validity([*minds["judgement"], *again]).reliabilities
+    [_, retest] = multimethod([*policies["judgement"], *again]).reliabilities
     assert (retest.kind, retest.policies) == ("retest: seeds", 20)
     assert retest.value.value == pytest.approx(1.0)
 
 
 def test_split_half_is_spearman_browns_of_random_policies_near_zero(tmp_path):
     """Policies that all choose by chance have no true differences to be reliable about."""
-    [only] = validity([played(tmp_path, "judgement", "random")]).reliabilities
+    [only] = multimethod([played(tmp_path, "judgement", "random")]).reliabilities
     assert only.value.value is None
     assert "too few policies: 1" in only.value.reason
 
 
-def test_a_few_policies_get_profiles_but_no_correlations_over_policies(minds, tmp_path):
-    few = validity([*minds["survey"][:3], *minds["dilemma"][:3]])
+def test_a_few_policies_get_profiles_but_no_correlations_over_policies(policies, tmp_path):
+    few = multimethod([*policies["survey"][:3], *policies["dilemma"][:3]])
     assert few.matrix is None
     assert few.pairs[0].convergent.value is None
     assert few.pairs[0].profile.value > 0.5
     assert "too few policies: 3, 20 needed" in few.pairs[0].profile.reason
 
 
-def test_two_worlds_of_one_env_are_two_methods(minds, tmp_path):
-    """The train half of the survey is another world than its test half, and no second seed of it."""
+def test_two_sets_of_options_of_one_env_are_two_methods(policies, tmp_path):
+    """The train half of the survey is another method than its test half, and no second seed of it."""
     settings = RunConfig(env="valueagents/Survey-v0", policy="", env_options={"split": "train", "poles": "affirm"})
     other = [
         run(msgspec.structs.replace(settings, policy=f"known:normal?seed={k}", seed=2), tmp_path / str(k))
         for k in range(20)
     ]
-    found = validity([*minds["survey"], *other])
+    found = multimethod([*policies["survey"], *other])
     assert found.methods == [
         "valueagents/Survey-v0 (poles=affirm, split=train)", "valueagents/Survey-v0 (poles=affirm, variants=2)",
     ]  # fmt: skip
@@ -110,19 +110,23 @@ def test_two_worlds_of_one_env_are_two_methods(minds, tmp_path):
     assert "retest: seeds" not in {each.kind for each in found.reliabilities}
 
 
-def test_worlds_without_a_common_policy_are_refused(minds):
+def test_envs_without_a_common_policy_are_refused(policies):
     with pytest.raises(ConfigError, match="no policy was run by all methods"):
-        validity([minds["survey"][0], minds["dilemma"][1]])
+        multimethod([policies["survey"][0], policies["dilemma"][1]])
 
 
-def test_the_page_and_the_command_show_the_table(minds, tmp_path, monkeypatch, capsys):
-    every = [each for runs in minds.values() for each in runs]
-    page = write_validity_page(every, tmp_path / "v.html").read_text(encoding="utf-8")
+def test_the_page_and_the_command_show_the_table(policies, tmp_path, monkeypatch, capsys):
+    every = [each for runs in policies.values() for each in runs]
+    page = validity_page(multimethod(every))
     assert page.count("<svg") == 1
     assert "valueagents/Dilemma-v0 – valueagents/Survey-v0" in page
-    words = [str(each.path) for each in (*minds["survey"], *minds["judgement"])]
-    monkeypatch.setattr(sys, "argv", ["valueagents", "validity", *words, "--json"])
+    words = [str(each.path) for each in (*policies["survey"], *policies["judgement"])]
+    file = tmp_path / "v.html"
+    monkeypatch.setattr(sys, "argv", ["valueagents", "validity", *words, "--json", "--out", str(file)])
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
-    assert json.loads(capsys.readouterr().out)["methods"] == ["valueagents/Judgement-v0", "valueagents/Survey-v0"]
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["methods"] == ["valueagents/Judgement-v0", "valueagents/Survey-v0"]
+    assert printed.err.strip().endswith("v.html")  # --json has the standard output to itself
+    assert "Judgement-v0 – valueagents/Survey-v0" in file.read_text(encoding="utf-8")
