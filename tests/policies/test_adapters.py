@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from valueagents.cli.commands import replay
+from valueagents.envs.replay_command import replay
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import CONFIG, MANIFEST, WEIGHTS, read_adapter
 from valueagents.policies.engines import (
