@@ -59,11 +59,11 @@ def print_scores(scores: "Scores") -> None:
             details = in_brackets(axis.shown_details(name, column), column.digits)
             cells.append(notes.cell(axis.axis, name, axis[name], column.digits) + details)
         made.add_row(axis.name, str(axis.contested), *cells)
+    for axis in scores.axes:
+        for name in (name for name in scores.columns if name not in held):
+            notes.add(axis.axis, name, axis[name])
     print_table(made)
     notes.print()
-    for name in scores.columns:
-        if name not in held:
-            print(f"  {name} {scores.columns[name].name}: {scores.axes[0][name].reason}")
     _print_counts(scores)
     _warn(scores.warnings)
 
@@ -136,13 +136,18 @@ class Notes:
         """A number with its interval, `*` where there is a caution, a dash where there is no number."""
         from valueagents.report.numbers import number
 
-        if estimate.reason:
-            found = re.search(r"\d+", estimate.reason)
-            reason = re.sub(r"\d+", "N", estimate.reason, count=1)
-            _, estimators = self._met.setdefault(reason, {}).setdefault(axis, (found.group() if found else "", []))
-            if estimator not in estimators:
-                estimators.append(estimator)
+        self.add(axis, estimator, estimate)
         return number(estimate, digits)
+
+    def add(self, axis: str, estimator: str, estimate: "Estimate") -> None:
+        """The reason or caution of an estimate, if it has one, is among those to be printed."""
+        if not estimate.reason:
+            return
+        found = re.search(r"\d+", estimate.reason)
+        reason = re.sub(r"\d+", "N", estimate.reason, count=1)
+        _, estimators = self._met.setdefault(reason, {}).setdefault(axis, (found.group() if found else "", []))
+        if estimator not in estimators:
+            estimators.append(estimator)
 
     def print(self) -> None:
         """A line for each reason: what of which axes it holds for."""
