@@ -12,6 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from valueagents.cli import main
+from valueagents.contracts.conformance import check_value_env
+from valueagents.contracts.plugins import make_env
 from valueagents.measuring.scores import score
 from valueagents.running.runs import Run, RunConfig, run
 
@@ -47,11 +49,12 @@ def test_run_score_compare_and_report_follow_one_another(valueagents: Cli, tmp_p
     scores = json.loads(valueagents("score", tmp_path / "a", "--json").stdout)
     assert [axis["axis"] for axis in scores["axes"]][:2] == ["SDT", "SDA"]
     for axis in scores["axes"]:
-        for estimator in ("rate", "propensity", "probability_propensity", "weight"):
-            assert axis[estimator]["low"] < axis[estimator]["high"]
+        for estimator in ("E2", "E3", "E3p", "E4"):
+            assert axis["estimates"][estimator]["low"] < axis["estimates"][estimator]["high"]
     assert "Hedonism" in valueagents("score", tmp_path / "a").stdout
     comparison = json.loads(valueagents("compare", tmp_path / "a", tmp_path / "b", "--primary", "BEC", "--json").stdout)
-    assert comparison["test"].startswith("sign-flip over 192 clusters")
+    assert comparison["headline"] == "E3p"
+    assert comparison["differences"]["E3p"]["test"].startswith("sign-flip over 192 clusters")
     assert comparison["paired_situations"] == 192
     report = valueagents("report", tmp_path / "a", tmp_path / "b")
     assert Path(report.stdout.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -64,11 +67,16 @@ def test_score_and_compare_print_what_there_is_and_why_the_rest_is_not(
     assert "intervals clustered by item, 192 clusters" in text
     assert "strength E5" not in text
     text = valueagents("compare", known_run.path, random_run.path).stdout
-    for column in ("difference", "weights / |w| E4", "= exposure E6", "+ choice E6"):
-        assert column in text
-    assert "scale log |w1| - log |w2| +" in text
-    assert "unit: item; 192 situations met by both" in text
-    assert "E6 192" in text
+    paired, weights, rates, end = text.strip("\n").split("\n\n")
+    assert paired.startswith("E3p propensity from p, known:normal?seed=4 minus random\n")
+    assert "unit: item, 192 clusters" in paired
+    for column in ("difference", "p family", "p max-T", "differs", "situations"):
+        assert column in paired.splitlines()[1]
+    assert weights.startswith("E4 normalised weights w / |w|, known:normal?seed=4 minus random\n")
+    assert "scale, log |w1| − log |w2|: +" in weights
+    assert rates.splitlines()[1].split() == ["value", "difference", "exposure", "choice", "situations"]
+    assert [line.split()[-1] for line in rates.splitlines()[2:22]] == ["192"] * 20
+    assert end == "192 situations were met by both, 0 and 0 by one only"
 
 
 def test_scores_of_few_decisions_print_a_reason_once_for_all(valueagents: Cli, tmp_path: Path) -> None:
@@ -91,7 +99,7 @@ def test_two_values_against_each_other_print_strengths(valueagents: Cli, tmp_pat
     assert "strength E5" in text
     assert "in no menu of two values: E5 of " in text
     report = valueagents("report", tmp_path / "a")
-    assert "Bradley–Terry, from menus of two values" in Path(report.stdout.strip()).read_text(encoding="utf-8")
+    assert "Bradley &amp; Terry 1952" in Path(report.stdout.strip()).read_text(encoding="utf-8")
 
 
 def test_lists_of_runs_are_compared_seed_by_seed(
@@ -157,7 +165,7 @@ def test_what_an_adapter_did_is_said_against_its_control(valueagents: Cli, known
     assert found["selectivity"]["value"] == found["target_shift"]["value"] - found["net_drift"]["value"]
     printed = valueagents(*words).stdout
     assert "target shift" in printed
-    assert "selectivity                       - (no control adapter of another seed" in printed
+    assert "selectivity                       – (no control adapter of another seed" in printed
     down = json.loads(valueagents(*words, "--json").stdout)
     assert down["target_shift"]["value"] == -found["target_shift"]["value"]
 
@@ -200,7 +208,7 @@ def test_a_dry_run_plans_and_makes_nothing(valueagents: Cli, tmp_path: Path) -> 
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("listing", ["envs", "policies", "taxonomies"])
+@pytest.mark.parametrize("listing", ["envs", "policies", "taxonomies", "estimators", "metric"])
 def test_every_listing_has_json(valueagents: Cli, listing: str) -> None:
     rows = json.loads(valueagents(listing, "--json").stdout)
     assert all(row.get("name") or row.get("id") for row in rows)
@@ -210,9 +218,11 @@ def test_every_listing_has_json(valueagents: Cli, listing: str) -> None:
 def test_check_prints_every_promise_of_a_registered_env(valueagents: Cli) -> None:
     done = valueagents("check", DILEMMA)
     assert done.returncode == 0
+    promises = [each.promise for each in check_value_env(lambda: make_env(DILEMMA))]
     lines = done.stdout.splitlines()
-    assert len(lines) == 9
-    assert all(line.startswith("ok ") for line in lines)
+    assert len(promises) >= 8
+    assert lines[:-1] == [f"ok    {promise}" for promise in promises]
+    assert lines[-1].startswith("ok    ")  # the one that takes another process
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
@@ -221,7 +231,19 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         "except SystemExit: pass\nprint([m for m in ('numpy', 'torch', 'pyarrow', 'gymnasium') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    for command in ("run", "score", "compare", "report", "envs", "policies", "taxonomies", "check", "study", "train"):
+    for command in (
+        "run",
+        "score",
+        "compare",
+        "report",
+        "envs",
+        "policies",
+        "taxonomies",
+        "check",
+        "study",
+        "train",
+        "metric",
+    ):
         assert f"  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -9,7 +9,6 @@ import pytest
 from valueagents.errors import ConfigError
 from valueagents.measuring.scores import score
 from valueagents.report import write_report
-from valueagents.report.pictures import headline
 from valueagents.running.runs import Run, RunConfig, run
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=y> ${x} {{ 7*7 }} & \u202e"
@@ -23,10 +22,10 @@ def test_a_report_shows_every_axis_its_scores_and_its_interval(random_run: Run, 
     html = write_report([random_run], tmp_path / "r.html").read_text(encoding="utf-8")
     scores = score(random_run)
     for axis in scores.axes:
-        weight = axis.weight
+        weight = axis["E4"]
         assert axis.name in html
         assert weight.value is not None
-        assert f"{weight.value:+.2f}".replace("-", "−").lstrip("+") in html
+        assert f"{weight.value:+.2f}".replace("-", "−") in html
     assert f"{scores.counts.episodes} finished, 0 failed" in visible(html)
     assert "cannot be told from uniform choices" in visible(html)
 
@@ -37,6 +36,8 @@ def test_a_report_on_two_runs_compares_them(known_run: Run, random_run: Run, tmp
     assert "Difference, first minus second" in text
     assert "Benevolence: caring (primary)" in text
     assert "They differ on" in text
+    assert "E6: rate" in text
+    assert "E4: normalised weights w / |w|" in text
     assert "the policy saw the annotations" in text
 
 
@@ -76,7 +77,7 @@ def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
 
 def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: Path) -> None:
     done = run(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2), tmp_path / "a")
-    assert all(headline(axis).value is None for axis in score(done).axes)
+    assert all(axis.propensity.value is None for axis in score(done).axes)
     assert "not enough" in write_report([done], tmp_path / "r.html").read_text(encoding="utf-8")
 
 
@@ -101,7 +102,7 @@ def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
     assert "The first of 2 training seeds of each is shown; the comparison is over all." in text
     assert "exploratory: 2 seeds cannot reach p &lt; 0.05" in text
     assert "Unit: training seed." in text
-    assert "What the difference is made of" not in text
+    assert "E6: rate" not in text
     assert text.count("Make this run again") == 2
 
 
