@@ -1,7 +1,6 @@
 """`valueagents/Replay-v0`: the decisions of a frozen pool, one an episode; no game engine runs."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +8,11 @@ import msgspec
 
 from valueagents.contracts.decision import Option
 from valueagents.contracts.environment import Turn, ValueEnv
-from valueagents.envs.items.text import require_file
 from valueagents.errors import DataError
-from valueagents.running.pool import Pool, read_pool
+from valueagents.files.text import once_per_file, require_file
+from valueagents.running.pool import read_pool
+
+_read = once_per_file(read_pool)
 
 
 class ReplayEnv(ValueEnv):
@@ -33,8 +34,7 @@ class ReplayEnv(ValueEnv):
     def __init__(self, *, pool: str, render_mode: Literal["ansi"] | None = None) -> None:
         path = Path(pool)
         require_file(path, (".jsonl",), "not a .jsonl that `valueagents replay` wrote")
-        status = path.stat()
-        self.pool = frozen = _read_cached(path.resolve(), status.st_mtime_ns, status.st_size)
+        self.pool = frozen = _read(path)
         if not frozen.decisions:
             raise DataError(f"{path.name} holds no decisions")
         self.taxonomy, self.task = frozen.header.taxonomy, frozen.header.task
@@ -73,9 +73,3 @@ class ReplayEnv(ValueEnv):
 
     def load_world(self, state: bytes) -> None:
         """Nothing to do."""
-
-
-@lru_cache(maxsize=4)
-def _read_cached(path: Path, modified_ns: int, size_bytes: int) -> Pool:
-    """One parse however many envs play the file; a changed file has another key."""
-    return read_pool(path)

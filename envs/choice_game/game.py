@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from valueagents.envs.choice_game.lines import Line, lines_of_text, place
@@ -11,6 +10,7 @@ from valueagents.envs.choice_game.parser import parse_scene
 from valueagents.envs.choice_game.scene import Achievement, Scene
 from valueagents.envs.choice_game.statements import Ask
 from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.text import once_per_file
 
 STARTUP = "startup"
 STATS_SCREEN = "choicescript_stats"  # opened by a button of the app, never by the story
@@ -83,13 +83,11 @@ def read_folder(folder: Path) -> Game:
     if not (folder / "startup.txt").is_file():
         raise ConfigError(f"{str(folder)!r} is not a ChoiceScript game: it has no startup.txt. Give a game's folder.")
     files = tuple(sorted(file for file in folder.glob("*.txt") if file.stem.lower() != STATS_SCREEN))
-    stamps = tuple((status.st_mtime_ns, status.st_size) for status in (file.stat() for file in files))
-    return _read_cached(files, stamps)
+    return _read_scenes(files)
 
 
-@lru_cache(maxsize=8)
-def _read_cached(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> Game:
-    """One parse however many envs play the game; a changed file has another stamp."""
+@once_per_file
+def _read_scenes(files: tuple[Path, ...]) -> Game:
     sources = {}
     for file in files:
         name = file.stem.lower()

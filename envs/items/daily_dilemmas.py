@@ -6,16 +6,14 @@ guess about single words. So the world is on the moral foundations (`mft5`), the
 dimensions are values in their own right, do not come as opposed ends, and cover most words.
 """
 
-import csv
-import io
 from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from valueagents.envs.items.bank import Item, ItemBank, ItemOption
-from valueagents.envs.items.text import read_text
 from valueagents.errors import DataError, unknown_name
+from valueagents.files.items import Item, ItemBank, ItemOption
+from valueagents.files.text import csv_rows
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 ACTIONS = ("to_do", "not_to_do")
@@ -55,10 +53,10 @@ def read_daily_dilemmas(path: Path, values: Path, task: str) -> ItemBank:
             raise DataError(f"{where}: idx, {MARK} or action is empty; fill it in")
         words = _words(where, "values_names", row)
         _count(where, row, words, table, counts)
-        option = ItemOption(row["action_type"], row["action"], _annotate(words, table, taxonomy))
+        option = ItemOption(id=row["action_type"], text=row["action"], values=_annotate(words, table, taxonomy))
         pair = actions.setdefault(row["idx"], {})
         if option.id in pair:
-            raise DataError(f"{where}: dilemma {row['idx']!r} has two rows {option.id!r}; each action stands once")
+            raise DataError(f"{where}: dilemma {row['idx']!r} has two rows {option.id!r}; give each action once")
         pair[option.id] = (where, row, option)
     return ItemBank(
         taxonomy=taxonomy,
@@ -79,7 +77,7 @@ def _item(name: str, pair: Mapping[str, tuple[str, dict[str, str], ItemOption]])
         raise DataError(f"{place}: dilemma {name!r} tells another situation than its other row; they must be the same")
     if one.text.strip() == other.text.strip():
         raise DataError(f"{place}: both actions of dilemma {name!r} read {one.text[:80]!r}; they must differ")
-    return Item(name, row[MARK], (one, other), setting=row.get("topic_group") or "")
+    return Item(id=name, text=row[MARK], options=(one, other), setting=row.get("topic_group") or "")
 
 
 def _annotate(words: Sequence[str], table: Mapping[str, str], taxonomy: Taxonomy) -> dict[str, float | None]:
@@ -139,19 +137,9 @@ def _words(where: str, column: str, row: dict[str, str]) -> tuple[str, ...]:
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """The rows of a CSV, each with its place. Raises DataError for a missing column, a ragged or no row."""
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    count = 0
-    try:
-        for column in columns:
-            if column not in (rows.fieldnames or []):
-                raise DataError(f"{path.name}, line 1: " + unknown_name("wanted column", column, rows.fieldnames or []))
-        for row in rows:
-            where = f"{path.name}, line {rows.line_num}"
-            if None in row or None in row.values():
-                raise DataError(f"{where}: {len(rows.fieldnames or [])} columns are wanted, this row has more or fewer")
-            count += 1
-            yield where, row
-    except csv.Error as error:
-        raise DataError(f"{path.name}, line {rows.line_num + 1}: {error}") from error
-    if not count:
+    empty = True
+    for where, row in csv_rows(path, columns):
+        empty = False
+        yield where, row
+    if empty:
         raise DataError(f"{path.name} holds no rows; add at least one below the header")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.envs.items.bank import ItemEnv
+from valueagents.envs.items.env import ItemEnv
 from valueagents.envs.items.files import read_items
 from valueagents.errors import ConfigError, unknown_name
 

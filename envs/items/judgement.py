@@ -1,14 +1,12 @@
 """`valueagents/Judgement-v0`: somebody tells of a conflict; were they in the wrong?"""
 
-import logging
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from valueagents.envs.items.bank import Item, ItemBank, ItemEnv, ItemOption, on_one_axis
+from valueagents.envs.items.env import ItemEnv, on_one_axis
 from valueagents.envs.items.judgement_files import (
     JudgementBank,
     Post,
@@ -17,10 +15,10 @@ from valueagents.envs.items.judgement_files import (
     read_lab_posts,
     read_posts_jsonl,
 )
-from valueagents.envs.items.text import require_file
+from valueagents.files.items import Item, ItemBank, ItemOption
+from valueagents.files.text import once_per_file, require_file
 from valueagents.taxonomy import Taxonomy
 
-_log = logging.getLogger(__name__)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _QUESTION = "Was the writer in the wrong? Answer with exactly one of NTA, NEUTRAL, YTA."
 _REMAINING = -0.5
@@ -77,20 +75,18 @@ def read_posts(path: Path | None) -> JudgementBank:
     if path is None:
         path = Path(str(files("valueagents.envs").joinpath("data", "judgements.jsonl")))
     require_file(path, (".jsonl", ".json"), "neither .jsonl (our format) nor .json (the study's posts)")
-    status = path.stat()
-    return _read_cached(path.resolve(), status.st_mtime_ns, status.st_size)
+    return _read_any(path)
 
 
-@lru_cache(maxsize=8)
-def _read_cached(path: Path, modified_ns: int, size_bytes: int) -> JudgementBank:
-    """One parse however many envs play the file; a changed file has another key."""
-    bank = read_lab_posts(path) if path.suffix == ".json" else read_posts_jsonl(path)
-    for note in bank.notes:
-        _log.warning(note)
-    return bank
+@once_per_file
+def _read_any(path: Path) -> JudgementBank:
+    return read_lab_posts(path) if path.suffix == ".json" else read_posts_jsonl(path)
 
 
 def _item(taxonomy: Taxonomy, post: Post, remaining: float) -> Item:
     x = dict.fromkeys(VERDICTS, remaining) | {post.high: 1.0, post.low: -1.0}
-    options = tuple(ItemOption(verdict, verdict, on_one_axis(taxonomy, post.value, x[verdict])) for verdict in VERDICTS)
-    return Item(post.id, f"{post.text}\n\n{_QUESTION}", options, cluster=post.cluster)
+    options = tuple(
+        ItemOption(id=verdict, text=verdict, values=on_one_axis(taxonomy, post.value, x[verdict]))
+        for verdict in VERDICTS
+    )
+    return Item(id=post.id, text=f"{post.text}\n\n{_QUESTION}", options=options, cluster=post.cluster)

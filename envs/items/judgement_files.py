@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.envs.items.header import BankHeader, read_header
-from valueagents.envs.items.text import decode_json, read_lines, read_text
 from valueagents.envs.survey.lab_files import axis_of_code
 from valueagents.errors import DataError, unknown_name
+from valueagents.files.header import BankHeader, read_header
+from valueagents.files.text import decode_json, read_lines, read_text
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 

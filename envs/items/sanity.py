@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from valueagents.envs.items.bank import ItemEnv
+from valueagents.envs.items.env import ItemEnv
 from valueagents.envs.items.files import read_items
 
 

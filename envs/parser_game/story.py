@@ -5,10 +5,11 @@ Addresses and layouts are those of the Z-Machine Standards Document 1.1, section
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from valueagents.errors import ConfigError, DataError
+from valueagents.files.text import once_per_file
 
 _HEADER_BYTES = 64
 _LENGTH_UNIT = {1: 2, 2: 2, 3: 2, 4: 4, 5: 4, 6: 8, 7: 8, 8: 8}
@@ -100,12 +101,11 @@ def read_story(path: Path) -> Story:
     """The story in a file. Raises ConfigError if there is no such file, DataError if it is no sound story."""
     if not path.is_file():
         raise ConfigError(f"story file {str(path)!r} does not exist; give the path of a .z1 to .z8 file")
-    status = path.stat()
-    return _read_cached(path.resolve(), status.st_mtime_ns, status.st_size)
+    return _read_checked(path.resolve())
 
 
-@lru_cache(maxsize=16)
-def _read_cached(path: Path, modified_ns: int, size_bytes: int) -> Story:
+@once_per_file
+def _read_checked(path: Path) -> Story:
     data = path.read_bytes()
     problem = _problem(data)
     if problem is not None:

@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.envs.items.header import BankHeader, read_header
-from valueagents.envs.items.text import decode_json, read_lines
 from valueagents.envs.survey.prompts import SurveyPrompts, load_survey_prompts
 from valueagents.errors import DataError, unknown_name
+from valueagents.files.header import BankHeader, read_header
+from valueagents.files.text import decode_json, read_lines
 from valueagents.taxonomy import Taxonomy
 
 Split = Literal["train", "eval", "test"]

@@ -1,8 +1,7 @@
 """`valueagents/Survey-v0`: every decision is the rating of one statement, 1 to 6."""
 
-import logging
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -10,19 +9,19 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from valueagents.contracts.decision import Factor
-from valueagents.envs.items.bank import Item, ItemBank, ItemEnv, ItemOption, on_one_axis
-from valueagents.envs.items.text import require_file
-from valueagents.envs.survey.bank import Pole, Statement, SurveyBank, read_survey_jsonl
+from valueagents.envs.items.env import ItemEnv, on_one_axis
+from valueagents.envs.survey.bank import Pole, Split, Statement, SurveyBank, read_survey_jsonl
 from valueagents.envs.survey.lab_files import read_lab_survey
 from valueagents.envs.survey.prompts import RATINGS, Variant
 from valueagents.envs.survey.questionnaires import read_questionnaire
 from valueagents.errors import ConfigError
+from valueagents.files.items import Item, ItemBank, ItemOption
+from valueagents.files.text import once_per_file, require_file
 
-_log = logging.getLogger(__name__)
 _MIDDLE, _HALF = 3.5, 2.5
 
-SplitChoice = Literal["train", "eval", "test", "all"]
-PoleChoice = Literal["affirm", "oppose", "both"]
+Splits = Literal[Split, "all"]
+Poles = Literal[Pole, "both"]
 KeyName = Literal["pvq-rr", "pvq-40", "pvq-21"]
 
 
@@ -59,8 +58,8 @@ class SurveyEnv(ItemEnv):
     def __init__(
         self,
         *,
-        split: SplitChoice = "test",
-        poles: PoleChoice = "both",
+        split: Splits = "test",
+        poles: Poles = "both",
         variants: Annotated[int, msgspec.Meta(ge=1)] = 1,
         items: str | None = None,
         key: KeyName | None = None,
@@ -104,28 +103,22 @@ def read_survey(path: Path | None, *, key: str | None = None, reverse: bool | No
         (".jsonl", ".json", ".csv"),
         "neither .jsonl (our format or numbered statements), .csv (numbered statements) nor .json (the study's file)",
     )
-    status = path.stat()
-    survey = _read_cached(path.resolve(), status.st_mtime_ns, status.st_size, key, reverse)
+    survey = _read_any(path, key, reverse)
     return survey if reverse is None else msgspec.structs.replace(survey, reverse=reverse)
 
 
-@lru_cache(maxsize=8)
-def _read_cached(path: Path, modified_ns: int, size_bytes: int, key: str | None, reverse: bool | None) -> SurveyBank:
-    """One parse however many envs play the file; a changed file has another key."""
-    if key is not None and path.suffix != ".json":
-        survey = read_questionnaire(path, key, reverse=reverse)
-    elif key is not None:
+@once_per_file
+def _read_any(path: Path, key: str | None, reverse: bool | None) -> SurveyBank:
+    if key is not None and path.suffix == ".json":
         raise ConfigError(f"key={key} goes with a .jsonl or .csv of numbered statements, not with {path.name}")
-    elif path.suffix == ".csv":
+    if key is not None:
+        return read_questionnaire(path, key, reverse=reverse)
+    if path.suffix == ".csv":
         raise ConfigError(f"{path.name} holds numbered statements: say whose key scores them, e.g. key=pvq-rr")
-    else:
-        survey = read_lab_survey(path) if path.suffix == ".json" else read_survey_jsonl(path)
-    for note in survey.notes:
-        _log.warning(note)
-    return survey
+    return read_lab_survey(path) if path.suffix == ".json" else read_survey_jsonl(path)
 
 
-def select(statements: Sequence[Statement], *, split: SplitChoice, poles: PoleChoice) -> tuple[Statement, ...]:
+def select(statements: Sequence[Statement], *, split: Splits, poles: Poles) -> tuple[Statement, ...]:
     """The statements of a split and pole, in file order. Raises ConfigError if there are none."""
     chosen = tuple(s for s in statements if split in ("all", s.split) and poles in ("both", s.pole))
     if not chosen:
@@ -151,7 +144,7 @@ def _items(survey: SurveyBank, statements: Sequence[Statement], variants: Sequen
     def options(value: str, pole: Pole, answer: int) -> tuple[ItemOption, ...]:
         marks = {r: rating_value(r, opposing=pole == "oppose", reverse=survey.reverse) for r in RATINGS}
         return tuple(
-            ItemOption(str(r), variants[answer].reply(r), on_one_axis(survey.taxonomy, value, x))
+            ItemOption(id=str(r), text=variants[answer].reply(r), values=on_one_axis(survey.taxonomy, value, x))
             for r, x in marks.items()
         )
 

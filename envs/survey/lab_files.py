@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from valueagents.envs.items.text import decode_json, read_text
 from valueagents.envs.survey.bank import TASK, Pole, Split, Statement, SurveyBank, checked
 from valueagents.envs.survey.prompts import prompts_of_a_file
 from valueagents.errors import DataError, unknown_name
+from valueagents.files.text import decode_json, read_text
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 _SPLITS: tuple[Split, ...] = ("train", "eval", "test")

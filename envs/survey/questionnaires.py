@@ -1,7 +1,5 @@
 """Published questionnaires: the user's numbered statements, scored by a key from `data/survey_keys.toml`."""
 
-import csv
-import io
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -10,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from valueagents.envs.items.text import decode_json, read_lines, read_text
 from valueagents.envs.survey.bank import TASK, Statement, SurveyBank, checked
 from valueagents.envs.survey.prompts import load_survey_prompts
 from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.text import csv_rows, decode_json, read_lines
 from valueagents.taxonomy import load_taxonomy
 
 
@@ -82,17 +80,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        for column in ("number", "text"):
-            if column not in (rows.fieldnames or []):
-                raise DataError(f"{path.name}, line 1: no column {column!r}; a questionnaire has number and text")
-        for row in rows:
-            where = f"{path.name}, line {rows.line_num}"
-            if None in row or None in row.values():
-                raise DataError(f"{where}: {len(rows.fieldnames or [])} columns are wanted, this row has more or fewer")
-            if not row["number"].strip().isdecimal():
-                raise DataError(f"{where}: number {row['number']!r:.80} is no whole number; give the item's place")
-            yield where, _Numbered(int(row["number"]), row["text"])
-    except csv.Error as error:
-        raise DataError(f"{path.name}, line {rows.line_num + 1}: {error}") from error
+    for where, row in csv_rows(path, ("number", "text"), remedy="A questionnaire has number and text."):
+        if not row["number"].strip().isdecimal():
+            raise DataError(f"{where}: number {row['number']!r:.80} is not a whole number; give the item's place")
+        yield where, _Numbered(int(row["number"]), row["text"])

@@ -10,10 +10,10 @@ import pytest
 
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
-from valueagents.envs.items.bank import Item
 from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.envs.items.files import read_items
 from valueagents.errors import ConfigError
+from valueagents.files.items import Item
 from valueagents.taxonomy import load_taxonomy
 
 DATA = files("valueagents.envs").joinpath("data")

@@ -8,29 +8,33 @@ from scipy import stats
 
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.decision import Option
-from valueagents.envs.items.bank import Item, ItemBank, ItemEnv, ItemOption
+from valueagents.envs.items.env import ItemEnv
 from valueagents.errors import ConfigError, DataError
+from valueagents.files.items import Item, ItemBank, ItemOption
 from valueagents.identity import content_hash
 from valueagents.taxonomy import load_taxonomy
 
+
+def option(name: str, text: str, **values: float | None) -> ItemOption:
+    return ItemOption(id=name, text=text, values=values)
+
+
 ITEMS = (
-    Item("one", "Zoë asks:\n“Now?” 🦊", (ItemOption("a", "Yes.", {"duty": 1.0}), ItemOption("b", "No.", {}))),
+    Item(id="one", text="Zoë asks:\n“Now?” 🦊", options=(option("a", "Yes.", duty=1.0), option("b", "No."))),
     Item(
-        "two",
-        "And now?",
-        (
-            ItemOption("a", "Go.", {"death": -1.0}),
-            ItemOption("b", "Stay.", {"pain": None}),
-            ItemOption("c", "Ask.", {"duty": 0.5}),
-        ),
+        id="two",
+        text="And now?",
+        options=(option("a", "Go.", death=-1.0), option("b", "Stay.", pain=None), option("c", "Ask.", duty=0.5)),
         setting="home",
         cluster="template",
     ),
 )
 
 
-def bank(items: tuple[Item, ...] = ITEMS) -> ItemBank:
-    return ItemBank(load_taxonomy("gert10"), "Choose.", "by hand", "sign", items)
+def bank(items: tuple[Item, ...] = ITEMS, **fields) -> ItemBank:
+    return ItemBank(
+        taxonomy=load_taxonomy("gert10"), task="Choose.", provenance="by hand", scaling="sign", items=items, **fields
+    )
 
 
 def test_an_item_env_keeps_every_promise():

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from valueagents.envs.items.text import decode_json
 from valueagents.errors import ConfigError, DataError
+from valueagents.files.text import decode_json
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 
@@ -29,10 +29,9 @@ def read_header(path: Path, line: str, kind: type[H], name: str, remedy: str = "
     try:
         header = decode_json("", line, kind)
     except DataError as error:
-        example: dict[str, object] = dict.fromkeys(kind.__struct_fields__, "…")
-        example |= {"format": name, "version": 1, "taxonomy": "schwartz20"}
-        wanted = f"it should read {json.dumps(example, ensure_ascii=False)}{remedy}"
-        raise DataError(f"{path.name}, line 1 is not a header ({str(error)[2:]}); {wanted}") from error
+        problem = str(error).removeprefix(": ")
+        wanted = f"it should read {_example(kind, name)}{remedy}"
+        raise DataError(f"{path.name}, line 1 is not a header ({problem}); {wanted}") from error
     if (header.format, header.version) != (name, 1):
         found = f"format {header.format!r} version {header.version}"
         raise DataError(f"{path.name}, line 1: {found}; this reads {name} 1")
@@ -40,3 +39,11 @@ def read_header(path: Path, line: str, kind: type[H], name: str, remedy: str = "
         return header, load_taxonomy(header.taxonomy)
     except ConfigError as error:
         raise DataError(f"{path.name}, line 1: {error}") from error
+
+
+def _example(kind: type[BankHeader], name: str) -> str:
+    """A header with all that is required."""
+    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    example: dict[str, object] = dict.fromkeys(required, "…")
+    example |= {"format": name, "version": 1, "taxonomy": "schwartz20"}
+    return json.dumps(example, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Item worlds: one menu an episode, read from a file. Dilemmas, judgements and surveys are item worlds.
+"""Item envs: one menu an episode, read from a file. Dilemmas, judgements and surveys are item envs.
 
 An item is a text and its annotated options; the env shows the options in an order drawn from the episode's seed (unless
 they are a scale, which has an order of its own), and the episode ends with the choice.
@@ -12,39 +12,11 @@ import msgspec
 from valueagents.contracts.decision import Annotation, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.errors import DataError
+from valueagents.files.items import Item, ItemBank
 from valueagents.taxonomy import Taxonomy
 
 _HASHED_OF_TAXONOMY = ("id", "version", "source", "axes", "circular", "off_circle", "groupings")
 """What decides the meaning of annotations. Other fields are about reports: they may come and go, and no run is owed."""
-
-
-class ItemOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An option and its values: axis id -> x in [-1, 1]; absent = judged neutral, null = not annotated."""
-
-    id: str
-    text: str
-    values: dict[str, float | None]
-
-
-class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One situation. Items of one `cluster` (a template, a post) are not independent; by default each is its own."""
-
-    id: str
-    text: str
-    options: tuple[ItemOption, ...]
-    setting: str = ""
-    cluster: str | None = None
-
-
-class ItemBank(msgspec.Struct, frozen=True):
-    """A file's items with what holds for all of them. `notes` say what its reader left out or found odd."""
-
-    taxonomy: Taxonomy
-    task: str
-    provenance: str
-    scaling: str
-    items: tuple[Item, ...]
-    notes: tuple[str, ...] = ()
 
 
 def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | None]:
@@ -59,8 +31,8 @@ def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | No
 class ItemEnv(ValueEnv):
     """An env of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on.
 
-    `shuffled` False shows the options as the item lists them. The factor `item` is the item's id; subclasses that know
-    more of their items declare `factors` of their own and override `levels`.
+    `shuffled` False shows the options as the item lists them. The factor `item` is the item's id, and the bank's own
+    factors follow it; subclasses that know more of their items declare `factors` on the class and override `levels`.
     """
 
     factors = (Factor("item", "The id of the item that was met."),)
@@ -74,6 +46,7 @@ class ItemEnv(ValueEnv):
         if not bank.items:
             raise DataError("the item bank is empty; give a file with at least one item")
         self.bank = bank
+        self.factors = (*type(self).factors, *bank.factors)
         self.taxonomy = bank.taxonomy
         self.task = bank.task
         self._items = {item.id: item for item in bank.items}
@@ -87,6 +60,9 @@ class ItemEnv(ValueEnv):
         """The whole bank: a changed word, annotation or level is another env."""
         content: dict[str, Any] = msgspec.to_builtins(self.bank)
         taxonomy = content["taxonomy"]
+        for item in content["items"]:
+            if not item["factors"]:
+                del item["factors"]  # older than the field are the identities of items without it
         return {
             "taxonomy": {name: taxonomy[name] for name in _HASHED_OF_TAXONOMY},
             "task": content["task"],
@@ -123,7 +99,7 @@ class ItemEnv(ValueEnv):
 
     def levels(self, item: Item) -> dict[str, str]:
         """The levels of an item's menu on the env's factors."""
-        return {"item": item.id}
+        return {"item": item.id, **item.factors}
 
     def advance(self, option: Option) -> Turn:
         """The choice ends the episode."""
