@@ -1,4 +1,4 @@
-"""The study in one command: profiles, stages that are kept, what the page says; on the embedded model."""
+"""The study in one command: designs, stages that are kept, what the page says; on the embedded model."""
 
 from importlib.resources import files
 
@@ -62,9 +62,9 @@ episodes = 10
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", ["quick", "four-sides", "full", "paper"])
-def test_the_bundled_profiles_are_studies(profile: str):
-    study = read_study(profile)
+@pytest.mark.parametrize("design", ["quick", "four-sides", "full", "paper"])
+def test_the_bundled_designs_are_studies(design: str):
+    study = read_study(design)
     names = [mindset.name for mindset in mindsets(study)]
     controls = len({control_name(study, target, 1) for target in study.targets}) * len(study.seeds)
     wanted = 1 + controls + len(study.seeds) * len(study.targets) * len(study.directions)
