@@ -1,43 +1,38 @@
 """Other values for the decisions of a stored run: another annotation of what was on offer, or a grouping of its axes.
 
-No model and no env is needed: what was shown, offered and chosen stands in the run.
+No model and no env is needed: the run holds what was shown, offered and chosen.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
-from valueagents.errors import ConfigError, DataError, ValueAgentsError, unknown_name
+from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.items import ItemBank, ItemOption, read_item_file
+from valueagents.files.text import require_file
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.sums import known_mean
-from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy
+from valueagents.taxonomy import Axis, Taxonomy
 
 
-class _Header(msgspec.Struct, frozen=True):
-    taxonomy: str
-
-
-class _Option(msgspec.Struct, frozen=True):
-    id: str
-    values: dict[str, float | None]
-
-
-class _Item(msgspec.Struct, frozen=True):
-    id: str
-    options: tuple[_Option, ...]
+def read_annotations(file: Path) -> ItemBank:
+    """The items of an item file. Raises ConfigError if there is none, DataError with file and line if malformed."""
+    require_file(file, (".jsonl",), "not .jsonl: other annotations come in an item file (envs/README.md)")
+    return read_item_file(file)
 
 
 def reannotated(table: pa.Table, file: Path | str) -> tuple[pa.Table, Taxonomy]:
     """A run's table (`Run.decisions`) with the annotations of a file in place of its own, and their taxonomy.
 
     The file is an item file (envs/README.md) of which only ids and values are read: an item's `id` is a situation, or
-    in worlds that enumerate none the hash `shown`. Decisions that it does not list are not annotated. Raises DataError
+    in envs that enumerate none the hash `shown`. Decisions that it does not list are not annotated. Raises DataError
     if it is malformed, lists none of the decisions, or lacks an option that was offered.
     """
-    taxonomy, items = _read(Path(file))
+    bank = read_annotations(Path(file))
+    taxonomy, items = bank.taxonomy, {item.id: {option.id: option for option in item.options} for item in bank.items}
     columns = (table[name].to_pylist() for name in ("situation", "shown", "option_ids"))
     annotations = [
         _matrix(items[key], offered, taxonomy, key) if (key := situation or shown) in items else None
@@ -54,7 +49,7 @@ def reannotated(table: pa.Table, file: Path | str) -> tuple[pa.Table, Taxonomy]:
 def grouped(answers: Answers, grouping: str) -> Answers:
     """The decisions on the groups of a grouping: x of a group is the mean of x over its axes.
 
-    A group is annotated where any of its axes is; axes that stand in no group are left out. Raises ConfigError for an
+    A group is annotated where any of its axes is; axes that belong to no group are left out. Raises ConfigError for an
     unknown grouping.
     """
     taxonomy = answers.taxonomy
@@ -70,37 +65,7 @@ def grouped(answers: Answers, grouping: str) -> Answers:
     )
 
 
-def _read(file: Path) -> tuple[Taxonomy, dict[str, dict[str, _Option]]]:
-    try:
-        first, *rest = file.read_bytes().splitlines() or [b""]
-    except OSError as error:
-        raise DataError(f"{file}: {error}; give an item file (envs/README.md)") from error
-    items: dict[str, dict[str, _Option]] = {}
-    number = 1
-    try:
-        taxonomy = load_taxonomy(msgspec.json.decode(first, type=_Header).taxonomy)
-        for line in rest:
-            number += 1
-            if line.strip():
-                item = msgspec.json.decode(line, type=_Item)
-                if item.id in items:
-                    raise DataError(f"item {item.id!r} stands there twice")
-                _require_values(item, taxonomy)
-                items[item.id] = {option.id: option for option in item.options}
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueAgentsError) as error:
-        raise DataError(f"{file}, line {number}: {error}") from error
-    return taxonomy, items
-
-
-def _require_values(item: _Item, taxonomy: Taxonomy) -> None:
-    for option in item.options:
-        for axis, x in option.values.items():
-            taxonomy.index(axis)
-            if x is not None and not -1 <= x <= 1:
-                raise DataError(f"item {item.id!r}, option {option.id!r}: {axis} = {x:g}; values lie in [-1, 1]")
-
-
-def _matrix(options: dict[str, _Option], offered: list[str], taxonomy: Taxonomy, key: str) -> list[float]:
+def _matrix(options: Mapping[str, ItemOption], offered: list[str], taxonomy: Taxonomy, key: str) -> list[float]:
     """(K, V) row-major; absent = judged neutral, null = NaN."""
     numbers = []
     for option in offered:

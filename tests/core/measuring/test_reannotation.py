@@ -67,7 +67,7 @@ def test_decisions_that_the_file_does_not_list_are_counted_as_not_annotated(play
             lambda item: {**item, "options": [{**o, "values": {"FOO": 1}} for o in item["options"]]},
             "line 2: unknown axis",
         ),
-        (lambda item: {**item, "id": "twice"}, "line 3: item 'twice' stands there twice"),
+        (lambda item: {**item, "id": "twice"}, "line 3: item id 'twice' is there twice"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(played, tmp_path, change, message):

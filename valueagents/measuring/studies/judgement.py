@@ -51,7 +51,7 @@ def judgement_metrics(
     is_target, sign = target_columns(both.second.taxonomy, target), sign_of(direction)
     delta = both.differences(lambda answers: verdicts(answers, both.form))
     delta = delta.reshape(len(both.shown), _VERDICTS, -1)  # (S, 3, V)
-    known: BoolArray = np.asarray(~np.isnan(delta).any(axis=1))  # (S, V): a text judged on two values is two posts of one cluster
+    known: BoolArray = np.asarray(~np.isnan(delta).any(axis=1))  # (S, V): two values of a text: two posts, one cluster
     sums: dict[str, FloatArray] = {}
     for name, axes in (("target", is_target), ("others", ~is_target)):
         posts = known & axes
