@@ -1,1 +1,1 @@
-"""Benchmarks: each prints ratios measured side by side in one run."""
+"""Benchmarks: each asks one question and prints figures of ways that took turns in one run (`timing.py`)."""
