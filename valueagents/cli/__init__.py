@@ -6,7 +6,7 @@ command to try those again); 130 stopped by the keyboard.
 
 import logging
 import sys
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +22,7 @@ from valueagents.cli.report import report
 from valueagents.cli.run import run
 from valueagents.cli.score import score
 from valueagents.cli.validity import validity
+from valueagents.contracts.plugins import commands
 from valueagents.errors import ValueAgentsError
 
 COMMANDS = (
@@ -57,10 +58,10 @@ def main() -> None:
     """Run the command line: bad input is one line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("valueagents").setLevel(logging.INFO)
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
-    for point in sorted(entry_points(group="valueagents.commands"), key=lambda point: point.name):
-        if point.name not in known:
-            _plug_in(point.name, point.load())
+    known = {command.__name__ for command in COMMANDS}
+    for name, plugged_in in commands().items():
+        if name not in known:
+            _plug_in(name, plugged_in)
     try:
         app()
     except ValueAgentsError as error:

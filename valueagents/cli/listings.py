@@ -1,21 +1,27 @@
 """`valueagents envs`, `policies`, `taxonomies`, `estimators`: what is installed, and what its options are."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from valueagents.cli.options import Json
 from valueagents.cli.tables import print_json, print_table, table
 
-
-def envs(as_json: Json = False) -> None:
-    """List the envs and their options."""
-    _list_plugins("valueagents.envs", as_json=as_json)
+if TYPE_CHECKING:
+    from valueagents.contracts.plugins import PluginDoc
 
 
-def policies(as_json: Json = False) -> None:
-    """List the policies and their options."""
-    _list_plugins("valueagents.policies", as_json=as_json)
+Name = Annotated[str | None, typer.Argument(help="Explain this one and every option of it.")]
+
+
+def envs(name: Name = None, as_json: Json = False) -> None:
+    """List the envs, or explain the options of one."""
+    _show("valueagents.envs", name, as_json=as_json)
+
+
+def policies(name: Name = None, as_json: Json = False) -> None:
+    """List the policies, or explain the options of one."""
+    _show("valueagents.policies", name, as_json=as_json)
 
 
 def estimators(as_json: Json = False) -> None:
@@ -69,23 +75,35 @@ def taxonomies(
     print_table(listing)
 
 
-def _list_plugins(group: str, *, as_json: bool) -> None:
-    import inspect
+def _show(group: str, name: str | None, *, as_json: bool) -> None:
+    from valueagents.contracts.plugins import explain, listing
 
-    from valueagents.contracts.plugins import load, names, option_names
-
-    rows: list[dict[str, Any]] = []
-    for name in names(group):
-        maker = load(group, name)
-        known = option_names(maker)
-        options = {o: "required" if default is inspect.Parameter.empty else default for o, default in known.items()}
-        rows.append({"name": name, "summary": (inspect.getdoc(maker) or "").split("\n")[0], "options": options})
-    if as_json:
-        print_json(rows)
+    if name is not None:
+        doc = explain(group, name)
+        if as_json:
+            print_json(doc)
+        else:
+            _explain(doc)
         return
-    listing = table("name", "what it is", "options")
-    for row in rows:
-        listing.add_row(
-            row["name"], row["summary"], ", ".join(o if v is None else f"{o}={v}" for o, v in row["options"].items())
-        )
-    print_table(listing)
+    found = listing(group)
+    if as_json:
+        print_json(found)
+        return
+    rows = table("name", "what it is", "options")
+    for each in found:
+        rows.add_row(each.name, each.summary, ", ".join(option.name for option in each.options))
+    print_table(rows)
+
+
+def _explain(doc: "PluginDoc") -> None:
+    """What it is, what its target is, and a line for every option."""
+    print(f"{doc.name}: {doc.summary}")
+    if doc.target is not None:
+        print(f"target: {doc.target or 'what comes after the colon of the spec'}")
+    rows = table("option", "type", "default", "what it does")
+    for option in doc.options:
+        rows.add_row(option.name, option.type, option.default, option.does)
+    if doc.options:
+        print_table(rows)
+    else:
+        print("It has no options.")

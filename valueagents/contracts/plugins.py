@@ -37,6 +37,7 @@ __all__ = [
     "build",
     "commands",
     "describe",
+    "explain",
     "listing",
     "load",
     "loadable",
@@ -159,6 +160,11 @@ def listing(group: str) -> list[PluginDoc]:
         except Exception as error:
             warn_once(f"left out: {_kind(group)} {name!r} cannot be described: {type(error).__name__}: {error}")
     return found
+
+
+def explain(group: str, name: str) -> PluginDoc:
+    """An env or policy in words. Raises ConfigError for an unknown name, or where its import fails."""
+    return _doc(name, load(group, name))
 
 
 def make_env(env_id: str, **options: object) -> "ValueEnv":

@@ -5,8 +5,8 @@ A plug-in names an `Estimator` under the entry-point group `valueagents.estimato
 
 from functools import cache
 
-from valueagents.contracts.plugins import load, names
 from valueagents.errors import ConfigError, unknown_name
+from valueagents.measuring.declared import with_plugins
 from valueagents.measuring.estimators.bradley_terry import BRADLEY_TERRY
 from valueagents.measuring.estimators.common_states import COMMON_STATES
 from valueagents.measuring.estimators.declaration import Estimator
@@ -34,16 +34,8 @@ BUNDLED = (
 
 @cache
 def estimators() -> tuple[Estimator, ...]:
-    """Every estimator. Raises ConfigError for a plug-in's that is not an `Estimator` or takes an id that exists."""
-    found = {each.id: each for each in BUNDLED}
-    for name in names(GROUP):
-        made = load(GROUP, name)
-        if not isinstance(made, Estimator):
-            raise ConfigError(f"estimator {name!r} is a {type(made).__name__}; its entry point must name an Estimator")
-        if made.id in found:
-            raise ConfigError(f"estimator {name!r} has the id {made.id!r}, which another has; give it one of its own")
-        found[made.id] = made
-    return tuple(found.values())
+    """Every estimator; a plug-in's that is unfit is a warning."""
+    return tuple(with_plugins(BUNDLED, GROUP, Estimator).values())
 
 
 def of_one_run() -> tuple[Estimator, ...]:

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from valueagents.contracts.plugins import load, names
 from valueagents.errors import ConfigError, unknown_name
+from valueagents.measuring.declared import with_plugins
 from valueagents.measuring.studies.declaration import Metric
 from valueagents.measuring.studies.judgement import JUDGEMENT
 from valueagents.measuring.studies.stereotype import BBQ, CROWS
@@ -14,16 +14,8 @@ GROUP = "valueagents.metrics"
 
 @cache
 def metrics() -> dict[str, Metric]:
-    """Every metric by its id. Raises ConfigError for a plug-in's that is not a `Metric` or takes an id that exists."""
-    found = {each.id: each for each in (SURVEY, JUDGEMENT, BBQ, CROWS)}
-    for name in names(GROUP):
-        made = load(GROUP, name)
-        if not isinstance(made, Metric):
-            raise ConfigError(f"metric {name!r} is a {type(made).__name__}; its entry point must name a Metric")
-        if made.id in found:
-            raise ConfigError(f"metric {name!r} has the id {made.id!r}, which another has; give it one of its own")
-        found[made.id] = made
-    return found
+    """Every metric by its id; a plug-in's that is unfit is a warning."""
+    return with_plugins((SURVEY, JUDGEMENT, BBQ, CROWS), GROUP, Metric)
 
 
 def metric(metric_id: str) -> Metric:

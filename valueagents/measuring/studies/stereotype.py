@@ -149,10 +149,7 @@ def _marks(answers: Answers) -> dict[str, BoolArray]:
 
 def _by_cluster(answers: Answers, cells: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """(C, 1) cluster sums of (T,) cells."""
-    return {
-        name: cluster_sums(cell[:, None], answers.cluster, answers.clusters)
-        for name, cell in cells.items()
-    }
+    return {name: cluster_sums(cell[:, None], answers.cluster, answers.clusters) for name, cell in cells.items()}
 
 
 BBQ = Metric(
