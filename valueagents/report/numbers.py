@@ -44,8 +44,9 @@ def percent(share: float | None) -> str:
     """12 %, and 1.2 % below ten; a dash for None."""
     if share is None:
         return NOTHING
-    value = 100 * share
-    return f"{value:.0f} %" if abs(value) >= 10 or value == round(value) else f"{value:.2g} %"
+    value = 100 * abs(share)
+    text = f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.2g} %"
+    return f"−{text}" if share < 0 else text
 
 
 def p_value(p: float | None) -> str:
