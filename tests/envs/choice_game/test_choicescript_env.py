@@ -69,6 +69,20 @@ def test_the_world_keeps_every_promise(ferry: str) -> None:
     assert check_other_process(NAME, {"game": ferry}).problem is None
 
 
+def test_a_menu_says_which_scene_it_belongs_to(ferry: str) -> None:
+    env = ChoiceScriptEnv(game=ferry)
+    met = set()
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        _, info = env.reset(seed=seed)
+        while info["menu"]:
+            scene = info["factors"]["scene"]
+            assert all(option.id.startswith(f"{scene}:") for option in info["menu"])
+            met.add(scene)
+            *_, info = env.step(int(rng.integers(len(info["menu"]))))
+    assert met == {"startup", "crossing", "island"}
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 11), max_size=20), st.integers(0, 20))
 def test_a_snapshot_at_any_step_has_the_same_future(seed: int, actions: list[int], cut: int) -> None:

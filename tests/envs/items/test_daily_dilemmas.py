@@ -8,6 +8,7 @@ import pytest
 from valueagents.contracts.conformance import check_value_env
 from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.errors import ConfigError, DataError
+from valueagents.identity import content_hash
 from valueagents.taxonomy import load_taxonomy
 
 AXES = load_taxonomy("mft5").axis_ids
@@ -173,3 +174,8 @@ def test_a_table_beside_a_file_that_needs_none_is_refused(tmp_path):
     mine.write_text(f"{json.dumps(header)}\n{json.dumps(item)}\n")
     with pytest.raises(ConfigError, match="values"):
         DilemmaEnv(data=str(mine), values=str(tmp_path / "values.csv"))
+
+
+def test_runs_on_the_data_set_keep_the_content_that_the_first_ones_hashed(tmp_path):
+    env = _env(tmp_path, _row(), _row("not_to_do", ()))
+    assert content_hash(env.content()) == "138946259296aee15262c9c338c2c27f"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from valueagents.envs.items.files import read_items
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
+from valueagents.running.runs import RunConfig, run
 from valueagents.taxonomy import load_taxonomy
 
 RULES = load_taxonomy("gert10").axis_ids
@@ -73,6 +74,29 @@ def test_a_jsonl_file_becomes_a_bank_with_its_header(tmp_path):
         ("b", "Go on.", {}),
     ]
     assert [(i.setting, i.cluster) for i in bank.items] == [("", None), ("home", "post")]
+
+
+def test_factors_of_the_file_are_those_of_the_env_and_reach_the_table_of_a_run(tmp_path, out):
+    header = {**HEADER, "factors": [{"name": "place", "meaning": "Where.", "levels": ["home", "street"]}]}
+    data = jsonl(tmp_path, header, item(0, factors={"place": "street"}), item(1))
+    done = run(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="first"), out)
+    assert [factor.name for factor in done.header.factors] == ["item", "place"]
+    rows = done.decisions(["factor.item", "factor.place"]).sort_by("factor.item").to_pylist()
+    assert [tuple(row.values()) for row in rows] == [("item-0", "street"), ("item-1", None)]
+
+
+def test_a_level_that_the_header_does_not_declare_is_named_with_file_and_line(tmp_path):
+    with pytest.raises(DataError, match=r"items\.jsonl, line 3: item 'item-1': unknown factor 'place'"):
+        read_items(jsonl(tmp_path, HEADER, item(0), item(1, factors={"place": "home"})))
+
+
+def test_a_file_without_texts_is_for_values_only_and_cannot_be_played(tmp_path):
+    without = {name: part for name, part in item().items() if name != "text"}
+    with pytest.raises(DataError, match=r"items\.jsonl, line 3: item 'item-0' has no text"):
+        read_items(jsonl(tmp_path, HEADER, item(8), without))
+    options = [{"id": "a", "values": {}}, {"id": "b", "values": {}}]
+    with pytest.raises(DataError, match=r"items\.jsonl, line 2: option 'a' of item 'item-0' has no text"):
+        read_items(jsonl(tmp_path, HEADER, item(options=options)))
 
 
 def test_null_is_not_annotated_and_zero_is_neutral(tmp_path):

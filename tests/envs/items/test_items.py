@@ -10,6 +10,7 @@ from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.decision import Option
 from valueagents.envs.items.env import ItemEnv
 from valueagents.errors import ConfigError, DataError
+from valueagents.files.factors import Factor
 from valueagents.files.items import Item, ItemBank, ItemOption
 from valueagents.identity import content_hash
 from valueagents.taxonomy import load_taxonomy
@@ -51,6 +52,26 @@ def test_an_item_is_shown_with_its_options_and_their_values_in_the_same_order():
         assert {option.id: option.text for option in info["menu"]} == texts
         assert info["annotation"].values == tuple(values[option.id] for option in info["menu"])
     assert (info["annotation"].taxonomy, info["annotation"].provenance) == ("gert10/1", "by hand")
+
+
+def test_an_items_menu_says_which_item_it_is():
+    env = ItemEnv(bank())
+    assert [factor.name for factor in env.factors] == ["item"]
+    assert [env.reset(options={"situation": name})[1]["factors"] for name in ("one", "two")] == [
+        {"item": "one"},
+        {"item": "two"},
+    ]
+
+
+def test_a_banks_own_factors_follow_the_item_and_an_item_may_have_none_of_them():
+    place = Factor(name="place", meaning="Where it happens.", levels=("home", "street"))
+    items = (msgspec.structs.replace(ITEMS[0], factors={"place": "home"}), ITEMS[1])
+    env = ItemEnv(bank(items, factors=(place,)))
+    assert env.factors == (*ItemEnv.factors, place)
+    assert env.reset(options={"situation": "one"})[1]["factors"] == {"item": "one", "place": "home"}
+    assert env.reset(options={"situation": "two"})[1]["factors"] == {"item": "two"}
+    assert [check for check in check_value_env(lambda: ItemEnv(bank(items, factors=(place,)))) if check.problem] == []
+    assert ItemEnv(bank()).factors == ItemEnv.factors  # of another bank
 
 
 def test_every_order_of_the_options_is_drawn_equally_often():
@@ -113,12 +134,25 @@ def test_the_content_is_the_whole_bank():
     option = ITEMS[0].options[0]
     others = [
         changed(text="Now!"),
+        changed(factors={"place": "home"}),
         changed(cluster="x"),
         changed(options=(msgspec.structs.replace(option, values={"duty": None}), ITEMS[0].options[1])),
         changed(options=ITEMS[0].options[::-1]),
         content_hash(ItemEnv(bank(ITEMS[:1])).content()),
     ]
-    assert len({same, *others}) == 6
+    assert len({same, *others}) == 7
+
+
+def test_neither_notes_nor_fields_of_the_taxonomy_that_are_for_reports_are_part_of_the_content():
+    plain = ItemEnv(bank()).content()
+    assert ItemEnv(bank(notes=("odd",))).content() == plain
+    assert all("factors" not in item for item in plain["items"])
+    grouped = msgspec.structs.replace(
+        load_taxonomy("gert10"), groupings={"all": {"rules": ("death", "pain")}}, main_grouping="all"
+    )
+    with_groups = ItemEnv(msgspec.structs.replace(bank(), taxonomy=grouped)).content()
+    bare = ItemEnv(msgspec.structs.replace(bank(), taxonomy=msgspec.structs.replace(grouped, main_grouping=None)))
+    assert with_groups == bare.content() != plain
 
 
 def test_a_snapshot_needs_nothing_but_the_turn():

@@ -109,6 +109,11 @@ def test_every_value_is_scored_over_its_own_few_posts_with_their_count(out):
     )
 
 
+def test_a_menu_says_which_post_it_judges(bank):
+    _, info = JudgementEnv().reset(seed=0, options={"situation": bank[5].id})
+    assert info["factors"] == {"item": bank[5].id}
+
+
 def test_the_order_of_the_verdicts_is_drawn_from_the_seed(bank):
     env = JudgementEnv()
     orders = [tuple(_shown(env, bank[0].id, seed)[1]) for seed in range(40)]

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
@@ -115,6 +116,37 @@ def test_the_world_keeps_the_contract():
     assert [check for check in checks if check.problem] == []
 
 
+def test_every_menu_says_its_pair_its_pole_and_its_prompt_variant():
+    env = SurveyEnv(variants=3, split="all")
+    assert [(factor.name, factor.levels) for factor in env.factors] == [
+        ("item", ()),
+        ("pole", ("affirm", "oppose")),
+        ("variant", ()),
+    ]
+    for situation in env.situations()[::97]:
+        _, info = env.reset(seed=0, options={"situation": situation})
+        levels = info["factors"]
+        assert f"{levels['item']}/{levels['pole']}/{levels['variant']}" == situation
+        assert levels["item"] == info["cluster"]
+
+
+def test_a_pair_may_have_a_slash_in_its_id(tmp_path):
+    env = SurveyEnv(items=_file(tmp_path, HEADER, {**PAIR, "id": "a/b"}))
+    _, info = env.reset(seed=0, options={"situation": "a/b/oppose/v01"})
+    assert info["factors"] == {"item": "a/b", "pole": "oppose", "variant": "v01"}
+
+
+def test_surveys_side_by_side_keep_each_its_factors():
+    vector = SyncVectorEnv([lambda: make_env("valueagents/Survey-v0"), lambda: make_env("valueagents/Survey-v0")])
+    try:
+        _, infos = vector.reset(seed=[3, 4])
+    finally:
+        vector.close()
+    alone = [make_env("valueagents/Survey-v0").reset(seed=seed)[1]["factors"] for seed in (3, 4)]
+    found = [{name: str(infos["factors"][name][k]) for name in ("item", "pole", "variant")} for k in (0, 1)]
+    assert found == alone
+
+
 def test_a_rating_is_annotated_on_its_value_and_on_no_other():
     env = SurveyEnv(poles="both")
     for situation in ("HED-19/affirm/v01", "HED-19/oppose/v01"):
@@ -148,7 +180,7 @@ def test_a_run_scores_every_value_by_its_own_items(tmp_path):
     config = RunConfig(env="valueagents/Survey-v0", policy="random", env_options={"poles": "affirm"})
     scores = score(run(config, tmp_path / "run"))
     assert {axis.contested for axis in scores.axes} == {6}
-    assert max(abs(axis.probability_propensity.value) for axis in scores.axes) <= 1e-12
+    assert max(abs(axis["E3p"].value) for axis in scores.axes) <= 1e-12
 
 
 @pytest.mark.parametrize(

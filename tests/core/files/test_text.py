@@ -1,0 +1,168 @@
+"""Text files of the user: parsed once for each version of a file, refused with the line, with or without a BOM."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from valueagents.errors import ConfigError, DataError
+from valueagents.files.text import csv_rows, decode_json, once_per_file, read_lines, read_text, require_file
+
+
+@dataclass
+class Bank:
+    """What a reader gives: a text, and what it found odd."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+class Reader:
+    """Counts how often a file is parsed."""
+
+    def __init__(self) -> None:
+        self.parsed = 0
+        self.read = once_per_file(self.parse)
+
+    def parse(self, path: Path, other: Path | tuple[Path, ...] | None = None, *, key: str | None = None) -> Bank:
+        self.parsed += 1
+        others = () if other is None else other if isinstance(other, tuple) else (other,)
+        text = "".join(read_text(file) for file in (path, *others)) + (key or "")
+        if not text:
+            raise DataError(f"{path.name} is empty")
+        return Bank(text, (f"{path.name} is odd",))
+
+
+def written(path: Path, text: str, *, time_ns: int = 1) -> Path:
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, ns=(time_ns, time_ns))
+    return path
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return written(tmp_path / "a.txt", "one")
+
+
+def test_a_file_is_parsed_once_however_often_it_is_asked_for(file):
+    reader = Reader()
+    assert reader.read(file) is reader.read(file)
+    assert reader.parsed == 1
+
+
+@pytest.mark.parametrize(("text", "time_ns"), [("two", 2), ("three", 1), ("one", 2)], ids=["both", "size", "time"])
+def test_a_file_of_another_time_or_size_is_parsed_again(file, text, time_ns):
+    reader = Reader()
+    reader.read(file)
+    written(file, text, time_ns=time_ns)
+    assert (reader.read(file).text, reader.parsed) == (text, 2)
+
+
+def test_a_file_of_another_name_or_in_another_folder_is_another_file(file, tmp_path, monkeypatch):
+    reader = Reader()
+    (tmp_path / "sub").mkdir()
+    written(tmp_path / "sub" / "a.txt", "two")
+    monkeypatch.chdir(tmp_path)
+    here = reader.read(Path("a.txt")).text
+    monkeypatch.chdir(tmp_path / "sub")
+    assert (here, reader.read(Path("a.txt")).text) == ("one", "two")
+
+
+def test_further_arguments_are_part_of_what_is_asked(file):
+    reader = Reader()
+    assert [reader.read(file, key=key).text for key in ("x", "y", "x", None)] == ["onex", "oney", "onex", "one"]
+    assert reader.parsed == 3
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_second_file_counts_as_the_first_does_alone_or_in_a_tuple(file, tmp_path, together):
+    reader = Reader()
+    second = written(tmp_path / "b.txt", "two")
+    other = (second,) if together else second
+    assert reader.read(file, other).text == reader.read(file, other).text == "onetwo"
+    written(second, "three")
+    assert (reader.read(file, other).text, reader.parsed) == ("onethree", 2)
+
+
+def test_what_was_odd_is_logged_when_the_file_is_parsed_and_only_then(file, caplog):
+    reader = Reader()
+    with caplog.at_level(logging.WARNING, "valueagents"):
+        reader.read(file)
+        reader.read(file)
+    assert [record.getMessage() for record in caplog.records] == ["a.txt is odd"]
+
+
+def test_a_file_that_was_refused_is_read_again_the_next_time(tmp_path):
+    reader, empty = Reader(), written(tmp_path / "empty.txt", "")
+    for _ in range(2):
+        with pytest.raises(DataError, match="empty"):
+            reader.read(empty)
+    assert reader.parsed == 2
+
+
+def test_no_more_than_eight_results_are_kept(file):
+    reader = Reader()
+    for key in "abcdefghi":
+        reader.read(file, key=key)
+    reader.read(file, key="i")
+    assert reader.parsed == 9
+    reader.read(file, key="a")
+    assert reader.parsed == 10
+
+
+def test_a_file_of_another_kind_or_that_is_not_there_is_named_with_the_nearest(tmp_path):
+    (tmp_path / "items.jsonl").write_text("{}")
+    with pytest.raises(ConfigError, match=r"items\.toml' is not \.jsonl"):
+        require_file(tmp_path / "items.toml", (".jsonl",), "not .jsonl")
+    with pytest.raises(ConfigError, match=r"Did you mean '.*/items\.jsonl'\? Give the path of a file"):
+        require_file(tmp_path / "item.jsonl", (".jsonl",), "not .jsonl")
+    require_file(tmp_path / "items.jsonl", (".jsonl",), "not .jsonl")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text_and_a_last_newline_no_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\xef\xbb\xbfone\ntwo\n")
+    assert (read_text(path), read_lines(path)) == ("one\ntwo\n", ["one", "two"])
+    path.write_bytes(b"")
+    assert read_lines(path) == [""]
+
+
+def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"one\ntwo\nth\xffree\n")
+    with pytest.raises(DataError, match=r"a\.jsonl, line 3: not UTF-8 text"):
+        read_text(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": "x"}', "[" * 50_000])
+def test_what_does_not_decode_is_an_error_that_begins_with_its_place(text):
+    with pytest.raises(DataError, match=r"^here: "):
+        decode_json("here", text, dict[str, int])
+    assert decode_json("here", '{"a": 1}', dict[str, int]) == {"a": 1}
+
+
+def test_rows_of_a_csv_come_with_their_lines_and_quoted_newlines_count(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'\xef\xbb\xbfb,a\r\n1,"x\r\ny"\r\n2,z\r\n')
+    assert list(csv_rows(path, ["a"])) == [
+        ("a.csv, line 3", {"a": "x\r\ny", "b": "1"}),
+        ("a.csv, line 4", {"a": "z", "b": "2"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("b,aa\n1,2\n", r"a\.csv, line 1: unknown wanted column 'a'\. Did you mean 'aa'\? Give both"),
+        ("", r"a\.csv, line 1: unknown wanted column 'a'\. Give both"),
+        ("a,b\n1,2\n3\n", r"a\.csv, line 3: 2 columns are wanted, this row has more or fewer"),
+        ("a,b\n1,2,3\n", r"a\.csv, line 2: 2 columns are wanted, this row has more or fewer"),
+        ('a,b\n1,"2\n', r"a\.csv, line 2: unexpected end of data"),
+    ],
+)
+def test_what_is_no_csv_of_these_columns_is_named_with_its_line(tmp_path, content, message):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(DataError, match=message):
+        list(csv_rows(tmp_path / "a.csv", ["a", "b"], remedy="Give both."))
