@@ -102,11 +102,11 @@ def test_a_file_that_was_refused_is_read_again_the_next_time(tmp_path):
     assert reader.parsed == 2
 
 
-def test_no_more_than_eight_results_are_kept(file):
+def test_the_last_eight_results_are_kept_and_no_more(file):
     reader = Reader()
     for key in "abcdefghi":
         reader.read(file, key=key)
-    reader.read(file, key="i")
+    reader.read(file, key="b")
     assert reader.parsed == 9
     reader.read(file, key="a")
     assert reader.parsed == 10
