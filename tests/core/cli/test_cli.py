@@ -7,38 +7,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from valueagents.cli import main
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
 from valueagents.measuring.scores import score
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 DILEMMA = "valueagents/Dilemma-v0"
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Cli = Callable[..., Done]
-
-
-@pytest.fixture
-def valueagents(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*words: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["valueagents", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Done(int(ended.value.code or 0), out, err)
-
-    return call
+Cli = Callable[..., Any]  # the fixture of conftest.py
 
 
 def test_run_score_compare_and_report_follow_one_another(valueagents: Cli, tmp_path: Path) -> None:
@@ -106,7 +88,7 @@ def test_lists_of_runs_are_compared_seed_by_seed(
     valueagents: Cli, known_run: Run, random_run: Run, tmp_path: Path
 ) -> None:
     again = [
-        run(RunConfig(env=DILEMMA, policy=each.header.policy, seed=12), tmp_path / str(k)).path
+        execute(RunConfig(env=DILEMMA, policy=each.header.policy, seed=12), tmp_path / str(k)).path
         for k, each in enumerate((known_run, random_run))
     ]
     text = valueagents("compare", known_run.path, again[0], random_run.path, again[1]).stdout
