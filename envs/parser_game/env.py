@@ -1,7 +1,7 @@
 """`valueagents/Jericho-v0` and `valueagents/JerichoText-v0`: any Z-machine story, by menu or in free text.
 
 The options are the commands that change the world now, found by trying them, and waiting; what each would do to values
-is read from the story's hidden ledger, from markers that it prints, or from a rule file (`zmachine/`). With
+is read from the story's hidden ledger, from markers that it prints, or from a rule file (`rules.py`). With
 `mode="worker"` games run in a pool of processes and can neither hang nor crash this one; `mode="inline"` is for stories
 that are trusted, and gives the same transcript.
 """
@@ -46,7 +46,7 @@ class JerichoEnv(ValueEnv):
         story: a story file, .z1 to .z8; by default the bundled one, The Light on Merrow.
         memory_map: a memory map; by default STORY.map.json beside the story, if there is one.
         annotations: Jiminy Cricket's NAME_annotations.csv, for a story that prints markers.
-        rules: a TOML rule file (format: envs/zmachine/rules.py).
+        rules: a TOML rule file (format: envs/parser_game/rules.py).
         mode: "worker" (default) survives whatever a story does; "inline" runs it in this process.
         max_steps: the episode is truncated after so many.
         max_menu: longer menus are cut, waiting kept (`cut_menus` counts them); letters name 26 options.

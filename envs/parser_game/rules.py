@@ -121,7 +121,7 @@ def read_rules(path: Path, story: Story) -> Rules:
     try:
         found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), RuleFile)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise DataError(f"{path.name} is no rule file: {error}; see envs/zmachine/rules.py") from error
+        raise DataError(f"{path.name} is no rule file: {error}; see envs/parser_game/rules.py") from error
     if (found.format, found.version) != (_FORMAT, 1):
         raise DataError(f"{path.name}: format {found.format!r} version {found.version}; this reads {_FORMAT} 1")
     if found.story_sha256 not in (None, story.sha256):
