@@ -2,7 +2,7 @@
 
 Its table maps 301 value words to five frameworks: World Values Survey, moral foundations, Aristotle's virtues,
 Plutchik's emotions, Maslow's needs. None is Schwartz's, and a mapping of our own onto the twenty values would be a
-guess about single words. So the world is on the moral foundations (`mft5`), the one framework of the five whose
+guess about single words. So the env is on the moral foundations (`mft5`), the one framework of the five whose
 dimensions are values in their own right, do not come as opposed ends, and cover most words.
 """
 

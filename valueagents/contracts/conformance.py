@@ -34,7 +34,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def check_value_env(make: MakeEnv) -> list[Check]:
-    """Put a world to every promise of the contract; `make` gives a new env each call.
+    """Put an env to every promise of the contract; `make` gives a new env each call.
 
     Nothing is raised for a broken promise: each check says what went wrong, so that one run shows all there is to mend.
     """
@@ -183,12 +183,12 @@ def _invalid(make: MakeEnv) -> None:
     env = make()
     text, info = env.reset(seed=2)
     wrong: list[object] = [None, 10**9, "open the door"]
-    if "open the door" in cast("gymnasium.Space[Any]", env.action_space):  # a world of free text refuses other things
+    if "open the door" in cast("gymnasium.Space[Any]", env.action_space):  # an env of free text refuses other things
         wrong[-1] = "\x00"
     for count, action in enumerate(wrong, 1):
         again, reward, terminated, truncated, after = env.step(action)  # type: ignore[arg-type]
         _require(bool(after["invalid"]), f"step({action!r}) was accepted")
-        _require(again == text and after["menu"] == info["menu"], f"step({action!r}) moved the world")
+        _require(again == text and after["menu"] == info["menu"], f"step({action!r}) moved the env")
         _require(not terminated and float(reward) == 0.0, f"step({action!r}) ended or rewarded the episode")
         _require(
             truncated is (count == MAX_INVALID_IN_A_ROW),

@@ -83,7 +83,7 @@ class Choice(_Record, frozen=True):
     (None where the policy has none) and sum to 1. `position_probabilities` is the mean probability of the k-th *listed*
     place over the orders in which the policy listed the options: its departure from 1/K is position bias. `mass` is the
     probability that the model gave to all options together before they were normalised.
-    In a world of free text `text` is what was said; the env tells which option it came to, and the rollout enters it.
+    In an env of free text `text` is what was said; the env tells which option it came to, and the rollout enters it.
     `raw` is the whole reply of a model that speaks, `parsed_by` the rule that read it.
     Tokens: `prompt_tokens` were asked about, of which `cached_tokens` were not computed again. `dropped_turns` of the
     transcript were left out of the prompt. `attempts` counts the tries that the answer took, `replayed` says that it
@@ -137,7 +137,7 @@ class Decision(_Record, frozen=True):
 class Episode(_Record, frozen=True, omit_defaults=False):
     """A finished episode. `identity` says which (`running/rollout.py`); `cluster` what it is exchangeable with.
 
-    `situation` is the env's id of the item played (None for worlds that enumerate none), `repetition` counts how often
+    `situation` is the env's id of the item played (None for envs that enumerate none), `repetition` counts how often
     the run has met it before, `final_observation` is the text after the last decision. `shown` is the situation hash
     of the first decision of an episode that began in the middle of another (a replay); else the decisions tell it.
     """

@@ -1,11 +1,11 @@
-"""ValueEnv, the contract of a world, on top of `gymnasium.Env`.
+"""ValueEnv, the contract of an env, on top of `gymnasium.Env`.
 
-A world has two questions to answer – how does an episode start (`start`), and what comes of an option (`advance`) –
+An env has two questions to answer – how does an episode start (`start`), and what comes of an option (`advance`) –
 and answers both with a `Turn`: the text that is new, the menu that it opens, the annotation of that menu. This class
-turns the two answers into Gymnasium's `reset` and `step`, and holds the promises that every world shares:
+turns the two answers into Gymnasium's `reset` and `step`, and holds the promises that every env shares:
 
 * same seed, same actions, same transcript, in any process; randomness comes from `self.np_random` only;
-* an action that is not on the menu never raises and never moves the world: it comes back in `info["invalid"]`
+* an action that is not on the menu never raises and never moves the env: it comes back in `info["invalid"]`
   with the reason, and three in a row truncate the episode;
 * `info["annotation"]` and `info["factors"]` are for the record. The rollout never passes them on to a policy.
 """
@@ -25,15 +25,15 @@ from valueagents.taxonomy import Taxonomy
 
 MAX_INVALID_IN_A_ROW = 3
 MIN_CONTESTED = 20
-"""Fewer contested decisions than this are not enough for a number, unless a world says otherwise."""
+"""Fewer contested decisions than this are not enough for a number, unless an env says otherwise."""
 
 
 class Refused(Exception):
-    """Raised by `choose` or `advance` with the reason why an action is not taken. The world must be as it was."""
+    """Raised by `choose` or `advance` with the reason why an action is not taken. The env must be as it was."""
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What a world says after a start or a step.
+    """What an env says after a start or a step.
 
     `text` is what the agent has not read yet; an empty `menu` is right only when the episode is over. `reward` and
     `events` belong to the step just taken. `factors` are the levels of the menu that the turn opens, name -> level, on
@@ -92,7 +92,7 @@ class TextSpace(gymnasium.Space[str]):
 
 
 class ValueEnv(gymnasium.Env[str, int | None], ABC):
-    """A world whose every option carries a value annotation: subclass it and write `start` and `advance`.
+    """An env whose every option carries a value annotation: subclass it and write `start` and `advance`.
 
     Attributes to set, on the class or in the constructor before `super().__init__(max_menu=…)`:
         taxonomy: the axes that annotations are on.
@@ -131,7 +131,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     @abstractmethod
     def start(self, situation: str | None) -> Turn:
-        """The first turn of an episode; `situation` is one of `situations()`, or None if the world enumerates none."""
+        """The first turn of an episode; `situation` is one of `situations()`, or None if the env enumerates none."""
 
     @abstractmethod
     def advance(self, option: Option) -> Turn:
@@ -146,7 +146,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return menu[cast(int, action)]
 
     def situations(self) -> Sequence[str]:
-        """The ids of all items that the world holds, in a fixed order; empty if episodes cannot be enumerated."""
+        """The ids of all items that the env holds, in a fixed order; empty if episodes cannot be enumerated."""
         return ()
 
     def content(self) -> object:
@@ -168,7 +168,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return turn.text, self._info(turn, invalid=None)
 
     def step(self, action: int | None) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Take the option with that index: Gymnasium's five values. A wrong action leaves the world as it was."""
+        """Take the option with that index: Gymnasium's five values. A wrong action leaves the env as it was."""
         if self._turn is None or self._over:
             raise EnvError("step() needs a running episode: call reset() first")
         try:
@@ -193,20 +193,20 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return "\n".join([self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))])
 
     def save_world(self) -> bytes:
-        """The state of the world behind the turn. Optional: who has it can be asked what each option would do."""
+        """The state of the env behind the turn. Optional: who has it can be asked what each option would do."""
         raise NotImplementedError(f"{type(self).__name__} cannot save its state")
 
     def load_world(self, state: bytes) -> None:
-        """Return the world to what `save_world` gave, also in another process."""
+        """Return the env to what `save_world` gave, also in another process."""
         raise NotImplementedError(f"{type(self).__name__} cannot restore a state")
 
     @property
     def can_snapshot(self) -> bool:
-        """True if the world can be saved and restored."""
+        """True if the env can be saved and restored."""
         return type(self).save_world is not ValueEnv.save_world
 
     def snapshot(self) -> bytes:
-        """Everything that decides what comes next: world, turn, counters and random generator."""
+        """Everything that decides what comes next: env, turn, counters and random generator."""
         random_state = repr(self.np_random.bit_generator.state)  # its 128-bit integers fit no wire format
         saved = _Snapshot(
             kind=f"{type(self).__name__} {self.version}",

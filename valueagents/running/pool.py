@@ -91,7 +91,7 @@ def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) 
         if run.header.task != first.task or run.header.taxonomy != first.taxonomy:
             raise ConfigError(
                 f"{str(run.path)!r} ({run.header.env}, {run.header.taxonomy.name}) and {str(opened[0].path)!r} "
-                f"({first.env}, {first.taxonomy.name}) differ in task or taxonomy; pool runs of one kind of world"
+                f"({first.env}, {first.taxonomy.name}) differ in task or taxonomy; pool runs of one kind of env"
             )
     taken = _in_turn([_situations(run, seed) for run in opened], decisions)
     if not any(taken):

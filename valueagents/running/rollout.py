@@ -101,7 +101,7 @@ async def roll_out(
 ) -> None:
     """Every plan has gone to the sink as an episode or as a failure.
 
-    `policy` must have been entered. At most `live` episodes are in flight; every decision and every step of the world
+    `policy` must have been entered. At most `live` episodes are in flight; every decision and every step of the env
     has `timeout_s`. `attempts` counts earlier tries by identity. Raises PolicyError when `MAX_FAILURES_IN_A_ROW`
     episodes fail without one between that succeeds: then the fault is not the episode's.
     """

@@ -322,7 +322,7 @@ class Raising(Story):
     [
         (Clamping, "step(None) was accepted"),
         (Patient, "after 3 wrong actions truncated is False"),
-        (Scolding, "step(None) moved the world"),
+        (Scolding, "step(None) moved the env"),
         (Punishing, "step(None) ended or rewarded the episode"),
         (Raising, "an action is a number"),
     ],
