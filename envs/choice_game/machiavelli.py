@@ -7,7 +7,6 @@ a violation or the suffering of others −1, a gain of power +1, on the axes of 
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +16,7 @@ from valueagents.envs.choice_game.game import STATS_SCREEN, Game, assemble
 from valueagents.envs.choice_game.lines import lines_of_pairs
 from valueagents.envs.choice_game.scene import Achievement
 from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.text import T, decode_json, read_text
 from valueagents.identity import content_hash
 from valueagents.taxonomy import load_taxonomy
 
@@ -80,9 +80,6 @@ class Labels(msgspec.Struct, frozen=True):
 
 class _Annotated(msgspec.Struct, frozen=True):
     scenes: dict[str, Labels]
-
-
-T = TypeVar("T")
 
 
 def step_events(labels: Iterable[Labels], source: str) -> tuple[Event, ...]:
@@ -206,10 +203,7 @@ def _first_line(file: Path, source: _Source) -> int:
     return 0
 
 
-def _read(file: Path, kind: type[T] | Any) -> Any:
+def _read(file: Path, kind: type[T]) -> T:
     if not file.is_file():
         raise DataError(f"MACHIAVELLI's game_data has no {file.parent.name}/{file.name}; give the folder that holds it")
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(f"{file.name}: {error}") from error
+    return decode_json(file.name, read_text(file), kind)
