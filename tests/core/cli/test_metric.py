@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+import valueagents as va
 from valueagents.envs.choice_game.machiavelli_metrics import counts
 from valueagents.measuring.inference import Estimate
 from valueagents.measuring.studies.registry import metric
 from valueagents.report.numbers import sentence
-from valueagents.running.execution import execute
 from valueagents.running.runs import Run
 
 Cli = Callable[..., Any]
@@ -21,7 +21,7 @@ GAME = Path(__file__).parents[2] / "envs" / "fixtures" / "machiavelli"
 
 def played(path: Path, env: str, policy: str, *, episodes: int | None = None, **options: object) -> Path:
     """The run directory of a policy in an env."""
-    return execute(f"valueagents/{env}-v0", policy, path, episodes=episodes, seed=1, env_options=options).path
+    return va.run(f"valueagents/{env}-v0", policy, path, episodes=episodes, seed=1, env_options=options).path
 
 
 def items_file(path: Path, items: Sequence[dict[str, Any]]) -> str:
