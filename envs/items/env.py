@@ -35,7 +35,7 @@ class ItemEnv(ValueEnv):
     factors follow it; subclasses that know more of their items declare `factors` on the class and override `levels`.
     """
 
-    factors = (Factor("item", "The id of the item that was met."),)
+    factors: tuple[Factor, ...] = (Factor("item", "The id of the item that was met."),)
 
     version = "1"
     independent_menus = True

@@ -37,17 +37,18 @@ def once_per_file(read: Callable[P, T]) -> Callable[P, T]:
     sentence each, is logged when it is parsed. The results for the last 8 sets of arguments are kept.
     """
 
-    @lru_cache(maxsize=_FILES_KEPT)
     def parse(versions: tuple[object, ...], *args: P.args, **kwargs: P.kwargs) -> T:
         result = read(*args, **kwargs)
         for note in getattr(result, "notes", ()):
             _log.warning(note)
         return result
 
+    kept: Callable[..., T] = lru_cache(maxsize=_FILES_KEPT)(parse)
+
     @wraps(read)
     def parsed(*args: P.args, **kwargs: P.kwargs) -> T:
         versions = tuple(_version(argument) for argument in (*args, *kwargs.values()))
-        return parse(versions, *args, **kwargs)
+        return kept(versions, *args, **kwargs)
 
     return parsed
 
