@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import valueagents.envs  # noqa: F401 – registers the worlds with Gymnasium
-from valueagents.contracts.decision import Annotation, Event, Option
+from valueagents.contracts.decision import Annotation, Event, Factor, Option
 from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, TextSpace, Turn, ValueEnv
 from valueagents.contracts.plugins import make_env
 from valueagents.errors import ConfigError, EnvError
@@ -76,6 +76,44 @@ def test_reset_shows_the_first_turn_and_its_info():
     assert info["menu"] == (Option("on", "Step on to 1."), Option("back", "Step back."))
     assert info["annotation"].values == ({"pro": 1.0}, {"anti": 1.0})
     assert (info["situation"], info["cluster"], info["invalid"], info["events"]) == ("owl", "o", None, ())
+
+
+class Labelled(Walk):
+    """Says with each menu how far it is, and at the start which animal was met."""
+
+    factors = (Factor("place", "How far along the path."), Factor("animal", "Who was met.", ITEMS))
+
+    def look(self, **fields):
+        met = fields.get("situation")
+        levels = {"place": str(self.place)} | ({} if met is None else {"animal": met})
+        return super().look(factors=levels, **fields)
+
+
+def test_info_has_the_levels_of_the_menu_that_it_shows_a_refused_step_included():
+    env = Labelled()
+    assert env.reset(seed=1, options={"situation": "owl"})[1]["factors"] == {"place": "0", "animal": "owl"}
+    assert env.step(0)[4]["factors"] == {"place": "1"}
+    assert env.step(None)[4]["factors"] == {"place": "1"}
+    assert env.step(1)[4]["factors"] == {"place": "0"}
+
+
+def test_an_env_that_declares_no_factors_has_none():
+    assert (Walk().factors, Walk().reset(seed=1)[1]["factors"]) == ((), {})
+
+
+def test_what_a_user_does_with_the_factors_of_an_info_changes_no_other():
+    env = Labelled()
+    _, info = env.reset(seed=1)
+    info["factors"]["place"] = "elsewhere"
+    assert env.step(None)[4]["factors"]["place"] == "0"
+
+
+def test_a_snapshot_keeps_the_levels_of_its_menu():
+    env, other = Labelled(), Labelled()
+    env.reset(seed=1)
+    env.step(0)
+    other.restore(env.snapshot())
+    assert other.step(None)[4]["factors"] == {"place": "1"}
 
 
 def test_the_mask_has_the_fixed_width_of_the_action_space_and_a_one_for_each_option():
