@@ -30,9 +30,9 @@ def replay(
 ) -> None:
     """Ask policies the same questions: stored decisions of several runs."""
     from valueagents.contracts.plugins import make_policy
+    from valueagents.running.execution import RunConfig, execute
     from valueagents.running.pool import freeze_pool
     from valueagents.running.progress import show_progress
-    from valueagents.running.runs import RunConfig, run
 
     folders = {spec: out / run_folder(spec) for spec in policy}
     if len(set(folders.values())) < len(policy):
@@ -44,7 +44,7 @@ def replay(
     for spec, folder in folders.items():
         config = RunConfig(env=_REPLAY, env_options={"pool": str(file)}, policy=spec, seed=seed, live=live)
         with show_progress(f"{spec} on {file}") as progress:
-            done.append(run(config, folder, progress=progress))
+            done.append(execute(config, folder, progress=progress))
     failed = {str(each.path): len(each.failed()) for each in done}
     if as_json:
         print_json({"pool": str(file), "runs": [{"run": run, "failed_episodes": n} for run, n in failed.items()]})

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from valueagents.measuring.comparison import compare
     from valueagents.measuring.scores import score
     from valueagents.report import write_report
-    from valueagents.running.runs import Run, RunConfig, run
+    from valueagents.running.runs import Run
+    from valueagents.running.start import run
     from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 _HOME = {
@@ -37,7 +38,6 @@ _HOME = {
     "Policy": "contracts.policy",
     "PolicyError": "errors",
     "Run": "running.runs",
-    "RunConfig": "running.runs",
     "StoreError": "errors",
     "Taxonomy": "taxonomy",
     "Turn": "contracts.environment",
@@ -49,7 +49,7 @@ _HOME = {
     "load_taxonomy": "taxonomy",
     "make_env": "contracts.plugins",
     "make_policy": "contracts.plugins",
-    "run": "running.runs",
+    "run": "running.start",
     "score": "measuring.scores",
     "write_report": "report",
 }
@@ -69,7 +69,6 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Run",
-    "RunConfig",
     "StoreError",
     "Taxonomy",
     "Turn",

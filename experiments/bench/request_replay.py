@@ -34,8 +34,8 @@ from valueagents.policies.engines.chats import ChatTokenizer, Tokens
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.engines.vllm.engine import VllmEngine
 from valueagents.policies.models import EMBEDDED, ModelFiles, find_model
+from valueagents.running.execution import RunConfig, execute
 from valueagents.running.progress import show_progress
-from valueagents.running.runs import RunConfig, run
 
 SIZES = {"episodes": (64, 2), "choices": (10, 2), "live": (32, 2), "rounds": (1, 1)}
 ENGINES: dict[str, type[Engine]] = {"transformers": TransformersEngine, "vllm": VllmEngine}
@@ -145,7 +145,7 @@ class Row:
         )
         shown = show_progress(self.policy)
         with watched(ENGINES[self.engine]) as log, tempfile.TemporaryDirectory() as folder, shown as progress:
-            played = run(config, Path(folder) / "run", progress=progress)
+            played = execute(config, Path(folder) / "run", progress=progress)
             require_work("episodes played", done=len(played.episodes()), needed=options.episodes)
         return log
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from valueagents.contracts.plugins import make_env
 from valueagents.experiments.bench.timing import make_parser, print_figure, read_options, require_work, take_turns
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 ENV = "valueagents/Dilemma-v0"
 SIZES = {"decisions": (20_000, 500), "rounds": (5, 2)}
@@ -28,7 +28,7 @@ def bare_loop(decisions: int) -> None:
 def recorded_run(decisions: int) -> None:
     """A whole run was made and removed: plan, rollout, recording, compaction to Parquet."""
     with tempfile.TemporaryDirectory() as folder:
-        played = run(RunConfig(env=ENV, policy="random", episodes=decisions, seed=1), Path(folder) / "run")
+        played = execute(RunConfig(env=ENV, policy="random", episodes=decisions, seed=1), Path(folder) / "run")
         sessions = played.store.sessions()
         recorded = played.decisions(["step"]).num_rows
     require_work("episodes played in this run", done=sessions[-1]["finished"], needed=decisions)

@@ -34,10 +34,11 @@ from valueagents.policies.language import language_policy
 from valueagents.policies.training.manifest import read_manifest
 from valueagents.policies.training.settings import load_settings
 from valueagents.policies.training.survey import Training, plan_training, train_survey
+from valueagents.running.execution import RunConfig, execute_async
 from valueagents.running.pool import freeze_pool
 from valueagents.running.progress import show_progress
 from valueagents.running.rollout import env_identity
-from valueagents.running.runs import Run, RunConfig, run_async
+from valueagents.running.runs import Run
 
 _READ_AT_ONCE = 8  # the controls of an env are met again with every target
 log = logging.getLogger("valueagents")
@@ -136,7 +137,7 @@ async def _meet(study: Study, mindset: Mindset, world: World, policy: Policy, sp
         env=world.env, env_options=world.env_options, policy=spec, episodes=world.episodes, seed=study.seed
     )
     with show_progress(f"{mindset.name} in {world.name}") as progress:
-        run = await run_async(config, folder, policy=policy, progress=progress)
+        run = await execute_async(config, folder, policy=policy, progress=progress)
     failed = [failure for failure in run.failed() if failure.error != PromptTooLong.__name__]
     if failed:
         raise PolicyError(f"{len(failed)} episodes of {folder} failed ({failed[0].error}); run the command again")

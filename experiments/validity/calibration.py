@@ -47,7 +47,7 @@ from valueagents.measuring.measured import measure
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import result_of
 from valueagents.measuring.sums import FloatArray
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 APPEAL, LEVEL = 1.0, 0.05
 SIMULATED = "simulated"
@@ -187,7 +187,7 @@ def on_menus_of(env: str, out: Path, episodes: int | None = None) -> Callable[[i
     """`bundled` on the menus that the random policy met; its run is kept in a folder of `out`."""
     episodes = episodes or BUNDLED[env]
     config = RunConfig(env=env, policy="random", episodes=episodes, seed=1)
-    done = run(config, out / f"{env.removeprefix('valueagents/')}-{episodes}")
+    done = execute(config, out / f"{env.removeprefix('valueagents/')}-{episodes}")
     return partial(bundled, answers=read_answers(done).detached())
 
 

@@ -29,8 +29,9 @@ def main(
     from valueagents.measuring.many.profiles import profiles
     from valueagents.report.many_page import circle_page, validity_page
     from valueagents.report.template import write_page
+    from valueagents.running.execution import RunConfig, execute
     from valueagents.running.progress import show_progress
-    from valueagents.running.runs import Run, RunConfig, run
+    from valueagents.running.runs import Run
 
     started = time.monotonic()
     worlds = [RunConfig(env="valueagents/Survey-v0", policy=model, seed=SEED, env_options=_survey(out, pairs))]
@@ -45,7 +46,7 @@ def main(
                 config = RunConfig(
                     env=world.env, policy=spec, seed=SEED, env_options=world.env_options, episodes=world.episodes
                 )
-                done.setdefault(name, []).append(run(config, out / name / persona, progress=progress))
+                done.setdefault(name, []).append(execute(config, out / name / persona, progress=progress))
         table = profiles(done[name])
         check = circle_check(table.of(), table.taxonomy, menus=table.menus)
         page = circle_page(check, table, [world.env])

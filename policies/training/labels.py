@@ -22,7 +22,7 @@ from valueagents.policies.models import cache_folder
 from valueagents.policies.readings import FloatArray
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import Asked
-from valueagents.running.runs import Progress
+from valueagents.running.execution import Progress
 
 PROMPT = "rate-1"
 _ELICITATION = {"reading": "likelihood", "normaliser": "sum", "prompt": PROMPT}

@@ -20,7 +20,7 @@ from valueagents.policies.engines.transformers.prefix import Prefix, common_leng
 from valueagents.policies.training.checkpoint import State, load_checkpoint, save_checkpoint
 from valueagents.policies.training.rows import Example
 from valueagents.policies.training.settings import Settings
-from valueagents.running.runs import Progress
+from valueagents.running.execution import Progress
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ from valueagents.policies.adapters import quiet_peft
 from valueagents.policies.training.rows import Direction
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import Wordings
-from valueagents.running.runs import Progress
+from valueagents.running.execution import Progress
 
 _TRAINERS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
     "dpo": ("trl", "DPOTrainer", "DPOConfig", {"loss_type": "sigmoid"}),

@@ -41,7 +41,7 @@ from valueagents.policies.training.statements import (
     read_statements,
     read_wordings,
 )
-from valueagents.running.runs import Progress, software
+from valueagents.running.execution import Progress, software
 from valueagents.running.store import write_atomically
 
 log = logging.getLogger("valueagents")

@@ -20,8 +20,9 @@ from valueagents.errors import ConfigError, DataError
 from valueagents.measuring.comparison import compare
 from valueagents.measuring.scores import score
 from valueagents.policies.scripted import RandomPolicy
+from valueagents.running.execution import RunConfig, execute
 from valueagents.running.pool import freeze_pool, read_pool, sample_pool
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.runs import Run
 
 DILEMMA, GAME, REPLAY = "valueagents/Dilemma-v0", "valueagents/ChoiceScript-v0", "valueagents/Replay-v0"
 
@@ -56,7 +57,7 @@ def games(tmp_path_factory) -> list[Run]:
     """Two policies in the bundled choice game: different states, many turns."""
     folder = tmp_path_factory.mktemp("games")
     settings = [("random", 1), ("first", 2)]
-    return [run(RunConfig(env=GAME, policy=p, episodes=4, seed=s), folder / p) for p, s in settings]
+    return [execute(RunConfig(env=GAME, policy=p, episodes=4, seed=s), folder / p) for p, s in settings]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def regions(tmp_path_factory) -> list[Run]:
         data = folder / f"{name}.jsonl"
         data.write_text("\n".join([header, *region]), encoding="utf-8")
         config = RunConfig(env=DILEMMA, env_options={"data": str(data)}, policy="random", seed=3)
-        made.append(run(config, folder / name))
+        made.append(execute(config, folder / name))
     return made
 
 
@@ -78,11 +79,11 @@ def frozen(folder: Path, runs: list[Run], decisions: int = 60, seed: int = 0) ->
 
 
 def on_pool(pool: str, policy: str, out: Path, seed: int = 0) -> Run:
-    return run(RunConfig(env=REPLAY, env_options={"pool": pool}, policy=policy, seed=seed), out)
+    return execute(RunConfig(env=REPLAY, env_options={"pool": pool}, policy=policy, seed=seed), out)
 
 
 def test_a_replayed_policy_is_shown_what_the_first_one_was(watched, tmp_path):
-    run(RunConfig(env=GAME, policy="watched", episodes=2, seed=5), tmp_path / "game")
+    execute(RunConfig(env=GAME, policy="watched", episodes=2, seed=5), tmp_path / "game")
     met = {msgspec.structs.replace(view, seed=0) for view in watched.views}
     watched.views.clear()
     pool = frozen(tmp_path / "pool", [Run(tmp_path / "game")])

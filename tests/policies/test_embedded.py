@@ -18,7 +18,8 @@ from valueagents.contracts.plugins import make_policy
 from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import EMBEDDED, find_model
-from valueagents.running.runs import Run, RunConfig, plan, run
+from valueagents.running.execution import RunConfig, execute, plan
+from valueagents.running.runs import Run
 from valueagents.running.store import RunStore
 
 pytestmark = pytest.mark.slow
@@ -45,13 +46,13 @@ def _config(spec: str = SPEC, live: int | None = None) -> RunConfig:
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Six dilemmas by label, undisturbed."""
-    return run(_config(), tmp_path_factory.mktemp("embedded") / "labels")
+    return execute(_config(), tmp_path_factory.mktemp("embedded") / "labels")
 
 
 @pytest.fixture(scope="module")
 def likelihoods(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same six by likelihood."""
-    return run(_config(SPEC + "?reading=likelihood"), tmp_path_factory.mktemp("embedded") / "likelihoods")
+    return execute(_config(SPEC + "?reading=likelihood"), tmp_path_factory.mktemp("embedded") / "likelihoods")
 
 
 def _propensities(run_: Run) -> dict[str, float]:
@@ -107,7 +108,7 @@ def test_a_killed_run_repeated_scores_as_an_undisturbed_one(labels: Run, out: Pa
     assert 1 <= len(survived) < ITEMS
     assert plan(config, out).owed == ITEMS - len(survived)
 
-    repeated = run(_config(), out)
+    repeated = execute(_config(), out)
     written = [episode.identity for episode in repeated.store.episodes()]
     assert set(survived) <= set(written)
     assert len(written) == repeated.decisions().num_rows == ITEMS

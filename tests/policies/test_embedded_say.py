@@ -6,14 +6,15 @@ import pytest
 
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import EMBEDDED
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 pytestmark = pytest.mark.slow
 
 
 def _run(options: str, out: Path, episodes: int = 6) -> Run:
     spec = f"transformers:{EMBEDDED}?reading=say&{options}"
-    return run(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=3), out)
+    return execute(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=3), out)
 
 
 def _choices(played: Run) -> list[tuple[str, str | None, str | None, str]]:

@@ -16,7 +16,7 @@ from valueagents.policies.engines import Capability, Engine, GenerateReply, Gene
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_persona, load_prompt, personas
 from valueagents.policies.readings import LabelReading
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 from valueagents.taxonomy import load_taxonomy
 
 
@@ -89,9 +89,9 @@ def test_without_a_budget_nothing_is_dropped(dilemma: View):
 
 
 def test_cut_prompts_are_counted_beside_the_scores(monkeypatch: pytest.MonkeyPatch, out: Path):
-    monkeypatch.setattr("valueagents.running.runs.make_policy", lambda _: _policy(_ScoringEngine(), history=1))
+    monkeypatch.setattr("valueagents.running.sources.make_policy", lambda _: _policy(_ScoringEngine(), history=1))
     config = RunConfig(env="valueagents/ChoiceScript-v0", policy="scoring", episodes=2)
-    played = run(config, out)
+    played = execute(config, out)
     dropped = played.decisions()["dropped_turns"].to_pylist()
     assert max(dropped) > 1
     assert score(played).counts.prompts_cut == sum(d > 0 for d in dropped) > 0

@@ -19,7 +19,8 @@ from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading, LikelihoodReading, ReadingMode, ScoreReading
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 PLANTED = "xyzzy"
 HEADER = {
@@ -86,7 +87,7 @@ def _data_file(folder: Path, texts: Sequence[str]) -> Path:
 
 def _run(model: Path, data: Path, out: Path, options: str = "") -> Run:
     spec = f"transformers:{model}{options}"
-    return run(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out)
+    return execute(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out)
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from valueagents.policies.engines.reply_cache import CachingEngine
 from valueagents.policies.language import LanguagePolicy, language_policy
 from valueagents.policies.prompts import PROMPTS, load_prompt, prompt_names
 from valueagents.policies.readings import READINGS, known_readings
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 README = Path(valueagents.policies.__file__).with_name("README.md").read_text(encoding="utf-8")
 ENGINE, READING = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -114,7 +115,7 @@ def installed(install: Callable[[str], None]) -> None:
 
 
 def _played(spec: str, out: Path, episodes: int = 3) -> Run:
-    played = run(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=1), out)
+    played = execute(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=1), out)
     assert played.failed() == []
     assert len(played.episodes()) == episodes
     return played

@@ -14,7 +14,7 @@ from valueagents.policies.adapters import read_adapter
 from valueagents.policies.models import EMBEDDED, find_model
 from valueagents.policies.training.labels import survey_spec
 from valueagents.policies.training.manifest import read_manifest
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,6 @@ def test_a_killed_command_repeated_ends_with_the_same_adapter_and_the_survey_is_
     assert again.adapter == done.adapter == read_adapter(str(killed), find_model(EMBEDDED)).name
     assert again.losses == done.losses
     spec = survey_spec(EMBEDDED, str(whole))
-    played = run(RunConfig(env="valueagents/Survey-v0", policy=spec, episodes=4, seed=1), tmp_path / "run")
+    played = execute(RunConfig(env="valueagents/Survey-v0", policy=spec, episodes=4, seed=1), tmp_path / "run")
     assert played.failed() == []
     assert played.header.policy_identity["adapter"] == done.adapter

@@ -12,12 +12,14 @@ from valueagents.cli.tables import print_json
 from valueagents.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
-    from valueagents.running.runs import RunConfig
+    from valueagents.running.execution import RunConfig
 
 
 def run(
-    env: Annotated[str | None, typer.Option(help="Env id, e.g. valueagents/Dilemma-v0.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy spec, e.g. transformers:smollm2-135m.")] = None,
+    env: Annotated[str | None, typer.Option(help="Env id, e.g. valueagents/Dilemma-v0, or FILE.py:CLASS.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy spec, e.g. transformers:smollm2-135m, or FILE.py:NAME.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; an existing one is continued.")] = None,
     env_option: EnvOptions = None,
     episodes: Annotated[int | None, typer.Option(help="Episodes to play; default: every situation once.")] = None,
@@ -39,10 +41,20 @@ def run(
     if target is None:
         raise ConfigError("run needs --out DIR: the run directory to make or to continue")
     from valueagents.running.progress import show_progress
-    from valueagents.running.runs import run as play
+    from valueagents.running.start import run as start
 
     with show_progress(f"{run_config.policy} in {run_config.env}") as progress:
-        done = play(run_config, target, progress=progress)
+        done = start(
+            run_config.env,
+            run_config.policy,
+            target,
+            episodes=run_config.episodes,
+            seed=run_config.seed,
+            env_options=run_config.env_options,
+            live=run_config.live,
+            timeout_s=run_config.timeout_s,
+            progress=progress,
+        )
     failed = done.failed()
     summary = {"run": str(done.path), "decisions": done.decisions(["step"]).num_rows, "failed_episodes": len(failed)}
     if as_json:
@@ -77,7 +89,7 @@ def _settings(config: Path | None, given: dict[str, Any], env_option: list[str] 
 def _run_config(settings: dict[str, Any]) -> "RunConfig":
     import msgspec
 
-    from valueagents.running.runs import RunConfig
+    from valueagents.running.execution import RunConfig
 
     try:
         return msgspec.convert(settings, RunConfig)
@@ -86,7 +98,7 @@ def _run_config(settings: dict[str, Any]) -> "RunConfig":
 
 
 def _print_plan(config: "RunConfig", out: Path | None, *, as_json: bool) -> None:
-    from valueagents.running.runs import plan
+    from valueagents.running.execution import plan
 
     planned = plan(config, out)
     if as_json:

@@ -13,7 +13,7 @@ turns the two answers into Gymnasium's `reset` and `step`, and holds the promise
 from abc import ABC, abstractmethod
 from ast import literal_eval
 from collections.abc import Sequence
-from typing import Any, Literal, SupportsFloat, cast
+from typing import Any, Literal, Self, SupportsFloat, cast
 
 import gymnasium
 import msgspec
@@ -118,6 +118,15 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     free_text: bool = False
     decided: tuple[Menu, Annotation | None, int] | None = None
     """What the last accepted action was a decision between: menu, annotation, and the index taken."""
+
+    made_with: tuple[tuple[Any, ...], dict[str, Any]]
+    """The arguments that the constructor was called with."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """A new env that knows what it was made with: of an object of the user's, that is part of its identity."""
+        env = super().__new__(cls)
+        env.made_with = args, options
+        return env
 
     def __init__(self, *, max_menu: int, render_mode: Literal["ansi"] | None = None) -> None:
         self.observation_space = TextSpace()

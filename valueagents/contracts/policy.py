@@ -41,6 +41,8 @@ class Policy(ABC):
     """A mind. `live`: how many episodes at once it can make use of; `seconds_per_decision`: for the plan of a run."""
 
     live: int = 1
+    unrepeatable: str | None = None
+    """Why two policies with this identity may differ, so that a run cannot be continued; None = they cannot."""
     seconds_per_decision: float | None = None
 
     @abstractmethod

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from valueagents.running.runs import Progress
+from valueagents.running.execution import Progress
 
 _QUIET_S = 2.0
 _LINE_EVERY_S = 10.0

@@ -57,9 +57,10 @@ class Sink(Protocol):
         """Keep a failed one."""
 
 
-def env_identity(env_id: str, env: ValueEnv) -> dict[str, str]:
-    """The content that decides what an agent can meet in an env."""
+def env_identity(env_id: str, env: ValueEnv, code: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The content that decides what an agent can meet in an env; `code` has hashes of an env that is not installed."""
     return {
+        **(code or {}),
         "env": env_id,
         "version": env.version,
         "task": content_hash(env.task),
@@ -68,7 +69,15 @@ def env_identity(env_id: str, env: ValueEnv) -> dict[str, str]:
     }
 
 
-def plan_episodes(env_id: str, env: ValueEnv, policy: Policy, *, seed: int, episodes: int | None) -> list[Plan]:
+def plan_episodes(
+    env_id: str,
+    env: ValueEnv,
+    policy: Policy,
+    *,
+    seed: int,
+    episodes: int | None,
+    code: Mapping[str, str] | None = None,
+) -> list[Plan]:
     """The first `episodes` plans of a run (None = every situation once), the same for every longer run of that seed.
 
     Situations are met in a permutation drawn from the seed, then again as the next repetition: none by chance twice.
@@ -78,7 +87,7 @@ def plan_episodes(env_id: str, env: ValueEnv, policy: Policy, *, seed: int, epis
     if episodes is None and not known:
         raise ConfigError(f"env {env_id!r} does not enumerate its situations; say how many --episodes to play")
     order = np.random.default_rng(seed_from("walk", seed)).permutation(len(known)) if known else np.zeros(0, dtype=int)
-    env_content, policy_content = env_identity(env_id, env), policy.identity()
+    env_content, policy_content = env_identity(env_id, env, code), policy.identity()
     plans = []
     for i in range(len(known) if episodes is None else episodes):
         situation = known[order[i % len(known)]] if known else None

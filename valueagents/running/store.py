@@ -47,6 +47,7 @@ _READ_BYTES = 1 << 20
 class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run directory holds. The identities decide; specs and options are there to repeat the run by hand.
 
+    `unrepeatable` says why the run cannot be continued: its env or policy has no content hash (None: it can).
     `informed` marks a run whose policy saw annotations (calibration). `min_contested` decisions on an axis are enough
     for a number. `factors` are the declarations of the env, whose levels stand in the decisions.
     """
@@ -64,6 +65,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: int = SCHEMA
     min_contested: int = MIN_CONTESTED
     factors: tuple[Factor, ...] = ()
+    unrepeatable: str | None = None
 
 
 class RunStore:

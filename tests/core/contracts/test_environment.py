@@ -10,7 +10,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import valueagents.envs  # noqa: F401 – registers the worlds with Gymnasium
+import valueagents  # noqa: F401 – registers the envs with Gymnasium
 from valueagents.contracts.decision import Annotation, Event, Factor, Option
 from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, TextSpace, Turn, ValueEnv
 from valueagents.contracts.plugins import make_env

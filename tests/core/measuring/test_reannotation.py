@@ -11,7 +11,7 @@ from valueagents.cli import main
 from valueagents.errors import ConfigError, DataError
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 BANK = files("valueagents.envs").joinpath("data", "dilemmas.jsonl")
 
@@ -19,7 +19,7 @@ BANK = files("valueagents.envs").joinpath("data", "dilemmas.jsonl")
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     config = RunConfig(env="valueagents/Dilemma-v0", policy="known:BEC=1", seed=2)
-    return run(config, tmp_path_factory.mktemp("runs") / "known")
+    return execute(config, tmp_path_factory.mktemp("runs") / "known")
 
 
 def _bank(tmp_path, change=lambda item: item):

@@ -9,7 +9,8 @@ import pytest
 from valueagents.errors import ConfigError
 from valueagents.measuring.scores import score
 from valueagents.report import write_report
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=y> ${x} {{ 7*7 }} & \u202e"
 
@@ -56,7 +57,7 @@ def test_text_from_data_and_policies_is_never_markup(tmp_path: Path) -> None:
     data = tmp_path / "items.jsonl"
     data.write_text(f"{json.dumps(header)}\n{json.dumps(item)}\n", encoding="utf-8")
     config = RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="random", episodes=30)
-    html = write_report([run(config, tmp_path / "a")], tmp_path / "r.html").read_text(encoding="utf-8")
+    html = write_report([execute(config, tmp_path / "a")], tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<script" not in html
     assert "<img" not in html
     assert "{{ 7*7 }}" in html
@@ -67,7 +68,7 @@ def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
     config = RunConfig(
         env="valueagents/Dilemma-v0", policy="first", episodes=25, seed=9, env_options={"setting": "home"}
     )
-    done = run(config, tmp_path / "a")
+    done = execute(config, tmp_path / "a")
     text = visible(write_report([done], tmp_path / "r.html").read_text(encoding="utf-8"))
     assert (
         "valueagents run --env valueagents/Dilemma-v0 --env-option setting=home --policy first "
@@ -76,7 +77,7 @@ def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
 
 
 def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: Path) -> None:
-    done = run(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2), tmp_path / "a")
+    done = execute(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2), tmp_path / "a")
     assert all(axis.propensity.value is None for axis in score(done).axes)
     assert "not enough" in write_report([done], tmp_path / "r.html").read_text(encoding="utf-8")
 
@@ -93,7 +94,7 @@ def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
     known_run: Run, random_run: Run, tmp_path: Path
 ) -> None:
     again = [
-        run(RunConfig(env=each.header.env, policy=each.header.policy, seed=12), tmp_path / str(k))
+        execute(RunConfig(env=each.header.env, policy=each.header.policy, seed=12), tmp_path / str(k))
         for k, each in enumerate((known_run, random_run))
     ]
     runs = [known_run, again[0], random_run, again[1]]

@@ -20,7 +20,8 @@ from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.errors import ConfigError, DataError, EnvError, PolicyError, StoreError
 from valueagents.measuring.scores import score
 from valueagents.policies.scripted import RandomPolicy
-from valueagents.running.runs import Run, RunConfig, plan, run
+from valueagents.running.execution import RunConfig, execute, plan
+from valueagents.running.runs import Run
 
 DILEMMA = "valueagents/Dilemma-v0"
 HEADER = {
@@ -108,14 +109,14 @@ def moody(tmp_path, monkeypatch) -> type[Moody]:
 
 SLOW_RUN = """
 import sys, time
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 word = sys.argv[2]
 print("start", flush=True)
 def progress(finished, failed, owed):
     print(finished, flush=True)
     late = finished > int(word) + 20  # the kill is overdue on a busy machine: wait for it
     time.sleep(0.1 if late else 0.0002)
-run(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=400, seed=5), sys.argv[1], progress=progress)
+execute(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=400, seed=5), sys.argv[1], progress=progress)
 """
 
 
@@ -141,8 +142,8 @@ def test_a_run_killed_again_and_again_ends_with_the_scores_of_an_undisturbed_one
         finished.append(len(identities(Run(out))) if (out / "run.json").exists() else 0)
     assert finished == sorted(finished)
     assert 1 + 100 + 150 <= finished[-1] < 400
-    again = run(config(episodes=400, seed=5), out)
-    whole = run(config(episodes=400, seed=5), tmp_path / "undisturbed")
+    again = execute(config(episodes=400, seed=5), out)
+    whole = execute(config(episodes=400, seed=5), tmp_path / "undisturbed")
     assert len(again.store.segments()) >= 4
     assert max(Counter(identities(again)).values()) == 1
     assert sorted(identities(again)) == sorted(identities(whole))
@@ -154,74 +155,73 @@ def test_a_killed_run_owes_only_what_it_had_not_finished(out):
     kill_at(out, "60")
     kept = len(identities(Run(out)))
     played: list[tuple[int, int, int]] = []
-    run(config(episodes=400, seed=5), out, progress=lambda *counts: played.append(counts))
+    execute(config(episodes=400, seed=5), out, progress=lambda *counts: played.append(counts))
     assert kept >= 60
     assert (played[0], played[-1]) == ((1, 0, 400 - kept), (400 - kept, 0, 400 - kept))
 
 
 def test_a_repeated_run_plays_nothing_and_changes_no_segment(out, items, moody):
-    first = run(config("moody", env_options={"data": items}), out)
+    first = execute(config("moody", env_options={"data": items}), out)
     segments = [segment.read_bytes() for segment in first.store.segments()]
     asked = moody.asked
-    again = run(config("moody", env_options={"data": items}), out)
+    again = execute(config("moody", env_options={"data": items}), out)
     assert (asked, moody.asked) == (6, 6)
     assert [segment.read_bytes() for segment in again.store.segments()] == segments
     assert [session.get("owed") for session in again.store.sessions()] == [6, None, 0, None]
 
 
 def test_the_same_settings_give_byte_equal_scores_elsewhere_and_another_seed_does_not(tmp_path):
-    one, other, third = (
-        scored(run(config(episodes=120, seed=seed), tmp_path / name)) for name, seed in [("a", 1), ("b", 1), ("c", 2)]
-    )
+    runs = [execute(config(episodes=120, seed=seed), tmp_path / name) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
+    one, other, third = (scored(run) for run in runs)
     assert one == other
     assert one != third
 
 
 def test_how_many_are_live_changes_no_score(tmp_path):
-    alone, many = (scored(run(config(episodes=120, live=live), tmp_path / str(live))) for live in (1, 9))
+    alone, many = (scored(execute(config(episodes=120, live=live), tmp_path / str(live))) for live in (1, 9))
     assert alone == many
 
 
 def test_more_episodes_extend_a_run_and_replay_nothing(out, tmp_path, items, moody):
     settings = {"env_options": {"data": items}}
-    short = run(config("moody", episodes=4, **settings), out)
+    short = execute(config("moody", episodes=4, **settings), out)
     before = identities(short)
-    longer = run(config("moody", episodes=15, **settings), out)
+    longer = execute(config("moody", episodes=15, **settings), out)
     assert (len(before), moody.asked) == (4, 15)
     assert identities(longer)[:4] == before
-    whole = run(config("moody", episodes=15, **settings), tmp_path / "whole")
+    whole = execute(config("moody", episodes=15, **settings), tmp_path / "whole")
     assert sorted(identities(whole)) == sorted(identities(longer))
     assert Counter(e.situation for e in longer.episodes()).most_common()[-1][1] == 2
 
 
 def test_fewer_episodes_than_are_there_play_nothing_and_keep_all(out, items, moody):
     settings = {"env_options": {"data": items}}
-    run(config("moody", episodes=9, **settings), out)
-    assert len(run(config("moody", episodes=2, **settings), out).episodes()) == 9
+    execute(config("moody", episodes=9, **settings), out)
+    assert len(execute(config("moody", episodes=2, **settings), out).episodes()) == 9
     assert moody.asked == 9
 
 
 def test_no_number_of_episodes_plays_every_situation_once(out, items):
-    done = run(config(env_options={"data": items}), out)
+    done = execute(config(env_options={"data": items}), out)
     assert sorted(e.situation for e in done.episodes()) == [f"item-{i}" for i in range(6)]
 
 
 def test_failed_episodes_are_data_and_owed_again_with_the_next_attempt(out, tmp_path, moody):
     data = bank(tmp_path / "items.jsonl", [item(i, f"text {i}") for i in range(6)])
     moody.bad = frozenset({"text 1", "text 4"})
-    first = run(config("moody", env_options={"data": data}), out)
+    first = execute(config("moody", env_options={"data": data}), out)
     assert len(first.episodes()) == 4
     assert sorted((f.situation, f.error, f.attempt) for f in first.failed()) == [
         ("item-1", "LookupError", 1),
         ("item-4", "LookupError", 1),
     ]
     moody.bad = frozenset({"text 4"})
-    second = run(config("moody", env_options={"data": data}), out)
+    second = execute(config("moody", env_options={"data": data}), out)
     assert moody.asked == 6 + 2
     assert {e.situation: e.attempt for e in second.episodes()}["item-1"] == 2
     assert [(f.situation, f.attempt) for f in second.failed()] == [("item-4", 2)]
     moody.bad = frozenset()
-    third = run(config("moody", env_options={"data": data}), out)
+    third = execute(config("moody", env_options={"data": data}), out)
     assert third.failed() == []
     assert sorted(e.attempt for e in third.episodes()) == [1, 1, 1, 1, 2, 3]
     assert len(list(third.store.failures())) == 3
@@ -232,17 +232,17 @@ def test_twenty_failures_in_a_row_stop_a_run_that_can_go_on_when_the_fault_is_me
     data = bank(tmp_path / "items.jsonl", [item(i, "hard") for i in range(50)])
     moody.bad = frozenset({"hard"})
     with pytest.raises(PolicyError, match="20 episodes in a row failed, the last with LookupError: no answer to hard"):
-        run(config("moody", env_options={"data": data}, live=1), out)
+        execute(config("moody", env_options={"data": data}, live=1), out)
     assert len(Run(out).failed()) == 20
     moody.bad = frozenset()
-    done = run(config("moody", env_options={"data": data}, live=1), out)
+    done = execute(config("moody", env_options={"data": data}, live=1), out)
     assert Counter(e.attempt for e in done.episodes()) == {2: 20, 1: 30}
     assert done.failed() == []
 
 
 def test_a_policy_that_cannot_be_loaded_stops_the_run_before_any_episode(out, items, moody):
     with pytest.raises(PolicyError, match="the model is gone"):
-        run(config("lost", env_options={"data": items}), out)
+        execute(config("lost", env_options={"data": items}), out)
     assert Run(out).episodes() == Run(out).failed() == []
 
 
@@ -250,7 +250,7 @@ def test_progress_counts_what_was_finished_failed_and_owed(out, tmp_path, moody)
     data = bank(tmp_path / "items.jsonl", [item(i, f"text {i}") for i in range(5)])
     moody.bad = frozenset({"text 3"})
     counts: list[tuple[int, int, int]] = []
-    run(config("moody", env_options={"data": data}), out, progress=lambda *count: counts.append(count))
+    execute(config("moody", env_options={"data": data}), out, progress=lambda *count: counts.append(count))
     assert [sum(count[:2]) for count in counts] == [1, 2, 3, 4, 5]
     assert counts[-1] == (4, 1, 5)
 
@@ -265,25 +265,25 @@ def test_progress_counts_what_was_finished_failed_and_owed(out, tmp_path, moody)
     ],
 )
 def test_another_run_in_the_same_directory_is_refused_by_what_differs(out, other, words):
-    run(config(episodes=3), out)
+    execute(config(episodes=3), out)
     with pytest.raises(ConfigError, match=rf"'{out}' holds another run: {words}; give another --out"):
-        run(other, out)
+        execute(other, out)
     assert len(Run(out).episodes()) == 3
 
 
 def test_known_policies_of_other_weights_are_told_apart(out):
-    run(config("known:HED=1", episodes=3), out)
+    execute(config("known:HED=1", episodes=3), out)
     with pytest.raises(ConfigError, match="its weights is "):
-        run(config("known:HED=2", episodes=3), out)
+        execute(config("known:HED=2", episodes=3), out)
 
 
 def test_a_changed_path_is_the_same_run_and_a_changed_word_is_not(out, tmp_path, items):
-    run(config(env_options={"data": items}), out)
+    execute(config(env_options={"data": items}), out)
     moved = shutil.copy(items, tmp_path / "elsewhere.jsonl")
-    assert len(run(config(env_options={"data": str(moved)}), out).episodes()) == 6
+    assert len(execute(config(env_options={"data": str(moved)}), out).episodes()) == 6
     changed = bank(tmp_path / "changed.jsonl", [item(i, "Now!" if i == 5 else "Now?") for i in range(6)])
     with pytest.raises(ConfigError, match="holds another run: its content is"):
-        run(config(env_options={"data": changed}), out)
+        execute(config(env_options={"data": changed}), out)
 
 
 @pytest.mark.parametrize("change", ["word", "option", "value", "provenance", "task", "item more"])
@@ -301,8 +301,8 @@ def test_whatever_is_changed_in_the_data_changes_every_identity(tmp_path, items,
         case _:
             header = {change: "another"}
     changed = bank(tmp_path / "changed.jsonl", lines, **header)
-    one = run(config(env_options={"data": items}, episodes=6), tmp_path / "one")
-    other = run(config(env_options={"data": changed}, episodes=6), tmp_path / "other")
+    one = execute(config(env_options={"data": items}, episodes=6), tmp_path / "one")
+    other = execute(config(env_options={"data": changed}, episodes=6), tmp_path / "other")
     assert not set(identities(one)) & set(identities(other))
 
 
@@ -310,38 +310,38 @@ def test_spaces_and_the_order_of_keys_in_the_data_change_nothing(tmp_path, items
     lines = [{**HEADER}, *(item(i) for i in range(6))]
     spaced = tmp_path / "spaced.jsonl"
     spaced.write_text("".join(json.dumps(dict(reversed(line.items())), indent=None) + " \r\n" for line in lines))
-    one = run(config(env_options={"data": items}), tmp_path / "one")
-    other = run(config(env_options={"data": str(spaced)}), tmp_path / "other")
+    one = execute(config(env_options={"data": items}), tmp_path / "one")
+    other = execute(config(env_options={"data": str(spaced)}), tmp_path / "other")
     assert sorted(identities(one)) == sorted(identities(other))
 
 
 def test_two_runs_at_once_in_one_directory_are_refused(out, items):
-    done = run(config(env_options={"data": items}, episodes=2), out)
+    done = execute(config(env_options={"data": items}, episodes=2), out)
     with done.store.writing(), pytest.raises(StoreError, match="another process is writing"):
-        run(config(env_options={"data": items}, episodes=6), out)
-    assert len(run(config(env_options={"data": items}, episodes=6), out).episodes()) == 6
+        execute(config(env_options={"data": items}, episodes=6), out)
+    assert len(execute(config(env_options={"data": items}, episodes=6), out).episodes()) == 6
 
 
 def test_a_torn_segment_is_played_to_its_end_again(out, items):
-    whole = run(config(env_options={"data": items}, episodes=30), out)
+    whole = execute(config(env_options={"data": items}, episodes=30), out)
     expected, (segment,) = scored(whole), whole.store.segments()
     segment.write_bytes(segment.read_bytes()[: segment.stat().st_size // 2])
     assert 0 < len(identities(Run(out))) < 30
-    again = run(config(env_options={"data": items}, episodes=30), out)
+    again = execute(config(env_options={"data": items}, episodes=30), out)
     assert len(set(identities(again))) == len(identities(again)) == 30
     assert scored(again) == expected
 
 
 def test_a_damaged_segment_stops_the_run_by_name_and_is_replayed_once_moved_away(out, items):
-    whole = run(config(env_options={"data": items}, episodes=30), out)
+    whole = execute(config(env_options={"data": items}, episodes=30), out)
     expected, (segment,) = scored(whole), whole.store.segments()
     content = bytearray(segment.read_bytes())
     content[len(content) // 2] ^= 0xFF
     segment.write_bytes(content)
     with pytest.raises(StoreError, match=segment.name):
-        run(config(env_options={"data": items}, episodes=30), out)
+        execute(config(env_options={"data": items}, episodes=30), out)
     segment.rename(out.parent / "damaged.gz")
-    assert scored(run(config(env_options={"data": items}, episodes=30), out)) == expected
+    assert scored(execute(config(env_options={"data": items}, episodes=30), out)) == expected
 
 
 @pytest.mark.parametrize(
@@ -361,21 +361,21 @@ def test_a_damaged_segment_stops_the_run_by_name_and_is_replayed_once_moved_away
 )
 def test_bad_settings_are_refused_by_name_before_anything_is_made(out, wrong, words):
     with pytest.raises(ConfigError, match=words):
-        run(wrong, out)
+        execute(wrong, out)
     assert not out.exists()
 
 
 def test_bad_data_are_refused_before_anything_is_made(out, tmp_path):
     broken = bank(tmp_path / "broken.jsonl", [item(0), {"id": "item-1"}])
     with pytest.raises(DataError, match=r"broken\.jsonl, line 3"):
-        run(config(env_options={"data": broken}), out)
+        execute(config(env_options={"data": broken}), out)
     assert not out.exists()
 
 
 def test_factors_that_are_declared_wrongly_are_refused_before_anything_is_made(out, monkeypatch):
     monkeypatch.setattr(DilemmaEnv, "factors", (Factor("item", "Which."), Factor("item", "Which.")))
     with pytest.raises(EnvError, match=r"env 'valueagents/Dilemma-v0': factor 'item' is declared 2 times"):
-        run(config(), out)
+        execute(config(), out)
     assert not out.exists()
 
 
@@ -395,7 +395,7 @@ def test_a_plan_says_what_a_run_would_do_and_makes_nothing(out, items):
 
 
 def test_a_plan_of_a_run_that_is_there_counts_what_is_owed(out, items):
-    run(config(env_options={"data": items}, episodes=2), out)
+    execute(config(env_options={"data": items}, episodes=2), out)
     before = sorted((file.name, file.stat().st_size) for file in out.iterdir())
     assert plan(config(env_options={"data": items}, episodes=8), out).owed == 6
     assert sorted((file.name, file.stat().st_size) for file in out.iterdir()) == before
@@ -404,7 +404,7 @@ def test_a_plan_of_a_run_that_is_there_counts_what_is_owed(out, items):
 
 
 def test_the_header_says_what_was_run_and_the_sessions_where_and_with_what(out, items):
-    done = run(config("known:HED=1", env_options={"data": items}, seed=9), out)
+    done = execute(config("known:HED=1", env_options={"data": items}, seed=9), out)
     header = Run(out).header
     assert (header.env, header.policy, header.seed, header.task) == (DILEMMA, "known:HED=1", 9, "Choose.")
     assert (header.informed, header.independent_menus, header.taxonomy.name) == (True, True, "schwartz20/1")
@@ -415,7 +415,7 @@ def test_the_header_says_what_was_run_and_the_sessions_where_and_with_what(out, 
 
 
 def test_identities_of_a_run_hold_hashes_and_names_and_no_path(out, items):
-    header = run(config(env_options={"data": items}), out).header
+    header = execute(config(env_options={"data": items}), out).header
     assert not any("/tmp" in value or items in value for value in header.env_identity.values())
     task = hashlib.blake2b(b'["Choose."]', digest_size=16).hexdigest()
     assert header.env_identity["task"] == task
@@ -424,7 +424,7 @@ def test_identities_of_a_run_hold_hashes_and_names_and_no_path(out, items):
 def test_frames_hold_the_rows_of_the_table(out, items):
     pytest.importorskip("pandas")
     pytest.importorskip("polars")
-    done = run(config(env_options={"data": items}), out)
+    done = execute(config(env_options={"data": items}), out)
     table = done.decisions()
     assert done.to_pandas()["episode"].tolist() == table.column("episode").to_pylist()
     assert done.to_polars()["chosen"].to_list() == table.column("chosen").to_pylist()
@@ -450,13 +450,13 @@ def test_random_choices_are_uniform_over_places_and_independent_of_the_env_seed(
 
 def test_a_run_can_be_started_where_a_loop_runs_already(out):
     async def in_a_notebook():
-        return run(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=5), out)
+        return execute(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=5), out)
 
     assert asyncio.run(in_a_notebook()).decisions().num_rows == 5
 
 
 def test_every_session_keeps_its_resolved_settings_and_software(out):
-    run(RunConfig(env="valueagents/Dilemma-v0", policy="first", episodes=3, seed=2), out)
+    execute(RunConfig(env="valueagents/Dilemma-v0", policy="first", episodes=3, seed=2), out)
     start, end = Run(out).store.sessions()
     settings = {"env": "valueagents/Dilemma-v0", "env_options": {}, "policy": "first", "episodes": 3, "seed": 2}
     assert start["config"] == {**settings, "live": None, "timeout_s": 600.0}

@@ -12,7 +12,8 @@ import pytest
 from valueagents.contracts.decision import SCHEMA, Episode
 from valueagents.contracts.plugins import make_env
 from valueagents.errors import StoreError
-from valueagents.running.runs import Run, RunConfig, plan, run
+from valueagents.running.execution import RunConfig, execute, plan
+from valueagents.running.runs import Run
 from valueagents.running.store import RunStore
 from valueagents.running.upgrade import bundled_taxonomy, upgraded_episode, upgraded_header
 from valueagents.taxonomy import load_taxonomy
@@ -81,10 +82,10 @@ def test_a_stored_run_is_continued_and_plays_only_what_it_owes(name, out, tmp_pa
     assert plan(settings, out).owed == 3
     before = [segment.read_bytes() for segment in RunStore.open(out).segments()]
     played: list[int] = []
-    done = run(settings, out, progress=lambda finished, failed, owed: played.append(finished + failed))
+    done = execute(settings, out, progress=lambda finished, failed, owed: played.append(finished + failed))
     assert played == [1, 2, 3]
     assert [segment.read_bytes() for segment in done.store.segments()][:-1] == before
-    whole = run(settings, tmp_path / "whole")
+    whole = execute(settings, tmp_path / "whole")
     known = name != "game"  # what schema 1 did not write of a game nobody can add
     ours, theirs = ([timeless(e, factors=known) for e in each.episodes()] for each in (done, whole))
     assert ours == theirs
@@ -93,7 +94,7 @@ def test_a_stored_run_is_continued_and_plays_only_what_it_owes(name, out, tmp_pa
 @pytest.mark.parametrize("name", KEPT)
 def test_each_line_of_a_continued_run_says_its_own_schema_and_all_are_read_as_this_one(name, out):
     copied(name, out)
-    done = run(config_of(name, KEPT[name] + 1), out)
+    done = execute(config_of(name, KEPT[name] + 1), out)
     stored = [json.loads(line)["schema"] for line in _lines(done)]
     assert stored == [1] * KEPT[name] + [SCHEMA]
     assert {episode.schema for episode in done.episodes()} == {SCHEMA}

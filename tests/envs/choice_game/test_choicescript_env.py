@@ -18,8 +18,8 @@ from valueagents.contracts.plugins import make_env
 from valueagents.envs.choice_game.env import MAX_RECURRENCES, TRIES, ChoiceScriptEnv
 from valueagents.errors import ConfigError, DataError, EnvError
 from valueagents.measuring.scores import score
+from valueagents.running.execution import RunConfig, execute
 from valueagents.running.rollout import env_identity
-from valueagents.running.runs import RunConfig, run
 
 NAME = "valueagents/ChoiceScript-v0"
 FERRY = str(Path(__file__).parents[1] / "fixtures" / "ferry")
@@ -315,6 +315,6 @@ def test_wrong_options_are_named(ferry: str, game_data: Path) -> None:
 
 
 def test_a_run_over_the_game_can_be_scored(ferry: str, out: Path) -> None:
-    played = run(RunConfig(env=NAME, env_options={"game": ferry}, policy="first", episodes=3, seed=1), out)
+    played = execute(RunConfig(env=NAME, env_options={"game": ferry}, policy="first", episodes=3, seed=1), out)
     assert len(list(played.episodes())) == 3
     assert len(score(played).axes) == 20

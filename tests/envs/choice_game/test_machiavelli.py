@@ -33,7 +33,7 @@ from valueagents.envs.choice_game.machiavelli_metrics import (
     score,
 )
 from valueagents.errors import ConfigError, DataError
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 TITLE = "toll-bridge"
 PAY, STRIKE, TALK = 0, 1, 2
@@ -150,7 +150,7 @@ def test_percent_of_random_is_none_where_chance_never_does_it(env: ChoiceScriptE
 def test_a_stored_run_gives_the_same_metrics(env: ChoiceScriptEnv, game_data: Path, out: Path) -> None:
     options = {"machiavelli": str(game_data), "title": TITLE}
     config = RunConfig(env="valueagents/ChoiceScript-v0", env_options=options, policy="first", episodes=1, seed=1)
-    (episode,) = run(config, out).episodes()
+    (episode,) = execute(config, out).episodes()
     stored = episode_counts(episode, env.max_points)
     events, _ = play(env, PAY, 0, RULE)
     assert stored == {"game.score": 60.0, **counts(events)}
@@ -266,7 +266,7 @@ def test_a_missing_file_is_named(copied: Path) -> None:
 def test_a_run_in_percent_of_chance_is_that_of_its_mean_counts(game_data: Path, tmp_path: Path) -> None:
     options = {"machiavelli": str(game_data), "title": TITLE}
     runs = [
-        run(
+        execute(
             RunConfig(env="valueagents/ChoiceScript-v0", env_options=options, policy=policy, episodes=n),
             tmp_path / policy,
         )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from valueagents.envs.items.files import read_items
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 from valueagents.taxonomy import load_taxonomy
 
 RULES = load_taxonomy("gert10").axis_ids
@@ -79,7 +79,7 @@ def test_a_jsonl_file_becomes_a_bank_with_its_header(tmp_path):
 def test_factors_of_the_file_are_those_of_the_env_and_reach_the_table_of_a_run(tmp_path, out):
     header = {**HEADER, "factors": [{"name": "place", "meaning": "Where.", "levels": ["home", "street"]}]}
     data = jsonl(tmp_path, header, item(0, factors={"place": "street"}), item(1))
-    done = run(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="first"), out)
+    done = execute(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="first"), out)
     assert [factor.name for factor in done.header.factors] == ["item", "place"]
     rows = done.decisions(["factor.item", "factor.place"]).sort_by("factor.item").to_pylist()
     assert [tuple(row.values()) for row in rows] == [("item-0", "street"), ("item-1", None)]

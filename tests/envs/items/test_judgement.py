@@ -11,7 +11,7 @@ from valueagents.contracts.plugins import make_env
 from valueagents.envs.items.judgement import VERDICTS, JudgementEnv, read_posts
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 from valueagents.measuring.scores import score
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 from valueagents.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy("schwartz20")
@@ -103,7 +103,7 @@ def test_each_reader_has_a_verdict_and_no_other_value_is_annotated(bank, strict,
 
 
 def test_every_value_is_scored_over_its_own_few_posts_with_their_count(out):
-    scores = score(run(RunConfig(env="valueagents/Judgement-v0", policy="first"), out))
+    scores = score(execute(RunConfig(env="valueagents/Judgement-v0", policy="first"), out))
     assert {axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes} == dict.fromkeys(
         AXES, (8, False)
     )
@@ -145,7 +145,7 @@ def test_a_cap_counts_the_studys_ten_values_not_the_twenty_axes(bank):
 
 def test_a_text_under_two_values_is_two_situations_of_one_cluster(tmp_path, out):
     file = _file(tmp_path, HEADER, POST, {**POST, "id": "P2", "value": "STI"}, {**POST, "id": "P3", "text": "Else."})
-    done = run(RunConfig(env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3), out)
+    done = execute(RunConfig(env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3), out)
     rows = done.decisions(["cluster"])["cluster"].to_pylist()
     assert sorted(Counter(rows).values()) == [1, 2]
 

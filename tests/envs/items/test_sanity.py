@@ -8,7 +8,7 @@ from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
 from valueagents.envs.items.sanity import SanityEnv
 from valueagents.measuring.scores import score
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 
 def test_sixty_questions_with_four_answers_of_which_one_is_right():
@@ -39,9 +39,9 @@ def test_the_world_keeps_the_contract():
 
 def test_a_quarter_of_random_answers_is_right_and_a_policy_that_knows_gets_them_all(out):
     env = "valueagents/Sanity-v0"
-    [guess] = score(run(RunConfig(env=env, policy="random", episodes=600, seed=1), out)).axes
+    [guess] = score(execute(RunConfig(env=env, policy="random", episodes=600, seed=1), out)).axes
     [known] = score(
-        run(
+        execute(
             RunConfig(env=env, policy="known:correct=40?taxonomy=competence", episodes=60, seed=1), out.parent / "known"
         )
     ).axes

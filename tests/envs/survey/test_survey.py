@@ -16,7 +16,7 @@ from valueagents.envs.survey.env import SurveyEnv, rating_value, read_survey
 from valueagents.envs.survey.questionnaires import load_keys
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 from valueagents.measuring.scores import score
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 from valueagents.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy("schwartz20")
@@ -178,7 +178,7 @@ def test_27_variants_are_three_questions_in_nine_answers_and_none_names_the_valu
 
 def test_a_run_scores_every_value_by_its_own_items(tmp_path):
     config = RunConfig(env="valueagents/Survey-v0", policy="random", env_options={"poles": "affirm"})
-    scores = score(run(config, tmp_path / "run"))
+    scores = score(execute(config, tmp_path / "run"))
     assert {axis.contested for axis in scores.axes} == {6}
     assert max(abs(axis["E3p"].value) for axis in scores.axes) <= 1e-12
 

@@ -27,7 +27,8 @@ from valueagents.policies.engines import (
 from valueagents.policies.engines import reply_cache as cache
 from valueagents.policies.engines.reply_cache import CachingEngine
 from valueagents.policies.engines.transformers.engine import TransformersEngine
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 CHAT = (Message("system", "Decide."), Message("user", "Now?"))
 GENERATE = GenerateRequest(CHAT, Sampling(max_tokens=5), seed=3)
@@ -102,7 +103,7 @@ def _run(model: Path, out: Path, options: str) -> Run:
     data = out.parent / "items.jsonl"
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     spec = f"transformers:{model}?{options}"
-    return run(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out)
+    return execute(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out)
 
 
 def _lasting_table(played: Run) -> dict[str, list[object]]:
@@ -254,7 +255,7 @@ def test_a_second_run_replays_every_reply_without_the_model(
 _PROGRAM = """
 import asyncio, hashlib, sys
 from pathlib import Path
-import valueagents.running.runs
+import valueagents
 from valueagents.policies.engines import reply_cache as cache
 from valueagents.policies.engines.reply_cache import CachingEngine
 from valueagents.policies.engines import Engine, GenerateReply
@@ -276,9 +277,7 @@ class Hashing(Engine):
 cache, out, episodes = sys.argv[1:]
 engine = CachingEngine(Hashing(), Path(cache)) if cache else Hashing()
 policy = LanguagePolicy(engine, load_prompt("choose-1"), SayReading())
-valueagents.running.runs.make_policy = lambda _: policy
-config = valueagents.running.runs.RunConfig(env="valueagents/Dilemma-v0", policy="hashing", episodes=int(episodes))
-valueagents.running.runs.run(config, out)
+valueagents.run("valueagents/Dilemma-v0", policy, out, episodes=int(episodes))
 """
 """A run with an engine whose replies follow from the request alone, 10 ms each."""
 

@@ -22,7 +22,7 @@ from valueagents.policies.engines import Engine, GenerateRequest, Message, Sampl
 from valueagents.policies.engines.openai.engine import OpenAIEngine
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import EMBEDDED, find_model
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 PYTHON = os.environ.get("VALUEAGENTS_VLLM", "")
 
@@ -241,7 +241,7 @@ def test_a_run_outlives_its_server(embedded: Server, tmp_path: Path):
         if finished == 4:
             restarting.start()
 
-    played = run(config, tmp_path / "run", progress=watch)
+    played = execute(config, tmp_path / "run", progress=watch)
     restarting.join()
     assert played.failed() == []
     choices = [episode.decisions[0].choice for episode in played.episodes()]

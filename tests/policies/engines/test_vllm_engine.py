@@ -17,7 +17,7 @@ from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.engines.vllm.engine import VllmEngine
 from valueagents.policies.engines.vllm.options import VllmOptions
 from valueagents.policies.models import EMBEDDED, find_model
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 pytestmark = [
     pytest.mark.slow,
@@ -278,7 +278,7 @@ def test_the_same_decisions_give_the_same_probabilities_and_scores_on_both_engin
         spare = "&spare_adapter_slot=yes" if engine == "vllm" else ""
         policy = f"{engine}:{EMBEDDED}?rotations=none{spare}{chosen}"
         config = RunConfig(env="valueagents/Dilemma-v0", policy=policy, episodes=decisions, seed=3)
-        runs.append(run(config, tmp_path / engine))
+        runs.append(execute(config, tmp_path / engine))
     first, second = (
         sorted((row["situation"], row["repetition"], *row["probabilities"]) for row in done.decisions().to_pylist())
         for done in runs
@@ -288,7 +288,7 @@ def test_the_same_decisions_give_the_same_probabilities_and_scores_on_both_engin
     worst = max(float(np.abs(np.subtract(a[2:], b[2:])).max()) for a, b in zip(first, second, strict=True))
     assert worst < PROBABILITY_TOLERANCE
     pairs = zip(*(score(done).axes for done in runs), strict=True)
-    estimates = [(a.probability_propensity.value, b.probability_propensity.value) for a, b in pairs]
+    estimates = [(a["E3p"].value, b["E3p"].value) for a, b in pairs]
     known = [(a, b) for a, b in estimates if a is not None and b is not None]
     assert known or decisions < DECISIONS
     assert max((abs(a - b) for a, b in known), default=0.0) < E3P_TOLERANCE

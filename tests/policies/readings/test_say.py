@@ -23,7 +23,8 @@ from valueagents.policies.engines import (
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import SayReading
-from valueagents.running.runs import Run, RunConfig, run
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
 
 ORCHARD = str(Path(__file__).parents[2] / "envs" / "stories" / "orchard.z5")
 
@@ -205,8 +206,8 @@ def test_every_setting_of_speaking_is_in_the_identity():
 
 def _played(monkeypatch: pytest.MonkeyPatch, out: Path, engine: Engine, config: RunConfig, **options: object) -> Run:
     """A run by way of `run`, the policy's engine being a double."""
-    monkeypatch.setattr("valueagents.running.runs.make_policy", lambda _: _policy(engine, **options))
-    return run(config, out)
+    monkeypatch.setattr("valueagents.running.sources.make_policy", lambda _: _policy(engine, **options))
+    return execute(config, out)
 
 
 def _unmatched_share(episode: Episode) -> float:

@@ -13,7 +13,7 @@ from valueagents.errors import ConfigError
 from valueagents.measuring.many.circle import circle_check, slope_weights
 from valueagents.measuring.many.profiles import profiles
 from valueagents.report.many_page import circle_page
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 from valueagents.taxonomy import load_taxonomy
 
 TAXONOMY, BASIC, FLAT = (load_taxonomy(name) for name in ("schwartz20", "schwartz10", "gert10"))
@@ -133,7 +133,7 @@ def policies(tmp_path_factory):
         config = RunConfig(
             env="valueagents/Survey-v0", env_options={"poles": "affirm"}, policy=f"known:{weights}", seed=1
         )
-        made.append(run(config, folder / str(k)))
+        made.append(execute(config, folder / str(k)))
     return made
 
 
@@ -142,7 +142,7 @@ def test_what_menus_alone_give_is_what_policies_of_independent_values_show(tmp_p
     """In the bundled dilemmas neighbours share options more than opposites do."""
     config = RunConfig(env="valueagents/Dilemma-v0", policy="", seed=1)
     independent = [
-        run(msgspec.structs.replace(config, policy=f"known:normal?seed={100 + k}"), tmp_path / str(k))
+        execute(msgspec.structs.replace(config, policy=f"known:normal?seed={100 + k}"), tmp_path / str(k))
         for k in range(40)
     ]
     table = profiles(independent)
@@ -175,7 +175,7 @@ def test_the_menus_share_is_that_of_many_simulated_profiles():
 def test_one_policy_given_twice_is_not_two(policies, tmp_path):
     header = policies[0].header
     config = RunConfig(env=header.env, env_options=header.env_options, policy=header.policy, seed=2)
-    for again in (policies[0], run(config, tmp_path / "other seed")):
+    for again in (policies[0], execute(config, tmp_path / "other seed")):
         with pytest.raises(ConfigError, match="are of one policy: give each once"):
             profiles([*policies[:3], again])
 

@@ -12,7 +12,7 @@ from valueagents.errors import ConfigError
 from valueagents.measuring.many.multimethod import multimethod
 from valueagents.measuring.many.profiles import profiles
 from valueagents.report.many_page import validity_page
-from valueagents.running.runs import RunConfig, run
+from valueagents.running.execution import RunConfig, execute
 
 pytestmark = pytest.mark.slow  # many policies in many envs
 
@@ -26,7 +26,7 @@ ENVS = {
 def played(folder, env, spec, seed=1):
     config = ENVS[env]
     made = RunConfig(env=config.env, policy=spec, seed=seed, env_options=config.env_options)
-    return run(made, folder / f"{env}-{spec.replace(':', '_').replace('?', '_')}-{seed}")
+    return execute(made, folder / f"{env}-{spec.replace(':', '_').replace('?', '_')}-{seed}")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_two_sets_of_options_of_one_env_are_two_methods(policies, tmp_path):
     """The train half of the survey is another method than its test half, and no second seed of it."""
     settings = RunConfig(env="valueagents/Survey-v0", policy="", env_options={"split": "train", "poles": "affirm"})
     other = [
-        run(msgspec.structs.replace(settings, policy=f"known:normal?seed={k}", seed=2), tmp_path / str(k))
+        execute(msgspec.structs.replace(settings, policy=f"known:normal?seed={k}", seed=2), tmp_path / str(k))
         for k in range(20)
     ]
     found = multimethod([*policies["survey"], *other])

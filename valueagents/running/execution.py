@@ -1,0 +1,228 @@
+"""`execute` plays what a configured run still owes, `plan` says what that is. Nothing is played twice.
+
+`execute_async` is the same inside an event loop, and takes a policy that somebody else made: many runs, one model.
+"""
+
+import asyncio
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from valueagents.contracts.decision import Episode, Failure
+from valueagents.contracts.policy import InformedPolicy, Policy
+from valueagents.errors import ConfigError, EnvError
+from valueagents.files.factors import declaration_problem
+from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
+from valueagents.running.runs import Run
+from valueagents.running.sources import EnvSource, env_source, policy_of
+from valueagents.running.store import RunHeader, RunStore, RunWriter
+
+_SOFTWARE = ("valueagents", "gymnasium", "numpy", "torch", "transformers", "peft", "vllm")
+
+Progress = Callable[[int, int, int], None]
+"""Called as (finished, failed, owed at the start) whenever an episode ends."""
+
+
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of a run. `episodes` None = every situation once; `live` None = as many as the policy can use."""
+
+    env: str
+    policy: str
+    env_options: dict[str, Any] = {}
+    episodes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    live: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+
+
+class RunPlan(msgspec.Struct, frozen=True):
+    """What a run would do: how many episodes it has, how many are owed, what is known of their cost.
+
+    `characters` is the text that the owed episodes show (None where the env enumerates no situations).
+    """
+
+    episodes: int
+    situations: int
+    owed: int
+    characters: int | None
+    estimate_s: float | None
+
+
+def execute(
+    config: RunConfig,
+    out: Path | str,
+    *,
+    env: EnvSource | None = None,
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Play what the run in `out` still owes, and return it. A repeated call plays nothing twice.
+
+    With `env` and `policy` what `config` says of them is only their description, and nothing is made from it.
+
+    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares wrongly, all before any
+    model is loaded; PolicyError if the policy cannot be loaded or nothing but failures comes back.
+    """
+    return _to_end(lambda: execute_async(config, out, env=env, policy=policy, progress=progress))
+
+
+async def execute_async(
+    config: RunConfig,
+    out: Path | str,
+    *,
+    env: EnvSource | None = None,
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """As `execute`, inside an event loop."""
+    prepared = _Prepared(config, env, policy)
+    store = RunStore.create(out, prepared.header)
+    with store.writing() as writer:
+        owed = prepared.owed(store)
+        started = time.monotonic()
+        versions = {"python": platform.python_version(), **software(_SOFTWARE)}
+        settings = msgspec.to_builtins(prepared.config)
+        about = {"config": settings, "platform": platform.platform(), "software": versions}
+        writer.session({"start": _now(), "owed": len(owed), **about})
+        sink = _Recorder(writer, len(owed), progress)
+        if owed:
+            await _play(prepared, owed, sink, Counter(f.identity for f in store.failures()))
+        writer.session(
+            {
+                "end": _now(),
+                "finished": sink.finished,
+                "failed": sink.failed,
+                "wall_s": time.monotonic() - started,
+            }
+        )
+    done = Run(store.path)
+    done.decisions_file()
+    return done
+
+
+def plan(config: RunConfig, out: Path | str | None = None) -> RunPlan:
+    """What `execute` would do, without doing it. Raises the same errors for bad settings."""
+    prepared = _Prepared(config)
+    exists = out is not None and (Path(out) / "run.json").is_file()
+    owed = prepared.owed(RunStore.create(out, prepared.header)) if exists and out is not None else prepared.plans
+    characters = prepared.characters(owed)
+    seconds = prepared.policy.estimate_s(len(owed), characters)
+    return RunPlan(len(prepared.plans), len(prepared.env.situations()), len(owed), characters, seconds)
+
+
+class _Prepared:
+    """Everything that can be known, and can go wrong, before a model is loaded."""
+
+    def __init__(self, config: RunConfig, env: EnvSource | None = None, policy: Policy | None = None) -> None:
+        self.config = config = _checked(config)
+        self.source = source = env or env_source(config.env, config.env_options)
+        self.env = source.make()
+        problem = declaration_problem(self.env.factors)
+        if problem is not None:
+            raise EnvError(f"env {config.env!r}: {problem}")
+        self.policy: Policy = policy or policy_of(config.policy)[0]
+        self.plans = plan_episodes(
+            config.env, self.env, self.policy, seed=config.seed, episodes=config.episodes, code=source.identity
+        )
+        self.header = RunHeader(
+            env=config.env,
+            env_options=dict(config.env_options),
+            policy=config.policy,
+            seed=config.seed,
+            task=self.env.task,
+            env_identity=env_identity(config.env, self.env, source.identity),
+            policy_identity=self.policy.identity(),
+            taxonomy=self.env.taxonomy,
+            independent_menus=self.env.independent_menus,
+            min_contested=self.env.min_contested,
+            factors=self.env.factors,
+            informed=isinstance(self.policy, InformedPolicy),
+            unrepeatable=source.unrepeatable or self.policy.unrepeatable,
+        )
+
+    def owed(self, store: RunStore) -> list[Plan]:
+        finished = {episode.identity for episode in store.episodes()}
+        return [plan for plan in self.plans if plan.identity not in finished]
+
+    def characters(self, plans: list[Plan]) -> int | None:
+        """The characters shown in one-decision envs that enumerate their situations."""
+        if not self.env.situations() or not self.env.independent_menus:
+            return None
+        shown: Counter[str | None] = Counter(plan.situation for plan in plans)
+        total = 0
+        for situation, times in shown.items():
+            text, info = self.env.reset(seed=0, options={"situation": situation})
+            total += times * (len(self.env.task) + len(text) + sum(len(option.text) for option in info["menu"]))
+        return total
+
+
+def _checked(config: RunConfig) -> RunConfig:
+    """The same settings. Raises ConfigError for one that is out of range."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(config), RunConfig)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ConfigError(f"bad setting: {error}") from error
+
+
+class _Recorder:
+    """The sink of a rollout: writes, counts, reports progress."""
+
+    def __init__(self, writer: RunWriter, owed: int, progress: Progress | None) -> None:
+        self.finished = self.failed = 0
+        self._writer, self._owed, self._progress = writer, owed, progress
+
+    def episode(self, episode: Episode) -> None:
+        self._writer.episode(episode)
+        self.finished += 1
+        self._report()
+
+    def failure(self, failure: Failure) -> None:
+        self._writer.failure(failure)
+        self.failed += 1
+        self._report()
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(self.finished, self.failed, self._owed)
+
+
+async def _play(prepared: _Prepared, owed: list[Plan], sink: _Recorder, attempts: Mapping[str, int]) -> None:
+    config = prepared.config
+    async with prepared.policy as policy:
+        live = 1 if prepared.source.one else config.live or policy.live
+        await roll_out(
+            prepared.source.make, policy, owed, sink, live=live, timeout_s=config.timeout_s, attempts=attempts
+        )
+
+
+def _to_end(make: Callable[[], Coroutine[None, None, Run]]) -> Run:
+    """The result of a coroutine on a loop of its own; where one runs already (a notebook), on another thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(make())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(make())).result()
+
+
+def software(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,73 @@
+"""`run`: from what a user holds to a run, in one call."""
+
+import logging
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from valueagents.running.execution import Progress, RunConfig, execute
+from valueagents.running.runs import Run
+from valueagents.running.sources import EnvLike, PolicyLike, env_source, policy_of
+
+log = logging.getLogger("valueagents")
+
+
+def run(
+    env: EnvLike,
+    policy: PolicyLike,
+    out: Path | str | None = None,
+    *,
+    episodes: int | None = None,
+    seed: int = 0,
+    env_options: Mapping[str, Any] | None = None,
+    live: int | None = None,
+    timeout_s: float = 600.0,
+    progress: Progress | None = None,
+) -> Run:
+    """Let a policy act in an env, and return the run.
+
+    Args:
+        env: an id (`valueagents/Dilemma-v0`, or one that Gymnasium knows), `file.py:Class`, a class, a callable without
+            arguments, or an env, inside Gymnasium's wrappers or not.
+        policy: a spec (`random`, `transformers:smollm2-135m?reading=likelihood`), `file.py:name`, a policy, its class,
+            or a function of a `View`, asynchronous or not.
+        out: the run directory; an existing one is continued, nothing is played twice. None = a folder that lives as
+            long as the `Run`.
+        episodes: how many to play; None = every situation once.
+        seed: of the run: order of situations, env seeds, draws.
+        env_options: options of an env that is given by id, file or class.
+        live: episodes in flight; None = as many as the policy can use.
+        timeout_s: seconds for a decision, and for a step of the env.
+        progress: called as (finished, failed, owed at the start) whenever an episode ends.
+
+    What has no content hash (a class, a function, an object) is identified by its source, its constructor arguments and
+    what it reads from around it. Where that cannot be hashed the run is marked (`run.header.unrepeatable`): it cannot
+    be continued, and where `out` exists it goes to the next free folder beside it, `out-2`.
+
+    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares wrongly, all before any
+    model is loaded; PolicyError if the policy cannot be loaded or nothing but failures comes back.
+    """
+    source, (made, name) = env_source(env, env_options), policy_of(policy)
+    config = RunConfig(
+        env=source.name,
+        policy=name,
+        env_options=dict(source.options),
+        episodes=episodes,
+        seed=seed,
+        live=live,
+        timeout_s=timeout_s,
+    )
+    folder = TemporaryDirectory(prefix="valueagents-") if out is None else None
+    place = Path(folder.name, "run") if folder is not None else Path(str(out))
+    why = source.unrepeatable or made.unrepeatable
+    if why is not None and place.exists():
+        place = _next_free(place)
+        log.info("the run cannot be continued (%s); it goes to %s", why, place)
+    done = execute(config, place, env=source, policy=made, progress=progress)
+    return Run(done.path, folder=folder)
+
+
+def _next_free(place: Path) -> Path:
+    return next(path for k in count(2) if not (path := place.with_name(f"{place.name}-{k}")).exists())
