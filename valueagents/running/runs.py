@@ -1,9 +1,9 @@
 """`Run`: a run directory, read. It opens as tables and frames; scores and reports are made from it."""
 
 import shutil
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run directory, read. One that was made without a folder lives as long as this object; `save` keeps it."""
+    """A run directory, read.
 
-    def __init__(self, path: Path | str, *, folder: TemporaryDirectory[str] | None = None) -> None:
+    Args:
+        path: the directory.
+        temporary: a folder that is removed when nobody holds this object any more; `save` keeps the run.
+    """
+
+    def __init__(self, path: Path | str, *, temporary: Path | None = None) -> None:
         self.store = RunStore.open(path)
         self.path = self.store.path
         self.header = self.store.header
-        self._folder = folder  # removed when nobody holds it any more
+        if temporary is not None:
+            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
 
     def save(self, path: Path | str) -> "Run":
         """A copy of the run at `path`, and the run there. Raises ConfigError if something is there already."""

@@ -1,10 +1,11 @@
 """`run`: from what a user holds to a run, in one call."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from valueagents.running.execution import Progress, RunConfig, execute
@@ -59,14 +60,19 @@ def run(
         live=live,
         timeout_s=timeout_s,
     )
-    folder = TemporaryDirectory(prefix="valueagents-") if out is None else None
-    place = Path(folder.name, "run") if folder is not None else Path(str(out))
+    temporary = Path(mkdtemp(prefix="valueagents-")) if out is None else None
+    place = temporary / "run" if temporary is not None else Path(str(out))
     why = source.unrepeatable or made.unrepeatable
     if why is not None and place.exists():
         place = _next_free(place)
         log.info("the run cannot be continued (%s); it goes to %s", why, place)
-    done = execute(config, place, env=source, policy=made, progress=progress)
-    return Run(done.path, folder=folder)
+    try:
+        done = execute(config, place, env=source, policy=made, progress=progress)
+    except BaseException:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return Run(done.path, temporary=temporary)
 
 
 def _next_free(place: Path) -> Path:
