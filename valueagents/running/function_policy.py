@@ -94,8 +94,9 @@ def _of_text(answer: str, view: View, name: str) -> Choice:
 
 
 def _of_probabilities(answer: object, view: View, name: str) -> Choice:
+    listed: Any = answer.tolist() if hasattr(answer, "tolist") else answer
     try:
-        p = tuple(float(each) for each in answer) if isinstance(answer, Sequence) or hasattr(answer, "tolist") else ()
+        p = tuple(float(each) for each in listed) if isinstance(listed, Sequence) else ()
     except (TypeError, ValueError):
         p = ()
     right = len(p) == len(view.menu) and all(math.isfinite(each) and each >= 0 for each in p)

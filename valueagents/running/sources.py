@@ -158,7 +158,7 @@ def _of_object(env: gymnasium.Env[Any, Any]) -> EnvSource:
         layer = layer.env
     parts: dict[str, Callable[[], str]] = {
         "code": lambda: code_hash(type(inner)),
-        "arguments": lambda: value_hash(inner.made_with),
+        "arguments": lambda: value_hash(env.get_wrapper_attr("made_with")),
         "wrappers": lambda: content_hash([code_hash(each) for each in wrappers]),
     }
     identity, unrepeatable = _identified(parts)
