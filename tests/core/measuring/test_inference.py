@@ -191,23 +191,26 @@ def two_way_by_hand(above, below, first, second):
         return len(sums) / (len(sums) - 1) * math.fsum(s * s for s in sums.values()), len(sums)
 
     ways = [variance(units) for units in (first, second, list(zip(first, second, strict=True)))]
-    variances = [each for each, _ in ways]
-    total = max(variances[0] + variances[1] - variances[2], variances[0], variances[1])
+    both, larger = ways[0][0] + ways[1][0] - ways[2][0], max(ways[0][0], ways[1][0])
     freedom = min(ways[0][1], ways[1][1]) - 1
-    return ratio, float(stats.t.ppf(0.975, freedom)) * math.sqrt(total) / sum(below)
+    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(max(both, larger)) / sum(below)
+    return ratio, half, both > larger
 
 
-@pytest.mark.parametrize("shared", [0.0, 2.0], ids=["independent", "a habit of every menu"])
-def test_two_ways_of_clusters_give_the_error_of_cameron_gelbach_and_miller(shared):
-    rng = np.random.default_rng(12)
+@pytest.mark.parametrize(("habit", "adds_up"), [(0.0, False), (2.0, True)], ids=["larger of the two", "sum of both"])
+def test_two_ways_of_clusters_give_the_error_of_cameron_gelbach_and_miller(habit, adds_up):
+    """Where both kinds of units have habits their variances add up; the larger of them is the least."""
+    rng = np.random.default_rng(13)
     first, second = np.arange(240) // 4, rng.integers(9, size=240)
-    above = rng.normal(0.3, 1, 240) + shared * rng.normal(size=9)[second]
+    habits = habit * (rng.normal(size=60)[first] + rng.normal(size=9)[second])
+    above = rng.normal(0.3, 1, 240) + habits
     ones = np.ones((240, 1))
     pairs, third = np.unique(first * 9 + second, return_inverse=True)
     ways = [(first, 60), (second, 9), (third, len(pairs))]
     sums = [[cluster_sums(column, codes, count) for codes, count in ways] for column in (above[:, None], ones)]
     [estimate] = ratio_estimates(*sums, seed=0)
-    value, half = two_way_by_hand(above.tolist(), [1.0] * 240, first.tolist(), second.tolist())
+    value, half, added = two_way_by_hand(above.tolist(), [1.0] * 240, first.tolist(), second.tolist())
+    assert added == adds_up
     assert estimate.value == pytest.approx(value, abs=1e-12)
     assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx((half, half), abs=1e-12)
     assert estimate.reason == "9 clusters, fewer than 50: t interval"
