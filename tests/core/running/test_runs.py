@@ -148,7 +148,7 @@ def test_a_run_killed_again_and_again_ends_with_the_scores_of_an_undisturbed_one
     assert max(Counter(identities(again)).values()) == 1
     assert sorted(identities(again)) == sorted(identities(whole))
     assert scored(again) == (expected := scored(whole))
-    assert sum(axis["propensity"]["value"] is not None for axis in msgspec.json.decode(expected)["axes"]) == 20
+    assert sum(axis["estimates"]["E3"]["value"] is not None for axis in msgspec.json.decode(expected)["axes"]) == 20
 
 
 def test_a_killed_run_owes_only_what_it_had_not_finished(out):
