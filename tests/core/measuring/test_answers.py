@@ -283,8 +283,11 @@ def test_a_declared_factor_is_read_by_its_name_and_another_is_answered_with_what
 
 def test_runs_share_the_codes_of_the_clusters_and_menus_that_both_met(tmp_path):
     def game(name, *kinds):
-        texts = [[f"this {k}", f"that {k}"] for k in kinds]
-        made = [episode(f"{name}{i}", decision([{"A": 1.0}, {}], 0, texts=each)) for i, each in enumerate(texts)]
+        """An episode for each menu that is met, under words that are met once."""
+        made = []
+        for i, kind in enumerate(kinds):
+            met = decision([{"A": 1.0}, {}], 0, texts=[f"this {kind}", f"that {kind}"])
+            made.append(episode(f"{name}{i}", msgspec.structs.replace(met, observation=f"{name}, {i}")))
         return answers_of(tmp_path / name, *made, independent=False)
 
     one, other = joint_clustering([game("a", 1, 2, 1), game("b", 2, 3)])
