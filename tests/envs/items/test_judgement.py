@@ -145,7 +145,8 @@ def test_a_cap_counts_the_studys_ten_values_not_the_twenty_axes(bank):
 
 def test_a_text_under_two_values_is_two_situations_of_one_cluster(tmp_path, out):
     file = _file(tmp_path, HEADER, POST, {**POST, "id": "P2", "value": "STI"}, {**POST, "id": "P3", "text": "Else."})
-    done = execute(RunConfig(env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3), out)
+    config = RunConfig(env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3)
+    done = execute(config, out)
     rows = done.decisions(["cluster"])["cluster"].to_pylist()
     assert sorted(Counter(rows).values()) == [1, 2]
 
