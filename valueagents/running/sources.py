@@ -141,7 +141,7 @@ def _constructed(kind: type[ValueEnv], name: str, options: Mapping[str, Any]) ->
 def _of_callable(make: Callable[[], Any]) -> EnvSource:
     name = _python_name(make)
     made = partial(_made, make, name)
-    env = made().unwrapped
+    env = cast(ValueEnv, made().unwrapped)
     parts = {"code": lambda: code_hash(type(env)), "maker": lambda: value_hash(make)}
     identity, unrepeatable = _identified({**parts, "arguments": lambda: value_hash(env.made_with)})
     return EnvSource(name, made, {}, identity, unrepeatable)
