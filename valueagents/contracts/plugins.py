@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from valueagents.contracts.entry_points import Registered, registered, warn_once
-from valueagents.contracts.options import OptionDoc, argument_texts, build, declared, option_docs
+from valueagents.contracts.options import OptionDoc, argument_texts, build, option_docs
 from valueagents.errors import ConfigError, first_line, unknown_name
 
 if TYPE_CHECKING:  # imported when first used: the command line looks for commands before it knows what it will need
@@ -34,7 +34,6 @@ __all__ = [
     "PluginDoc",
     "PolicyFamily",
     "PolicyMaker",
-    "build",
     "commands",
     "describe",
     "explain",
@@ -141,13 +140,6 @@ def commands() -> dict[str, Any]:
 def describe(maker: Maker) -> list[OptionDoc]:
     """Every option of a maker of envs or policies in words: type, default, and what its docstring says that it does."""
     return maker.describe() if isinstance(maker, PolicyMaker) else option_docs(maker)
-
-
-def option_names(maker: Maker) -> dict[str, Any]:
-    """The options of a maker and their defaults."""
-    if isinstance(maker, PolicyMaker):
-        return {each.name: each.default for each in maker.describe()}
-    return {each.name: each.default for each in declared(maker)}
 
 
 def listing(group: str) -> list[PluginDoc]:
