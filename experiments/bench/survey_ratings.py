@@ -1,11 +1,11 @@
 """What does profiling a model on the survey cost? The engine's shared prefixes against one full pass for each rating.
 
 Affirming statements of the bundled survey (all 480 with --statements 480), each rated once. The two ways take turns on
-blocks of statements; full passes, which are slow, run for every fourth block only, and the ratio is of those blocks. The
-engine is as profiling has it: it remembers the task that all questions begin with, read once on an opposing statement
-that is not among those measured. No statement comes twice, and a reply without a computed token, one from memory, ends
-the measurement. Then one statement in all 27 prompt variants, on an engine that was never asked about it: how many
-forward passes that takes.
+blocks of statements; full passes, which are slow, run for every fourth block only, and the ratio is of those blocks.
+The engine is as profiling has it: it remembers the task that all questions begin with, read once on an opposing
+statement that is not among those measured. No statement comes twice, and a reply without a computed token, one from
+memory, ends the measurement. Then one statement in all 27 prompt variants, on an engine that was never asked about it:
+how many forward passes that takes.
 """
 
 import asyncio
