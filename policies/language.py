@@ -147,7 +147,7 @@ class LanguagePolicyMaker(PolicyMaker):
         )
         both = sorted(self._engine_options & {each.name for each in declared(elicitation.reading.Options)})
         if both:
-            raise ConfigError(f"engine {self.name!r} and reading mode both have an option {both[0]!r}; use other ones")
+            raise ConfigError(f"engine {self.name!r} and reading mode both have an option {both[0]!r}; rename one")
         adapters = (elicitation.adapter,) if elicitation.adapter is not None else ()
         engine = make_engine(self.name, target, of_engine, adapters)
         return language_policy(engine, elicitation, (lambda: engine.adapters[0].name) if adapters else None)

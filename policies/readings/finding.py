@@ -2,6 +2,8 @@
 
 from typing import cast
 
+from valueagents.contracts.entry_points import warn_once
+from valueagents.contracts.options import declared
 from valueagents.contracts.plugins import load, loadable
 from valueagents.policies.readings.mode import ReadingMode
 
@@ -14,5 +16,14 @@ def load_reading(name: str) -> type[ReadingMode]:
 
 
 def known_readings() -> dict[str, type[ReadingMode]]:
-    """All reading modes by name, sorted; one that cannot be imported is a warning."""
-    return loadable(READINGS, ReadingMode)
+    """All reading modes by name, sorted; one that cannot be imported, or its options read, is a warning."""
+    return {name: kind for name, kind in loadable(READINGS, ReadingMode).items() if _options_can_be_read(name, kind)}
+
+
+def _options_can_be_read(name: str, kind: type[ReadingMode]) -> bool:
+    try:
+        declared(kind.Options)
+    except Exception as error:  # its annotations are a third party's code, evaluated here for the first time
+        warn_once(f"left out: the options of reading {name!r} cannot be read: {type(error).__name__}: {error}")
+        return False
+    return True

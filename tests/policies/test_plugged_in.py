@@ -25,7 +25,7 @@ from valueagents.policies.engines.making import ENGINES
 from valueagents.policies.engines.reply_cache import CachingEngine
 from valueagents.policies.language import LanguagePolicy, language_policy
 from valueagents.policies.prompts import PROMPTS, load_prompt, prompt_names
-from valueagents.policies.readings import READINGS, known_readings
+from valueagents.policies.readings import READINGS, LabelReading, known_readings
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 
@@ -252,6 +252,24 @@ def test_a_broken_module_of_the_package_is_warned_of_and_breaks_nothing(
     for spec in ("broken-policy", "broken-engine:x", "terse:x?reading=broken-reading", "terse:x?prompt=broken-prompt"):
         with pytest.raises(ConfigError, match=r"'broken-\w+' \(broken_plugin:Made, package .*\) cannot be imported"):
             make_policy(spec)
+
+
+class OddReading(LabelReading):
+    """Declares an option of a type that does not exist."""
+
+    class Options(msgspec.Struct):
+        size: "NoSuchType" = 0  # noqa: F821
+
+
+def test_a_reading_whose_options_cannot_be_read_spoils_no_listing(
+    install: Callable[[str], None], caplog: pytest.LogCaptureFixture
+):
+    install(PROJECT.replace(f'{READINGS}"]\n', f'{READINGS}"]\nodd = "{__name__}:OddReading"\n'))
+    assert {"terse", "transformers"} <= {doc.name for doc in listing(POLICIES)}
+    with pytest.raises(ConfigError, match="unknown option of terse 'szie'"):
+        make_policy("terse:one?szie=1")
+    [warning] = [record.getMessage() for record in caplog.records if record.name == "valueagents"]
+    assert "the options of reading 'odd' cannot be read: NameError: name 'NoSuchType'" in warning
 
 
 class _Adapter(msgspec.Struct, frozen=True):
