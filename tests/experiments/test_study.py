@@ -1,6 +1,7 @@
 """The study in one command: designs, stages that are kept, what the page says; on the embedded model."""
 
 from importlib.resources import files
+from importlib.util import find_spec
 
 import markupsafe
 import msgspec
@@ -11,6 +12,7 @@ from valueagents.experiments.studies import page as study_page
 from valueagents.experiments.studies.effects import Effect
 from valueagents.experiments.studies.survey_to_behavior import control_name, mindsets, read_study, run_study
 from valueagents.measuring.inference import Estimate
+from valueagents.policies.engines.vllm import engine as vllm_engine
 
 SMALL = """
 base = "smollm2-135m"
@@ -63,13 +65,20 @@ episodes = 10
 
 @pytest.mark.slow
 @pytest.mark.parametrize("design", ["quick", "four-sides", "full", "paper"])
-def test_the_bundled_designs_are_studies(design: str):
+def test_the_bundled_designs_are_studies(monkeypatch: pytest.MonkeyPatch, design: str):
+    monkeypatch.setattr(vllm_engine, "find_vllm", lambda: ("cpu", "0.32.0"))  # the published one is for vLLM
     study = read_study(design)
     names = [mindset.name for mindset in mindsets(study)]
     controls = len({control_name(study, target, 1) for target in study.targets}) * len(study.seeds)
     wanted = 1 + controls + len(study.seeds) * len(study.targets) * len(study.directions)
     assert len(names) == len(set(names)) == wanted
     assert study.primary in {world.name for world in study.worlds}
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_an_engine_that_is_not_installed_is_named_before_anything_is_trained():
+    with pytest.raises(ConfigError, match="vllm is not installed: "):
+        read_study("paper")
 
 
 @pytest.mark.parametrize(
