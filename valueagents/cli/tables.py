@@ -47,9 +47,7 @@ def print_scores(scores: "Scores") -> None:
     """The estimators of every axis, those that have a number somewhere, and what is counted beside them."""
     from valueagents.report.numbers import in_brackets
 
-    held = [
-        name for name in scores.columns if any(axis[name].value is not None for axis in scores.axes) or name == "E3"
-    ]
+    held = [name for name in scores.columns if name in scores.held or name == "E3"]
     made = table("value", "contested", *(f"{scores.columns[name].name} {name}" for name in held))
     notes = Notes(len(scores.axes))
     for axis in scores.axes:

@@ -26,7 +26,8 @@ def with_plugins(bundled: Iterable[D], group: str, kind: type[D]) -> dict[str, D
     for name, made in loadable(group).items():
         if not isinstance(made, kind):
             warn_once(
-                f"left out: {what} {name!r} is a {type(made).__name__}; its entry point must name a {kind.__name__}"
+                f"left out: {what} {name!r} is a {type(made).__name__}; "
+                f"its entry point must name an instance of {kind.__name__}"
             )
         elif made.id in found:
             warn_once(f"left out: {what} {name!r} has the id {made.id!r}, which another has; give it one of its own")

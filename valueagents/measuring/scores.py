@@ -98,6 +98,16 @@ class Scores(msgspec.Struct, frozen=True):
     chance: ChanceTest
     warnings: list[str]
 
+    @property
+    def held(self) -> list[str]:
+        """The estimators that have a number on some axis."""
+        return [name for name in self.columns if any(axis[name].value is not None for axis in self.axes)]
+
+    def reasons(self, estimator: str) -> list[str]:
+        """Why an estimator has no number, or with what care its numbers are to be read; each reason once."""
+        every = [axis[estimator].reason for axis in self.axes]
+        return list(dict.fromkeys(reason for reason in every if reason))
+
 
 def score(run: Source, *, seed: int = 0, annotations: Path | str | None = None, grouping: str | None = None) -> Scores:
     """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices. Needs no model.
