@@ -185,6 +185,14 @@ def test_the_report_shows_it_in_scores_and_comparison(valueagents, known_run, ra
             assert printed(share_by_hand(episodes, axis)[0]) in table
 
 
+@pytest.mark.parametrize("id_", ["my.share", "7", "a-b c"])
+def test_the_report_shows_it_whatever_characters_its_id_has(install, valueagents, random_run, tmp_path, id_):
+    install("named_of_a_test", ABOVE.replace('id="above"', f'id="{id_}"'))
+    code, _, errors = valueagents("report", random_run.path, "--out", tmp_path / "r.html")
+    assert (code, errors) == (0, "")
+    assert f">{id_} share above</th>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.usefixtures("above")
 def test_estimators_lists_it_after_ours(valueagents):
     _, text, _ = valueagents("estimators", "--json")
@@ -224,7 +232,7 @@ def test_the_calibration_has_its_rows():
         (
             "no_estimator_of_a_test",
             ("ESTIMATOR = Estimator(", "ESTIMATOR = dict("),
-            "is a dict; its entry point must name",
+            "is a dict; its entry point must name an instance of Estimator",
         ),
         ("broken_of_a_test", ("import numpy as np", "import no_such_module_of_a_test"), "cannot be imported"),
     ],

@@ -79,7 +79,11 @@ def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
 def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: Path) -> None:
     done = execute(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2), tmp_path / "a")
     assert all(axis.propensity.value is None for axis in score(done).axes)
-    assert "not enough" in write_report([done], tmp_path / "r.html").read_text(encoding="utf-8")
+    text = visible(write_report([done], tmp_path / "r.html").read_text(encoding="utf-8"))
+    counts = list(dict.fromkeys(axis.contested for axis in score(done).axes))
+    reasons = "; ".join(f"not enough: {n} contested decisions, 20 needed" for n in counts)
+    assert len(counts) > 1
+    assert f"E4 (weight) has no number here: {reasons}." in text
 
 
 @pytest.mark.slow
