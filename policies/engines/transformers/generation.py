@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import ChatTokenizer, Tokens
 from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, Sampling
-from valueagents.policies.engines.transformers.prefix import common_length
 from valueagents.policies.engines.transformers.reader import Reader
 
 if TYPE_CHECKING:
@@ -93,23 +92,21 @@ def generate_jobs(reader: Reader, chats: ChatTokenizer, jobs: Sequence[GenerateJ
     end_tokens = _end_tokens(reader.model, chats)
     rows = [_Row(job, end_tokens) for job in jobs]
     beginnings = [job.prompt[:-1] for job in jobs]  # the logits of the last token are needed
-    if len(jobs) > 1 and not common_length(beginnings):
-        return [reply for job in jobs for reply in generate_jobs(reader, chats, [job])]
     with torch.inference_mode():
-        cache, read, known = reader.begin(jobs[0].adapter, beginnings)
+        prefix, read, known = reader.begin(jobs[0].adapter, beginnings)
         ends = [job.prompt[n:] for job, n in zip(jobs, read, strict=True)]
-        logits = cache.extend(ends, keep=1)[:, -1].float()  # (rows, vocabulary)
+        prefix, logits = prefix.predict(range(len(jobs)), ends, keep=1)
         for i, job in enumerate(jobs):
-            reader.keep(job.adapter, job.prompt, cache, i)
+            reader.keep(job.adapter, job.prompt, prefix, i)
         going = list(rows)
         while going:
-            for row, token in zip(going, _draw(logits, going), strict=True):
+            last = logits[:, -1].float()  # (rows, vocabulary)
+            for row, token in zip(going, _draw(last, going), strict=True):
                 row.take(token)
             kept = [i for i, row in enumerate(going) if not row.finish_reason]
             going = [going[i] for i in kept]
             if going:
-                cache.select(kept)
-                logits = cache.extend([(row.said[-1],) for row in going], keep=1)[:, -1].float()
+                prefix, logits = prefix.predict(kept, [(row.said[-1],) for row in going], keep=1)
     return [
         GenerateReply(
             text=chats.text([token for token in row.said if token not in end_tokens]),

@@ -1,99 +1,117 @@
-"""Prefix: rows of text that a model has read, as its key-value cache, to be selected, copied and read on from.
+"""Prefix: rows of text that a model has read, to be selected, repeated and read on from.
 
-Rows are padded on the left, so what is asked for is at the end of every row.
+A row has no gaps: padding comes before it, never inside. Layers with windows, chunks or distances count places of the
+cache, so a gap would hide from a row what it should see, depending on who else is in the batch. Where the pieces that
+a batch reads next differ in length, a shorter one is read together with the tokens before it, in the places where
+padding would be: that costs no place more than padding does.
 """
 
-import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from valueagents.policies.engines.chats import Tokens
+from valueagents.policies.engines.transformers.forward import Forward, Layers
 
 if TYPE_CHECKING:
     import torch
 
-Layers = list[tuple["torch.Tensor", "torch.Tensor"]]
-"""What a model keeps of one text: keys and values of every layer, (heads, tokens, width) each."""
-
 
 class Prefix:
-    """Rows of text that the model has read: its key-value cache and which places of it are real (1) or padding (0).
+    """Rows of text and the keys and values that the model keeps of them. Reading on makes another prefix.
 
-    `rows`: what each begins with, given by `row` earlier, and how many tokens of it; by default one empty row.
+    Args:
+        forward: the model.
+        texts: the rows.
+        layers: keys and values, (rows, heads, tokens, width), a row at the end of its places; empty = none.
     """
 
-    def __init__(self, model: Any, device: str, rows: Sequence[tuple[Layers, int]] = (([], 0),)) -> None:
-        import torch
-        import transformers
-
-        self._model = model
-        width = max(length for _, length in rows)
-        self._mask = torch.zeros((len(rows), width), dtype=torch.long, device=device)
-        for row, (_, length) in enumerate(rows):
-            self._mask[row, width - length :] = 1
-        depth = len(rows[0][0])
-        read = [
-            tuple(_stack([(layers[i][side], length) for layers, length in rows], width) for side in (0, 1))
-            for i in range(depth)
-        ]
-        self._cache = transformers.DynamicCache(read or None, config=model.config)
-
-    @property
-    def can_be_cut(self) -> bool:
-        """Does the cache hold every place of every layer? One of a sliding window, say, has no beginning."""
-        from transformers.cache_utils import DynamicLayer
-
-        return all(type(layer) is DynamicLayer and layer.is_initialized for layer in self._cache.layers)
+    def __init__(self, forward: Forward, texts: Sequence[Tokens], layers: Layers) -> None:
+        self._forward, self._texts, self._layers = forward, list(texts), layers
 
     def row(self, row: int) -> Layers:
         """The keys and values of a row, without padding, copied."""
-        real = self._mask[row].nonzero()[:, 0]
+        length = len(self._texts[row])
         return [
-            (layer.keys[row].index_select(1, real), layer.values[row].index_select(1, real))
-            for layer in self._cache.layers
+            None if pair is None else (pair[0][row, :, -length:].clone(), pair[1][row, :, -length:].clone())
+            for pair in self._layers
         ]
 
-    def copy(self) -> "Prefix":
-        """A prefix that can be extended without changing this one."""
-        twin = object.__new__(Prefix)
-        twin._model, twin._cache, twin._mask = self._model, copy.deepcopy(self._cache), self._mask
-        return twin
+    def read(self, rows: Sequence[int], pieces: Sequence[Tokens]) -> "Prefix":
+        """Each piece read on from the row of that number; a row may be named often, or not at all.
 
-    def select(self, rows: list[int]) -> None:
-        """Keep these rows, repeated where they are named more than once."""
+        A model that reads its rows from the beginning each time reads nothing yet.
+        """
+        if self._forward.keeps:
+            return self.predict(rows, pieces, keep=1)[0]
+        return Prefix(self._forward, self._joined(rows, pieces), [])
+
+    def predict(self, rows: Sequence[int], pieces: Sequence[Tokens], *, keep: int) -> "tuple[Prefix, torch.Tensor]":
+        """The same, and the logits of the last `keep` places (at least one), (pieces, keep, vocabulary)."""
+        texts = self._joined(rows, pieces)
+        width = max(map(len, pieces if self._forward.keeps else texts))
+        held = self._held(rows, [max(0, len(text) - width) for text in texts])
+        logits, layers = self._forward(texts, width, held, keep=keep)
+        return Prefix(self._forward, texts, layers), logits
+
+    def _joined(self, rows: Sequence[int], pieces: Sequence[Tokens]) -> list[Tokens]:
+        return [self._texts[row] + piece for row, piece in zip(rows, pieces, strict=True)]
+
+    def _held(self, rows: Sequence[int], lengths: Sequence[int]) -> Layers:
+        """The keys and values of the first `lengths` tokens of these rows, each at the end of its places."""
         import torch
 
-        index = torch.tensor(rows, device=self._mask.device)
-        if self._mask.shape[1]:
-            self._cache.batch_select_indices(index)
-        self._mask = self._mask[index]
-
-    def extend(self, sequences: list[tuple[int, ...]], *, keep: int) -> "torch.Tensor":
-        """Read one more sequence in each row; the logits of the last `keep` places, (rows, keep, vocabulary)."""
-        import torch
-
-        width = max(len(sequence) for sequence in sequences)
-        padded = [(0,) * (width - len(sequence)) + sequence for sequence in sequences]
-        real = [[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences]
-        ids = torch.tensor(padded, device=self._mask.device)
-        self._mask = torch.cat([self._mask, torch.tensor(real, device=self._mask.device)], dim=1)
-        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:]
-        output = self._model(
-            input_ids=ids,
-            attention_mask=self._mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=min(keep, width),
-        )
-        logits: torch.Tensor = output.logits
-        return logits
+        own_lengths = [len(text) for text in self._texts]
+        if list(rows) == list(range(len(own_lengths))) and list(lengths) == own_lengths:
+            return self._layers
+        own_width, width = max(own_lengths), max(lengths)
+        if not width:
+            return []
+        begins = torch.tensor([own_width - own_lengths[row] for row in rows])
+        padding = width - torch.tensor(lengths)
+        places = (torch.arange(width) - padding[:, None] + begins[:, None]).clamp(min=0)  # (rows, width)
+        index = places + torch.tensor(rows)[:, None] * own_width
+        return [None if pair is None else (_gather(pair[0], index), _gather(pair[1], index)) for pair in self._layers]
 
 
-def _stack(parts: "Sequence[tuple[torch.Tensor, int]]", width: int) -> "torch.Tensor":
-    """(heads, tokens, size) of several rows as (rows, heads, width, size): `width` tokens of each, at the end."""
-    heads, _, size = parts[0][0].shape
-    stacked = parts[0][0].new_zeros((len(parts), heads, width, size))
+def stacked(forward: Forward, rows: Sequence[tuple[Layers, Tokens]]) -> Prefix:
+    """The prefix of texts that were read one by one; of each text's keys and values the beginning is taken."""
+    width = max(len(text) for _, text in rows)
+    depth = max(len(layers) for layers, _ in rows) if width else 0
+    layers: Layers = []
+    for i in range(depth):
+        parts = [(layers[i] if layers else None, len(text)) for layers, text in rows]
+        keys = _stack([(pair[0] if pair is not None else None, length) for pair, length in parts], width)
+        values = _stack([(pair[1] if pair is not None else None, length) for pair, length in parts], width)
+        layers.append(None if keys is None or values is None else (keys, values))
+    return Prefix(forward, [text for _, text in rows], layers)
+
+
+def _gather(states: "torch.Tensor", index: "torch.Tensor") -> "torch.Tensor":
+    """(rows, heads, width, size) at the places `index` (rows', width') of (rows × width)."""
+    import torch
+
+    rows, heads, width, size = states.shape
+    wanted_rows, wanted_width = index.shape
+    row, place = index // width, index % width
+    head = torch.arange(heads)[None, :, None]
+    flat = ((row[:, None] * heads + head) * width + place[:, None]).reshape(-1)
+    picked = states.reshape(rows * heads * width, size).index_select(0, flat.to(states.device))
+    return picked.view(wanted_rows, heads, wanted_width, size)
+
+
+def _stack(parts: "Sequence[tuple[torch.Tensor | None, int]]", width: int) -> "torch.Tensor | None":
+    """(heads, tokens, size) of several rows as (rows, heads, width, size): the beginning of each, at the end.
+
+    None if there are none; a row of no tokens needs none.
+    """
+    known = [part for part, _ in parts if part is not None]
+    if not known:
+        return None
+    heads, _, size = known[0].shape
+    stacked = known[0].new_zeros((len(parts), heads, width, size))
     for row, (part, length) in enumerate(parts):
-        stacked[row, :, width - length :] = part[:, :length]
+        if part is not None and length:
+            stacked[row, :, width - length :] = part[:, :length]
     return stacked
 
 

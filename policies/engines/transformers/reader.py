@@ -11,7 +11,8 @@ from typing import Any
 
 from valueagents.policies.engines.chats import Tokens
 from valueagents.policies.engines.engine import ScoreReply
-from valueagents.policies.engines.transformers.prefix import Layers, Prefix, common_length
+from valueagents.policies.engines.transformers.forward import Forward, Layers
+from valueagents.policies.engines.transformers.prefix import Prefix, common_length, stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Reader:
     """
 
     def __init__(self, model: Any, device: str) -> None:
-        self.model, self.device = model, device
+        self.model, self.forward = model, Forward(model, device)
         self._most_bytes, self._most_texts = 0.0, 0
         self._kept: list[_Kept] = []
         self._answers: dict[Hashable, ScoreReply] = {}
@@ -47,29 +48,28 @@ class Reader:
     def begin(self, adapter: str | None, texts: Sequence[Tokens]) -> tuple[Prefix, list[int], list[int]]:
         """A row for each text; how many of its tokens are read; how many of these were not computed for it.
 
-        What all texts have in common is read in any case, once. Texts with nothing in common must come one by one:
-        padding needs something to attend to.
+        What all texts have in common is read in any case, once.
         """
+        if not self.forward.keeps:
+            nothing = [0] * len(texts)
+            return stacked(self.forward, [([], ())] * len(texts)), nothing, nothing
         root = common_length(texts)
         found = [self._longest(adapter, text) for text in texts]
         shared, known = found[0]
         if known < root:
-            prefix = self._rows([(shared, known)])
-            prefix.extend([texts[0][known:root]], keep=1)
-            if not prefix.can_be_cut:
-                prefix.select([0] * len(texts))
-                return prefix, [root] * len(texts), [0, *[root] * (len(texts) - 1)]
-            shared = prefix.row(0)
+            begun = stacked(self.forward, [(shared, texts[0][:known])])
+            shared = begun.read([0], [texts[0][known:root]]).row(0)
         rows = [(layers, length) if length >= root else (shared, root) for layers, length in found]
         read = [length for _, length in rows]
-        return self._rows(rows), read, [known, *read[1:]]
+        begun = stacked(self.forward, [(layers, text[:n]) for (layers, n), text in zip(rows, texts, strict=True)])
+        return begun, read, [known, *read[1:]]
 
     def keep(self, adapter: str | None, tokens: Tokens, prefix: Prefix, row: int) -> None:
         """Remember the text of a row that was read to its end; it takes the place of its own beginnings."""
-        if not self._most_bytes or not prefix.can_be_cut:
+        if not self._most_bytes or not self.forward.keeps:
             return
         layers = prefix.row(row)
-        size = sum(part.nbytes for layer in layers for part in layer)
+        size = sum(part.nbytes for pair in layers if pair is not None for part in pair)
         self._kept = [old for old in self._kept if old.adapter != adapter or tokens[: len(old.tokens)] != old.tokens]
         self._kept.append(_Kept(adapter, tokens, layers, size))
         while len(self._kept) > self._most_texts or sum(kept.size for kept in self._kept) > self._most_bytes:
@@ -95,6 +95,3 @@ class Reader:
             if kept.adapter == adapter and kept.tokens[:beaten] == text[:beaten]:
                 found = kept.layers, common_length([kept.tokens, text])
         return found
-
-    def _rows(self, rows: Sequence[tuple[Layers, int]]) -> Prefix:
-        return Prefix(self.model, self.device, rows)

@@ -86,24 +86,22 @@ def _compute(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
     import torch
 
     beginnings = [job.rows[0][: job.shared] for job in jobs]
-    if len(jobs) > 1 and not common_length(beginnings):
-        return [reply for job in jobs for reply in _compute(reader, [job])]
     with torch.inference_mode():
-        cache, read, known = reader.begin(jobs[0].adapter, beginnings)
+        begun, read, known = reader.begin(jobs[0].adapter, beginnings)
         if any(len(beginning) > n for beginning, n in zip(beginnings, read, strict=True)):
-            cache.extend([beginning[n:] for beginning, n in zip(beginnings, read, strict=True)], keep=1)
+            pieces = [beginning[n:] for beginning, n in zip(beginnings, read, strict=True)]
+            begun = begun.read(range(len(jobs)), pieces)
         replies: list[ScoreReply] = []
         for first, last in _passes(reader.model, jobs):
             owners = [j for j in range(first, last) for _ in jobs[j].rows]
             tails = [row[job.shared :] for job in jobs[first:last] for row in job.rows]
             keep = max(len(target.ids) for job in jobs[first:last] for target in job.targets)
-            part = cache.copy() if last < len(jobs) else cache
-            part.select(owners)
-            logits = part.extend(tails, keep=keep).float()
+            ended, logits = begun.predict(owners, tails, keep=keep)
             row = 0
             for j, job in enumerate(jobs[first:last], first):
-                replies.append(_reply(job, logits[row : row + len(job.rows)], known[j]))
-                reader.keep(job.adapter, job.rows[0], part, row)  # the menu in its own order: what a transcript shows
+                again = (len(job.rows) - 1) * job.shared if reader.forward.keeps else 0
+                replies.append(_reply(job, logits[row : row + len(job.rows)].float(), known[j] + again))
+                reader.keep(job.adapter, job.rows[0], ended, row)  # the menu in its own order: what a transcript shows
                 row += len(job.rows)
     return replies
 
@@ -121,7 +119,7 @@ def _passes(model: Any, jobs: Sequence[ScoreJob]) -> list[tuple[int, int]]:
     return [*spans, (first, len(jobs))]
 
 
-def _reply(job: ScoreJob, logits: "torch.Tensor", known: int) -> ScoreReply:
+def _reply(job: ScoreJob, logits: "torch.Tensor", cached: int) -> ScoreReply:
     """The answers of one job from its rows' (rows, keep, vocabulary) logits."""
     import torch
 
@@ -138,5 +136,5 @@ def _reply(job: ScoreJob, logits: "torch.Tensor", known: int) -> ScoreReply:
         logprobs=tuple(tuple(row) for row in table),
         tokens=tuple(lengths),
         prompt_tokens=job.size,
-        cached_tokens=(len(job.rows) - 1) * job.shared + known,
+        cached_tokens=cached,
     )

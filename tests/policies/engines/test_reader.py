@@ -155,34 +155,42 @@ def _kv_width(folder: Path) -> int:
     return config["num_key_value_heads"] * config["hidden_size"] // config["num_attention_heads"]
 
 
-def test_what_a_window_of_attention_forgets_is_computed_again(tiny_model: Path, tmp_path: Path):
-    """A model whose layers see only the last tokens keeps no beginning, so nothing is taken from memory."""
-    import shutil
-
+@pytest.fixture(scope="module")
+def windowed_model(tiny_model: Path, copy_model: Callable[[Path], Path]) -> Path:
+    """A model whose layers see only the last 24 tokens."""
     import torch
     import transformers
 
-    folder = shutil.copytree(tiny_model, tmp_path / "sliding")
-    (folder / "model.safetensors").unlink()
+    folder = copy_model(tiny_model)
     config = json.loads((folder / "config.json").read_text())
-    torch.manual_seed(1)
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "bos_token_id", "eos_token_id")
     sliding = transformers.MistralConfig(
+        **{name: config[name] for name in sizes},
         sliding_window=24,
-        **{name: config[name] for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")},
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
-        eos_token_id=config["eos_token_id"],
-        bos_token_id=config["bos_token_id"],
+        initializer_range=0.2,
     )
-    model = transformers.MistralForCausalLM(sliding).eval()
-    model.save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        transformers.MistralForCausalLM(sliding).save_pretrained(folder)
+    return folder
+
+
+def test_layers_with_a_window_are_scored_as_by_full_passes_whoever_else_asks(windowed_model: Path, naive: Naive):
+    episodes = [_turns("x" * (1 + 9 * i), 3) for i in range(4)]
+    rounds = [[ScoreRequest((_chat(*turns[t]),), (*LETTERS, *SENTENCES)) for turns in episodes] for t in range(3)]
+    for asked, answered in zip(rounds, _ask(windowed_model, *rounds), strict=True):
+        for request, reply in zip(asked, answered, strict=True):
+            assert reply.logprobs[0] == pytest.approx(naive(windowed_model, request)[0], abs=1e-4)
+
+
+def test_what_a_window_hides_is_remembered_all_the_same(windowed_model: Path, prompt_ids: PromptIds):
     requests = [ScoreRequest((_chat(*texts),), LETTERS) for texts in _turns("Ann", 3)]
-    alone = [_ask(folder, [request])[0][0] for request in requests]
-    together = _ask(folder, *([request] for request in requests))
-    for [reply], expected in zip(together, alone, strict=True):
-        assert reply.cached_tokens == 0
-        assert reply.logprobs[0] == pytest.approx(expected.logprobs[0], abs=1e-5)
+    replies = [reply for [reply] in _ask(windowed_model, *([request] for request in requests))]
+    lengths = [len(prompt_ids(windowed_model, request.chats[0])) for request in requests]
+    assert [reply.cached_tokens for reply in replies] == [0, *lengths[:-1]]
 
 
 def _say(folder: Path, *chats: Chat, **options: Any) -> list[GenerateReply]:

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import gc
-import inspect
 import json
 import random
 import threading
@@ -18,6 +17,8 @@ from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.engines import Chat, Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers import scoring
 from valueagents.policies.engines.transformers.engine import TransformersEngine
+from valueagents.policies.engines.transformers.forward import Forward
+from valueagents.policies.engines.transformers.prefix import Prefix
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading, LikelihoodReading
 
@@ -35,19 +36,26 @@ SENTENCES = (
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of real tokens (padding aside) of every forward pass of the engine from here on."""
-    import transformers
+    """The number of tokens that each forward pass of the engine was needed for, from here on.
 
-    forward, passes = transformers.LlamaForCausalLM.forward, []
+    Where rows differ in length, places are filled with padding or with tokens that are read again; none is added.
+    """
+    forward, needed, passes = Forward.__call__, Prefix.predict, []
+
+    @functools.wraps(needed)
+    def counted(self, rows, pieces, *, keep):
+        passes.append(sum(map(len, pieces)))
+        longest.append(max(map(len, pieces)))
+        return needed(self, rows, pieces, keep=keep)
 
     @functools.wraps(forward)
-    def counted(self, *args, **kwargs):
-        bound = inspect.signature(forward).bind(self, *args, **kwargs).arguments
-        if bound.get("attention_mask") is not None:  # a naive pass has none
-            passes.append(int(bound["attention_mask"][:, -bound["input_ids"].shape[1] :].sum()))
-        return forward(self, *args, **kwargs)
+    def measured(self, texts, width, held, *, keep):
+        assert width == longest[-1]
+        return forward(self, texts, width, held, keep=keep)
 
-    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", counted)
+    longest: list[int] = []
+    monkeypatch.setattr(Prefix, "predict", counted)
+    monkeypatch.setattr(Forward, "__call__", measured)
     return passes
 
 
