@@ -17,8 +17,8 @@ REPLAYED = ", same states"
 Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ,_-]*$")]
 
 
-class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A world that base and adapters meet. `mind`: how a model is asked there (`valueagents.policies.language.Mind`).
+class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An env that base and adapters meet. `elicitation`: how a model is asked there (`policies/elicitation.py`).
 
     `replay`: for games, where policies soon part: so many of all the decisions met are put to everybody again (E7), and
     the effect is measured there.
@@ -28,7 +28,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     role: Role
     env: str
     env_options: dict[str, Any] = {}
-    mind: dict[str, Any] = {}
+    elicitation: dict[str, Any] = {}
     episodes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     replay: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
@@ -39,7 +39,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A study as its TOML says it.
 
-    `primary`: the world whose target shift answers the question; it is named before looking. `profile_base`: the worlds
+    `primary`: the env whose target shift answers the question; it is named before looking. `base_envs`: the envs
     that the untrained model meets too, for the record.
     """
 
@@ -52,20 +52,20 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     directions: Annotated[tuple[Literal["down", "up"], ...], msgspec.Meta(min_length=1)] = ("down",)
     seeds: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(min_length=1)]
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
-    worlds: Annotated[tuple[World, ...], msgspec.Meta(min_length=1)]
+    envs: Annotated[tuple[StudyEnv, ...], msgspec.Meta(min_length=1)]
     primary: str
-    profile_base: tuple[str, ...] = ()
+    base_envs: tuple[str, ...] = ()
 
     @property
     def primary_survey(self) -> str:
-        """The first world of role survey: what the answer says the training moved."""
-        return next(world.name for world in self.worlds if world.role == "survey")
+        """The first env of role survey: what the answer says the training moved."""
+        return next(study_env.name for study_env in self.envs if study_env.role == "survey")
 
     @property
     def primary_behaviour(self) -> str:
-        """The world named `primary`, as effects call it."""
-        world = next(world for world in self.worlds if world.name == self.primary)
-        return f"{world.name}{REPLAYED}" if world.replay else world.name
+        """The env named `primary`, as effects call it."""
+        found = next(study_env for study_env in self.envs if study_env.name == self.primary)
+        return f"{found.name}{REPLAYED}" if found.replay else found.name
 
 
 def read_study(design: str) -> Study:
@@ -98,22 +98,22 @@ def _table(design: str, above: tuple[str, ...]) -> dict[str, Any]:
 
 def _check(study: Study, design: str) -> None:
     """Raise ConfigError for whatever can be known to be wrong before a model is loaded."""
-    names = [world.name for world in study.worlds]
-    for what, values in (("world", names), ("target", study.targets), ("seed", study.seeds)):
+    names = [study_env.name for study_env in study.envs]
+    for what, values in (("env", names), ("target", study.targets), ("seed", study.seeds)):
         if len(set(values)) < len(values):
             raise ConfigError(f"{design} names a {what} twice; name each once")
-    for name in (study.primary, *study.profile_base):
+    for name in (study.primary, *study.base_envs):
         if name not in names:
-            raise ConfigError(unknown_name(f"world of {design}", name, names))
-    if not any(world.role == "survey" for world in study.worlds):
-        raise ConfigError(f"{design} has no world of role survey; without one nothing says that the training worked")
-    for world in study.worlds:
-        make_env(world.env, **world.env_options)
-        asked_with(study, world)
+            raise ConfigError(unknown_name(f"env of {design}", name, names))
+    if not any(study_env.role == "survey" for study_env in study.envs):
+        raise ConfigError(f"{design} has no env of role survey; without one nothing says that the training worked")
+    for study_env in study.envs:
+        make_env(study_env.env, **study_env.env_options)
+        asked_with(study, study_env)
     make_engine(study.engine, study.base, study.engine_options).require("score", "adapters")
 
 
-def asked_with(study: Study, world: World) -> Elicitation:
+def asked_with(study: Study, study_env: StudyEnv) -> Elicitation:
     """How the study's model is asked in an env. Raises ConfigError for a wrong option, naming the env."""
     default = load_engine(study.engine).default_reading
-    return read_elicitation(world.mind, default_reading=default, name=f"env {world.name!r} of the study")
+    return read_elicitation(study_env.elicitation, default_reading=default, name=f"env {study_env.name!r} of the study")

@@ -1,4 +1,4 @@
-"""What the adapters of a study did: each against the control of its seed, in every world; then over seeds, targets."""
+"""What the adapters of a study did: each against the control of its seed, in every env; then over seeds, targets."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -27,7 +27,7 @@ class AxisShift(msgspec.Struct, frozen=True):
 
 
 class SeedEffect(msgspec.Struct, frozen=True):
-    """One adapter in one world, against the control of its seed. `e8` is None where the world has not the target."""
+    """One adapter in one env, against the control of its seed. `e8` is None where the env has no such value."""
 
     seed: int
     axes: tuple[AxisShift, ...]
@@ -38,12 +38,12 @@ class SeedEffect(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """A target in a world over its seeds; `shift` and the rest are signed so that the trained direction is +.
+    """A target in an env over its seeds; `shift` and the rest are signed so that the trained direction is +.
 
     One seed: the interval is over items or episodes, and the result exploratory. More: over seeds (t).
     """
 
-    world: str
+    env: str
     role: Role
     target: str
     direction: Direction
@@ -63,7 +63,7 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 def effect(
-    world: str,
+    env: str,
     role: Role,
     target: str,
     direction: Direction,
@@ -74,7 +74,7 @@ def effect(
 
     def e8(pick: Callable[[InterventionMetrics], Estimate]) -> Estimate:
         return over_seeds(
-            [pick(s.e8) if s.e8 else Estimate(reason=f"{target} is no value of this world") for s in seeds]
+            [pick(s.e8) if s.e8 else Estimate(reason=f"{target} is not among the values of this env") for s in seeds]
         )
 
     def of_survey(pick: Callable[[SurveyMetrics], Estimate]) -> Estimate:
@@ -85,7 +85,7 @@ def effect(
 
     shift = e8(lambda m: m.target_shift)
     return Effect(
-        world=world,
+        env=env,
         role=role,
         target=target,
         direction=direction,
@@ -105,7 +105,7 @@ def effect(
 
 
 def with_family(effects: Sequence[Effect]) -> list[Effect]:
-    """The same with p adjusted (Benjamini–Hochberg) over all targets and all worlds of behaviour and judgement."""
+    """The same with p adjusted (Benjamini–Hochberg) over all targets and all envs of behaviour and judgement."""
     family = [e.p if e.role in ("behaviour", "judgement") else None for e in effects]
     adjusted = benjamini_hochberg(family)
     return [msgspec.structs.replace(e, p_family=p) for e, p in zip(effects, adjusted, strict=True)]

@@ -78,8 +78,8 @@ def write_study(results: StudyResults, out: Path) -> StudyReport:
 
 def answer(study: Study, effects: Sequence[Effect]) -> str:
     """Did behaviour follow the survey? In a sentence or two, with intervals."""
-    survey = [e for e in effects if e.world == study.primary_survey]
-    behaviour = [e for e in effects if e.world == study.primary_behaviour]
+    survey = [e for e in effects if e.env == study.primary_survey]
+    behaviour = [e for e in effects if e.env == study.primary_behaviour]
     seeds = len(study.seeds)
     drop = over_targets(survey, lambda e: e.drop, seeds)
     shift = over_targets(behaviour, lambda e: e.shift, seeds)
@@ -112,11 +112,11 @@ def _plain(estimate: Estimate, digits: int) -> str:
 
 def _habit(study: Study, effects: Sequence[Effect]) -> str:
     """What the other surveys say against its being the value that moved; "" if they say nothing."""
-    others = [e for e in effects if e.role == "survey" and e.world != study.primary_survey]
+    others = [e for e in effects if e.role == "survey" and e.env != study.primary_survey]
     against = over_targets(others, lambda e: e.drop, len(study.seeds)) if others else Estimate()
     if against.high is None or against.high >= 0:
         return ""
-    return f", those of {others[0].world!r} by {_plain(against, 2)}: a habit of such ratings, not the value"
+    return f", those of {others[0].env!r} by {_plain(against, 2)}: a habit of such ratings, not the value"
 
 
 def _render(results: StudyResults, answers: str) -> str:
@@ -138,7 +138,7 @@ def _render(results: StudyResults, answers: str) -> str:
 
 
 def picture(effects: Sequence[Effect], taxonomy: Taxonomy) -> str:
-    """An SVG with a column a world and a row a value: intervention minus control, the target's row marked."""
+    """An SVG with a column an env and a row a value: intervention minus control, the target's row marked."""
     columns = [e for e in effects if e.role != "competence"]
     names = {axis.id: axis.name for axis in taxonomy.axes}
     rows = {axis: row for row, axis in enumerate(names)}
@@ -172,7 +172,7 @@ def _column(panel: Any, each: Effect, rows: Mapping[str, int], colours: Mapping[
     reach = float(np.ceil(max(reach, 0.02) * 50) / 50)
     panel.set_xlim(-1.08 * reach, 1.08 * reach)
     panel.set_xticks([-reach, 0, reach], [f"−{reach:.2g}", "0", f"+{reach:.2g}"])
-    panel.set_title(each.world, fontsize=8.5)
+    panel.set_title(each.env, fontsize=8.5)
     panel.tick_params(left=False)
     panel.grid(axis="y", color="#f0f0f0", linewidth=0.6)
     panel.set_axisbelow(True)

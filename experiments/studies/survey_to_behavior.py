@@ -2,8 +2,8 @@
 
 The study of arXiv 2508.11414 from one TOML (`designs/`): label every survey item with the frozen model's own rating,
 train an adapter for each target, direction and seed and a control on the same prompts, let base and adapters meet every
-world, and compare each adapter with the control of its seed. Training sees the survey's splits train and eval; the
-test split and all the other worlds are met only by finished adapters.
+env, and compare each adapter with the control of its seed. Training sees the survey's splits train and eval; the
+test split and all the other envs are met only by finished adapters.
 
 Every stage is kept under names that hash what went into it: a repeated command goes on where it was stopped, and what
 has other inputs goes to another folder.
@@ -22,7 +22,7 @@ import msgspec
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import Policy
 from valueagents.errors import PolicyError, PromptTooLong
-from valueagents.experiments.studies.design import REPLAYED, Study, World, asked_with, read_study
+from valueagents.experiments.studies.design import REPLAYED, Study, StudyEnv, asked_with, read_study
 from valueagents.experiments.studies.effects import Effect, effect, with_family
 from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResults, write_study
 from valueagents.identity import content_hash
@@ -46,14 +46,14 @@ log = logging.getLogger("valueagents")
 Runs = dict[str, Run]
 
 
-class Mindset(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True):
     """A policy of the study: the base (no adapter), a control, or an intervention, in the words of the report."""
 
     name: str
     training: Training | None
 
 
-def mindsets(study: Study) -> list[Mindset]:
+def subjects(study: Study) -> list[Subject]:
     """The base, the controls, and an intervention for each target, direction and seed."""
 
     def training(target: str, direction: str, seed: int) -> Training:
@@ -71,12 +71,12 @@ def mindsets(study: Study) -> list[Mindset]:
         for seed in study.seeds:
             controls.setdefault(control_name(study, target, seed), training(target, "control", seed))
     moved = [
-        Mindset(f"{target}-{direction}-{seed}", training(target, direction, seed))
+        Subject(f"{target}-{direction}-{seed}", training(target, direction, seed))
         for target in study.targets
         for direction in study.directions
         for seed in study.seeds
     ]
-    return [Mindset("base", None), *(Mindset(name, control) for name, control in controls.items()), *moved]
+    return [Subject("base", None), *(Subject(name, control) for name, control in controls.items()), *moved]
 
 
 def control_name(study: Study, target: str, seed: int) -> str:
@@ -89,39 +89,41 @@ def control_name(study: Study, target: str, seed: int) -> str:
     return f"control-{seed}" if shared else f"control-{target}-{seed}"
 
 
-def train_all(study: Study, sets: Sequence[Mindset], out: Path) -> dict[str, Path]:
+def train_all(study: Study, sets: Sequence[Subject], out: Path) -> dict[str, Path]:
     """The folder of every adapter by name, each trained unless it is there already."""
     folders = {}
-    for mindset in sets:
-        if mindset.training is not None:
-            folder = out / "adapters" / f"{mindset.name}-{content_hash(msgspec.to_builtins(mindset.training))[:8]}"
-            train_survey(mindset.training, folder, show=show_progress)
-            folders[mindset.name] = folder
+    for subject in sets:
+        if subject.training is not None:
+            folder = out / "adapters" / f"{subject.name}-{content_hash(msgspec.to_builtins(subject.training))[:8]}"
+            train_survey(subject.training, folder, show=show_progress)
+            folders[subject.name] = folder
     return folders
 
 
-async def meet_all(study: Study, sets: Sequence[Mindset], folders: dict[str, Path], out: Path) -> dict[World, Runs]:
-    """The run of every mindset in every world, then on a common pool of what they met in each game (E7)."""
+async def meet_all(study: Study, sets: Sequence[Subject], folders: dict[str, Path], out: Path) -> dict[StudyEnv, Runs]:
+    """The run of every subject in every env, then on a common pool of what they met in each game (E7)."""
     engine = make_engine(study.engine, study.base, study.engine_options, [str(folder) for folder in folders.values()])
     adapters = dict(zip(folders, engine.adapters, strict=True))
     kept = KeptEngine(engine)
 
-    async def meet(worlds: Sequence[World]) -> dict[World, Runs]:
-        runs: dict[World, Runs] = {world: {} for world in worlds}
-        for mindset in sets:  # one adapter's questions come together
-            for world in worlds:
-                if mindset.training is not None or world.name in study.profile_base:
-                    adapter = adapters.get(mindset.name)
+    async def meet(envs: Sequence[StudyEnv]) -> dict[StudyEnv, Runs]:
+        runs: dict[StudyEnv, Runs] = {study_env: {} for study_env in envs}
+        for subject in sets:  # one adapter's questions come together
+            for study_env in envs:
+                if subject.training is not None or study_env.name in study.base_envs:
+                    adapter = adapters.get(subject.name)
                     policy = language_policy(
-                        kept, asked_with(study, world), partial(_name, adapter) if adapter else None
+                        kept, asked_with(study, study_env), partial(_name, adapter) if adapter else None
                     )
-                    spec = _spec(study, world, folders.get(mindset.name))
-                    runs[world][mindset.name] = await _meet(study, mindset, world, policy, spec, out)
+                    spec = _spec(study, study_env, folders.get(subject.name))
+                    runs[study_env][subject.name] = await _meet(study, subject, study_env, policy, spec, out)
         return runs
 
     try:
-        met = await meet(study.worlds)
-        return met | await meet([_replayed(study, world, runs, out) for world, runs in met.items() if world.replay])
+        met = await meet(study.envs)
+        return met | await meet(
+            [_replayed(study, study_env, runs, out) for study_env, runs in met.items() if study_env.replay]
+        )
     finally:
         await kept.close()
 
@@ -130,13 +132,13 @@ def _name(adapter: EngineAdapter) -> str:
     return adapter.name
 
 
-async def _meet(study: Study, mindset: Mindset, world: World, policy: Policy, spec: str, out: Path) -> Run:
-    met = env_identity(world.env, make_env(world.env, **world.env_options)), world.episodes, study.seed
-    folder = out / "runs" / world.name / f"{mindset.name}-{content_hash(policy.identity(), *met)[:8]}"
+async def _meet(study: Study, subject: Subject, study_env: StudyEnv, policy: Policy, spec: str, out: Path) -> Run:
+    met = env_identity(study_env.env, make_env(study_env.env, **study_env.env_options)), study_env.episodes, study.seed
+    folder = out / "runs" / study_env.name / f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
     config = RunConfig(
-        env=world.env, env_options=world.env_options, policy=spec, episodes=world.episodes, seed=study.seed
+        env=study_env.env, env_options=study_env.env_options, policy=spec, episodes=study_env.episodes, seed=study.seed
     )
-    with show_progress(f"{mindset.name} in {world.name}") as progress:
+    with show_progress(f"{subject.name} in {study_env.name}") as progress:
         run = await execute_async(config, folder, policy=policy, progress=progress)
     failed = [failure for failure in run.failed() if failure.error != PromptTooLong.__name__]
     if failed:
@@ -144,43 +146,50 @@ async def _meet(study: Study, mindset: Mindset, world: World, policy: Policy, sp
     return run
 
 
-def _replayed(study: Study, world: World, runs: Runs, out: Path) -> World:
-    """The world of a game's common states: everybody is asked what some of them met."""
-    identity = content_hash([run.header.policy_identity for run in runs.values()], world.replay)[:8]
+def _replayed(study: Study, study_env: StudyEnv, runs: Runs, out: Path) -> StudyEnv:
+    """The env of a game's common states: everybody is asked what some of them met."""
+    identity = content_hash([run.header.policy_identity for run in runs.values()], study_env.replay)[:8]
     pool = freeze_pool(
-        out / "pools" / f"{world.name}-{identity}", list(runs.values()), decisions=world.replay or 0, seed=study.seed
+        out / "pools" / f"{study_env.name}-{identity}",
+        list(runs.values()),
+        decisions=study_env.replay or 0,
+        seed=study.seed,
     )
-    return World(
-        name=world.name + REPLAYED,
-        role=world.role,
+    return StudyEnv(
+        name=study_env.name + REPLAYED,
+        role=study_env.role,
         env="valueagents/Replay-v0",
         env_options={"pool": str(pool)},
-        mind=world.mind,
+        elicitation=study_env.elicitation,
     )
 
 
-def _spec(study: Study, world: World, adapter: Path | None) -> str:
-    """The spec of the policy that a world is met by, for `valueagents run`."""
-    options = {**study.engine_options, **world.mind, **({"adapter": str(adapter)} if adapter is not None else {})}
+def _spec(study: Study, study_env: StudyEnv, adapter: Path | None) -> str:
+    """The spec of the policy that an env is met by, for `valueagents run`."""
+    options = {
+        **study.engine_options,
+        **study_env.elicitation,
+        **({"adapter": str(adapter)} if adapter is not None else {}),
+    }
     return f"{study.engine}:{study.base}?{urlencode(options)}" if options else f"{study.engine}:{study.base}"
 
 
-def effects(study: Study, runs: dict[World, Runs]) -> list[Effect]:
+def effects(study: Study, runs: dict[StudyEnv, Runs]) -> list[Effect]:
     """Every target against the controls, in every env; where a game was replayed, on the common states."""
     found = []
     read = lru_cache(_READ_AT_ONCE)(read_answers)
-    replayed = {world.name for world in runs if world.replay}
+    replayed = {study_env.name for study_env in runs if study_env.replay}
     targets = [(target, direction) for target in study.targets for direction in study.directions]
     for target, direction in targets:
-        for world, met in runs.items():
-            if world.name in replayed:
+        for study_env, met in runs.items():
+            if study_env.name in replayed:
                 continue
             pairs = []
             for seed in study.seeds:
                 control, other = met[control_name(study, target, seed)], _other_control(study, met, target, seed)
                 moved = met[f"{target}-{direction}-{seed}"]
                 pairs.append((seed, read(moved.path), read(control.path), None if other is None else read(other.path)))
-            found.append(effect(world.name, world.role, target, direction, pairs))
+            found.append(effect(study_env.name, study_env.role, target, direction, pairs))
     return with_family(found)
 
 
@@ -191,15 +200,15 @@ def _other_control(study: Study, met: Runs, target: str, seed: int) -> Run | Non
     return met[control_name(study, target, other)] if other != seed else None
 
 
-def env_runs(world: World, met: Runs) -> EnvRuns:
+def env_runs(study_env: StudyEnv, met: Runs) -> EnvRuns:
     """What the report shows of an env of the study."""
     last = list(met.values())[-1]
     return EnvRuns(
-        name=world.name,
-        role=world.role,
-        env=world.env,
-        env_options=world.env_options,
-        asked=world.mind,
+        name=study_env.name,
+        role=study_env.role,
+        env=study_env.env,
+        env_options=study_env.env_options,
+        asked=study_env.elicitation,
         taxonomy=last.header.taxonomy,
         decisions=last.decisions(["step"]).num_rows,
         paths={name: str(run.path) for name, run in met.items()},
@@ -212,14 +221,14 @@ def run_study(design: str, out: Path) -> StudyReport:
     """The whole study, or what is missing of it. Raises ConfigError for whatever can be known to be wrong at once."""
     started = time.monotonic()
     study = read_study(design)
-    sets = mindsets(study)
+    sets = subjects(study)
     folders = train_all(study, sets, out)
     runs = asyncio.run(meet_all(study, sets, folders, out))
     log.info("comparing, drawing …")
     results = StudyResults(
         study=study,
         effects=effects(study, runs),
-        envs=[env_runs(world, met) for world, met in runs.items()],
+        envs=[env_runs(study_env, met) for study_env, met in runs.items()],
         manifests={name: manifest for name, folder in folders.items() if (manifest := read_manifest(folder))},
         wall_s=time.monotonic() - started,
     )

@@ -10,7 +10,7 @@ import pytest
 from valueagents.errors import ConfigError
 from valueagents.experiments.studies import page as study_page
 from valueagents.experiments.studies.effects import Effect
-from valueagents.experiments.studies.survey_to_behavior import control_name, mindsets, read_study, run_study
+from valueagents.experiments.studies.survey_to_behavior import control_name, read_study, run_study, subjects
 from valueagents.measuring.inference import Estimate
 from valueagents.policies.engines.vllm import engine as vllm_engine
 
@@ -21,44 +21,44 @@ overrides = { epochs = 1, others = 0.02 }
 targets = ["HED"]
 seeds = [1]
 primary = "dilemmas"
-profile_base = ["sanity"]
+base_envs = ["sanity"]
 
-[[worlds]]
+[[envs]]
 name = "survey"
 role = "survey"
 env = "valueagents/Survey-v0"
 env_options = { split = "test", poles = "affirm" }
-mind = { reading = "likelihood", normaliser = "sum", prompt = "rate-1" }
+elicitation = { reading = "likelihood", normaliser = "sum", prompt = "rate-1" }
 episodes = 40
 
-[[worlds]]
+[[envs]]
 name = "judgement"
 role = "judgement"
 env = "valueagents/Judgement-v0"
 env_options = { posts = "POSTS" }
-mind = { reading = "likelihood", normaliser = "sum" }
+elicitation = { reading = "likelihood", normaliser = "sum" }
 
-[[worlds]]
+[[envs]]
 name = "dilemmas"
 role = "behaviour"
 env = "valueagents/Dilemma-v0"
-mind = { reading = "label" }
+elicitation = { reading = "label" }
 episodes = 20
 
-[[worlds]]
+[[envs]]
 name = "choice game"
 role = "behaviour"
 env = "valueagents/ChoiceScript-v0"
 env_options = { max_steps = 4 }
-mind = { reading = "label", history = 1 }
+elicitation = { reading = "label", history = 1 }
 episodes = 1
 replay = 4
 
-[[worlds]]
+[[envs]]
 name = "sanity"
 role = "competence"
 env = "valueagents/Sanity-v0"
-mind = { reading = "label" }
+elicitation = { reading = "label" }
 episodes = 10
 """
 
@@ -68,11 +68,11 @@ episodes = 10
 def test_the_bundled_designs_are_studies(monkeypatch: pytest.MonkeyPatch, design: str):
     monkeypatch.setattr(vllm_engine, "find_vllm", lambda: ("cpu", "0.32.0"))  # the published one is for vLLM
     study = read_study(design)
-    names = [mindset.name for mindset in mindsets(study)]
+    names = [subject.name for subject in subjects(study)]
     controls = len({control_name(study, target, 1) for target in study.targets}) * len(study.seeds)
     wanted = 1 + controls + len(study.seeds) * len(study.targets) * len(study.directions)
     assert len(names) == len(set(names)) == wanted
-    assert study.primary in {world.name for world in study.worlds}
+    assert study.primary in {study_env.name for study_env in study.envs}
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
@@ -91,7 +91,7 @@ def test_an_engine_that_is_not_installed_is_named_before_anything_is_trained():
         ('like = "quik"', "Did you mean 'quick'"),
         ("colour = 1", "colour"),
         ('like = "{file}"', "circle"),
-        ('profile_base = ["moon"]', "moon"),
+        ('base_envs = ["moon"]', "moon"),
         ("targets = ", "cannot be read"),
     ],
 )
@@ -100,14 +100,14 @@ def test_a_mistake_is_named_before_anything_is_trained(tmp_path, change: str, me
     like = "" if change.startswith("like") else 'like = "quick"\n'
     file.write_text(like + change.replace("{file}", str(file)))
     with pytest.raises(ConfigError, match=message):
-        mindsets(read_study(str(file)))
+        subjects(read_study(str(file)))
 
 
 def test_a_control_is_trained_on_the_prompts_of_its_target():
     four, full = read_study("four-sides"), read_study("full")
     assert control_name(four, "HED", 1) != control_name(four, "TRA", 1)  # an epoch has 15 % of the other statements
     assert control_name(full, "HED", 1) == control_name(full, "TRA", 1)  # an epoch has all
-    trained = {mindset.name: mindset.training for mindset in mindsets(four)}
+    trained = {subject.name: subject.training for subject in subjects(four)}
     assert trained["control-TRA-2"].target == trained["TRA-down-2"].target == "TRA"
     assert trained["control-TRA-2"].direction == "control"
 
@@ -126,13 +126,13 @@ def _effect(**parts: Estimate) -> Effect:
     )
     unknown = {name: Estimate() for name in names}
     return Effect(
-        world="survey", role="survey", target="HED", direction="down", seeds=(), axes=(), p=None, **{**unknown, **parts}
+        env="survey", role="survey", target="HED", direction="down", seeds=(), axes=(), p=None, **{**unknown, **parts}
     )
 
 
 def _answer(drop: Estimate, shift: Estimate, *others: Effect) -> str:
     study = msgspec.structs.replace(read_study("quick"), seeds=(1,))
-    behaviour = msgspec.structs.replace(_effect(shift=shift), world="dilemmas", role="behaviour")
+    behaviour = msgspec.structs.replace(_effect(shift=shift), env="dilemmas", role="behaviour")
     return study_page.answer(study, [_effect(drop=drop), behaviour, *others])
 
 
@@ -143,7 +143,7 @@ def test_the_answer_says_what_the_intervals_allow():
     assert "went against" in _answer(moved, Estimate(-0.1, -0.15, -0.05))
     assert "the survey itself did not move" in _answer(Estimate(0.1, -0.2, 0.4), Estimate(0.1, 0.05, 0.15))
     assert "No answer" in _answer(Estimate(reason="no survey"), Estimate(0.1, 0.05, 0.15))
-    habit = msgspec.structs.replace(_effect(drop=Estimate(-0.9, -1.0, -0.8)), world="opposing wordings")
+    habit = msgspec.structs.replace(_effect(drop=Estimate(-0.9, -1.0, -0.8)), env="opposing wordings")
     assert "a habit of such ratings" in _answer(moved, Estimate(0.0, -0.1, 0.1), habit)
     assert "habit" not in _answer(moved, Estimate(0.0, -0.1, 0.1))
     assert "Exploratory: 1 seed" in _answer(moved, Estimate(0.1, 0.05, 0.15))
@@ -161,8 +161,8 @@ def test_a_whole_study_and_its_repetition(tmp_path):
     assert markupsafe.escape(report.answer) in page
     assert record["answer"] == report.answer
     assert set(record["adapters"]) == {"control-HED-1", "HED-down-1"}
-    assert "choice game, same states" in {effect["world"] for effect in record["effects"]}
-    assert "choice game" not in {effect["world"] for effect in record["effects"]}
+    assert "choice game, same states" in {effect["env"] for effect in record["effects"]}
+    assert "choice game" not in {effect["env"] for effect in record["effects"]}
     assert record["too_long"]["judgement"] == {"control-HED-1": 1, "HED-down-1": 1}
     assert sum(n for counts in record["too_long"].values() for n in counts.values()) == 2
     finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")}
