@@ -3,8 +3,8 @@
 ValueAgentsError
 ├── ConfigError   a name, option or setting that the user gave
 ├── DataError     the content of a file, named with its line
-├── EnvError      a world broke its contract
-├── PolicyError   a mind could not answer
+├── EnvError      an env broke its contract
+├── PolicyError   a policy could not answer
 │   └── PromptTooLong   what it was to read is longer than its window
 └── StoreError    a run directory cannot be read or written
 

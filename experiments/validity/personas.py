@@ -1,7 +1,7 @@
 """Do a model's personas spread round the circle of values, and do survey and dilemmas tell the same of them?
 
 Each persona (a bundled system text about somebody who holds one value above the others) answers a few statements of
-every value and a few dilemmas, all of them the same ones. Ends with a circle page for each world and the validity page.
+every value and a few dilemmas, all of them the same ones. Ends with a circle page for each env and the validity page.
 A command that was stopped goes on, and more --personas or --dilemmas are added to what is there.
 """
 
@@ -34,22 +34,22 @@ def main(
     from valueagents.running.runs import Run
 
     started = time.monotonic()
-    worlds = [RunConfig(env="valueagents/Survey-v0", policy=model, seed=SEED, env_options=_survey(out, pairs))]
+    configs = [RunConfig(env="valueagents/Survey-v0", policy=model, seed=SEED, env_options=_survey(out, pairs))]
     if dilemmas:
-        worlds.append(RunConfig(env="valueagents/Dilemma-v0", policy=model, seed=SEED, episodes=dilemmas))
+        configs.append(RunConfig(env="valueagents/Dilemma-v0", policy=model, seed=SEED, episodes=dilemmas))
     done: dict[str, list[Run]] = {}
-    for world in worlds:
-        name = world.env.removeprefix("valueagents/").removesuffix("-v0").lower()
+    for each in configs:
+        name = each.env.removeprefix("valueagents/").removesuffix("-v0").lower()
         for persona in _spread(count):
             spec = f"{model}{'&' if '?' in model else '?'}persona={persona}"
             with show_progress(f"{persona}, {name}") as progress:
                 config = RunConfig(
-                    env=world.env, policy=spec, seed=SEED, env_options=world.env_options, episodes=world.episodes
+                    env=each.env, policy=spec, seed=SEED, env_options=each.env_options, episodes=each.episodes
                 )
                 done.setdefault(name, []).append(execute(config, out / name / persona, progress=progress))
         table = profiles(done[name])
         check = circle_check(table.of(), table.taxonomy, menus=table.menus)
-        page = circle_page(check, table, [world.env])
+        page = circle_page(check, table, [each.env])
         print(f"{name}: {write_page(page, out / f'circle-{name}.html')}", flush=True)
     every = [each for runs in done.values() for each in runs]
     print(f"validity: {write_page(validity_page(multimethod(every)), out / 'validity.html')}")

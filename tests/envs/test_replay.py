@@ -169,7 +169,7 @@ def test_one_policy_from_two_regions_is_one_policy_on_a_common_pool(regions, tmp
     assert any(axis.differs for axis in other["E3p"].axes)
 
 
-def test_a_replay_world_keeps_every_promise(games, tmp_path):
+def test_a_replay_env_keeps_every_promise(games, tmp_path):
     pool = frozen(tmp_path / "pool", games)
     assert [check for check in check_value_env(lambda: ReplayEnv(pool=pool)) if check.problem] == []
 

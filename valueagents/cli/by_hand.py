@@ -1,4 +1,4 @@
-"""Play a world by hand in the terminal: what an agent is shown; at the end, if asked, what the choices came to."""
+"""Play an env by hand in the terminal: what an agent is shown; at the end, if asked, what the choices came to."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ _HELP = "Answer with a number{free}; `history` shows what you did, `quit` ends."
 
 
 def play(env: ValueEnv, *, seed: int, ask: Ask, say: Say, menu: bool = True, ledger: bool = False) -> None:
-    """One episode has been played by whoever answers `ask`; the world's text goes to `say`.
+    """One episode has been played by whoever answers `ask`; the env's text goes to `say`.
 
-    `menu=False` hides the options (of a world that takes free text). `ledger` shows, after the end and never before,
+    `menu=False` hides the options (of an env that takes free text). `ledger` shows, after the end and never before,
     what each choice did to the values.
     """
     text, info = env.reset(seed=seed)

@@ -1,4 +1,4 @@
-"""Policy, the contract of a mind: it is shown a `View` and answers with a `Choice`. It never sees a value.
+"""Policy, the contract of whatever acts: it is shown a `View` and answers with a `Choice`. It never sees a value.
 
 Policies are asynchronous context managers: entering loads what they need, leaving frees it. `decide` is called for
 many live episodes at once, so a policy that owns a model can batch them.
@@ -26,7 +26,7 @@ class Exchange(msgspec.Struct, frozen=True):
 class View(msgspec.Struct, frozen=True):
     """All that a policy is shown. `transcript` only grows; `seed` is this decision's own, for what is drawn.
 
-    In a world of `free_text` a policy may answer with any text; its menu is hidden from language models.
+    In an env of `free_text` a policy may answer with any text; its menu is hidden from language models.
     """
 
     task: str
@@ -38,7 +38,7 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Policy(ABC):
-    """A mind. `live`: how many episodes at once it can make use of; `seconds_per_decision`: for the plan of a run."""
+    """What acts in an env. `live`: how many episodes at once it can make use of; `seconds_per_decision`: for the plan of a run."""
 
     live: int = 1
     unrepeatable: str | None = None

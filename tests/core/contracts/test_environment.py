@@ -290,7 +290,7 @@ def test_an_unknown_situation_or_reset_option_is_answered_with_the_nearest():
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_a_snapshot_brings_back_world_turn_generator_and_walk(steps):
+def test_a_snapshot_brings_back_state_turn_generator_and_walk(steps):
     env = Walk()
     env.reset(seed=5)
     for _ in range(steps):
@@ -339,7 +339,7 @@ def test_a_snapshot_before_any_reset_can_be_restored():
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x00", b"junk", b"\x90", None])
-def test_what_is_no_snapshot_is_an_env_error_that_leaves_the_world_alone(junk):
+def test_what_is_no_snapshot_is_an_env_error_that_leaves_the_env_alone(junk):
     env = Walk()
     env.reset(seed=5)
     env.step(0)
@@ -365,7 +365,7 @@ def test_a_snapshot_of_another_kind_of_env_is_an_env_error():
         env.restore(dilemmas.snapshot())
 
 
-def test_a_world_that_cannot_save_says_so():
+def test_an_env_that_cannot_save_says_so():
     class Fleeting(Walk):
         save_world, load_world = ValueEnv.save_world, ValueEnv.load_world
 

@@ -1,4 +1,4 @@
-"""The contract of a mind: drawing with the decision's seed, the informed door, defaults."""
+"""The contract of a policy: drawing with the decision's seed, the informed door, defaults."""
 
 import asyncio
 from collections import Counter

@@ -225,7 +225,7 @@ def test_fewer_than_twenty_contested_decisions_are_not_enough(out, count, known)
     assert a["E2"].value is not None
 
 
-def test_a_world_of_few_items_says_how_many_are_enough(out):
+def test_an_env_of_few_items_says_how_many_are_enough(out):
     decisions = [decision([PLUS, MINUS], i % 2, (0.5, 0.5)) for i in range(4)]
     a, b = score(made_run(out, decisions, needed=2)).axes
     assert (a["E3"].value, a["E3p"].value, a.contested) == (0.0, 0.0, 4)

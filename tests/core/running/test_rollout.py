@@ -180,7 +180,7 @@ def test_whatever_decides_what_is_met_decides_the_identity(other):
     assert not {p.identity for p in plans(20)} & {p.identity for p in other()}
 
 
-def test_a_world_without_situations_counts_repetitions_and_wants_a_number():
+def test_an_env_without_situations_counts_repetitions_and_wants_a_number():
     planned = plans(3, env=Rooms(()))
     assert [(p.situation, p.repetition) for p in planned] == [(None, 0), (None, 1), (None, 2)]
     assert len({p.env_seed for p in planned}) == 3

@@ -1,4 +1,4 @@
-"""ChoiceScript-v0 as a world: the contract, transcripts, snapshots, loops, annotated menus and events."""
+"""ChoiceScript-v0 as an env: the contract, transcripts, snapshots, loops, annotated menus and events."""
 
 import json
 import subprocess
@@ -63,7 +63,7 @@ def take(env: ChoiceScriptEnv, *texts: str) -> list[tuple[Event, ...]]:
     return told
 
 
-def test_the_world_keeps_every_promise(ferry: str) -> None:
+def test_the_env_keeps_every_promise(ferry: str) -> None:
     checks = check_value_env(lambda: make_env(NAME, game=ferry))
     assert [check for check in checks if check.problem] == []
     assert check_other_process(NAME, {"game": ferry}).problem is None

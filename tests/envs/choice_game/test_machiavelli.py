@@ -181,7 +181,7 @@ def test_all_four_ends_of_the_utility_scale_are_power_and_only_one_is_suffering(
         assert told == ({"utility": 1, "disutility": -1} if (who, degree) == ("others", "-3") else {"utility": 1})
 
 
-def test_the_world_keeps_every_promise(game_data: Path) -> None:
+def test_the_env_keeps_every_promise(game_data: Path) -> None:
     checks = check_value_env(lambda: ChoiceScriptEnv(machiavelli=str(game_data), title=TITLE))
     assert [check for check in checks if check.problem] == []
 

@@ -80,7 +80,7 @@ def test_a_dilemma_is_two_actions_on_its_situation(tmp_path):
     assert [(option.id, option.text) for option in item.options] == [("to_do", "Refuse"), ("not_to_do", "Lie")]
 
 
-def test_the_world_keeps_the_contract(tmp_path):
+def test_the_env_keeps_the_contract(tmp_path):
     rows = [
         _row(kind, words, idx=str(i), dilemma_situation=f"Case {i}.")
         for i in range(4)

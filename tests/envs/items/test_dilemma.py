@@ -64,7 +64,7 @@ def test_a_file_of_the_users_takes_the_place_of_the_bank(tmp_path):
     assert len(make_env("valueagents/Dilemma-v0", data=str(path)).situations()) == 3
 
 
-def test_a_moralchoice_file_is_a_world_of_ten_rules(tmp_path):
+def test_a_moralchoice_file_is_an_env_of_ten_rules(tmp_path):
     rules = load_taxonomy("gert10").axis_ids
     header = ["scenario_id", "context", "action1", "action2"] + [f"a{n}_{rule}" for n in (1, 2) for rule in rules]
     row = ["C_1", "You fly a plane.", "I land it.", "I crash it.", *["No"] * 10, "Yes", *["No"] * 8, "No Agreement"]

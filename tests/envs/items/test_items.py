@@ -1,4 +1,4 @@
-"""Item worlds: one menu an episode, its options in an order drawn from the seed with their annotation beside them."""
+"""Item envs: one menu an episode, its options in an order drawn from the seed with their annotation beside them."""
 
 from collections import Counter
 

@@ -79,10 +79,10 @@ def test_the_posts_are_of_a_posts_length_and_do_not_give_their_verdict(bank):
     assert [post.id for post in bank if re.search(r"\b(NTA|YTA|NAH|ESH|NEUTRAL)\b", post.text)] == []
 
 
-# -- the world ------------------------------------------------------------------------------------------------------
+# -- the env --------------------------------------------------------------------------------------------------------
 
 
-def test_the_world_keeps_the_contract():
+def test_the_env_keeps_the_contract():
     assert [check for check in check_value_env(lambda: make_env("valueagents/Judgement-v0")) if check.problem] == []
     assert JudgementEnv.independent_menus
 

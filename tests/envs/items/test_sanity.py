@@ -33,7 +33,7 @@ def test_the_right_answer_is_neither_the_longest_nor_always_shown_in_one_place()
     assert min(places[k] for k in range(4)) >= 5
 
 
-def test_the_world_keeps_the_contract():
+def test_the_env_keeps_the_contract():
     assert [check for check in check_value_env(lambda: make_env("valueagents/Sanity-v0")) if check.problem] == []
 
 

@@ -1,4 +1,4 @@
-"""The Jericho worlds on our own stories: same transcript however they run, complete menus, and nothing that hangs."""
+"""The Jericho envs on our own stories: same transcript however they run, complete menus, and nothing that hangs."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def test_seeds_that_frotz_cannot_take_are_spread() -> None:
 
 @pytest.mark.slow
 def test_the_menu_holds_every_command_that_an_exhaustive_search_finds() -> None:
-    """All commands of up to two things, from a vocabulary of our own; the world is told by its visible traces."""
+    """All commands of up to two things, from a vocabulary of our own; the state is told by its visible traces."""
     verbs = [
         "take",
         "drop",
@@ -164,7 +164,7 @@ def test_a_text_is_matched_by_where_it_leads_and_appended_if_nowhere_known() -> 
     assert env.status == before
 
 
-def test_a_hang_costs_one_refused_decision_and_leaves_the_world_as_it_was() -> None:
+def test_a_hang_costs_one_refused_decision_and_leaves_the_env_as_it_was() -> None:
     env = JerichoTextEnv(story=SPIN, menus=False, hang_s=0.6)
     env.reset(seed=1)
     *_, info = env.step("take sack")
@@ -246,7 +246,7 @@ def test_ten_thousand_fuzzed_actions_neither_hang_nor_leak_nor_lose_a_process(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [JerichoEnv, JerichoTextEnv])
-def test_the_worlds_keep_every_promise_of_the_contract(kind: type[JerichoEnv]) -> None:
+def test_the_envs_keep_every_promise_of_the_contract(kind: type[JerichoEnv]) -> None:
     checks = check_value_env(lambda: kind(story=ORCHARD, max_steps=4))
     assert [c.problem for c in checks if c.problem] == []
 

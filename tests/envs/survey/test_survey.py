@@ -108,10 +108,10 @@ def test_neither_pole_can_be_told_by_its_length(bank):
         assert 0.9 < ratio < 1.1, (axis, ratio)
 
 
-# -- the world ------------------------------------------------------------------------------------------------------
+# -- the env --------------------------------------------------------------------------------------------------------
 
 
-def test_the_world_keeps_the_contract():
+def test_the_env_keeps_the_contract():
     checks = check_value_env(lambda: make_env("valueagents/Survey-v0", variants=2))
     assert [check for check in checks if check.problem] == []
 
