@@ -57,7 +57,7 @@ def test_what_is_typed_in_free_text_is_said(monkeypatch: pytest.MonkeyPatch):
         assert (choice.option, choice.text, choice.reading) == (None, text, reading)
 
 
-def test_a_person_is_shown_neither_ids_nor_the_menu_of_a_world_of_free_text(
+def test_a_person_is_shown_neither_ids_nor_the_menu_of_an_env_of_free_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr("builtins.input", lambda _: "1")

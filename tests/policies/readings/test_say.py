@@ -222,7 +222,7 @@ def _walk(request: GenerateRequest) -> str:
     return ["> offer the loaf to the girl\nand smile", "north", "frobnicate the moon", "", "<think>hm"][min(turn, 4)]
 
 
-def test_in_a_world_of_free_text_the_words_are_recorded_with_the_option_they_came_to(
+def test_in_an_env_of_free_text_the_words_are_recorded_with_the_option_they_came_to(
     monkeypatch: pytest.MonkeyPatch, out: Path
 ):
     engine = SpeakingEngine(_walk)
@@ -260,7 +260,7 @@ def test_without_a_hidden_menu_every_text_is_an_option_of_its_own(monkeypatch: p
     assert _unmatched_share(episode) == 1
 
 
-def test_a_world_of_free_text_holds_no_letters(dilemma: View):
+def test_an_env_of_free_text_holds_no_letters(dilemma: View):
     free = msgspec.structs.replace(dilemma, free_text=True, transcript=(Exchange("A gate.", "open it"),))
     with pytest.raises(PolicyError, match="no letters to be held to"):
         _choice("A", free, constrained=True)
