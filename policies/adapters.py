@@ -1,26 +1,34 @@
-"""Value adapters: PEFT folders with LoRA weights, checked before use and called by the hash of what they hold.
+"""Value adapters: PEFT folders with LoRA weights, loaded whole or refused, and called by the hash of what they hold.
 
 A name can be given to other weights tomorrow, so nothing here goes by names: the hash covers the tensors and the LoRA
-fields that decide what is computed, and neither the folder's path nor its manifest. What engines cannot share – DoRA,
-biases, whole modules saved beside the matrices, pickled weights – is refused with the reason.
+fields that decide what is computed, and neither the folder's path nor its manifest. What engines cannot share is
+refused with the reason (`adapter_config.py`), and so is a file that does not fill exactly the places that its
+configuration makes in the base model (`adapter_slots.py`).
 """
 
+import hashlib
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from valueagents.errors import ConfigError, first_line
+from valueagents.errors import ConfigError, PolicyError, first_line
 from valueagents.identity import content_hash
+from valueagents.policies.adapter_config import check_config, read_config
+from valueagents.policies.adapter_slots import PEFT_ERRORS, check_filled, find_slots, module_of, scales_of
 from valueagents.policies.models import ModelFiles, fetch_from_hub
 
-WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "manifest.json"
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS, MANIFEST = "adapter_model.safetensors", "manifest.json"
 _PICKLED = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
+_NUMBERS = ("float64", "float32", "bfloat16", "float16")
 _DECIDING = (
     "alpha_pattern",
     "fan_in_fan_out",
@@ -32,15 +40,134 @@ _DECIDING = (
     "target_modules",
     "use_rslora",
 )
-_REFUSED = {
-    "use_dora": "DoRA",
-    "lora_bias": "LoRA biases",
-    "modules_to_save": "whole modules beside the matrices (modules_to_save)",
-    "trainable_token_indices": "trained token embeddings",
-    "target_parameters": "adapted bare parameters (target_parameters)",
-    "layer_replication": "repeated layers (layer_replication)",
-    "alora_invocation_tokens": "a text that switches it on (aLoRA)",
-}
+_QUIET = (
+    "`(is_)?gradient_checkpointing` is deprecated",  # peft and trl use names that transformers 5.23 warns about
+    "fan_in_fan_out is set to",  # peft goes by the layer, whatever the field says
+    "Model has `tie_word_embeddings=True` and a tied layer",  # of merging, where it is refused
+)
+
+_Tensor = tuple[str, tuple[int, ...], str]
+"""Name, shape and content hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A checked adapter. `name` is its content hash, `rank` the largest rank of any of its matrices.
+
+    `target_modules` are the last parts of the adapted modules' names, `embeddings` the full names of those among them
+    that are the input or output embedding. `one_scale`: all matrices are scaled by the configuration's alpha and r.
+    """
+
+    name: str
+    folder: Path
+    rank: int
+    target_modules: tuple[str, ...]
+    embeddings: tuple[str, ...] = ()
+    one_scale: bool = True
+
+
+def read_adapter(where: str, base: ModelFiles) -> Adapter:
+    """The adapter in a PEFT folder or under a hub id. No weights of the base model are loaded.
+
+    Raises ConfigError if it is none, is of a kind that engines cannot share, holds anything but finite floating-point
+    numbers, was made for another base model than `base`, or does not fill exactly the places that it asks for there.
+    """
+    folder = Path(where) if Path(where).is_dir() else fetch_from_hub(where, None, "adapter")
+    config = read_config(folder, where)
+    fields = check_config(config, where)
+    _require_weights(folder, where)
+    tensors = [_described(name, tensor) for name, tensor in _read_tensors(folder, where)]
+    if not any(".lora_" in name for name, _, _ in tensors):
+        raise ConfigError(f"adapter {where!r} holds no LoRA matrices; its training saved nothing")
+    _check_manifest(folder, base, where)
+    slots = find_slots(folder, base, where)
+    check_filled({name: shape for name, shape, _ in tensors}, slots, base, where)
+    of_config = fields.lora_alpha / (math.sqrt(fields.r) if fields.use_rslora else fields.r)
+    return Adapter(
+        name=_content_name(config, tensors, slots.scales),
+        folder=folder,
+        rank=max(shape[0] for name, shape, _ in tensors if name.split(".lora_")[1].startswith(("A", "embedding_A"))),
+        target_modules=tuple(sorted({module_of(name).rsplit(".", 1)[-1] for name, _, _ in tensors})),
+        embeddings=slots.embeddings,
+        one_scale=all(math.isclose(scale, of_config) for scale in slots.scales.values()),
+    )
+
+
+def load_adapter(model: Any, adapted: Any, adapter: Adapter, *, name: str) -> Any:
+    """The adapter is in the model under a name, and switched off if others were there before; its `peft.PeftModel`.
+
+    `adapted` is the model's `PeftModel`, None before its first adapter. Raises PolicyError if not every number that
+    was read is in its place, or the folder no longer holds what `adapter` was made of.
+    """
+    import peft
+
+    try:
+        with quiet_peft():
+            if adapted is None:
+                adapted = peft.PeftModel.from_pretrained(model, adapter.folder, name, use_safetensors=True)
+            else:
+                adapted.load_adapter(adapter.folder, name, use_safetensors=True)
+    except PEFT_ERRORS as error:
+        raise PolicyError(f"adapter {str(adapter.folder)!r} cannot be loaded: {first_line(error)}") from error
+    _check_loaded(adapted, adapter, name)
+    return adapted
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Around what makes, loads or trains a `PeftModel`: peft warns about what is no fault of the adapter."""
+    with warnings.catch_warnings():
+        for message in _QUIET:
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
+def _require_weights(folder: Path, where: str) -> None:
+    if not (folder / WEIGHTS).is_file():
+        pickled = [name for name in _PICKLED if (folder / name).is_file()]
+        remedy = f"{pickled[0]} can run code and is not read; " if pickled else ""
+        raise ConfigError(f"adapter {where!r} has no {WEIGHTS}; {remedy}save it with safe_serialization=True")
+
+
+def _read_tensors(folder: Path, where: str) -> "Iterator[tuple[str, torch.Tensor]]":
+    """Every tensor, sorted by name. Raises ConfigError for one that is not of finite floating-point numbers."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            for name in sorted(file.keys()):
+                tensor = file.get_tensor(name)
+                kind = str(tensor.dtype).removeprefix("torch.")
+                if kind not in _NUMBERS:
+                    raise ConfigError(f"adapter {where!r}: {name} is of {kind}, not of {', '.join(_NUMBERS)}")
+                if not torch.isfinite(tensor).all():
+                    raise ConfigError(f"adapter {where!r}: {name} holds numbers that are not finite; train it again")
+                yield name, tensor
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"adapter {where!r}: {WEIGHTS} is damaged ({first_line(error)}); save it again") from error
+
+
+def _described(name: str, tensor: "torch.Tensor") -> _Tensor:
+    import torch
+
+    data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return name, tuple(tensor.shape), hashlib.sha256(str(tensor.dtype).encode() + data).hexdigest()
+
+
+def _check_manifest(folder: Path, base: ModelFiles, where: str) -> None:
+    """Where a manifest names the base model's weights, they are those of `base`; else ConfigError."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return
+    try:
+        told = msgspec.json.decode(manifest.read_bytes(), type=_Manifest).base.get("weights")
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"adapter {where!r}: {MANIFEST} is damaged ({error}); train or copy it again") from error
+    if told is not None and told != base.hashes()["weights"]:
+        raise ConfigError(
+            f"adapter {where!r} was trained on a model with other weights than {base.name!r}; use its own"
+        )
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -49,118 +176,33 @@ class _Manifest(msgspec.Struct, frozen=True):
     base: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """A checked adapter. `name` is its content hash, `rank` the largest rank of any of its matrices."""
-
-    name: str
-    folder: Path
-    rank: int
-    target_modules: tuple[str, ...]
-
-
-def read_adapter(where: str, base: ModelFiles) -> Adapter:
-    """The adapter in a PEFT folder or under a hub id.
-
-    Raises ConfigError if it is none, is of a kind that engines cannot share, holds numbers that are not finite, or was
-    made for another base model than `base`.
-    """
-    folder = Path(where) if Path(where).is_dir() else fetch_from_hub(where, None, "adapter")
-    config = _config(folder, where)
-    _refuse_kinds(config, folder, where)
-    tensors = list(_tensors(folder, where))
-    _check_base(folder, tensors, base, where)
-    rank = max(shape[0] for name, shape, _ in tensors if ".lora_A." in name)
-    deciding = {key: _canonical(config.get(key)) for key in _DECIDING}
-    name = content_hash(deciding, [[tensor, list(shape), digest] for tensor, shape, digest in tensors])
-    modules = sorted({tensor.split(".lora_")[0].rsplit(".", 1)[-1] for tensor, _, _ in tensors})
-    return Adapter(name, folder, rank, tuple(modules))
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Around what makes or trains a `PeftModel`: peft and trl use names that transformers 5.23 warns about."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated")
-        yield
-
-
-def _config(folder: Path, where: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode((folder / CONFIG).read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
-        raise ConfigError(
-            f"adapter {where!r} has no {CONFIG}; give the folder that peft's save_pretrained wrote"
-        ) from None
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"adapter {where!r}: {CONFIG} is damaged ({error}); save the adapter again") from error
-
-
-def _refuse_kinds(config: dict[str, Any], folder: Path, where: str) -> None:
-    if config.get("peft_type") != "LORA":
-        raise ConfigError(
-            f"adapter {where!r} is of kind {config.get('peft_type')!r}; only LORA can be shared by engines"
-        )
-    for field, what in _REFUSED.items():
-        if config.get(field):
-            raise ConfigError(f"adapter {where!r} has {what}, which engines cannot serve; train a plain LoRA")
-    if config.get("bias", "none") != "none":
-        raise ConfigError(
-            f"adapter {where!r} trains biases ({config['bias']!r}), which engines cannot serve; use bias='none'"
-        )
-    if not (folder / WEIGHTS).is_file():
-        pickled = [name for name in _PICKLED if (folder / name).is_file()]
-        remedy = f"{pickled[0]} can run code and is not read; " if pickled else ""
-        raise ConfigError(f"adapter {where!r} has no {WEIGHTS}; {remedy}save it with safe_serialization=True")
-
-
-def _tensors(folder: Path, where: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Name, shape and content hash of every tensor, sorted by name. Raises ConfigError for one that is not finite."""
-    import hashlib
-
+def _check_loaded(adapted: Any, adapter: Adapter, name: str) -> None:
+    """Compare what peft has put into the model with the file. Raises PolicyError where they differ."""
+    import peft
     import torch
-    from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            names = sorted(file.keys())
-            if not any(".lora_A." in name for name in names):
-                raise ConfigError(f"adapter {where!r} holds no LoRA matrices; its training saved nothing")
-            for name in names:
-                tensor = file.get_tensor(name)
-                if not torch.isfinite(tensor).all():
-                    raise ConfigError(f"adapter {where!r}: {name} holds numbers that are not finite; train it again")
-                data = tensor.contiguous().view(torch.uint8).numpy().tobytes()
-                yield name, tuple(tensor.shape), hashlib.sha256(str(tensor.dtype).encode() + data).hexdigest()
-    except SafetensorError as error:
-        raise ConfigError(f"adapter {where!r}: {WEIGHTS} is damaged ({first_line(error)}); save it again") from error
+    where = str(adapter.folder)
+    state = peft.get_peft_model_state_dict(adapted, adapter_name=name, save_embedding_layers=False)
+    tensors = []
+    for key, tensor in _read_tensors(adapter.folder, where):
+        tensors.append(_described(key, tensor))
+        loaded = state.pop(key, None)
+        if loaded is None or not torch.equal(loaded.cpu(), tensor.to(loaded.dtype)):
+            raise PolicyError(
+                f"adapter {where!r}: {key} is not in the loaded model as it is in the file; load it again"
+            )
+    if state:
+        raise PolicyError(f"adapter {where!r}: {min(state)} was loaded, but is not in the file; load it again")
+    if _content_name(read_config(adapter.folder, where), tensors, scales_of(adapted, name)) != adapter.name:
+        raise PolicyError(f"adapter {where!r} was changed after it was read; start again")
 
 
-def _check_base(folder: Path, tensors: list[tuple[str, tuple[int, ...], str]], base: ModelFiles, where: str) -> None:
-    """By the manifest where there is one, else by the shapes of the matrices that the base model has."""
-    manifest = folder / MANIFEST
-    if manifest.is_file():
-        try:
-            told = msgspec.json.decode(manifest.read_bytes(), type=_Manifest).base.get("weights")
-        except (UnicodeDecodeError, msgspec.MsgspecError) as error:
-            raise ConfigError(f"adapter {where!r}: {MANIFEST} is damaged ({error}); train or copy it again") from error
-        if told is not None and told != base.hashes()["weights"]:
-            raise ConfigError(
-                f"adapter {where!r} was trained on a model with other weights than {base.name!r}; use its own"
-            )
-    shapes = base.shapes()
-    for name, shape, _ in tensors:
-        module, _, kind = name.removeprefix("base_model.model.").partition(".lora_")
-        weight = shapes.get(f"{module}.weight")
-        if weight is None:
-            raise ConfigError(
-                f"adapter {where!r} adapts {module}, which {base.name!r} does not have; use its own base model"
-            )
-        side = 1 if kind.startswith("A") else 0
-        if shape[side] != weight[side]:
-            raise ConfigError(
-                f"adapter {where!r}: {module} has shape {shape}, the base model {base.name!r} has {weight}; use its own"
-            )
+def _content_name(config: Mapping[str, Any], tensors: Sequence[_Tensor], scales: Mapping[str, float]) -> str:
+    """The hash of all that decides what an adapter computes."""
+    deciding = {key: _canonical(config.get(key)) for key in _DECIDING}
+    # the first of several patterns that match counts, and their order is not part of `deciding`
+    in_order = [dict(scales)] if len(config.get("alpha_pattern", ())) > 1 else []
+    return content_hash(deciding, [[name, list(shape), digest] for name, shape, digest in tensors], *in_order)
 
 
 def _canonical(value: object) -> object:

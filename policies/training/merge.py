@@ -1,11 +1,12 @@
 """`merge_adapter`: base and adapter as one plain model, for tools that know no adapters."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from valueagents.errors import ConfigError
-from valueagents.policies.adapters import quiet_peft, read_adapter
+from valueagents.policies.adapters import Adapter, load_adapter, read_adapter
 from valueagents.policies.models import find_model
 from valueagents.policies.training.lora import load_base
 from valueagents.policies.training.manifest import read_manifest
@@ -16,7 +17,8 @@ def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = No
     """Write a model folder (safetensors and tokenizer) that answers as base + adapter do, and return it.
 
     `base` None takes the model that the adapter's manifest names. In bfloat16 the sum of weights is rounded, and
-    answers move by more than in float32. Raises ConfigError if `out` is not empty or the base is not the adapter's.
+    answers move by more than in float32. Raises ConfigError if `out` is not empty, the base is not the
+    adapter's, or a plain model cannot hold the sum.
     """
     adapter, out = Path(adapter), Path(out)
     if out.exists() and (out.is_file() or any(out.iterdir())):
@@ -28,16 +30,25 @@ def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = No
         base = manifest.base["name"]
     files = find_model(base)
     checked = read_adapter(str(adapter), files)
-    import peft
     import transformers
 
     model = load_base(files, dtype=dtype, device="cpu")
-    with quiet_peft():
-        adapted = peft.PeftModel.from_pretrained(model, checked.folder, use_safetensors=True)
-    merged = adapted.merge_and_unload()
+    _check_untied(model, checked)
+    merged = load_adapter(model, None, checked, name="default").merge_and_unload()
     out.mkdir(parents=True, exist_ok=True)
     merged.save_pretrained(out, safe_serialization=True)
     transformers.AutoTokenizer.from_pretrained(files.folder).save_pretrained(out)
     told = {"base": {"name": files.name, **files.hashes()}, "adapter": checked.name, "dtype": dtype}
     write_atomically(out / "merged.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
     return out
+
+
+def _check_untied(model: Any, adapter: Adapter) -> None:
+    """Refuse to add to a matrix that is input and output embedding at once: an adapter changes one of the two."""
+    read, written = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = written is not None and read.weight is written.weight
+    if tied and adapter.embeddings:
+        raise ConfigError(
+            f"adapter {str(adapter.folder)!r} adapts {adapter.embeddings[0]}, whose matrix the base model also uses at "
+            "its other end: the sum is no plain model; use base and adapter as they are"
+        )

@@ -13,7 +13,8 @@ import pytest
 
 from valueagents.envs.replay_command import replay
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.adapters import CONFIG, MANIFEST, WEIGHTS, read_adapter
+from valueagents.policies.adapter_config import CONFIG
+from valueagents.policies.adapters import MANIFEST, WEIGHTS, read_adapter
 from valueagents.policies.engines import (
     Engine,
     GenerateReply,
@@ -173,7 +174,7 @@ def wider_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def test_an_adapter_of_another_base_model_is_refused_by_shape(train: Train, tiny_model: Path, wider_model: Path):
     folder = train(5, model=wider_model)
-    with pytest.raises(ConfigError, match=r"q_proj has shape \(4, 96\), the base model .* has \(64, 64\); use its own"):
+    with pytest.raises(ConfigError, match=r"q_proj has shape \(4, 96\), the base model .* need \(4, 64\); use its own"):
         read_adapter(str(folder), find_model(str(tiny_model)))
 
 
@@ -223,7 +224,8 @@ def test_the_name_depends_on_neither_path_nor_manifest_nor_what_changes_no_answe
         lora_alpha=8.0,
         lora_dropout=0.3,
         inference_mode=False,
-        alpha_pattern=None,
+        alpha_pattern={},
+        exclude_modules=None,
         revision="main",
     )
     assert read_adapter(str(copied), base).name == name

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from valueagents.errors import PolicyError, first_line
-from valueagents.policies.adapters import Adapter, quiet_peft
+from valueagents.policies.adapters import Adapter, load_adapter
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers.generation import GenerateJob, generate_job, generate_jobs
@@ -72,16 +72,8 @@ class ModelCore:
 
     def _load_adapter(self, adapter: Adapter) -> None:
         """The matrices go into the model itself, `_peft` only says which of them take part."""
-        import peft
-
         log.info("loading adapter %s (rank %d)", adapter.name, adapter.rank)
-        if self._peft is None:
-            with quiet_peft():
-                self._peft = peft.PeftModel.from_pretrained(
-                    self._model, adapter.folder, adapter.name, use_safetensors=True
-                )
-        else:
-            self._peft.load_adapter(adapter.folder, adapter.name, use_safetensors=True)
+        self._peft = load_adapter(self._model, self._peft, adapter, name=adapter.name)
 
     def prepare(self, request: ScoreRequest | GenerateRequest) -> Job:
         """The request as tokens. Raises PolicyError if it does not fit or names an adapter that is not loaded."""
