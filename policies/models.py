@@ -27,7 +27,6 @@ _REMEDY = {
     "model": f"Give {EMBEDDED!r}, a folder, or a hub id ORGANISATION/NAME.",
     "adapter": "Give a PEFT folder or a hub id ORGANISATION/NAME.",
 }
-_BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +53,6 @@ class ModelFiles:
         """How many tokens the model takes; 0 if its configuration does not say."""
         found = self._json("config.json").get("max_position_embeddings")
         return found if isinstance(found, int) else 0
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every weight, from the files' headers."""
-        from safetensors import safe_open
-
-        found = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
-            with safe_open(path, framework="numpy") as file:
-                found.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
-        return found
 
     def _chat_template(self) -> object:
         """The template's text, from the file of its own or, in older models, from the tokenizer's configuration."""
@@ -107,15 +96,13 @@ def cache_folder() -> Path:
 
 
 def _weight_hash(file: Path) -> str:
-    """SHA-256 of a weight file; the hub's cache names its blobs by it, so fetched weights need not be read again."""
-    target, state = file.resolve(), file.stat()
-    if file.is_symlink() and _BLOB_NAME.fullmatch(target.name):
-        return target.name
-    return _hash_in_state(target, state.st_size, state.st_mtime_ns)
+    """SHA-256 of what a weight file holds. The hub's cache names its files by it, but anybody can give such a name."""
+    state = file.stat()
+    return _hash_in_state(file.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 @cache
-def _hash_in_state(file: Path, _size: int, _changed_ns: int) -> str:
+def _hash_in_state(file: Path, _number: int, _size: int, _changed_ns: int) -> str:
     """SHA-256 of a large file, read once a process as long as nobody writes to it: a study asks for every run."""
     return file_hash(file)
 

@@ -115,6 +115,18 @@ def test_a_blob_of_the_hubs_cache_hashes_as_the_file_itself(tiny_model: Path, co
     assert _changed(tiny_model, folder) == set()
 
 
+def test_a_link_named_like_another_models_weights_does_not_take_their_hash(
+    tiny_model: Path, copy_model: Copy, tmp_path: Path
+):
+    folder = copy_model(tiny_model)
+    content = (folder / "model.safetensors").read_bytes()
+    blob = tmp_path / hashlib.sha256(content).hexdigest()
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(blob)
+    assert _changed(tiny_model, folder) == {"weights"}
+
+
 def test_a_folder_without_configuration_is_a_config_error(tiny_model: Path, copy_model: Copy):
     folder = copy_model(tiny_model)
     (folder / "config.json").unlink()
