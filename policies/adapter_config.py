@@ -6,6 +6,7 @@ may mean. Regular expressions are never evaluated: one can take minutes for a si
 """
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,8 +29,9 @@ _REASONS = {
 
 _Rank = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
-_Pattern = Annotated[str, msgspec.Meta(pattern=r"^\^?[\w.]+$")]
+_NAMES = r"^\^?[\w.]+\Z"
 """Names with dots, perhaps from the beginning on: what peft reads as an expression without any repetition."""
+_Pattern = Annotated[str, msgspec.Meta(pattern=_NAMES)]
 
 
 class LoraFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,10 +120,19 @@ def _refuse_known(config: dict[str, Any], where: str) -> None:
         )
     for field in ("target_modules", "exclude_modules"):
         if isinstance(config.get(field), str):
-            raise ConfigError(
-                f"adapter {where!r}: {field}={_short(config[field])} is a regular expression, which is not evaluated; "
-                "write a list of the modules' names in its place"
-            )
+            raise ConfigError(_not_evaluated(where, field, config[field]))
+    for field in ("rank_pattern", "alpha_pattern"):
+        keys = config.get(field)
+        for key in keys if isinstance(keys, dict) else ():
+            if not re.search(_NAMES, key):
+                raise ConfigError(_not_evaluated(where, field, key))
+
+
+def _not_evaluated(where: str, field: str, expression: str) -> str:
+    return (
+        f"adapter {where!r}: {field} has the regular expression {_short(expression)}, which is not evaluated; "
+        "write the names of the modules in its place"
+    )
 
 
 def _check_scales(fields: LoraFields, where: str) -> None:

@@ -98,9 +98,15 @@ def module_of(tensor: str) -> str:
 
 
 def _without_place(names: list[str], slots: Slots, base: ModelFiles, where: str) -> str:
+    """What is said of tensors without a place."""
     for name in names:
+        if ".lora_" not in name:  # peft saves the embeddings, too, where an adapter has matrices for them
+            return (
+                f"adapter {where!r} holds {name}, which is not one of LoRA's matrices and would change the base model "
+                "for all; save it with save_pretrained(…, save_embedding_layers=False)"
+            )
         module = module_of(name)
-        if name.startswith(_PREFIX) and ".lora_" in name and module not in slots.modules:
+        if name.startswith(_PREFIX) and module not in slots.modules:
             return f"adapter {where!r} adapts {module}, which {base.name!r} does not have; use its own base model"
     return (
         f"adapter {where!r} holds {len(names)} tensors for which its {CONFIG} has no place in {base.name!r}, first "

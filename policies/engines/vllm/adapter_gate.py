@@ -16,6 +16,7 @@ import msgspec
 
 from valueagents.errors import ConfigError, ValueAgentsError
 from valueagents.policies.adapters import read_adapter
+from valueagents.policies.engines.vllm.settings import check_applied_whole
 from valueagents.policies.models import ModelFiles
 
 LIMITS_VARIABLE = "VALUEAGENTS_ADAPTER_LIMITS"
@@ -52,6 +53,7 @@ class AdapterLimits(msgspec.Struct, frozen=True):
         adapter = read_adapter(path, ModelFiles(self.model, Path(self.model)))
         if adapter.name != name:
             raise ConfigError(f"{path} holds the adapter {adapter.name}, not {name}; start again")
+        check_applied_whole([adapter])
         lacking = sorted(set(adapter.target_modules) - set(self.modules))
         if adapter.rank > self.rank or lacking:
             raise ConfigError(

@@ -66,7 +66,7 @@ def vllm_arguments(
     cost time, and an output layer so prepared cannot score texts there. `later_adapters` is how many more like them may
     be loaded while it runs.
 
-    Raises ConfigError if the window asked for is larger than the model's, or an adapter's rank than vLLM takes.
+    Raises ConfigError if the window asked for is larger than the model's, or vLLM would not apply an adapter whole.
     """
     window = files.window()
     if options.max_model_len is not None and window and options.max_model_len > window:
@@ -84,6 +84,7 @@ def vllm_arguments(
     else:
         given["gpu_memory_utilization"] = options.gpu_memory
     if adapters:
+        check_applied_whole(adapters)
         slots = len(adapters) + later_adapters + spare_adapter_slot
         given |= {"enable_lora": True, "max_lora_rank": allowed_rank(adapters), "max_loras": slots}
         given["lora_target_modules"] = adapted_modules(adapters)
@@ -121,6 +122,22 @@ def allowed_rank(adapters: Sequence[Adapter]) -> int:
         if rank >= widest.rank:
             return rank
     raise ConfigError(f"adapter {str(widest.folder)!r} has rank {widest.rank}; vLLM takes at most {_RANKS[-1]}")
+
+
+def check_applied_whole(adapters: Sequence[Adapter]) -> None:
+    """Raise ConfigError for the first adapter of which vLLM 0.32 would leave something out without a word."""
+    for adapter in adapters:
+        where = str(adapter.folder)
+        if adapter.embeddings:
+            raise ConfigError(
+                f"adapter {where!r} adapts {', '.join(adapter.embeddings)}: vLLM leaves an adapted output embedding "
+                "out of scores (vllm#51594), and an adapted input embedding is not verified there; use transformers:"
+            )
+        if not adapter.one_scale:  # its PEFTHelper reads lora_alpha, r and use_rslora, and neither of the patterns
+            raise ConfigError(
+                f"adapter {where!r} has several scales (alpha_pattern or rank_pattern), and vLLM has one for all, of "
+                "lora_alpha and r; use transformers:"
+            )
 
 
 def adapted_modules(adapters: Sequence[Adapter]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from safetensors.torch import load_file, save_file
 
-from valueagents.policies.adapters import read_adapter
+from valueagents.policies.adapters import WEIGHTS, read_adapter
 from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, LOAD_PATH, AdapterGate, AdapterLimits
 from valueagents.policies.models import ModelFiles
 
@@ -105,6 +106,19 @@ def test_an_adapter_that_the_server_did_not_load_takes_no_slot(
 def test_another_content_than_the_name_says_is_refused(gate: AdapterGate, behind: Behind, tiny_adapter: Path):
     status, said = load(gate, "0" * 64, tiny_adapter)
     assert (status, "holds the adapter" in said, behind.asked) == (400, True, [])
+
+
+@pytest.mark.filterwarnings("ignore:Setting .save_embedding_layers.")
+def test_an_adapter_that_the_server_would_apply_in_part_is_refused(
+    gate: AdapterGate, behind: Behind, make_adapter: Callable[..., Path], tiny_model: Path, tiny_adapter: Path
+):
+    folder = tiny_adapter.parent / "head"
+    make_adapter(tiny_model, seed=3, modules=("q_proj", "lm_head")).rename(folder)
+    tensors = load_file(folder / WEIGHTS)
+    save_file({name: tensor for name, tensor in tensors.items() if ".lora_" in name}, folder / WEIGHTS)
+    name = read_adapter(str(folder), ModelFiles("tiny", tiny_model)).name
+    status, said = load(gate, name, folder)
+    assert (status, "adapts lm_head" in said, behind.asked) == (400, True, [])
 
 
 @pytest.mark.parametrize("way", ["{0}/../../etc", "relative", "{1}/link", "/etc"])

@@ -134,3 +134,18 @@ def test_equal_labels_after_equal_chats_are_asked_once():
     job = ScoreJob([(1, 2), (1, 2)], [(5,), (6,), (5,)], None)
     assert job.asks == [Ask((1, 2), None, (5, 6))]
     assert job.reply([_answered(job.asks[0], cached=1)]).cached_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"embeddings": ("lm_head",)}, r"adapts lm_head: .*vllm#51594.*use transformers:"),
+        ({"one_scale": False}, r"alpha_pattern or rank_pattern.*use transformers:"),
+    ],
+)
+def test_an_adapter_that_vllm_would_apply_in_part_is_refused(tiny_model: Path, part: dict[str, Any], message: str):
+    whole, partial = _adapter(), Adapter("b", Path("runs/b"), 8, ("q_proj",), **part)
+    files = ModelFiles("tiny", tiny_model)
+    assert vllm_arguments(files, VllmOptions(), device="cpu", adapters=[whole])["enable_lora"]
+    with pytest.raises(ConfigError, match=rf"adapter 'runs/b' .*{message}"):
+        vllm_arguments(files, VllmOptions(), device="cpu", adapters=[whole, partial])
