@@ -181,6 +181,7 @@ class Row:
             f"{self.engine}, {self.env}, {adapted}: {len(runs[0].requests)} requests, {equal} equal to an earlier one"
         )
         print_figure("run", [ran.prompt_tokens / ran.wall_s for ran in runs], "tokens asked about/s")
+        print_figure("  of these computed, not from memory", [r.computed_tokens / r.wall_s for r in runs], "tokens/s")
         for quantile in QUANTILES:
             name = f"  seconds that {quantile:.0%} of the requests took at most"
             print_figure(name, [ran.latency_s(quantile) for ran in runs], "s")
