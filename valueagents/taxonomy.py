@@ -76,7 +76,7 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """Id and version, e.g. `schwartz20/1`: the form that stands in result files."""
+        """Id and version, e.g. `schwartz20/1`: the form used in result files."""
         return f"{self.id}/{self.version}"
 
     @property

@@ -145,9 +145,9 @@ def _amounts(where: str, words: str, taxonomy: Taxonomy) -> Amounts:
     for part in words.split(","):
         match = _AMOUNT.fullmatch(part.strip())
         if match is None:
-            raise DataError(f"{where}: {part.strip()!r} is no value; write *comment value: BEC +1, POR -1")
+            raise DataError(f"{where}: {part.strip()!r} is not a value mark; write *comment value: BEC +1, POR -1")
         if match[1] in amounts:
-            raise DataError(f"{where}: {match[1]} stands there twice")
+            raise DataError(f"{where}: {match[1]} is there twice")
         amounts[match[1]] = float(match[2].replace(" ", ""))
     return _known(where, amounts, taxonomy)
 

@@ -121,7 +121,7 @@ class _Parser:
         if not label or " " in label:
             raise ScriptError(f"a label is one word, not {name!r}")
         if label in self._scene.labels:
-            raise ScriptError(f"the label {name!r} stands there twice, first on line {self._scene.label_lines[label]}")
+            raise ScriptError(f"the label {name!r} is there twice, first on line {self._scene.label_lines[label]}")
         self._scene.labels[label] = len(self._scene.statements)
         self._scene.label_lines[label] = line.number
         self._emit(Statement(line.number))

@@ -38,7 +38,7 @@ action with them serves it: they make an axis *not annotated*."""
 def read_daily_dilemmas(path: Path, values: Path, task: str) -> ItemBank:
     """The dilemmas of the by-action CSV, annotated by the table of value words.
 
-    x = +1 on every foundation that one of the action's words stands under; else None (not annotated) where a word of
+    x = +1 on every foundation to which one of the action's words belongs; else None (not annotated) where a word of
     `WRONGS` does, or where a word is not in the table; else 0. Words that the table puts under no foundation, and words
     that the data set's authors dropped, are counted in the notes. Raises DataError with file and line.
     """
@@ -101,7 +101,7 @@ def _count(
 
 def _notes(path: Path, counts: Counter[str]) -> tuple[str, ...]:
     told = [
-        ("none", "stand under no moral foundation"),
+        ("none", "belong to no moral foundation"),
         ("wrongs", "name a wrong, whose direction the table does not give; their foundation is not annotated"),
         ("unknown", "are not in the table; their actions are annotated where another word serves a foundation only"),
     ]

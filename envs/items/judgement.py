@@ -37,7 +37,7 @@ class JudgementEnv(ItemEnv):
         posts: a `.jsonl` in our format (envs/README.md), or the AITA `.json` of arXiv 2508.11414; by default the
             bundled bank (160 posts, taxonomy schwartz20, AI-annotated: see envs/data/README.md).
         strict: give the remaining verdict 0 in place of -0.5.
-        cap: at most so many posts of each basic value (the study: 500); by default all.
+        cap: at most this many posts of each basic value (the study: 500); by default all.
         render_mode: "ansi" or None, as in Gymnasium.
     """
 

@@ -33,7 +33,7 @@ class Post(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def cluster(self) -> str:
-        """The hash of the text: a post that stands under two values is one cluster."""
+        """The hash of the text: a post that is listed under two values is one cluster."""
         return content_hash(self.text)[:16]
 
 
@@ -69,7 +69,7 @@ def read_posts_jsonl(path: Path) -> JudgementBank:
         if post.high == post.low:
             raise DataError(f"{where}: post {post.id!r} has high = low = {post.high}; it says nothing of {post.value}")
         if post.id in seen:
-            raise DataError(f"{where}: post {post.id!r} stands there twice; ids must be unique")
+            raise DataError(f"{where}: post {post.id!r} is there twice; ids must be unique")
         seen.add(post.id)
         posts.append(post)
     return JudgementBank(taxonomy, header.task, header.provenance, _some(path, posts))
@@ -149,7 +149,7 @@ def _lab_notes(taxonomy: Taxonomy, counts: Counter[str], kept: list[Post]) -> li
     under = Counter(post.cluster for post in kept)
     shared = sum(count > 1 for count in under.values())
     if shared:
-        notes.append(f"{shared} posts stand under more than one value; each is one cluster")
+        notes.append(f"{shared} posts are listed under more than one value; each is one cluster")
     sizes = Counter(post.value for post in kept)
     few = [f"{axis} {sizes[axis]}" for axis in taxonomy.axis_ids if sizes[axis] < UNDERPOWERED]
     if few:

@@ -91,7 +91,7 @@ def checked(path: Path, statements: Iterable[tuple[str, Statement]]) -> tuple[St
             )
         seen[statement.id] += 1
         if seen[statement.id] > 1:
-            raise DataError(f"{where}: item {statement.pair!r} stands there twice; ids must be unique")
+            raise DataError(f"{where}: item {statement.pair!r} is there twice; ids must be unique")
         kept.append(statement)
     if not kept:
         raise DataError(f"{path.name} holds no statements; add at least one")

@@ -40,7 +40,7 @@ def read_lab_survey(path: Path) -> SurveyBank:
     """The study's survey with its own tasks and answer templates; item `train-0` is the first of train.
 
     Kept and noted: sentences that begin without a capital (some lost their first letter). Left out and noted: a
-    sentence that stands in an earlier split already (train, eval, test). Raises DataError for anything malformed and
+    sentence that is in an earlier split already (train, eval, test). Raises DataError for anything malformed and
     for a category code that is not known.
     """
     survey = decode_json(path.name, read_text(path), _Survey)
@@ -101,7 +101,7 @@ def _uncapitalised(statements: Iterable[Statement]) -> list[str]:
 
 
 def _without_leaks(statements: tuple[Statement, ...]) -> tuple[tuple[Statement, ...], list[str]]:
-    """The statements less those whose text stands in an earlier split, and a note on each kind of repetition."""
+    """The statements less those whose text is in an earlier split, and a note on each kind of repetition."""
     first: dict[str, Statement] = {}
     kept: list[Statement] = []
     leaks: dict[tuple[Split, Split], list[str]] = {}
@@ -115,7 +115,7 @@ def _without_leaks(statements: tuple[Statement, ...]) -> tuple[tuple[Statement, 
             repeated.append(statement.id)
         kept.append(statement)
     notes = [
-        f"{len(ids)} sentences of {late} stand in {early} too; left out of {late}: {listed(ids)}"
+        f"{len(ids)} sentences of {late} are in {early} too; left out of {late}: {listed(ids)}"
         for (early, late), ids in leaks.items()
     ]
     if repeated:

@@ -98,6 +98,6 @@ def prompts_of_a_file(where: str, tasks: Sequence[str], answers: Sequence[str]) 
         if "{rating}" not in answer:
             raise DataError(f"{where}: answer template {answer!r} lacks {{rating}}, the place of the number")
     if len(set(answers)) < len(answers) or len(set(tasks)) < len(tasks):
-        raise DataError(f"{where}: a task or an answer template stands there twice; each variant must differ")
+        raise DataError(f"{where}: a task or an answer template is there twice; each variant must differ")
     numbered = tuple(Task(f"task{n}", text) for n, text in enumerate(tasks, 1))
     return SurveyPrompts(where, 1, "", "{statement}", tuple(answers), numbered)

@@ -33,7 +33,7 @@ OPTIONS = (
 
 
 def situation(chats: ChatTokenizer, tokens: int) -> str:
-    """A text whose chat, with template and system prompt, has at most so many tokens."""
+    """A text whose chat, with template and system prompt, has at most this many tokens."""
     text = SENTENCE * (1 + tokens // 10)
     while len(chats.prompt((Message("system", SYSTEM), Message("user", text)))) > tokens:
         text = text[:-1]

@@ -24,7 +24,7 @@ FULL_PASSES_EVERY = 4  # blocks
 
 
 def ratings(count: int, *, variants: int = 1, poles: str = "affirm") -> list[ScoreRequest]:
-    """What is asked about the first statements, each in so many variants."""
+    """What is asked about the first statements, each in `variants` variants."""
     env = make_env("valueagents/Survey-v0", split="all", poles=poles, variants=variants)
     asked: list[ScoreRequest] = []
     for situation in env.situations()[: count * variants]:
@@ -34,7 +34,7 @@ def ratings(count: int, *, variants: int = 1, poles: str = "affirm") -> list[Sco
 
 
 def blocks(requests: Sequence[ScoreRequest], size: int) -> Iterator[Sequence[ScoreRequest]]:
-    """The requests in their order, so many at a time."""
+    """The requests in their order, `block` at a time."""
     for first in range(0, len(requests), size):
         yield requests[first : first + size]
 
@@ -73,7 +73,7 @@ async def measure_profile(statements: int, block_size: int) -> None:
 
 
 async def measure_variants(variants: int) -> None:
-    """Print how many forward passes one statement in so many prompt variants takes, and how many tokens."""
+    """Print how many forward passes one statement in all its prompt variants takes, and how many tokens."""
     asked = ratings(1, variants=variants)
     async with make_engine(POLICY) as engine:
         with forward_passes() as passes:

@@ -20,8 +20,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-
 class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An env that base and adapters meet. `elicitation`: how a model is asked there (`policies/elicitation.py`).
 
-    `replay`: for games, where policies soon part: so many of all the decisions met are put to everybody again (E7), and
-    the effect is measured there.
+    `replay`: for games, where policies soon part: this many of all the decisions met are put to every policy again
+    (E7), and the effect is measured there.
     """
 
     name: Name
@@ -76,7 +76,7 @@ def read_study(design: str) -> Study:
     try:
         study = msgspec.convert(_table(design, ()), Study)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{design} is no study: {error}") from error
+        raise ConfigError(f"{design} is not a study: {error}") from error
     _check(study, design)
     return study
 

@@ -30,7 +30,7 @@ class Registered:
     get: Callable[[], Any]
 
     def load(self, base: type | None = None) -> Any:
-        """The plug-in, imported. Raises ConfigError if that fails, or if it is no subclass of `base`."""
+        """The plug-in, imported. Raises ConfigError if that fails, or if it is not a subclass of `base`."""
         who = f"{self.kind} {self.name!r} ({self.where}, package {self.package})"
         try:
             loaded = self.get()

@@ -105,7 +105,7 @@ def names(group: str) -> tuple[str, ...]:
 def load(group: str, name: str, base: type | None = None) -> Any:
     """What is registered under a name of a group.
 
-    Raises ConfigError for an unknown name, where its import fails, or if it is no subclass of `base`.
+    Raises ConfigError for an unknown name, where its import fails, or if it is not a subclass of `base`.
     """
     found = registered(group, _kind(group))  # what has an entry point of its own is found without any family
     found = found if name in found else _registered(group)

@@ -63,7 +63,7 @@ class Policy(ABC):
         """Free it."""
 
     def estimate_s(self, decisions: int, characters: int | None) -> float | None:
-        """A rough guess of the seconds that decisions showing so many characters take; None = no ground for one."""
+        """A rough guess of the seconds that decisions take which show this many characters; None = no basis for one."""
         return None if self.seconds_per_decision is None else decisions * self.seconds_per_decision
 
 

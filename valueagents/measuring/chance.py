@@ -67,7 +67,7 @@ def chance_test(
 
 
 def _rarest(read: IntArray, contested: BoolArray) -> IntArray:
-    """Those decisions, at most so many, whose rarest contested axis is rarest, in their order."""
+    """Those decisions, at most `_REDRAWN`, whose rarest contested axis is rarest, in their order."""
     at_stake = contested[read]
     common = at_stake.sum(axis=0)
     rarest_first = np.argsort(common)

@@ -21,7 +21,7 @@ WEAK = "weakly identified: the ridge penalty, not the data, sets this weight"
 class ChoiceWeights:
     """The model with the columns `axes` (fitted ones) of the taxonomy first, then the nuisances.
 
-    `units` has for each way of the clustering the codes that stand in the rows of the model's influence.
+    `units` has for each way of the clustering the codes of the rows of the model's influence.
     """
 
     axes: IntArray

@@ -178,7 +178,7 @@ def test_the_ferry_is_walked_from_end_to_end(ferry: str) -> None:
         ("*scene_list\n  startup\n  two\n  tow", "scene 'startup', line 4: unknown scene 'tow'. Did you mean 'two'"),
         ("A\n*dance", "scene 'startup', line 2: unknown command '*dance'"),
         ("*chioce\n  #A", "scene 'startup', line 1: unknown command '*chioce'. Did you mean '*choice'"),
-        ("*label a\n*label a", "scene 'startup', line 2: the label 'a' stands there twice, first on line 1"),
+        ("*label a\n*label a", "scene 'startup', line 2: the label 'a' is there twice, first on line 1"),
         ("A\n#B", "scene 'startup', line 2: an option stands outside"),
         ("*choice\n  A", "scene 'startup', line 2: 'A' stands where an option should"),
         ("*choice\n  #A\n  *comment value: BEC +1\n", "scene 'startup', line 3: …indent it under its option"),

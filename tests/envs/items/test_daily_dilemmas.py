@@ -99,7 +99,7 @@ def test_what_the_table_leaves_open_is_counted_in_the_notes(tmp_path):
         tmp_path, _row(words=("honesty", "courage", "betrayal", "zeal"), **raw), _row("not_to_do", ()), columns=columns
     )
     said = "\n".join(env.notes)
-    assert "1 of 4 value words stand under no moral foundation" in said
+    assert "1 of 4 value words belong to no moral foundation" in said
     assert "1 of 4 value words name a wrong" in said
     assert "1 of 4 value words are not in the table" in said
     assert "1 more words were dropped" in said

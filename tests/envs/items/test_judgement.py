@@ -213,7 +213,7 @@ def test_the_studys_posts_are_read_by_code_or_name_and_their_defects_are_reporte
     said = " ".join(env.notes)
     assert "2 exact repetitions within a value, 1 of them with other stances" in said
     assert "1 posts with equal high and low stances" in said
-    assert "1 posts stand under more than one value" in said
+    assert "1 posts are listed under more than one value" in said
     assert "fewer than 30 posts, so underpowered: SDT 0, SDA 0, STI 0, HED 1," in said
     [whole] = [post.id for post in env.posts if post.text == long]
     assert long in _shown(env, whole)[0]

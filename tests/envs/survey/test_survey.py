@@ -290,7 +290,7 @@ def test_the_studys_file_keeps_its_words_and_its_defects_are_reported(tmp_path):
     assert {s.id: s.value for s in env.statements}["eval-0/affirm"] == "TRA"
     said = " ".join(env.notes)
     assert "train-1/oppose" in said
-    assert "1 sentences of eval stand in train too" in said
+    assert "1 sentences of eval are in train too" in said
     text, info = env.reset(seed=0, options={"situation": "test-0/affirm/v01"})
     assert LAB["tasks"][0].strip().rstrip(":") in text or "How much does this guide you?" in text
     assert info["menu"][3].text == "Answer 0: 4"

@@ -156,7 +156,7 @@ class Estimator:
         shown_details: details that are printed in brackets after the number.
         terms: of a mean over decisions; interval, comparison and calibration follow from it.
         minimum: an axis needs the env's `min_contested` decisions for a number.
-        estimate: of one run, where it is no mean over decisions or says more than the mean.
+        estimate: of one run, for what is not a mean over decisions or says more than the mean.
         difference: of two policies; None = not compared, or for a mean the paired difference.
         compared: whether a mean is compared.
         form_of: the estimator that this one replaces in a comparison where runs hold what it needs.

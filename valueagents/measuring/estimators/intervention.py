@@ -30,10 +30,10 @@ class InterventionMetrics(msgspec.Struct, frozen=True):
     """All that an adapter did; shifts in units of propensity.
 
     `situations` were met by both runs; `contested` of them (the fewest of the target's axes) put the target at stake.
-    `drift`, `noise_drift`: mean |shift| over the values that are no target, of the intervention and of another control
-    seed; `net_drift` their difference; selectivity = target shift − net drift. `circle_slope` regresses the shifts of
-    the other values on cos(θ_v − θ_target): + where they follow the motivational circle. `competence` is the change of
-    reward, completion and invalid answers.
+    `drift`, `noise_drift`: mean |shift| over the values other than the target, of the intervention and of another
+    control seed; `net_drift` their difference; selectivity = target shift − net drift. `circle_slope` regresses the
+    shifts of the other values on cos(θ_v − θ_target): + where they follow the motivational circle. `competence` is the
+    change of reward, completion and invalid answers.
     """
 
     target: tuple[str, ...]

@@ -196,7 +196,7 @@ def contested_choices(answers: Answers) -> IntArray:
 
 
 def _tested(values: FloatArray, influence: list[FloatArray], units: IntArray) -> list[tuple[Estimate, float | None]]:
-    """Each difference with its t interval on so many units, and its two-sided p (None where nothing varies)."""
+    """Each difference with its t interval on its number of units, and its two-sided p (None where nothing varies)."""
     counts = [units] + [np.maximum(units, len(moved)) for moved in influence[1:]]
     errors = np.sqrt(clustered_variance(influence, counts))
     rows = zip(values.tolist(), errors.tolist(), units.tolist(), strict=True)

@@ -1,7 +1,8 @@
 """Do survey, dilemmas, judgements and games say the same of the same policies? The multitrait-multimethod table.
 
-Runs are sorted into policies (identity, the prompt aside) × methods (an env with its content). Correlations are
-over policies, of profiles that are centred on each policy's own mean: a liking for high ratings is no value.
+Runs are sorted into policies (identity, the prompt aside) × methods (an env with its content). Correlations are over
+policies, of profiles that are centred on each policy's own mean: so a liking for high ratings does not count as a
+value.
 
 convergent    mean over values of r(value by one method, same value by the other): the validity diagonal of the
               multitrait-multimethod matrix (Campbell & Fiske 1959).
