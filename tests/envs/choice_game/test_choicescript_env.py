@@ -234,7 +234,7 @@ def test_an_annotation_of_what_is_not_there_is_refused(write: Write, events: obj
         ("BEX +1", "line 1: unknown axis"),
         ("BEC 1", "line 1: 'BEC 1' is no value"),
         ("BEC +1, BEC +1", "twice"),
-        ("", "no value"),
+        ("", "not a value mark"),
     ],
 )
 def test_a_value_comment_that_says_nothing_is_refused(write: Write, words: str, said: str) -> None:
