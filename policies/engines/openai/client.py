@@ -1,93 +1,60 @@
-"""Client: where a server is, and requests to it although it may be slow, overloaded, or dead for a while.
+"""Client: requests to a server although it may be slow, overloaded, or dead for a while.
 
-What may pass – refused and broken connections, time-outs, 408, 429, 5xx, answers that are no answer – is tried again
+What may pass – refused and broken connections, time-outs, 408, 429, 5xx, answers that were broken off – is tried again
 with exponential backoff and full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015) until the client's
-patience ends; a server that names its own time is asked again after it. What will not pass fails at once.
-
-A key stays in its environment variable: it is read when a request is made, and never stored, printed or hashed.
+patience ends; a server that names its own time is asked again after it. What will not pass fails at once, and an answer
+of another shape than asked for, which may be a proxy's page, when it comes the second time.
 """
 
 import asyncio
-import ipaddress
-import os
+import math
 import random
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line
+from valueagents.policies.engines.openai.address import Address
+from valueagents.policies.engines.openai.bodies import MIB, BrokenOff, NoAnswer, error_code, error_message, read_body
+from valueagents.policies.engines.openai.pace import Pace
 
 if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
 
-_CONNECTIONS = 512
+MOST_BYTES = 32 * MIB
+"""Of an answer: the log-probabilities of 128 thousand tokens take 12 MiB."""
+
 _IDLE_S = 4.0  # uvicorn, which serves vLLM, drops idle connections after 5 s; being first saves a broken request
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.5, 8.0
 _PASSING = frozenset({408, 425, 429})
+_MOST_SHAPELESS = 2
+_ASKED_ONCE_BYTES, _ASKED_ONCE_S = 8 * MIB, 10.0
 _ENCODER = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """`api` is what the user wrote (…/v1), `root` the same without /v1: vLLM's additions to the standard are there."""
+class Refused(PolicyError):
+    """The server answered with an error status that will not pass."""
 
-    api: str
-    root: str
-    key_env: str
-    insecure: bool
-
-    def headers(self) -> dict[str, str]:
-        """The headers of a request. Raises ConfigError if the key would cross a network unencrypted."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        key = self._key()
-        if not key:
-            return headers
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigError(f"the key in ${self.key_env} holds characters that no header can; set it again")
-        parts = urlsplit(self.api)
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or "") and not self.insecure:
-            raise ConfigError(
-                f"{self.root} is not encrypted and not on this machine: the key in ${self.key_env} could be read on "
-                f"the way; use https, unset ${self.key_env}, or say insecure=true"
-            )
-        return {**headers, "Authorization": f"Bearer {key}"}
-
-    def without_key(self, text: str) -> str:
-        """A server's text, with the key taken out if it repeats it."""
-        key = self._key()
-        return text.replace(key, "***") if key else text
-
-    def _key(self) -> str:
-        return os.environ.get(self.key_env, "").strip()
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        super().__init__(f"the server refuses the request (status {status}): {message}")
+        self.status, self.message, self.code = status, message, code
 
 
-def read_address(url: str, *, key_env: str, insecure: bool) -> Address:
-    """The address in a URL; /v1 is added where the URL has no path. Raises ConfigError if it is none."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"{url!r} is not a URL ({error}); give something like http://127.0.0.1:8000/v1") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"the URL of {host} holds a user name or password; put the key into ${key_env} instead")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise ConfigError(f"{url!r} is not a server's URL; give something like http://127.0.0.1:8000/v1")
-    path = parts.path.rstrip("/") or "/v1"
-    api = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-    return Address(api, api.removesuffix("/v1"), key_env, insecure)
+class Unreachable(PolicyError):
+    """Nobody answers at the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """`attempts` says how often it was asked for, `queue_s` how long it waited for a free connection."""
+    """`attempts` says how often it was asked for, `queue_s` how long it waited for its turn."""
 
     value: T
     attempts: int
@@ -99,70 +66,169 @@ class _Trouble:
     """Why an attempt failed, and when the server wants to be asked again."""
 
     reason: str
+    kind: Literal["passing", "away", "too many", "shapeless"] = "passing"
     retry_after_s: float = 0.0
 
 
 class Client:
-    """Posts JSON. Make it on the event loop that uses it, and close it."""
+    """Posts JSON. Make it on the event loop that uses it, and close it.
 
-    def __init__(self, address: Address, *, timeout_s: float, patience_s: float) -> None:
-        module = import_aiohttp()
+    `returned` is awaited once after the server was away, before its next answer is believed.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout_s: float,
+        patience_s: float,
+        returned: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._address, self._timeout_s, self._patience_s = address, timeout_s, patience_s
-        self._seats = asyncio.Semaphore(_CONNECTIONS)  # not the connector's limit: waiting there is counted as time-out
-        self._session: aiohttp.ClientSession = module.ClientSession(
-            connector=module.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
-            timeout=module.ClientTimeout(total=timeout_s),
-            headers=address.headers(),
-        )
-        self._broken = (module.ClientError, TimeoutError)
+        self._pace = Pace()  # not the connector's limit: waiting there is counted as time-out
+        self._proxy = address.proxy()
+        self._session = open_session(address, timeout_s)
+        self._broken = _broken()
+        self._returned, self._away, self._returning = returned, False, asyncio.Lock()
         self._jitter = random.Random()  # noqa: S311 – spreads retries, reaches no result
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
-    async def post(self, url: str, body: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> Answer[T]:
-        """The answer to a request. Raises PolicyError if it is refused, or patience ends."""
+    async def post(
+        self, url: str, body: dict[str, Any], read: Callable[[bytes], T], *, most_bytes: int = MOST_BYTES
+    ) -> Answer[T]:
+        """What `read` makes of the answer; it raises NoAnswer or BrokenOff.
+
+        Raises Refused if the request is refused, PolicyError if there is no answer in time.
+        """
         data = _ENCODER.encode(body)
-        attempts, queue_s, deadline = 0, 0.0, 0.0
+        attempts, queue_s, deadline, shapeless = 0, 0.0, 0.0, 0
         while True:
             asked = time.monotonic()
-            async with self._seats:
+            async with self._pace.turn(again=attempts > 0) as began:
                 queue_s += time.monotonic() - asked
                 attempts += 1
-                found = await self._try(url, data, decoder)
+                found = await self._try(url, data, read, most_bytes)
+                self._note(found, began)
+            if self._away and not isinstance(found, _Trouble):
+                found = await self._after_return(found)
+            if isinstance(found, Refused):
+                raise found
             if not isinstance(found, _Trouble):
                 return Answer(found, attempts, queue_s)
+            shapeless += found.kind == "shapeless"
+            if shapeless == _MOST_SHAPELESS:
+                raise PolicyError(f"the server's answer is not what was asked for: {found.reason}")
             deadline = deadline or time.monotonic() + self._patience_s
-            backoff = min(_LAST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** min(attempts - 1, 10))
-            pause = max(self._jitter.uniform(0, backoff), found.retry_after_s)
-            if time.monotonic() + pause > deadline:
-                raise PolicyError(
-                    f"{self._address.root} gave no answer in {attempts} attempts over {self._patience_s:g} s "
-                    f"(last: {found.reason}); look at the server's log, or raise patience_s"
-                )
-            await asyncio.sleep(pause)
+            await self._wait(found, attempts, deadline)
 
-    async def _try(self, url: str, data: bytes, decoder: msgspec.json.Decoder[T]) -> T | _Trouble:
-        try:
-            async with self._session.post(url, data=data, allow_redirects=False) as response:
-                text = await response.read()
-                status, retry_after = response.status, response.headers.get("Retry-After", "")
-        except self._broken as error:
-            return _Trouble(
-                f"nothing within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else first_line(error)
+    async def _wait(self, trouble: _Trouble, attempts: int, deadline: float) -> None:
+        """Wait before the next attempt. Raises PolicyError if patience ends before it."""
+        backoff = min(_LAST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** min(attempts - 1, 10))
+        pause = 0.0 if trouble.kind == "too many" else self._jitter.uniform(0, backoff)
+        pause = max(pause, trouble.retry_after_s)
+        if time.monotonic() + pause <= deadline:
+            await asyncio.sleep(pause)
+            return
+        if trouble.retry_after_s > self._patience_s:
+            raise PolicyError(
+                f"{self._address.root} asks to be left alone for {trouble.retry_after_s:,.0f} s (Retry-After), longer "
+                f"than patience_s={self._patience_s:g}: {trouble.reason}; continue the run after that"
             )
-        if status in _PASSING or status >= 500:
-            return _Trouble(f"status {status}: {self._message(text)}", _seconds(retry_after))
-        if status >= 300:
-            raise PolicyError(f"the server refuses the request (status {status}): {self._message(text)}")
+        raise PolicyError(
+            f"{self._address.root} gave no answer in {attempts} attempts over {self._patience_s:g} s "
+            f"(last: {trouble.reason}); look at the server's log, or raise patience_s"
+        )
+
+    def _note(self, found: object, began: float) -> None:
+        """The pace and whether the server is away follow from an attempt."""
+        if not isinstance(found, _Trouble):
+            self._pace.taken()
+        elif found.kind == "too many":
+            self._pace.refused(began, min(found.retry_after_s, self._patience_s))
+        elif found.kind == "away":
+            self._away = True
+
+    async def _after_return(self, found: T | Refused) -> T | Refused | _Trouble:
+        """What to believe of the first answers of a server that was away: another one may answer now."""
+        async with self._returning:
+            if self._away and self._returned is not None:
+                try:
+                    await self._returned()
+                except (Unreachable, Refused) as error:
+                    return _Trouble(first_line(error), "away")
+            self._away = False
+        if isinstance(found, Refused):  # of an adapter, perhaps, that it has only loaded now
+            return _Trouble(first_line(found))
+        return found
+
+    async def _try(self, url: str, data: bytes, read: Callable[[bytes], T], most_bytes: int) -> T | Refused | _Trouble:
+        text = b""
         try:
-            return decoder.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return _Trouble(f"not the JSON that was asked for ({first_line(error)}): {self._message(text)}")
+            async with self._session.post(url, data=data, allow_redirects=False, proxy=self._proxy) as response:
+                status, retry_after = response.status, response.headers.get("Retry-After", "")
+                text = self._address.body_without_key(await read_body(response, most_bytes))
+            if status < 300:
+                return read(text)
+        except self._broken as error:
+            why = f"nothing within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else first_line(error)
+            return _Trouble(self._address.without_key(why), "passing" if isinstance(error, TimeoutError) else "away")
+        except BrokenOff as error:
+            return _Trouble(str(error))
+        except NoAnswer as error:
+            return _Trouble(f"{error} ({self._message(text)})" if text else str(error), "shapeless")
+        if status in _PASSING or status >= 500:
+            overloaded = status == 429 or (status == 503 and retry_after != "")
+            kind: Literal["too many", "passing"] = "too many" if overloaded else "passing"
+            return _Trouble(f"status {status}: {self._message(text)}", kind, seconds_of(retry_after))
+        return Refused(status, self._message(text), error_code(text))
 
     def _message(self, text: bytes) -> str:
         return self._address.without_key(error_message(text))
+
+
+def ask_server(address: Address, url: str, data: bytes | None = None, *, timeout_s: float = _ASKED_ONCE_S) -> bytes:
+    """The body of an answer to a GET or to posted JSON, asked for once. Blocks, for `timeout_s` in all at most.
+
+    Raises Refused for an error status, Unreachable if nobody answers in that time.
+    """
+    with ThreadPoolExecutor(1, "ask server") as thread:  # a loop of its own, because the caller's may be running
+        return thread.submit(lambda: asyncio.run(_ask(address, url, data, timeout_s))).result()
+
+
+async def _ask(address: Address, url: str, data: bytes | None, timeout_s: float) -> bytes:
+    method = "GET" if data is None else "POST"
+    try:
+        async with (
+            open_session(address, timeout_s) as session,
+            session.request(method, url, data=data, allow_redirects=False, proxy=address.proxy()) as response,
+        ):
+            body = address.body_without_key(await read_body(response, _ASKED_ONCE_BYTES))
+            if response.status >= 300:
+                raise Refused(response.status, address.without_key(error_message(body)))
+            return body
+    except NoAnswer as error:
+        raise PolicyError(f"{url}: the answer cannot be read, {error}") from None
+    except _broken() as error:
+        why = f"nothing within {timeout_s:g} s" if isinstance(error, TimeoutError) else first_line(error)
+        raise Unreachable(
+            f"no server answers at {address.root} ({address.without_key(why)}); start one with: valueagents serve MODEL"
+        ) from error
+
+
+def open_session(address: Address, timeout_s: float) -> "aiohttp.ClientSession":
+    """A session that sends the key, keeps no cookies, and leaves bodies packed as they come."""
+    module = import_aiohttp()
+    session: aiohttp.ClientSession = module.ClientSession(
+        connector=module.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
+        timeout=module.ClientTimeout(total=timeout_s),
+        headers=address.headers(),
+        cookie_jar=module.DummyCookieJar(),
+        auto_decompress=False,
+    )
+    return session
 
 
 async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -177,19 +243,6 @@ async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-def error_message(text: bytes) -> str:
-    """What a server's error says, in one line, in any of the usual shapes."""
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        found = None
-    for key in ("error", "message", "detail"):
-        if isinstance(found, dict) and found.get(key):
-            found = found[key]
-    said = found if isinstance(found, str) else text.decode(errors="replace")
-    return " ".join(said.split())[:400] or "no message"
-
-
 def import_aiohttp() -> Any:
     """The module. Raises ConfigError, naming the extra, if it is not installed."""
     try:
@@ -199,20 +252,20 @@ def import_aiohttp() -> Any:
     return aiohttp
 
 
-def _seconds(retry_after: str) -> float:
+def _broken() -> tuple[type[Exception], ...]:
+    """What is raised where nobody answers, or only half."""
+    return (import_aiohttp().ClientError, TimeoutError, OSError)
+
+
+def seconds_of(retry_after: str) -> float:
     """The header as seconds from now: a number or a date (RFC 9110, 10.2.3); 0 if it is neither."""
     try:
-        if retry_after.strip().isdigit():
-            return float(retry_after)
-        until = parsedate_to_datetime(retry_after)
+        seconds = float(retry_after)
     except ValueError:
-        return 0.0
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        try:
+            until = parsedate_to_datetime(retry_after)
+            until = until if until.tzinfo else until.replace(tzinfo=UTC)
+            seconds = (until - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else max(0.0, seconds)

@@ -1,6 +1,6 @@
-"""Completions: what servers answer, and what vLLM's answers say of the texts that end right after a sequence.
+"""Completions: what vLLM's answers say of the texts that end right after a sequence.
 
-Of OpenAI's completion and chat objects, and of what vLLM adds to them, only the fields that are read.
+Of OpenAI's completion objects, and of what vLLM adds to them, only the fields that are read.
 """
 
 import math
@@ -12,6 +12,7 @@ import msgspec
 
 from valueagents.errors import PolicyError
 from valueagents.policies.engines.chats import Tokens
+from valueagents.policies.engines.openai.bodies import BrokenOff, counted, decode, fields_of
 from valueagents.policies.engines.openai.client import Client, together
 
 AS_IT_IS: dict[str, Any] = {  # said outright: else the server takes what the model's generation_config.json advises
@@ -26,9 +27,10 @@ AS_IT_IS: dict[str, Any] = {  # said outright: else the server takes what the mo
 _IDS_A_REQUEST = 128  # vLLM refuses more logprob_token_ids
 _LOWEST = -9999.0  # what vLLM puts for minus infinity, which JSON does not know
 _NOISE = 1e-3  # rounding can take a probability of 1 a little above
+_BROKEN_OFF = ("abort", "error")
+_LONGEST_QUEUE_S = 86_400.0
 
-FinishReason = Annotated[str, msgspec.Meta(pattern="^(?!abort|error)")]
-"""An answer that the server broke off when it stopped is none, and is asked for again."""
+NOTHING = msgspec.Raw()
 
 
 class TokenLogprob(msgspec.Struct):
@@ -47,74 +49,57 @@ class CompletionChoice(msgspec.Struct):
     """`prompt_logprobs` by place of the prompt and token ("7"); the first place has none."""
 
     text: str
-    finish_reason: FinishReason | None = None
+    finish_reason: str | None = None
     logprobs: Logprobs | None = None
     prompt_logprobs: list[dict[str, TokenLogprob] | None] | None = None
 
 
-class ChatMessage(msgspec.Struct):
-    """The assistant's."""
+class Completion(msgspec.Struct):
+    """The answer of /v1/completions. Of `usage` and `metrics` nothing is required, because no score needs them."""
 
-    content: str | None = None
-
-
-class ChatChoice(msgspec.Struct):
-    """One answer of a chat."""
-
-    message: ChatMessage
-    finish_reason: FinishReason | None = None
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _Metrics(msgspec.Struct):
-    queue_time_ms: float | None = None
-
-
-class Usage(msgspec.Struct):
-    """Counted by the server; `cached_tokens` 0 where it does not say."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-
-    @property
-    def cached_tokens(self) -> int:
-        """Tokens of the prompt that the server did not compute again."""
-        return (self.prompt_tokens_details.cached_tokens or 0) if self.prompt_tokens_details else 0
-
-
-class _Reply(msgspec.Struct, kw_only=True):
-    usage: Usage | None = None
-    metrics: _Metrics | None = None
-
-    @property
-    def counted(self) -> Usage:
-        """The usage; zeros where the server counts nothing."""
-        return self.usage or Usage()
+    choices: Annotated[list[CompletionChoice], msgspec.Meta(min_length=1)]
+    usage: msgspec.Raw = NOTHING
+    metrics: msgspec.Raw = NOTHING
 
     @property
     def queue_s(self) -> float:
         """Seconds that the request waited in the server, 0 where it does not say."""
-        return (self.metrics.queue_time_ms or 0.0) / 1000 if self.metrics else 0.0
+        waited = fields_of(self.metrics).get("queue_time_ms")
+        valid = isinstance(waited, (int, float)) and 0 <= waited <= _LONGEST_QUEUE_S * 1000
+        return float(waited) / 1000 if valid and waited is not None else 0.0
 
 
-class Completion(_Reply, kw_only=True):
-    """The answer of /v1/completions."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server counts them; 0 where it does not, or says what is not a count."""
 
-    choices: Annotated[list[CompletionChoice], msgspec.Meta(min_length=1)]
-
-
-class ChatCompletion(_Reply, kw_only=True):
-    """The answer of /v1/chat/completions."""
-
-    choices: Annotated[list[ChatChoice], msgspec.Meta(min_length=1)]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
 
 
-COMPLETION = msgspec.json.Decoder(Completion)
-CHAT_COMPLETION = msgspec.json.Decoder(ChatCompletion)
+def usage_of(raw: msgspec.Raw) -> Usage:
+    """The usage of an answer, whatever is in its place."""
+    found = fields_of(raw)
+    details = found.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Usage(counted(found.get("prompt_tokens")), counted(found.get("completion_tokens")), counted(cached))
+
+
+def require_finished(finish_reason: str | None) -> None:
+    """Raise BrokenOff for an answer that the server broke off when it stopped."""
+    if finish_reason is not None and finish_reason.startswith(_BROKEN_OFF):
+        raise BrokenOff(f"the server broke the answer off (finish_reason {finish_reason[:40]!r})")
+
+
+def read_completion(body: bytes) -> Completion:
+    """The completion. Raises NoAnswer if it is none, BrokenOff if the server did not finish it."""
+    found = decode(body, _COMPLETION)
+    require_finished(found.choices[0].finish_reason)
+    return found
+
+
+_COMPLETION = msgspec.json.Decoder(Completion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +129,14 @@ async def score_sequence(
     bodies = [{**body, "logprob_token_ids": part} for part in parts]
     if longest:
         bodies[0]["prompt_logprobs"] = 0
-    replies = await together([client.post(url, body, COMPLETION) for body in bodies])
+    replies = await together([client.post(url, body, read_completion) for body in bodies])
     after: dict[int, float] = {}
     for part, reply in zip(parts, replies, strict=True):
         after |= _next_logprobs(reply.value, part)
     before = _prompt_logprobs(replies[0].value, sequence, longest)
     return SequenceScore(
         logprobs={ids: math.fsum([*before[longest - len(ids) + 1 :], after[ids[-1]]]) for ids in answers},
-        cached_tokens=replies[0].value.counted.cached_tokens,
+        cached_tokens=usage_of(replies[0].value.usage).cached_tokens,
         queue_s=max(reply.queue_s + reply.value.queue_s for reply in replies),
         attempts=max(reply.attempts for reply in replies),
     )
@@ -178,6 +163,6 @@ def _checked(logprob: float | None) -> float:
     """A raw log-probability. Raises PolicyError if the server did not give one, or something else in its place."""
     if logprob is None:
         raise PolicyError("the server left out log-probabilities that it was asked for; it needs vLLM 0.32 or later")
-    if logprob > _NOISE:
+    if not logprob <= _NOISE:
         raise PolicyError(f"the server says {logprob:.3g} for a log-probability; start it without --logprobs-mode")
     return -math.inf if logprob <= _LOWEST else logprob

@@ -8,7 +8,7 @@ come with it. One sequence a request, because vLLM counts cached tokens of the l
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import msgspec
 
@@ -24,15 +24,10 @@ from valueagents.policies.engines.engine import (
     ScoreReply,
     ScoreRequest,
 )
-from valueagents.policies.engines.openai.client import Answer, Client, import_aiohttp, read_address, together
-from valueagents.policies.engines.openai.completions import (
-    AS_IT_IS,
-    CHAT_COMPLETION,
-    COMPLETION,
-    ChatCompletion,
-    Completion,
-    score_sequence,
-)
+from valueagents.policies.engines.openai.address import DEFAULT_KEY, read_address
+from valueagents.policies.engines.openai.chat import ChatAsker, ChatFields, read_omitted
+from valueagents.policies.engines.openai.client import Client, import_aiohttp, together
+from valueagents.policies.engines.openai.completions import AS_IT_IS, read_completion, score_sequence, usage_of
 from valueagents.policies.engines.openai.loading import ServedAdapter, find_adapters, have_served
 from valueagents.policies.engines.openai.served import Served, ServerKind, find_served
 from valueagents.policies.engines.openai.served_tokenizer import ServedTokenizer
@@ -42,7 +37,6 @@ _CAN: dict[ServerKind, frozenset[Capability]] = {
     "vllm": frozenset({"score", "generate", "seeds", "choices", "adapters"}),
     "other": frozenset({"generate", "seeds"}),
 }
-_SMALL_SEED = 2**31  # many servers keep a seed in 32 bits
 _PROBE = ScoreRequest(((Message("user", "Which one, A or B?"),),), ("A", "B", "A, of course."))
 
 
@@ -68,6 +62,10 @@ class OpenAIEngine(Engine):
             tolerance: nats by which an adapter may answer differently beside others than alone (checked at the start).
             api_key_env: the environment variable that holds the key, if the server wants one.
             insecure: send the key unencrypted to another machine.
+            explicit: tell server=other every setting of sampling, also those at the standard's defaults (temperature
+                and top_p 1, top_k 0), because it has defaults of its own (llama.cpp, SGLang).
+            omit: fields that server=other never gets although they are set, with commas between them: max_tokens,
+                temperature, top_p, top_k, seed.
         """
 
         model: str | None = None
@@ -76,14 +74,20 @@ class OpenAIEngine(Engine):
         timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
         patience_s: Annotated[float, msgspec.Meta(ge=0)] = 120.0
         tolerance: Annotated[float, msgspec.Meta(gt=0)] = 0.1
-        api_key_env: str = "OPENAI_API_KEY"
+        api_key_env: str = DEFAULT_KEY
         insecure: bool = False
+        explicit: bool = False
+        omit: str = ""
 
     def __init__(self, target: str, options: Options | None = None, adapters: Sequence[str] = ()) -> None:
         import_aiohttp()
         self.options = options or self.Options()
         if adapters and self.options.server == "other":
             raise ConfigError("server=other cannot prove that adapters answer as they should; serve them with vLLM")
+        omitted = read_omitted(self.options.omit)
+        if self.options.server == "vllm" and (omitted or self.options.explicit):
+            raise ConfigError("explicit and omit are for server=other; vLLM is always told every setting")
+        self._chat_fields = ChatFields(omitted, explicit=self.options.explicit)
         self._address = read_address(target, key_env=self.options.api_key_env, insecure=self.options.insecure)
         self._given_adapters = tuple(adapters)
         self._adapters: tuple[Adapter | ServedAdapter, ...] = ()
@@ -103,6 +107,8 @@ class OpenAIEngine(Engine):
         }
         if self.options.server == "vllm":
             known |= {"version": served.version, "tokenizer": served.tokenizer, "chat_template": served.chat_template}
+        if self._chat_fields.changed:
+            known["fields"] = self._chat_fields.changed
         return known
 
     @property
@@ -122,7 +128,8 @@ class OpenAIEngine(Engine):
             raise PolicyError(f"{self._address.root} serves something else than a moment ago; start again")
         self._served = served
         await asyncio.to_thread(have_served, self._address, served, self._adapters)
-        client = Client(self._address, timeout_s=self.options.timeout_s, patience_s=self.options.patience_s)
+        timeout_s, patience_s = self.options.timeout_s, self.options.patience_s
+        client = Client(self._address, timeout_s=timeout_s, patience_s=patience_s, returned=self._require_same)
         self._client, self._tokenizer = client, ServedTokenizer(client, self._address.root, served)
         try:
             if self.options.server == "vllm":
@@ -188,26 +195,33 @@ class OpenAIEngine(Engine):
         body |= msgspec.structs.asdict(request.sampling)
         if request.choices:  # guided_choice is ignored in silence
             body["structured_outputs"] = {"choice": request.choices}
-        answer = await client.post(f"{self._address.api}/completions", body, COMPLETION)
-        choice = answer.value.choices[0]
-        return _generated(choice.text, choice.finish_reason, answer, prompt)
+        answer = await client.post(f"{self._address.api}/completions", body, read_completion)
+        [choice, *_], usage = answer.value.choices, usage_of(answer.value.usage)
+        return GenerateReply(
+            text=choice.text,
+            finish_reason=choice.finish_reason or "stop",
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.completion_tokens,
+            queue_s=prompt.queue_s + answer.queue_s + answer.value.queue_s,
+            attempts=max(prompt.attempts, answer.attempts),
+        )
 
     async def _chat(self, request: GenerateRequest) -> GenerateReply:
-        """By any server. What is not in OpenAI's API is sent only if it is meant."""
-        client, sampling = self._entered()[0], request.sampling
-        body: dict[str, Any] = {
-            "model": self._name(request.adapter),
-            "messages": request.chat,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": request.seed % _SMALL_SEED,
-        }
-        if sampling.top_k:
-            body["top_k"] = sampling.top_k
-        answer = await client.post(f"{self._address.api}/chat/completions", body, CHAT_COMPLETION)
-        choice = answer.value.choices[0]
-        return _generated(choice.message.content or "", choice.finish_reason, answer, Answer((), 1, 0.0))
+        """By any server."""
+        client, _ = self._entered()
+        asker = ChatAsker(client, f"{self._address.api}/chat/completions", self._chat_fields)
+        return await asker.ask(request, self._name(request.adapter))
+
+    async def _require_same(self) -> None:
+        """A server that was away serves what it served before, adapters included.
+
+        Raises PolicyError if it serves something else, ConfigError if it does not load an adapter again.
+        """
+        found = await asyncio.to_thread(find_served, self._address, self.options.server, self.options.model)
+        if found != self._served:
+            raise PolicyError(f"{self._address.root} came back and serves something else than before; start again")
+        await asyncio.to_thread(have_served, self._address, found, self._adapters)
 
     def _find(self) -> Served:
         served = find_served(self._address, self.options.server, self.options.model)
@@ -232,18 +246,3 @@ class OpenAIEngine(Engine):
         if adapter not in names:
             raise PolicyError(unknown_name("adapter", adapter, names))
         return adapter
-
-
-def _generated(
-    text: str, finish_reason: str | None, answer: Answer[Completion] | Answer[ChatCompletion], prompt: Answer[Tokens]
-) -> GenerateReply:
-    counted = answer.value.counted
-    return GenerateReply(
-        text=text,
-        finish_reason=finish_reason or "stop",
-        prompt_tokens=counted.prompt_tokens,
-        cached_tokens=counted.cached_tokens,
-        output_tokens=counted.completion_tokens,
-        queue_s=prompt.queue_s + answer.queue_s + answer.value.queue_s,
-        attempts=max(prompt.attempts, answer.attempts),
-    )

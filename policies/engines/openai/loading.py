@@ -12,8 +12,9 @@ import msgspec
 
 from valueagents.errors import ConfigError, first_line, unknown_name
 from valueagents.policies.adapters import Adapter, read_adapter
-from valueagents.policies.engines.openai.client import Address
-from valueagents.policies.engines.openai.served import Refused, Served, ask_server
+from valueagents.policies.engines.openai.address import Address
+from valueagents.policies.engines.openai.client import Refused, ask_server
+from valueagents.policies.engines.openai.served import Served
 from valueagents.policies.engines.vllm.adapter_gate import LOAD_PATH
 from valueagents.policies.models import ModelFiles
 

@@ -1,21 +1,24 @@
 """Served: what a server says about itself, asked once before a run and once more when it starts."""
 
-import http.client
-import urllib.error
-import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line, unknown_name
 from valueagents.identity import content_hash
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
-from valueagents.policies.engines.openai.client import Address, error_message
+from valueagents.policies.engines.openai.address import Address
+from valueagents.policies.engines.openai.bodies import NoAnswer, counted, decode, read_tokens
+from valueagents.policies.engines.openai.client import Refused, ask_server
 
 ServerKind = Literal["vllm", "other"]
 
-_TIMEOUT_S = 10.0
+_WITHOUT_LIST = frozenset({401, 403, 404, 405, 501})
+"""What servers say to /models that have no list, or show it to other keys only."""
+
+_NAMES_SHOWN = 12
 _SYSTEM = {"role": "system", "content": "Decide what you do."}
 _USER = {"role": "user", "content": "Which one – A, B or C?"}
 _TALK = [_USER, {"role": "assistant", "content": "B"}, {"role": "user", "content": "And now?\n"}]
@@ -45,11 +48,16 @@ class Served:
     templated: bool = True
 
 
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
 class _Model(msgspec.Struct):
-    id: str
-    root: str | None = None
-    parent: str | None = None
-    max_model_len: int | None = None
+    """Of a server that is not vLLM nothing but the name can be relied on."""
+
+    id: _Name
+    root: Any = None
+    parent: Any = None
+    max_model_len: Any = None
 
 
 class _Models(msgspec.Struct):
@@ -57,26 +65,10 @@ class _Models(msgspec.Struct):
 
 
 class _Version(msgspec.Struct):
-    version: str
+    version: _Name
 
 
-class _Tokens(msgspec.Struct):
-    tokens: list[int]
-
-
-class Refused(Exception):
-    """The server answered with an error status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"status {status}: {message}")
-        self.status, self.message = status, message
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+_MODELS, _VERSION = msgspec.json.Decoder(_Models), msgspec.json.Decoder(_Version)
 
 
 def find_served(address: Address, kind: ServerKind, model: str | None) -> Served:
@@ -86,42 +78,54 @@ def find_served(address: Address, kind: ServerKind, model: str | None) -> Served
     """
     version = _vllm_version(address) if kind == "vllm" else ""
     try:
-        models = msgspec.json.decode(ask_server(address, f"{address.api}/models"), type=_Models).data
-    except (Refused, msgspec.MsgspecError) as error:
+        models = decode(ask_server(address, f"{address.api}/models"), _MODELS).data
+    except (Refused, NoAnswer) as error:
+        if kind == "other" and model is not None and getattr(error, "status", 404) in _WITHOUT_LIST:
+            return Served(version, model, (model,), 0)
         raise PolicyError(f"{address.api}/models does not list what is served: {first_line(error)}") from error
-    chosen = _choose(models, model)
+    chosen = _choose(models, model, kind)
     names = tuple(sorted(each.id for each in models))
-    served = Served(version, chosen.id, names, chosen.max_model_len or 0, chosen.root or "")
+    root = chosen.root if isinstance(chosen.root, str) else ""
+    served = Served(version, chosen.id, names, counted(chosen.max_model_len), root)
     return _with_tokenizer(address, served) if kind == "vllm" else served
 
 
 def _vllm_version(address: Address) -> str:
     try:
-        return msgspec.json.decode(ask_server(address, f"{address.root}/version"), type=_Version).version
-    except (Refused, msgspec.MsgspecError) as error:
+        return decode(ask_server(address, f"{address.root}/version"), _VERSION).version
+    except (Refused, NoAnswer) as error:
         raise ConfigError(
             f"{address.root} is not a vLLM server (/version: {first_line(error)}); give vLLM's own URL, or say "
             "server=other to use it without probabilities"
         ) from error
 
 
-def _choose(models: list[_Model], name: str | None) -> _Model:
-    """The model of that name, or the only base model."""
+def _choose(models: list[_Model], name: str | None, kind: ServerKind) -> _Model:
+    """The model of that name, or the only base model. Gemini lists `models/NAME` and is asked for NAME."""
     by_name = {model.id: model for model in models}
+    if kind == "other":
+        by_name |= {model.id.removeprefix("models/"): model for model in models}
     if name is not None:
         if name not in by_name:
             raise ConfigError(unknown_name("served model", name, by_name))
         return by_name[name]
     bases = [model for model in models if model.parent is None]
     if len(bases) != 1:
-        raise ConfigError(f"the server serves {', '.join(sorted(by_name)) or 'no model'}; say which with model=")
+        raise ConfigError(f"the server serves {_listed(by_name)}; say which with model=")
     return bases[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """A few names: a router serves hundreds."""
+    found = sorted(names)
+    more = f" and {len(found) - _NAMES_SHOWN} more" if len(found) > _NAMES_SHOWN else ""
+    return ", ".join(found[:_NAMES_SHOWN]) + more or "no model"
 
 
 def _with_tokenizer(address: Address, served: Served) -> Served:
     def tokens(**body: object) -> list[int]:
         data = msgspec.json.encode({"model": served.model, **body})
-        return msgspec.json.decode(ask_server(address, f"{address.root}/tokenize", data), type=_Tokens).tokens
+        return list(read_tokens(ask_server(address, f"{address.root}/tokenize", data)))
 
     def chat(*messages: dict[str, str], unless: str) -> list[int] | None:
         """The tokens, or None if the server refuses the chat with words like `unless`."""
@@ -136,7 +140,7 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
         text = tokens(prompt=_TEXT, add_special_tokens=False)
         with_system, without = chat(_SYSTEM, *_TALK, unless=""), chat(*_TALK, unless="chat template")
         started = tokens(prompt=_TEXT, add_special_tokens=True)[: len(text) + 4]
-    except (Refused, msgspec.MsgspecError) as error:
+    except (Refused, NoAnswer) as error:
         raise PolicyError(f"{address.root}/tokenize does not answer as vLLM's does: {first_line(error)}") from error
     return replace(
         served,
@@ -145,20 +149,3 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
         system_role=with_system is not None,
         templated=without is not None,
     )
-
-
-def ask_server(address: Address, url: str, data: bytes | None = None, *, timeout_s: float = _TIMEOUT_S) -> bytes:
-    """The body of an answer, to a GET or to posted JSON. Raises Refused, or PolicyError if nobody answers."""
-    request = urllib.request.Request(url, data, address.headers())  # noqa: S310 – http or https: see read_address
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-    try:
-        with opener.open(request, timeout=timeout_s) as response:
-            text: bytes = response.read()
-            return text
-    except urllib.error.HTTPError as error:
-        with error:
-            raise Refused(error.code, address.without_key(error_message(error.read()))) from None
-    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
-        raise PolicyError(
-            f"no server answers at {address.root} ({first_line(error)}); start one with: valueagents serve MODEL"
-        ) from error

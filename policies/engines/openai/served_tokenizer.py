@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-import msgspec
-
 from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS, Tokens
 from valueagents.policies.engines.engine import Chat
+from valueagents.policies.engines.openai.bodies import read_tokens
 from valueagents.policies.engines.openai.client import Answer, Client, together
 from valueagents.policies.engines.openai.served import Served
 
@@ -16,13 +15,6 @@ K = TypeVar("K", str, Chat)
 
 _REMEMBERED = 1_024
 _LIKE_CONTROL = re.compile(r"<[^<>\s]{1,64}>|\[[^\[\]\s]{1,64}\]")
-
-
-class _Found(msgspec.Struct):
-    tokens: Tokens
-
-
-_DECODER = msgspec.json.Decoder(_Found)
 
 
 class ServedTokenizer:
@@ -107,8 +99,7 @@ class ServedTokenizer:
         return self._control[text]
 
     async def _ask(self, body: dict[str, object]) -> Answer[Tokens]:
-        found = await self._client.post(self._url, {"model": self._served.model, **body}, _DECODER)
-        return Answer(found.value.tokens, found.attempts, found.queue_s)
+        return await self._client.post(self._url, {"model": self._served.model, **body}, read_tokens)
 
 
 def _remember(memory: dict[K, Answer[Tokens]], key: K, found: Answer[Tokens]) -> None:
