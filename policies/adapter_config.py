@@ -102,7 +102,7 @@ def _refuse_switched_on(config: dict[str, Any], where: str) -> None:
         value = config[field]
         if value in _OFF:
             continue
-        what = _REASONS.get(field, f"{field}={_short(value)}")
+        what = _REASONS.get(field, f"the field {_short(field)} = {_short(value)}")
         raise ConfigError(f"adapter {where!r} has {what}, which engines cannot serve; train a plain LoRA")
 
 

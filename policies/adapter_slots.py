@@ -88,7 +88,7 @@ def check_filled(shapes: Mapping[str, Shape], slots: Slots, base: ModelFiles, wh
         if shape != wanted:
             raise ConfigError(
                 f"adapter {where!r}: {module_of(name)} has shape {shape}, the base model {base.name!r} and {CONFIG} "
-                f"need {wanted}; use its own"
+                f"need {wanted}; use its own base model, or save it again"
             )
 
 

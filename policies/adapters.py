@@ -8,6 +8,7 @@ configuration makes in the base model (`adapter_slots.py`).
 
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ _QUIET = (
     "`(is_)?gradient_checkpointing` is deprecated",  # peft and trl use names that transformers 5.23 warns about
     "fan_in_fan_out is set to",  # peft goes by the layer, whatever the field says
     "Model has `tie_word_embeddings=True` and a tied layer",  # of merging, where it is refused
+    "Unexpected keyword arguments",  # fields of another release of peft, which are off where an adapter is taken
 )
 
 _Tensor = tuple[str, tuple[int, ...], str]
@@ -137,10 +139,14 @@ def _read_tensors(folder: Path, where: str) -> "Iterator[tuple[str, torch.Tensor
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             for name in sorted(file.keys()):
+                if not re.fullmatch(r"[\w.]+", name):
+                    raise ConfigError(f"adapter {where!r}: {name!r} is not the name of a tensor; save it again")
                 tensor = file.get_tensor(name)
                 kind = str(tensor.dtype).removeprefix("torch.")
                 if kind not in _NUMBERS:
-                    raise ConfigError(f"adapter {where!r}: {name} is of {kind}, not of {', '.join(_NUMBERS)}")
+                    raise ConfigError(
+                        f"adapter {where!r}: {name} is of {kind}; save it as one of {', '.join(_NUMBERS)}"
+                    )
                 if not torch.isfinite(tensor).all():
                     raise ConfigError(f"adapter {where!r}: {name} holds numbers that are not finite; train it again")
                 yield name, tensor
