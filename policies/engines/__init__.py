@@ -1,6 +1,7 @@
 """Engines: what runs a language model. An engine answers `score` and `generate`; the policy decides what to ask."""
 
 from valueagents.policies.engines.engine import (
+    WITHHELD,
     Capability,
     Chat,
     Engine,
@@ -15,6 +16,7 @@ from valueagents.policies.engines.engine import (
 from valueagents.policies.engines.making import load_engine, make_engine
 
 __all__ = [
+    "WITHHELD",
     "Capability",
     "Chat",
     "Engine",

@@ -1,12 +1,14 @@
 """The generation cache: an engine's replies on disk; the same request of the same model gets the same reply for ever.
 
 One SQLite file, written reply by reply: a killed run loses none that it was given. Keys are hashes of the engine's
-identity and the request – content, never a path or a time.
+identity and the request – content, never a path or a time. Every row has a check sum (CRC-32 of key and reply): a
+damaged row is refused, and so is a reply that no engine could have given (`reply_checks.py`), whoever wrote it.
 """
 
 import asyncio
 import sqlite3
 import time
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from valueagents.errors import PolicyError
+from valueagents.errors import PolicyError, first_line
 from valueagents.identity import content_hash
 from valueagents.policies.engines import (
     Engine,
@@ -25,10 +27,13 @@ from valueagents.policies.engines import (
     ScoreRequest,
 )
 from valueagents.policies.engines.kept import KeptEngine
+from valueagents.policies.engines.reply_checks import problem_of
 
-_FORMAT = "valueagents-replies 2"
+_FORMAT, _FORMAT_WITHOUT_SUMS = "valueagents-replies 3", "valueagents-replies 2"
+_MOVE = "move it away or name another"
 _PATIENCE_S = 60.0  # how long one waits for others that hold the file
 
+Request = ScoreRequest | GenerateRequest
 Reply = TypeVar("Reply", ScoreReply, GenerateReply)
 
 
@@ -92,18 +97,18 @@ class CachingEngine(Engine):
         """The reply of the first time."""
         key = self._key("score", request)
         async with self._turn(key):
-            stored = self._stored(key, ScoreReply)
+            stored = self._stored(key, request, ScoreReply)
             if stored is None:
-                return self._kept(key, await self._lazy.score(request))
+                return self._kept(key, request, await self._lazy.score(request))
         return stored
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The reply of the first time."""
         key = self._key("generate", request)
         async with self._turn(key):
-            stored = self._stored(key, GenerateReply)
+            stored = self._stored(key, request, GenerateReply)
             if stored is None:
-                return self._kept(key, await self._lazy.generate(request))
+                return self._kept(key, request, await self._lazy.generate(request))
         return stored
 
     def _key(self, call: str, request: ScoreRequest | GenerateRequest) -> str:
@@ -113,26 +118,51 @@ class CachingEngine(Engine):
         """Whoever asks the same while it is being answered waits for that answer, and gets it."""
         return self._turns.setdefault(key, asyncio.Lock())
 
-    def _stored(self, key: str, kind: type[Reply]) -> Reply | None:
-        if self._store is None:
-            raise PolicyError("the cache is not open: use `async with`")
-        row = self._store.execute("SELECT reply FROM replies WHERE request = ?", (key,)).fetchone()
+    def _stored(self, key: str, request: Request, kind: type[Reply]) -> Reply | None:
+        """The reply in the file. Raises PolicyError if it is damaged, or cannot be a reply to this request."""
+        row = self._execute("SELECT reply, sum FROM replies WHERE request = ?", key)
         if row is None:
             return None
+        packed, stored_sum = row
+        if not isinstance(packed, bytes) or stored_sum != _sum(key, packed):
+            raise PolicyError(f"{self.file} holds a damaged reply (its check sum differs); {_MOVE}")
         try:
-            reply = msgspec.msgpack.decode(row[0], type=kind)
-        except msgspec.MsgspecError as error:
-            raise PolicyError(f"{self.file} holds a damaged reply ({error}); move it away") from error
+            reply = msgspec.msgpack.decode(packed, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise PolicyError(f"{self.file} holds a damaged reply ({first_line(error)}); {_MOVE}") from error
+        problem = problem_of(request, reply)
+        if problem is not None:
+            raise PolicyError(f"{self.file} holds a reply that no model gave ({problem}); {_MOVE}")
         return msgspec.structs.replace(reply, replayed=True, queue_s=0.0)
 
-    def _kept(self, key: str, reply: Reply) -> Reply:
-        """The reply, stored; where another process was first, the one that it stored."""
+    def _kept(self, key: str, request: Request, reply: Reply) -> Reply:
+        """The reply, stored; where another process was first, the one that it stored.
+
+        Raises PolicyError for a reply that cannot be one: it would be refused whenever it is read.
+        """
         if self._store is None:
             return reply
-        row = key, msgspec.msgpack.encode(reply)  # JSON has no -inf
-        if self._store.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", row).rowcount == 0:
-            return self._stored(key, type(reply)) or reply
+        problem = problem_of(request, reply)
+        if problem is not None:
+            raise PolicyError(f"the engine's reply is not kept in {self.file}: {problem}")
+        packed = msgspec.msgpack.encode(reply)  # JSON has no -inf
+        insert = "INSERT OR IGNORE INTO replies (request, reply, sum) VALUES (?, ?, ?)"
+        self._execute(insert, key, packed, _sum(key, packed))
+        if self._execute("SELECT changes()") == (0,):
+            return self._stored(key, request, type(reply)) or reply
         return reply
+
+    def _execute(self, statement: str, *values: object) -> tuple[object, ...] | None:
+        """The first row of a statement's result. Raises PolicyError if the file cannot be read or written."""
+        if self._store is None:
+            raise PolicyError("the cache is not open: use `async with`")
+        try:
+            row: tuple[object, ...] | None = self._store.execute(statement, values).fetchone()
+        except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+            if isinstance(error, sqlite3.Error) and _busy(error):
+                raise PolicyError(f"{self.file} is held by another process; wait for it or name another") from error
+            raise PolicyError(f"{self.file} is damaged ({first_line(error)}); {_MOVE}") from error
+        return row
 
 
 def _prepared(store: sqlite3.Connection) -> list[str]:
@@ -140,9 +170,33 @@ def _prepared(store: sqlite3.Connection) -> list[str]:
     _write_ahead(store)
     store.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing, a power cut the last replies at most
     store.execute("CREATE TABLE IF NOT EXISTS format (name TEXT PRIMARY KEY)")
-    store.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL)")
+    store.execute(
+        "CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL, sum INTEGER NOT NULL)"
+    )
     store.execute("INSERT INTO format SELECT ? WHERE NOT EXISTS (SELECT 1 FROM format)", (_FORMAT,))
+    if _formats(store) == [_FORMAT_WITHOUT_SUMS]:
+        _add_sums(store)
+    return _formats(store)
+
+
+def _formats(store: sqlite3.Connection) -> list[str]:
     return [name for (name,) in store.execute("SELECT name FROM format")]
+
+
+def _add_sums(store: sqlite3.Connection) -> None:
+    """A file of the format before has check sums of what is in it now; all of them, or none if this is killed."""
+    store.create_function("row_sum", 2, _sum, deterministic=True)
+    store.execute("BEGIN IMMEDIATE")
+    if _formats(store) == [_FORMAT_WITHOUT_SUMS]:  # else another process was first
+        store.execute("ALTER TABLE replies ADD COLUMN sum INTEGER NOT NULL DEFAULT 0")
+        store.execute("UPDATE replies SET sum = row_sum(request, reply)")
+        store.execute("UPDATE format SET name = ?", (_FORMAT,))
+    store.execute("COMMIT")
+
+
+def _sum(key: str, packed: bytes) -> int:
+    """The check sum of a row; the key is part of it, so that no row passes for another."""
+    return zlib.crc32(packed, zlib.crc32(key.encode()))
 
 
 def _write_ahead(store: sqlite3.Connection) -> None:

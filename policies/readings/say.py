@@ -8,7 +8,7 @@ import msgspec
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.engines import Engine, GenerateRequest, Sampling
+from valueagents.policies.engines import WITHHELD, Engine, GenerateRequest, Sampling
 from valueagents.policies.readings.mode import Question, ReadingMode
 from valueagents.policies.readings.parsing import parse, without_thought
 
@@ -55,7 +55,10 @@ class SayReading(ReadingMode):
         letters = tuple(ascii_uppercase[: len(view.menu)]) if self._constrained else ()
         request = GenerateRequest(chat, self._sampling, view.seed % 2**63, letters, asked.adapter)
         reply = await engine.generate(request)
-        choice = _free(reply.text) if view.free_text else _listed(reply.text, view)
+        if reply.finish_reason in WITHHELD:
+            choice = Choice(None, "refused", parsed_by=reply.finish_reason)
+        else:
+            choice = _free(reply.text) if view.free_text else _listed(reply.text, view)
         return msgspec.structs.replace(
             choice,
             raw=reply.text,

@@ -18,7 +18,7 @@ _FIRST_AT_ONCE = 4.0
 _FIRST_CUT, _CUT = 0.85, 0.93  # the first ends a quick search, which has gone too far
 _PAUSE_S = 1.0  # after a refusal that tells nothing of the rate, where the server names no time
 _ROUNDED_S = 1.0  # servers round "in a moment" up to this Retry-After; more is a quota that is used up for all
-_NEAR, _FAR = 0.004, 0.25  # growth in a second, as a share of the rate
+_NEAR, _FAR = 0.004, 0.12  # growth in a second, as a share of the rate
 _HORIZON_S = 60.0  # quotas are by the minute at most, where they are not by the day
 _RECENT, _MOSTLY = 20, 0.5  # of so many last requests at least this share must be taken, else the rate is unknown
 _LOWEST = 1 / 60
@@ -64,7 +64,7 @@ class Pace:
     def taken(self) -> None:
         """The server has taken a request."""
         now = self._now()
-        self._window = min(float(self._most), self._window + 1)
+        self._window = min(float(self._most), self._window + 0.5)
         self._recent.append(True)
         self._taken.append(now)
         while self._taken[0] < now - _HORIZON_S:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -228,6 +229,80 @@ def test_another_database_and_another_format_are_refused_and_a_damaged_reply_nam
     store.close()
     with pytest.raises(PolicyError, match="was written by another version"):
         asyncio.run(_ask(CountingEngine(), file, GENERATE))
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (ScoreReply(((float("nan"), -1.0),), (1, 1), 10, 4), "a log-probability of nan"),
+        (ScoreReply(((0.7, -1.0),), (1, 1), 10, 4), "a log-probability of 0.7"),
+        (ScoreReply(((-1.0,),), (1, 1), 10, 4), "log-probabilities for 1 × 2"),
+        (ScoreReply((), (1, 1), 10, 4), "log-probabilities for 1 × 2"),
+        (ScoreReply(((-1.0, -2.0),), (1,), 10, 4), "log-probabilities for 1 × 2"),
+        (ScoreReply(((-1.0, -2.0),), (1, 0), 10, 4), "answers of"),
+        (ScoreReply(((-1.0, -2.0),), (1, 1), -3, 4), "counts of"),
+        (ScoreReply(((-1.0, -2.0),), (1, 1), 2**63, 4), "counts of"),
+        (ScoreReply(((-1.0, -2.0),), (1, 1), 10, 4, queue_s=float("nan")), "a wait of"),
+    ],
+)
+def test_a_reply_that_no_model_gives_is_neither_kept_nor_believed(file: Path, reply: ScoreReply, problem: str):
+    class Crafted(CountingEngine):
+        async def score(self, request: ScoreRequest) -> ScoreReply:
+            return reply
+
+    with pytest.raises(PolicyError, match=f"is not kept in .*{problem}"):
+        asyncio.run(_ask(Crafted(), file, SCORE))
+    asyncio.run(_ask(CountingEngine(), file, SCORE))
+    packed = msgspec.msgpack.encode(reply)
+    with sqlite3.connect(file) as store:
+        [(key,)] = store.execute("SELECT request FROM replies").fetchall()
+        store.execute("UPDATE replies SET reply = ?, sum = ?", (packed, zlib.crc32(packed, zlib.crc32(key.encode()))))
+    store.close()
+    with pytest.raises(PolicyError, match=rf"holds a reply that no model gave \(.*{problem}") as caught:
+        asyncio.run(_ask(LockedEngine(), file, SCORE))
+    assert "\n" not in str(caught.value)
+
+
+def test_whichever_byte_of_a_cache_is_damaged_no_other_reply_comes_back(file: Path):
+    said = "All that was said. " * 20
+
+    class Saying(CountingEngine):
+        async def generate(self, request: GenerateRequest) -> GenerateReply:
+            self.answered += 1
+            return GenerateReply(said, "stop", 10, 4, 3)
+
+    asyncio.run(_ask(Saying(), file, GENERATE))
+    whole = file.read_bytes()
+    begin = whole.index(said.encode())
+    refused = 0
+    for place in [*range(begin - 120, begin + len(said) + 60, 7), *range(0, len(whole), 211)]:
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
+        try:
+            [reply] = asyncio.run(_ask(Saying(), file, GENERATE))
+        except PolicyError:
+            refused += 1
+        else:
+            assert reply.text == said
+        for rest in file.parent.glob("*-wal"), file.parent.glob("*-shm"):
+            for each in rest:
+                each.unlink()
+    assert refused > len(said) // 7
+
+
+def test_a_cache_of_the_format_before_gets_its_check_sums(file: Path):
+    [first] = asyncio.run(_ask(CountingEngine(), file, GENERATE))
+    with sqlite3.connect(file) as store:
+        store.execute("CREATE TABLE old (request TEXT PRIMARY KEY, reply BLOB NOT NULL)")
+        store.execute("INSERT INTO old SELECT request, reply FROM replies")
+        store.execute("DROP TABLE replies")
+        store.execute("ALTER TABLE old RENAME TO replies")
+        store.execute("UPDATE format SET name = 'valueagents-replies 2'")
+    store.close()
+    [again] = asyncio.run(_ask(LockedEngine(), file, GENERATE))
+    assert _lasting(again) == _lasting(first)
+    with sqlite3.connect(file) as store:
+        assert store.execute("SELECT name FROM format").fetchall() == [("valueagents-replies 3",)]
+    store.close()
 
 
 def test_a_cache_that_is_not_open_says_so(file: Path):
