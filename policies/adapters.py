@@ -45,6 +45,7 @@ _QUIET = (
     "`(is_)?gradient_checkpointing` is deprecated",  # peft and trl use names that transformers 5.23 warns about
     "fan_in_fan_out is set to",  # peft goes by the layer, whatever the field says
     "Model has `tie_word_embeddings=True` and a tied layer",  # of merging, where it is refused
+    "Found missing adapter keys",  # what is not in its place ends the load
     "Unexpected keyword arguments",  # fields of another release of peft, which are off where an adapter is taken
 )
 

@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 
 from valueagents.errors import ValueAgentsError
 from valueagents.policies.adapter_config import CONFIG
-from valueagents.policies.adapters import MANIFEST, WEIGHTS
+from valueagents.policies.adapters import MANIFEST, WEIGHTS, read_adapter
 from valueagents.policies.engines import Message, ScoreRequest
 from valueagents.policies.engines.transformers.engine import TransformersEngine
+from valueagents.policies.models import ModelFiles
 
 CHAT = (Message("system", "Decide."), Message("user", "You find a coat. Whose is it?"))
 ANSWERS = ("A", "Give it back.")
@@ -91,15 +92,6 @@ def _make(base: Path, folder: Path, **options: Any) -> Path:
     return folder
 
 
-@pytest.fixture
-def plain(originals: Adapters, tmp_path: Path) -> Path:
-    """An adapter of q_proj and v_proj, to be changed."""
-    return Path(shutil.copytree(originals["plain"], tmp_path / "plain"))
-
-
-# --- how an adapter answers: by peft's forward pass over the whole text, and by the engine --------------------------
-
-
 def _by_peft(base: Path, folder: Path | None, prompt: list[int]) -> list[float]:
     """Log P of every answer, from a fresh base model."""
     import peft
@@ -131,9 +123,6 @@ def _by_engine(base: Path, folder: Path) -> tuple[str, list[float], list[float]]
             return name, *(list(reply.logprobs[0]) for reply in replies)
 
     return asyncio.run(ask())
-
-
-# --- what is done to files -------------------------------------------------------------------------------------------
 
 
 def _set(folder: Path, **fields: Any) -> None:
@@ -302,6 +291,11 @@ def _field_names() -> list[str]:
     import peft
 
     return sorted(field.name for field in dataclasses.fields(peft.LoraConfig))
+
+
+def test_an_adapter_of_transposed_layers_is_taken_on_its_own_base(originals: Adapters, transposed_model: Path):
+    adapter = read_adapter(str(originals["transposed"]), ModelFiles("gpt2", transposed_model))
+    assert (adapter.rank, adapter.target_modules, adapter.one_scale) == (4, ("c_attn", "c_proj"), True)
 
 
 @pytest.mark.slow
