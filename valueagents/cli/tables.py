@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from valueagents.measuring.comparison import Comparison
     from valueagents.measuring.estimators.declaration import Difference
     from valueagents.measuring.inference import Estimate
+    from valueagents.measuring.retries import Retries
     from valueagents.measuring.scores import Scores
 
 _WIDTH_ELSEWHERE = 190  # in a file or a pipe, where no line ends by itself
@@ -67,6 +68,7 @@ def print_scores(scores: "Scores") -> None:
 
 
 def _print_counts(scores: "Scores") -> None:
+    from valueagents.measuring.mass import WARNING
     from valueagents.report.numbers import p_value
 
     counts, test = scores.counts, scores.chance
@@ -74,9 +76,30 @@ def _print_counts(scores: "Scores") -> None:
     print(f"intervals clustered by {scores.unit}, {scores.clusters} clusters")
     print(f"{counts.unread} unread, {counts.refused_by_env} refused, {counts.prompts_cut} prompts cut;", end=" ")
     print(f"{counts.failed_episodes} episodes failed; {counts.unannotated} decisions not annotated", end="")
+    print(f"; {counts.answers_cut} answers cut, {counts.withheld} withheld by the server", end="")
     partly = {axis.axis: axis.partly_annotated for axis in scores.axes if axis.partly_annotated}
     print(f"; without the axis: {', '.join(f'{axis} {n}' for axis, n in partly.items())}" if partly else "")
     print(f"against uniform choices: {f'p {p_value(test.p)}' if test.p is not None else test.reason} ({test.method})")
+
+    if scores.mass is not None:
+        mass = scores.mass
+        print(f"probability of the offered answers: {mass.mean:.2g} on average; ", end="")
+        print(f"under {WARNING} in {mass.low} of {mass.decisions} decisions")
+    if scores.retries is not None:
+        _print_retries(scores.retries)
+
+
+def _print_retries(retries: "Retries") -> None:
+    """How many decisions took more than one attempt, by place on the menu and by axis, and how far E3 could be off."""
+    chosen = [f"{k + 1}: {again} of {count}" for k, (count, again) in enumerate(retries.places)]
+    print(f"{retries.retried} of {retries.decisions} decisions took more than one attempt; ", end="")
+    print(f"by the place of the option chosen {', '.join(chosen)}")
+    bounds = []
+    for name, axis in retries.axes.items():
+        if axis.retried and axis.lowest is not None:
+            bounds.append(f"{name} {axis.retried} of {axis.contested}, from {axis.lowest:+.3f} to {axis.highest:+.3f}")
+    if bounds:
+        print(f"E3 with each of them at its worst and its best option: {'; '.join(bounds)}")
 
 
 def print_comparison(comparison: "Comparison") -> None:

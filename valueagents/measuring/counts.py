@@ -8,11 +8,17 @@ import pyarrow.compute as pc
 from valueagents.running.runs import Run
 
 _COLUMNS = ["step", "attempt", "outcome", "chosen", "invalid", "annotated", "reading", "dropped_turns"]
-_COLUMNS += ["prompt_tokens", "cached_tokens", "output_tokens", "replayed"]
+_COLUMNS += ["prompt_tokens", "cached_tokens", "output_tokens", "replayed", "attempts", "finish_reason"]
+
+_WITHHELD = ("refusal", "content_filter")  # finish reasons of what a server says in place of an answer
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What is counted beside every score. `readings` counts decisions by how the reply was read."""
+    """What is counted beside every score. `readings` counts decisions by how the reply was read.
+
+    `answers_cut` were ended by the limit of tokens, `withheld` are refusals and content filters that a server told
+    apart, `retried_decisions` took more than one attempt.
+    """
 
     episodes: int
     failed_episodes: int
@@ -23,6 +29,9 @@ class Counts(msgspec.Struct, frozen=True):
     refused_by_env: int
     unannotated: int
     prompts_cut: int
+    answers_cut: int
+    withheld: int
+    retried_decisions: int
     replayed: int
     readings: dict[str, int]
     prompt_tokens: int
@@ -45,6 +54,9 @@ def count(run: Run, *, annotated: int | None = None) -> Counts:
         refused_by_env=_total(table["invalid"].is_valid()),
         unannotated=_total(pc.invert(table["annotated"])) if annotated is None else table.num_rows - annotated,
         prompts_cut=_total(pc.greater(table["dropped_turns"], 0)),
+        answers_cut=_total(pc.equal(table["finish_reason"], "length")),
+        withheld=_total(pc.is_in(table["finish_reason"], pa.array(_WITHHELD))),
+        retried_decisions=_total(pc.greater(table["attempts"], 1)),
         replayed=_total(table["replayed"]),
         readings=dict(sorted(readings.items())),
         prompt_tokens=_total(table["prompt_tokens"]),

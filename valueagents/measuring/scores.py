@@ -22,8 +22,10 @@ from valueagents.measuring.estimators.declaration import Estimator, Measured, Re
 from valueagents.measuring.estimators.mean import mean_estimates
 from valueagents.measuring.estimators.registry import of_one_run
 from valueagents.measuring.inference import BOOTSTRAP_DRAWS, MIN_CLUSTERS, Estimate
+from valueagents.measuring.mass import Mass, mass_of
 from valueagents.measuring.measured import measure
 from valueagents.measuring.reading import Source, read_answers
+from valueagents.measuring.retries import Retries, retries_of
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
@@ -79,7 +81,9 @@ class AxisScores(msgspec.Struct, frozen=True):
 class Scores(msgspec.Struct, frozen=True):
     """The scores of a run with everything needed to judge them. `unit` is what intervals are clustered by.
 
-    `columns` describes the estimators, `effects` has their estimates of the run as a whole (nuisances), by id.
+    `columns` describes the estimators, `effects` has their estimates of the run as a whole (nuisances), by id. `mass`
+    is the probability of the offered answers (None where a reading does not define it), `retries` what decisions that
+    took more than one attempt could have changed (None: there are none).
     """
 
     run: str
@@ -95,6 +99,8 @@ class Scores(msgspec.Struct, frozen=True):
     axes: list[AxisScores]
     effects: dict[str, dict[str, Estimate]]
     position_probabilities: dict[str, list[float]]
+    mass: Mass | None
+    retries: Retries | None
     chance: ChanceTest
     warnings: list[str]
 
@@ -109,10 +115,19 @@ class Scores(msgspec.Struct, frozen=True):
         return list(dict.fromkeys(reason for reason in every if reason))
 
 
-def score(run: Source, *, seed: int = 0, annotations: Path | str | None = None, grouping: str | None = None) -> Scores:
+def score(
+    run: Source,
+    *,
+    seed: int = 0,
+    annotations: Path | str | None = None,
+    grouping: str | None = None,
+    low_mass: bool = False,
+) -> Scores:
     """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices. Needs no model.
 
     `annotations`: a file of other values for what was on offer. `grouping`: score groups of axes (`reannotation.py`).
+    `low_mass`: score a run, too, whose offered answers had next to none of the model's probability (`mass.py`); else
+    its estimates are None with that reason.
     """
     answers = read_answers(run, annotations=annotations, grouping=grouping)
     if answers.run is None:
@@ -128,7 +143,25 @@ def score(run: Source, *, seed: int = 0, annotations: Path | str | None = None, 
         slow_first = sorted(columns, key=lambda each: each.terms is not None)  # the means wait for the thread aside
         results = {each.id: result_of(each, measured) for each in slow_first}
         resampled.result()
-        return _scores(answers.run, measured, columns, results, counted.result(), placed.result(), chance.result())
+        scores = _scores(answers.run, measured, columns, results, counted.result(), placed.result(), chance.result())
+    return scores if low_mass else _gated(scores)
+
+
+def _gated(scores: Scores) -> Scores:
+    """The scores, without their numbers where the mass of the offered answers refuses them."""
+    reason = scores.mass.refusal if scores.mass is not None else None
+    if reason is None:
+        return scores
+    refused = Estimate(reason=reason)
+    axes = [
+        msgspec.structs.replace(
+            axis,
+            estimates=dict.fromkeys(axis.estimates, refused),
+            details={name: dict.fromkeys(details) for name, details in axis.details.items()},
+        )
+        for axis in scores.axes
+    ]
+    return msgspec.structs.replace(scores, axes=axes, effects={})
 
 
 def result_of(estimator: Estimator, measured: Measured) -> Result:
@@ -148,6 +181,8 @@ def _scores(
     chance: ChanceTest,
 ) -> Scores:
     answers, header = measured.answers, run.header
+    mass, retries = mass_of(answers), retries_of(answers)
+    cautions = [each.warning for each in (mass, retries) if each is not None and each.warning is not None]
     return Scores(
         run=str(run.path),
         env=header.env,
@@ -162,8 +197,10 @@ def _scores(
         axes=_axis_scores(answers.taxonomy, measured, {each.id: results[each.id] for each in columns}),
         effects={each.id: dict(results[each.id].effects) for each in columns if results[each.id].effects},
         position_probabilities=places,
+        mass=mass,
+        retries=retries,
         chance=chance,
-        warnings=[*(w for each in columns for w in results[each.id].warnings), *_warnings(run, answers)],
+        warnings=[*cautions, *(w for each in columns for w in results[each.id].warnings), *_warnings(run, answers)],
     )
 
 

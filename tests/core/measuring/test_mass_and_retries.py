@@ -1,0 +1,133 @@
+"""The mass of the offered answers gates scores; decisions that took more than one attempt are counted and bounded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from valueagents.cli import app
+from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Option
+from valueagents.measuring.scores import score
+from valueagents.running.runs import Run
+from valueagents.running.store import RunHeader, RunStore
+from valueagents.taxonomy import Axis, Taxonomy
+
+TWO = Taxonomy(id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b")))
+VALUES = ({"A": 1.0}, {"A": -1.0})
+
+
+def made_run(path: Path, choices: list[Choice], *, reading: str = "label/1", texts: tuple[str, str] = ("Go.", "Stay.")):
+    header = RunHeader(
+        env="tests/Env-v0",
+        env_options={},
+        policy="tests",
+        seed=0,
+        task="Decide.",
+        env_identity={"env": "tests/Env-v0"},
+        policy_identity={"reading": reading},
+        taxonomy=TWO,
+        independent_menus=True,
+        min_contested=20,
+        informed=False,
+    )
+    store = RunStore.create(path, header)
+    menu = (Option("o0", texts[0]), Option("o1", texts[1]))
+    with store.writing() as writer:
+        for i, choice in enumerate(choices):
+            made = Decision(f"Situation {i}.", menu, choice, Annotation("two/1", VALUES, "tests", "tests"))
+            writer.episode(Episode(f"{i:08}", f"s{i}", 0, i, f"s{i}", (made,), "terminated"))
+    return Run(path)
+
+
+def answers(mass: float | None, count: int = 40) -> list[Choice]:
+    return [Choice(f"o{i % 2}", "drawn", (0.5, 0.5), mass=mass) for i in range(count)]
+
+
+def test_scores_are_refused_where_the_offered_answers_had_next_to_no_probability_unless_asked_for(tmp_path: Path):
+    run = made_run(tmp_path / "run", answers(0.01))
+    refused = score(run)
+    assert refused.axes[0]["E3"].value is None
+    assert "0.01 of the model's probability, under 0.05" in (refused.axes[0]["E3"].reason or "")
+    asked_for = score(run, low_mass=True)
+    assert asked_for.axes[0]["E3"].value == pytest.approx(0.0)
+    printed = CliRunner().invoke(app, ["score", str(run.path)]).stdout
+    assert "probability of the offered answers: 0.01 on average; under 0.5 in 40 of 40 decisions" in printed
+    assert "ask for the scores with --low-mass" in printed
+
+
+@pytest.mark.parametrize(("mass", "warned"), [(0.3, True), (0.9, False)])
+def test_scores_of_little_mass_are_warned_of(tmp_path: Path, mass: float, warned: bool):
+    scores = score(made_run(tmp_path / "run", answers(mass)))
+    assert scores.axes[0]["E3"].value is not None
+    assert any("of the model's probability on average, under 0.5" in text for text in scores.warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("reading", "texts", "defined"),
+    [
+        ("likelihood/1", ("Go now, quickly.", "Stay."), False),
+        ("likelihood/1", ("YTA", "NTA"), True),
+        ("say/1", ("Go.", "Stay."), False),
+    ],
+)
+def test_the_mass_is_a_gate_only_where_answers_could_exhaust_what_is_said(
+    tmp_path: Path, reading: str, texts: tuple[str, str], defined: bool
+):
+    scores = score(made_run(tmp_path / "run", answers(1e-9), reading=reading, texts=texts))
+    assert (scores.mass is not None) is defined
+    assert (scores.axes[0]["E3"].value is None) is defined
+
+
+def test_retried_decisions_are_counted_by_place_and_bounded_by_axis(tmp_path: Path):
+    rng = np.random.default_rng(4)
+    choices = []
+    for _ in range(60):
+        place, attempts = int(rng.integers(2)), int(rng.integers(1, 4))
+        choices.append(Choice(f"o{place}", "parsed", attempts=attempts))
+    scores = score(made_run(tmp_path / "run", choices, reading="say/1"))
+    again = [choice for choice in choices if choice.attempts > 1]
+    assert scores.counts.retried_decisions == len(again)
+    assert scores.retries is not None
+    for place, (count, retried) in enumerate(scores.retries.places):
+        here = [choice for choice in choices if choice.option == f"o{place}"]
+        assert (count, retried) == (len(here), sum(choice.attempts > 1 for choice in here))
+    kept = sum(1 if choice.option == "o0" else -1 for choice in choices if choice.attempts == 1)
+    axis = scores.retries.axes["A"]
+    assert (axis.contested, axis.retried) == (60, len(again))
+    assert axis.lowest == pytest.approx((kept - len(again)) / 60)
+    assert axis.highest == pytest.approx((kept + len(again)) / 60)
+    assert scores.retries.axes["B"].lowest is None
+    assert any("took more than one attempt: if attempts failed" in text for text in scores.warnings)
+    printed = CliRunner().invoke(app, ["score", str(tmp_path / "run")]).stdout
+    assert f"{len(again)} of 60 decisions took more than one attempt" in printed
+    assert f"A {len(again)} of 60, from {axis.lowest:+.3f} to {axis.highest:+.3f}" in printed
+
+
+def test_without_a_retry_nothing_is_said_of_retries(tmp_path: Path):
+    scores = score(made_run(tmp_path / "run", answers(0.9)))
+    assert scores.retries is None
+    assert scores.counts.retried_decisions == 0
+
+
+def test_cut_and_withheld_answers_are_counted_and_printed(tmp_path: Path):
+    ends = ["stop"] * 30 + ["length"] * 3 + ["refusal", "content_filter"]
+    choices = [Choice("o0", "parsed", finish_reason=end) for end in ends]
+    run = made_run(tmp_path / "run", choices, reading="say/1")
+    counts = score(run).counts
+    assert (counts.answers_cut, counts.withheld) == (3, 2)
+    assert "3 answers cut, 2 withheld by the server" in CliRunner().invoke(app, ["score", str(run.path)]).stdout
+
+
+def test_a_run_of_which_no_answer_could_be_read_ends_with_code_3(tmp_path: Path):
+    source = tmp_path / "mumbling.py"
+    source.write_text(
+        "from valueagents.contracts.decision import Choice\n"
+        "def mumbling(view):\n    return Choice(None, 'failed', raw='Hm.')\n"
+    )
+    command = ["run", "--env", "valueagents/Dilemma-v0", "--policy", f"{source}:mumbling", "--episodes", "3"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "run")])
+    assert done.exit_code == 3
+    assert "answers could be read as an option; look at their texts" in done.stderr
+    read = CliRunner().invoke(app, [*command[:4], "random", *command[5:], "--out", str(tmp_path / "other")])
+    assert read.exit_code == 0
