@@ -63,6 +63,8 @@ def run(
         print(f"{done.path}: {summary['decisions']} decisions. Next: valueagents score {done.path}")
     if failed:
         print(f"{len(failed)} episodes failed, the last: {failed[-1].error}: {failed[-1].message}", file=sys.stderr)
+    for problem in done.problems():
+        print(f"warning: {problem}", file=sys.stderr)
     answers = done.decisions(["chosen"])["chosen"]
     unread = len(answers) > 0 and answers.null_count == len(answers)
     if unread:

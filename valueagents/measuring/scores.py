@@ -238,8 +238,7 @@ def _warnings(run: Run, answers: Answers) -> list[str]:
     warnings = []
     if run.header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
-    if "end" not in next(reversed(run.store.sessions()), {"end": None}):
-        warnings.append("the run was stopped or is still going: the same command plays the episodes that are owed")
+    warnings += run.problems()
     if not len(answers.size):
         warnings.append("no annotated decision: nothing to score")
     return warnings

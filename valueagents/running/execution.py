@@ -4,11 +4,13 @@
 """
 
 import asyncio
+import logging
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,14 +20,18 @@ import msgspec
 
 from valueagents.contracts.decision import Episode, Failure
 from valueagents.contracts.policy import InformedPolicy, Policy
-from valueagents.errors import ConfigError, EnvError
+from valueagents.errors import ConfigError, EnvError, StoreError
 from valueagents.files.factors import declaration_problem
+from valueagents.running.durable import DiskError
+from valueagents.running.header import is_run
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
 from valueagents.running.runs import Run
 from valueagents.running.sources import EnvSource, env_source, policy_of
-from valueagents.running.store import RunHeader, RunStore, RunWriter
+from valueagents.running.store import Reading, RunHeader, RunStore, RunWriter
 
 _SOFTWARE = ("valueagents", "gymnasium", "numpy", "torch", "transformers", "peft", "vllm")
+
+log = logging.getLogger("valueagents")
 
 Progress = Callable[[int, int, int], None]
 """Called as (finished, failed, owed at the start) whenever an episode ends."""
@@ -85,16 +91,20 @@ async def execute_async(
     """As `execute`, inside an event loop."""
     prepared = _Prepared(config, env, policy)
     store = RunStore.create(out, prepared.header)
-    with store.writing() as writer:
-        owed = prepared.owed(store)
+    sink = _Recorder(progress)
+    with sink.told_in_one_line(), store.writing() as writer:
+        stored = _taken_stock(store)
+        owed = [plan for plan in prepared.plans if plan.identity not in stored.finished]
+        attempts = Counter(failure.identity for failure in store.failures())
         started = time.monotonic()
         versions = {"python": platform.python_version(), **software(_SOFTWARE)}
         settings = msgspec.to_builtins(prepared.config)
+        counts = {"planned": len(prepared.plans), "stored": len(stored.finished), "failures": attempts.total()}
         about = {"config": settings, "platform": platform.platform(), "software": versions}
-        writer.session({"start": _now(), "owed": len(owed), **about})
-        sink = _Recorder(writer, len(owed), progress)
+        writer.session({"start": _now(), "owed": len(owed), **counts, **about})
+        sink.begin(writer, len(owed))
         if owed:
-            await _play(prepared, owed, sink, Counter(f.identity for f in store.failures()))
+            await _play(prepared, owed, sink, attempts)
         writer.session(
             {
                 "end": _now(),
@@ -111,7 +121,7 @@ async def execute_async(
 def plan(config: RunConfig, out: Path | str | None = None) -> RunPlan:
     """What `execute` would do, without doing it. Raises the same errors for bad settings."""
     prepared = _Prepared(config)
-    exists = out is not None and (Path(out) / "run.json").is_file()
+    exists = out is not None and is_run(Path(out))
     owed = prepared.owed(RunStore.create(out, prepared.header)) if exists and out is not None else prepared.plans
     characters = prepared.characters(owed)
     seconds = prepared.policy.estimate_s(len(owed), characters)
@@ -164,6 +174,23 @@ class _Prepared:
         return total
 
 
+def _taken_stock(store: RunStore) -> Reading:
+    """What is finished; files that were damaged have been set right, so the run goes on without what they lost."""
+    found = Reading()
+    for _ in store.episodes(found):
+        pass
+    for _ in store.failures(found):
+        pass
+    if found.damages:
+        kept = store.set_right(found)
+        for damage in found.damages:
+            log.warning(
+                "%s: %s; %d readable episodes are kept, others are owed", store.path, damage, len(found.finished)
+            )
+        log.warning("as they were, the damaged files are kept: %s", ", ".join(file.name for file in kept))
+    return found
+
+
 def _checked(config: RunConfig) -> RunConfig:
     """The same settings. Raises ConfigError for one that is out of range."""
     try:
@@ -175,19 +202,37 @@ def _checked(config: RunConfig) -> RunConfig:
 class _Recorder:
     """The sink of a rollout: writes, counts, reports progress."""
 
-    def __init__(self, writer: RunWriter, owed: int, progress: Progress | None) -> None:
-        self.finished = self.failed = 0
-        self._writer, self._owed, self._progress = writer, owed, progress
+    def __init__(self, progress: Progress | None) -> None:
+        self.finished = self.failed = self._owed = 0
+        self._progress = progress
+
+    def begin(self, writer: RunWriter, owed: int) -> None:
+        """From now on episodes go to the writer."""
+        self._writer, self._owed = writer, owed
 
     def episode(self, episode: Episode) -> None:
-        self._writer.episode(episode)
+        with self.told_in_one_line():
+            self._writer.episode(episode)
         self.finished += 1
         self._report()
 
     def failure(self, failure: Failure) -> None:
-        self._writer.failure(failure)
+        with self.told_in_one_line():
+            self._writer.failure(failure)
         self.failed += 1
         self._report()
+
+    @contextmanager
+    def told_in_one_line(self) -> Iterator[None]:
+        """A disk that takes no more is a StoreError that says what is kept and what is owed."""
+        try:
+            yield
+        except DiskError as error:
+            kept = f"{self.finished} episodes of this session are kept"
+            owed = f"{self._owed - self.finished} are owed" if self._owed else "the others are owed"
+            raise StoreError(
+                f"{error.filename!r}: {error.strerror}; {kept}, {owed}: make room and give the same command again"
+            ) from error
 
     def _report(self) -> None:
         if self._progress is not None:

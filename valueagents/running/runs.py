@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from valueagents.contracts.decision import Episode, Failure
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
+from valueagents.running.health import problems
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.running.table import decisions_file
 
@@ -50,6 +51,10 @@ class Run:
     def decisions_file(self) -> Path:
         """The same as a Parquet file, for those who read it in parts; made first where it is not up to date."""
         return decisions_file(self.store)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the run, a line each: damages, missing episodes, answers that say nothing."""
+        return problems(self.store)
 
     def to_pandas(self) -> "pd.DataFrame":
         """All decisions as a pandas DataFrame (extra `frames`)."""

@@ -7,16 +7,24 @@ each factor that the env declares has one, `factor.NAME`: the level of the decis
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from valueagents.contracts.decision import SCHEMA, Decision, Episode, menu_hash, situation_hash
-from valueagents.running.store import RunHeader, RunStore
+from valueagents.errors import StoreError
+from valueagents.running.durable import draft, remove_dead_drafts, write_atomically
+from valueagents.running.sealed import seal, unseal
+from valueagents.running.store import Reading, RunHeader, RunStore
 
+TABLE_FILE = "decisions.parquet"
+FACTS_FILE = "decisions.json"
+_READ_BYTES = 1 << 20
 _ROWS_A_BATCH = 20_000
 """Rows of a row group: whoever reads the file group by group needs memory for one of them."""
 
@@ -71,44 +79,120 @@ def _column(factor: str) -> str:
     return f"factor.{factor}"
 
 
+class TableFacts(msgspec.Struct, frozen=True):
+    """What the table was made from, and what was met in making it; `crc32` is the file's checksum.
+
+    A checksum of the whole file finds what those of Parquet's pages do not: a change of the footer, which says where
+    the columns are.
+    """
+
+    made_from: str
+    crc32: int
+    episodes: int
+    damages: tuple[str, ...]
+
+
 def decisions_file(store: RunStore) -> Path:
-    """All decisions of a run, in the order of writing; compacted first if `decisions.parquet` is missing or older."""
-    file = store.path / "decisions.parquet"
-    state = _state(store)
-    if not file.exists() or _read_state(file) != state:
-        schema = table_schema(store.header)
-        write_decisions(store, (pa.Table.from_pylist(rows, schema=schema) for rows in _batches(store)))
-    return file
+    """All readable decisions of a run, in the order of writing, as Parquet; made first as `table_facts` says."""
+    table_facts(store)
+    return store.path / TABLE_FILE
 
 
-def _state(store: RunStore) -> bytes:
-    """What the table was made from: schema, columns, segments and their sizes."""
-    segments = [(segment.name, segment.stat().st_size) for segment in store.segments()]
-    return json.dumps([SCHEMA, table_schema(store.header).names, segments]).encode()
+def table_facts(store: RunStore) -> TableFacts:
+    """What is known of `decisions.parquet`, which is made first if it is missing, older than the segments or damaged.
+
+    A table that was made from damaged segments is made again: they may have been put right. The file is checked once
+    for a store, and again when it has been replaced.
+    """
+    facts = _read_facts(store)
+    if facts is not None and facts.made_from == _state(store):
+        if store.checked.get(TABLE_FILE) == _version(store):
+            return facts
+        if not facts.damages and _is_intact(store, facts):
+            store.checked[TABLE_FILE] = _version(store)
+            return facts
+    return _make(store)
 
 
-def _read_state(file: Path) -> bytes | None:
+def _make(store: RunStore) -> TableFacts:
+    schema, reading = table_schema(store.header), Reading()
+    tables = (pa.Table.from_pylist(rows, schema=schema) for rows in _batches(store, reading))
+    return write_decisions(store, tables, reading)
+
+
+def write_decisions(store: RunStore, tables: Iterable[pa.Table], reading: Reading | None = None) -> TableFacts:
+    """`decisions.parquet` of a run as it is now holds these tables, a row group each; what is known of it is beside it.
+
+    `reading` is where the tables' making notes the episodes and damages that it meets. Raises StoreError if the disk
+    does not take it.
+    """
+    file, made_from = store.path / TABLE_FILE, _state(store)
+    about = {"valueagents.made_from": made_from, "valueagents.taxonomy": store.header.taxonomy.name}
+    schema = table_schema(store.header).with_metadata(about)
+    remove_dead_drafts(store.path)
+    made = draft(file)
     try:
-        return (pq.read_schema(file).metadata or {}).get(b"valueagents.made_from")
-    except (pa.ArrowInvalid, OSError):
-        return None  # a torn file: make it again
+        with pq.ParquetWriter(made, schema, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table.cast(writer.schema))
+        met = reading or Reading()
+        facts = TableFacts(made_from, _checksum(made), len(met.finished), tuple(map(str, met.damages)))
+        made.replace(file)
+        write_atomically(store.path / FACTS_FILE, seal(msgspec.json.encode(facts)) + b"\n")
+    except OSError as error:
+        raise StoreError(
+            f"{str(file)!r} cannot be written: {os.strerror(error.errno) if error.errno else error}; make room there: "
+            "it is made from the segments, of which nothing is lost"
+        ) from error
+    finally:
+        made.unlink(missing_ok=True)
+    store.checked[TABLE_FILE] = _version(store)
+    return facts
 
 
-def write_decisions(store: RunStore, tables: Iterable[pa.Table]) -> None:
-    """`decisions.parquet` of a run as it is now holds these tables, a row group each."""
-    file = store.path / "decisions.parquet"
-    made_from = {"valueagents.made_from": _state(store), "valueagents.taxonomy": store.header.taxonomy.name}
-    schema = table_schema(store.header).with_metadata(made_from)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for table in tables:
-            writer.write_table(table.cast(writer.schema))
-    draft.replace(file)
+def _state(store: RunStore) -> str:
+    """What the table is made from: schema, columns, segments and their sizes."""
+    segments = [(segment.name, segment.stat().st_size) for segment in store.segments()]
+    return json.dumps([SCHEMA, table_schema(store.header).names, segments])
 
 
-def _batches(store: RunStore) -> Iterator[list[dict[str, Any]]]:
+def _read_facts(store: RunStore) -> TableFacts | None:
+    """What is known of the table; None where that cannot be read."""
+    try:
+        line = unseal((store.path / FACTS_FILE).read_bytes().removesuffix(b"\n"))
+        return None if line is None else msgspec.json.decode(line, type=TableFacts)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _version(store: RunStore) -> tuple[int, int, int] | None:
+    """Which file the table is: it changes when the file is replaced."""
+    try:
+        found = (store.path / TABLE_FILE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_intact(store: RunStore, facts: TableFacts) -> bool:
+    try:
+        return _checksum(store.path / TABLE_FILE) == facts.crc32
+    except OSError:
+        return False
+
+
+def _checksum(file: Path) -> int:
+    """The CRC-32 of a file."""
+    crc = 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(_READ_BYTES):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def _batches(store: RunStore, reading: Reading) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
-    for episode in store.episodes():
+    for episode in store.episodes(reading):
         rows += [_row(store, episode, step) for step in range(len(episode.decisions))]
         if len(rows) >= _ROWS_A_BATCH:
             yield rows

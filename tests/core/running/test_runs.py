@@ -332,16 +332,17 @@ def test_a_torn_segment_is_played_to_its_end_again(out, items):
     assert scored(again) == expected
 
 
-def test_a_damaged_segment_stops_the_run_by_name_and_is_replayed_once_moved_away(out, items):
+def test_what_a_damage_hit_is_played_again_by_the_same_command(out, items, caplog):
     whole = execute(config(env_options={"data": items}, episodes=30), out)
     expected, (segment,) = scored(whole), whole.store.segments()
     content = bytearray(segment.read_bytes())
     content[len(content) // 2] ^= 0xFF
     segment.write_bytes(content)
-    with pytest.raises(StoreError, match=segment.name):
-        execute(config(env_options={"data": items}, episodes=30), out)
-    segment.rename(out.parent / "damaged.gz")
-    assert scored(execute(config(env_options={"data": items}, episodes=30), out)) == expected
+    again = execute(config(env_options={"data": items}, episodes=30), out)
+    assert f"{segment.name} is damaged in the part from byte 0 on" in caplog.text
+    assert (out / f"{segment.name}.damaged-1").read_bytes() == bytes(content)
+    assert scored(again) == expected
+    assert again.problems() == []
 
 
 @pytest.mark.parametrize(

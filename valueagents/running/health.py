@@ -1,0 +1,97 @@
+"""What is wrong with a run: damaged files, episodes that are missing, answers that say nothing.
+
+Sessions say how many episodes were there when a process began (`stored`), how many it was to play (`owed`) and how many
+it finished: what is there now is compared with that. Sessions of older versions say less, and less is found.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from valueagents.running.header import header_problems
+from valueagents.running.store import Reading, RunStore
+from valueagents.running.table import decisions_file, table_facts
+from valueagents.running.writer import SESSIONS_FILE
+
+_PLAYS = "the same `valueagents run` command plays"
+
+
+def problems(store: RunStore) -> list[str]:
+    """What is wrong with a run, a line each; none for a run that ended and of which all is there.
+
+    Raises StoreError for episodes of another schema.
+    """
+    facts = table_facts(store)
+    failed = Reading()
+    attempts = sum(1 for _ in store.failures(failed))
+    damages = [*facts.damages, *(str(damage) for damage in failed.damages)]
+    return [
+        *header_problems(store.path),
+        *(f"{damage}: what was readable is kept, {_PLAYS} the rest" for damage in damages),
+        *_sessions_problems(store, facts.episodes, attempts),
+        *_answers_problems(store),
+    ]
+
+
+def _sessions_problems(store: RunStore, episodes: int, attempts: int) -> list[str]:
+    """What the sessions say that should be there, and is not."""
+    lines = store.session_lines()
+    starts = [place for place, line in enumerate(lines) if line is not None and "start" in line]
+    if not starts:
+        if not store.segments():
+            return []
+        return [f"{SESSIONS_FILE} is missing or damaged: whether all episodes are there cannot be told"]
+    start, after = lines[starts[-1]] or {}, lines[starts[-1] + 1 :]
+    end = next((line for line in after if line is not None and "end" in line), None)
+    found = _missing(start, end or {}, episodes, attempts)
+    if None in after:
+        found.append(f"{SESSIONS_FILE} is damaged at line {starts[-1] + 2 + after.index(None)}")
+    if end is None:
+        found.append(
+            f"the run was stopped or is still going: {_PLAYS} the episodes that are owed{_owed(start, episodes)}"
+        )
+    return found
+
+
+def _missing(start: Mapping[str, Any], end: Mapping[str, Any], episodes: int, attempts: int) -> list[str]:
+    """Episodes and failures that were written and are not there."""
+    written = _stored(start) + end.get("finished", 0)
+    recorded = start.get("failures", 0) + end.get("failed", 0)
+    found = []
+    if episodes < written:
+        found.append(
+            f"{written - episodes} of {written} finished episodes are missing: a segment was cut, deleted, damaged or "
+            f"not copied whole; {_PLAYS} those that are owed"
+        )
+    if attempts < recorded:
+        found.append(f"{recorded - attempts} of {recorded} failures are missing: attempts are counted without them")
+    return found
+
+
+def _stored(start: Mapping[str, Any]) -> int:
+    """Episodes that were there when a session began; of an older version's session the fewest that there were."""
+    planned = start.get("config", {}).get("episodes")
+    stored: int = start.get("stored", max(0, (planned or 0) - start.get("owed", 0)))
+    return stored
+
+
+def _owed(start: Mapping[str, Any], episodes: int) -> str:
+    """How many of the planned episodes are owed, where the session says how many it was to play."""
+    if "planned" not in start:
+        return ""
+    owed = start["owed"] - (episodes - start["stored"])
+    return f" ({max(0, owed)} of {start['planned']})"
+
+
+def _answers_problems(store: RunStore) -> list[str]:
+    """One line if no decision of the run can be used as it is."""
+    with pq.ParquetFile(decisions_file(store)) as file:
+        table = file.read(columns=["chosen", "dropped_turns"])
+    unread = pc.is_null(table["chosen"])
+    cut = pc.fill_null(pc.greater(table["dropped_turns"], 0), fill_value=False)
+    if not table.num_rows or not pc.all(pc.or_(unread, cut)).as_py():
+        return []
+    counts = f"{pc.sum(unread).as_py()} were unread or refused, {pc.sum(cut).as_py()} had a cut prompt"
+    return [f"none of the {table.num_rows} decisions can be used: {counts}"]

@@ -1,0 +1,72 @@
+"""From the files of a run directory to records; what cannot be read is left out and noted as damage."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from valueagents.contracts.decision import SCHEMA, Episode, Failure, episode_from_json, failure_from_json
+from valueagents.errors import StoreError
+from valueagents.running.header import RunHeader
+from valueagents.running.sealed import unseal
+from valueagents.running.segments import Damage, read_lines
+from valueagents.running.upgrade import upgraded_episode
+
+
+def episode_records(segment: Path, header: RunHeader, damages: list[Damage]) -> Iterator[tuple[bytes, Episode]]:
+    """The lines of a segment, unsealed and as they are there, each with its episode in this schema.
+
+    Raises StoreError for an episode of another schema.
+    """
+    upgrade = partial(upgraded_episode, header=msgspec.to_builtins(header))
+    for number, line in enumerate(read_lines(segment, damages), 1):
+        try:
+            episode = episode_from_json(line, upgrade=upgrade)
+        except StoreError as error:
+            if _is_of_another_schema(line):
+                raise StoreError(f"{segment}, line {number}: {error}") from error
+            damages.append(Damage(segment, f"at its readable line {number}", str(error)))
+        else:
+            yield line, episode
+
+
+def failure_records(file: Path, damages: list[Damage]) -> Iterator[tuple[bytes, Failure]]:
+    """The lines of a file of failures, unsealed, each with its failure; a torn last line is left out."""
+    *lines, _torn = file.read_bytes().split(b"\n")
+    for number, sealed in enumerate(lines, 1):
+        line = unseal(sealed)
+        if line is None:
+            damages.append(Damage(file, f"at line {number}", "a wrong checksum"))
+            continue
+        try:
+            failure = failure_from_json(line)
+        except StoreError as error:
+            damages.append(Damage(file, f"at line {number}", str(error)))
+        else:
+            yield line, failure
+
+
+def session_records(file: Path) -> list[dict[str, Any] | None]:
+    """The lines of a file of sessions, unsealed; None for one that was torn by a kill or damaged."""
+    lines = file.read_bytes().split(b"\n") if file.exists() else []
+    return [_session(line) for line in lines if line]
+
+
+def _session(sealed: bytes) -> dict[str, Any] | None:
+    line = unseal(sealed)
+    try:
+        return None if line is None else msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _is_of_another_schema(line: bytes) -> bool:
+    """True if the line is JSON that another version of this package may have written."""
+    try:
+        raw = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    return isinstance(schema, int) and schema > SCHEMA
