@@ -1,7 +1,7 @@
 """`valueagents/ChoiceScript-v0`: choice games, ours or the user's, and MACHIAVELLI's.
 
 A step is a choice and all that the script does until the next menu; its value events are those of the lines that it
-ran. What each option of a menu would do is found by trying it (`valueagents.contracts.counterfactual`).
+ran. What each option of a menu would do is found by trying it (`ValueEnv.annotate_by_trying`).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.contracts.counterfactual import Scaling, annotate_by_trying
-from valueagents.contracts.decision import Annotation, Event, Factor, Menu, Option
+from valueagents.contracts.decision import Event, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.envs.choice_game.annotations import Ledger, read_ledger
 from valueagents.envs.choice_game.game import read_folder
@@ -51,6 +50,7 @@ class ChoiceScriptEnv(ValueEnv):
     """
 
     version = "1"
+    tries = TRIES
     factors = (Factor("scene", "The scene of the script that the menu belongs to."),)
     inline = False  # a menu of random outcomes takes milliseconds to try
 
@@ -83,12 +83,15 @@ class ChoiceScriptEnv(ValueEnv):
         if max_steps < 1:
             raise ConfigError(f"max_steps={max_steps}; at least 1 is needed")
         self.taxonomy = self._ledger.taxonomy
+        self.provenance = self._ledger.provenance
+        self.annotate_by_trying = not self._ledger.empty
         self.game = loaded
         self._max_steps = max_steps
         self._interpreter = Interpreter(loaded)
         self._steps = 0
         self._met: dict[str, int] = {}
         self._opening: tuple[Event, ...] = ()
+        self._last_saved = b"", _Saved(b"", 0, {}, ())
         super().__init__(max_menu=loaded.widest_menu, render_mode=render_mode)
 
     @property
@@ -122,16 +125,35 @@ class ChoiceScriptEnv(ValueEnv):
 
     def save_world(self) -> bytes:
         """The game's state and the counters of the loop detector."""
-        return msgspec.msgpack.encode(_Saved(self._interpreter.save(), self._steps, self._met, self._opening))
+        saved = _Saved(self._interpreter.save(), self._steps, dict(self._met), self._opening)
+        state = msgspec.msgpack.encode(saved)
+        self._last_saved = state, saved
+        return state
 
     def load_world(self, state: bytes) -> None:
         """Go back to a saved state. Raises EnvError if it is none."""
+        at_hand, saved = self._last_saved
         try:
-            saved = msgspec.msgpack.decode(state, type=_Saved)
+            if state is not at_hand:  # every try of a menu goes back to the state that was saved last
+                saved = msgspec.msgpack.decode(state, type=_Saved)
             self._interpreter.load(saved.interpreter)
         except msgspec.MsgspecError as error:
             raise EnvError(f"not a saved choice game: {error}") from error
         self._steps, self._met, self._opening = saved.steps, dict(saved.met), saved.opening
+
+    def reseed(self, state_key: str, number: int) -> None:
+        """The script's own random numbers derive from those of the state and the number of the try."""
+        state = self._interpreter.state
+        state.random = seed_from("try", state.random, number)
+
+    def randomness(self) -> object:
+        """The state of the script's random numbers; the env's generator is drawn from at the start only."""
+        return self._interpreter.state.random
+
+    def attempt(self, option: Option) -> Sequence[Event]:
+        """Take an option: the events of the lines that it runs, without a turn's text, points and loop detector."""
+        self._interpreter.follow(option.id)
+        return self._events()
 
     def _turn_after(self, text: str, *, reward: float, events: tuple[Event, ...]) -> Turn:
         state = self._interpreter.state
@@ -139,55 +161,13 @@ class ChoiceScriptEnv(ValueEnv):
             return Turn(text or "The end.", reward=reward, events=events, terminated=True)
         menu = tuple(Option(offer.id, offer.text) for offer in state.menu)
         factors = {"scene": state.scene}
-        place = content_hash(msgspec.to_builtins(self._interpreter.place()))
+        place = content_hash(self._interpreter.place())
         self._met[place] = self._met.get(place, 0) + 1
         truncated = self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps
-        annotation = None if truncated else self._annotation(menu)
-        return Turn(text, menu, annotation, reward=reward, events=events, truncated=truncated, factors=factors)
-
-    def _annotation(self, menu: Menu) -> Annotation | None:
-        """What each option would do; options whose outcome is random are tried several times."""
-        if self._ledger.empty:
-            return None
-        trial = _Trial(self._interpreter, self._ledger)
-        annotation = trial.annotate(menu, seeds=None)
-        if trial.rolled:
-            state = self._interpreter.state
-            seeds = [seed_from("try", state.random, k) for k in range(TRIES)]
-            annotation = trial.annotate(menu, seeds=seeds)
-        return annotation
+        return Turn(text, menu, reward=reward, events=events, truncated=truncated, factors=factors)
 
     def _events(self) -> tuple[Event, ...]:
         return self._ledger.events(self._interpreter.executed, self._interpreter.left)
 
     def _points(self) -> int:
         return sum(self.game.achievements[name].points for name in self._interpreter.state.achieved)
-
-
-class _Trial:
-    """The game as something whose options can be tried; `rolled` if any of them drew a random number."""
-
-    def __init__(self, interpreter: Interpreter, ledger: Ledger) -> None:
-        self._interpreter = interpreter
-        self._ledger = ledger
-        self._rolls = interpreter.state.rolls
-        self.rolled = False
-
-    def annotate(self, menu: Menu, *, seeds: Sequence[int] | None) -> Annotation:
-        return annotate_by_trying(
-            self, menu, self._ledger.taxonomy, provenance=self._ledger.provenance, scaling=Scaling(), seeds=seeds
-        )
-
-    def save_world(self) -> bytes:
-        return self._interpreter.save()
-
-    def load_world(self, state: bytes) -> None:
-        self._interpreter.load(state)
-
-    def reseed(self, seed: int) -> None:
-        self._interpreter.state.random = seed
-
-    def attempt(self, option: Option) -> Sequence[Event]:
-        self._interpreter.take(option.id)
-        self.rolled = self.rolled or self._interpreter.state.rolls != self._rolls
-        return self._ledger.events(self._interpreter.executed, self._interpreter.left)

@@ -50,10 +50,16 @@ class Interpreter:
         """Begin anew with these random numbers: the text up to the first menu."""
         self.state = State(STARTUP, seed)
         self.executed, self.left = [], None
-        return self._run()
+        self._run()
+        return self._shown()
 
     def take(self, offer_id: str) -> str:
         """Take an option of `state.menu`: the text up to the next. Raises DataError if the script goes wrong."""
+        self.follow(offer_id)
+        return self._shown()
+
+    def follow(self, offer_id: str) -> None:
+        """Take an option without laying out its text, as tries do, which nobody reads."""
         state = self.state
         offer = next((offer for offer in state.menu if offer.id == offer_id), None)
         if offer is None:
@@ -72,7 +78,7 @@ class Interpreter:
             if isinstance(waiting, s.Ask) and offer.answer is not None:
                 self._write(self._name(waiting.name), offer.answer)
             state.at += 1
-        return self._run()
+        self._run()
 
     def save(self) -> bytes:
         """Everything that decides what comes next."""
@@ -103,7 +109,7 @@ class Interpreter:
 
     # The loop
 
-    def _run(self) -> str:
+    def _run(self) -> None:
         """Run to the next menu or the end."""
         state, acts, executed = self.state, self._acts, self.executed
         self._waiting, self._text = False, []
@@ -125,6 +131,8 @@ class Interpreter:
                     scene, statements = state.scene, self.game.scenes[state.scene].statements
         except ScriptError as error:
             raise DataError(f"{place(scene, self._line)}: {error}") from error
+
+    def _shown(self) -> str:
         return _laid_out("".join(self._text))
 
     def _loops(self) -> NoReturn:

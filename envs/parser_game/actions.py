@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
-from valueagents.contracts.counterfactual import Scaling, annotate_by_trying
+from valueagents.contracts.counterfactual import Scaling, annotation_of_tries
 from valueagents.contracts.decision import Annotation, Event, Menu, Option
 from valueagents.envs.parser_game.dictionary import GIBBERISH, Vocabulary, object_name
 from valueagents.envs.parser_game.gate import tidy
@@ -29,12 +29,11 @@ Key = tuple[tuple[bytes, tuple[Event, ...], bool | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A menu, waiting last. `keys` says where each option leads; `seeds` is None if no option is random."""
+    """A menu, waiting last. `keys` says where each option leads."""
 
     menu: Menu
     keys: tuple[Key, ...]
     annotation: Annotation | None
-    seeds: tuple[int, ...] | None
 
 
 class Menus:
@@ -97,18 +96,19 @@ class Menus:
             self._play.load(saved)
         if key in found.keys:
             return found, found.keys.index(key)
-        seeds = search.seeds if search.random else found.seeds
-        menu = (*found.menu, Option(f"said:{command}", command))
-        return Found(menu, (*found.keys, key), self.annotation(menu, seeds), seeds), len(menu) - 1
+        menu, keys = (*found.menu, Option(f"said:{command}", command)), (*found.keys, key)
+        return Found(menu, keys, self.annotation(keys)), len(menu) - 1
 
-    def annotation(self, menu: Menu, seeds: Sequence[int] | None) -> Annotation | None:
-        """What each option does to values; None if the game has no source of events."""
+    def annotation(self, keys: Sequence[Key]) -> Annotation | None:
+        """What the options that lead there do to values; None if the game has no source of events.
+
+        The search has tried every option already, as `ValueEnv.annotate_by_trying` would: no command is sent again.
+        """
         if not self._play.has_events:
             return None
-        world = TryableGame(self._play, self.note)
-        taxonomy = self._play.taxonomy
-        return annotate_by_trying(
-            world, menu, taxonomy, provenance="tried in the game, one step", scaling=self.scaling, seeds=seeds
+        menu_tries = [[events for _, events, _ in key] for key in keys]
+        return annotation_of_tries(
+            menu_tries, self._play.taxonomy, provenance="tried in the game, one step", scaling=self.scaling
         )
 
     def seeds(self, cache_key: str) -> tuple[int, ...]:
@@ -124,7 +124,6 @@ class _Search:
         self._play = menus._play
         self.seeds = menus.seeds(cache_key)
         self._idle: dict[int, set[object]] = {}
-        self.random = False
 
     def run(self, skip: frozenset[str]) -> Found:
         waiting = Option("wait", self._menus.vocabulary.waiting)
@@ -138,16 +137,14 @@ class _Search:
                 if key != wait_key and key not in keys and self._does_something(key):
                     keys[key] = command
         menu = (*(Option(command, command) for command in keys.values()), waiting)
-        self._play.load(self._saved)
-        seeds = self.seeds if self.random else None
-        return Found(menu, (*keys, wait_key), self._menus.annotation(menu, seeds), seeds)
+        outcomes = (*keys, wait_key)
+        return Found(menu, outcomes, self._menus.annotation(outcomes))
 
     def key(self, command: str) -> Key:
         """Where a command leads. One try, if it draws no random number; all seeds otherwise."""
         first, drew = self._try(command, self.seeds[0])
         if not drew:
             return (first,)
-        self.random = True
         return (first, *(self._try(command, seed)[0] for seed in self.seeds[1:]))
 
     def _try(self, command: str, seed: int) -> tuple[tuple[bytes, tuple[Event, ...], bool | None], bool]:
@@ -244,30 +241,6 @@ class _Search:
         turn_passed = None if before is None or after is None else after != before
         thing = self._play.variable("noun") if turn_passed else None  # else it is still that of an earlier command
         return turn_passed, passed.text if thing is None else thing
-
-
-class TryableGame:
-    """A play as `annotate_by_trying` wants it."""
-
-    def __init__(self, play: Play, note: Callable[[str], object]) -> None:
-        self._play, self._note = play, note
-
-    def save_world(self) -> bytes:
-        """The state as bytes."""
-        return self._play.pack(self._play.save())
-
-    def load_world(self, state: bytes) -> None:
-        """Go back to it."""
-        self._play.load(self._play.unpack(state))
-
-    def reseed(self, seed: int) -> None:
-        """Let all chance derive from a seed."""
-        self._play.machine.reseed(seed)
-
-    def attempt(self, option: Option) -> tuple[Event, ...]:
-        """Send the option and return its events."""
-        self._note(option.text)
-        return self._play.send(option.text).events
 
 
 class MenuCache:

@@ -41,7 +41,7 @@ LONG_COMMANDS = ("look at myself", "take inventory", "examine the letter")
 SPELLINGS = 2**12  # the shortest of the long commands has 12 letters
 NEW_COMMANDS = SPELLINGS * len(LONG_COMMANDS)
 MODES = ("inline", "worker")
-MENU_WAYS = ("first", "seen", "bare, candidates", "annotating", "bare, options")
+MENU_WAYS = ("first", "seen", "bare, candidates")
 
 
 def bare_env(story: str) -> Any:
@@ -176,10 +176,6 @@ class MenuBench:
                 self._menus.find()
             with measured.timed("bare, candidates"):
                 self._step_and_restore(commands)
-            with measured.timed("annotating"):
-                self._menus.annotation(menu, None)
-            with measured.timed("bare, options"):
-                self._step_and_restore([option.text for option in menu])
         require_work("commands tried for a first menu", done=found_by, needed=len(commands))
         self._leave(menu)
         median = {way: float(np.median(measured.seconds(way))) for way in MENU_WAYS}
@@ -189,7 +185,6 @@ class MenuBench:
             "first ÷ bare": median["first"] / median["bare, candidates"],
             "first ÷ seen": median["first"] / median["seen"],
             "options": float(len(menu)),
-            "annotating ÷ bare": median["annotating"] / median["bare, options"],
         }
 
     def _step_and_restore(self, commands: Sequence[str]) -> None:
@@ -207,7 +202,7 @@ class MenuBench:
 
 
 def measure_menus(story: str, options: argparse.Namespace) -> None:
-    """Print what finding and annotating menus costs."""
+    """Print what finding menus costs; their annotations are made of the events of the same tries."""
     bench = MenuBench(story)
     rows = [bench.measure_state(options.repeats) for _ in range(options.states)]
     figures = {name: [row[name] for row in rows] for name in rows[0]}
@@ -215,8 +210,7 @@ def measure_menus(story: str, options: argparse.Namespace) -> None:
     print_figure("  candidates tried", figures["candidates"])
     print_figure("  ÷ candidates × (step + restore)", figures["first ÷ bare"], most=1.5)
     print_figure("  ÷ the same menu found again", figures["first ÷ seen"], least=1000)
-    print_figure("options annotated", figures["options"])
-    print_figure("  ÷ options × (step + restore)", figures["annotating ÷ bare"], most=1.5)
+    print_figure("  options found and annotated", figures["options"])
 
 
 def _as_jericho(state: Any) -> tuple[Any, ...]:

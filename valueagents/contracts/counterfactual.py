@@ -1,44 +1,54 @@
-"""Counterfactual menus: a world that can save and restore its state is asked what each option *would* do.
+"""Counterfactual menus: an env that can save and restore its state is asked what each option *would* do.
 
-Every option is taken, the value events that it causes are read, and the state is put back. So menus of games are
-annotated without anybody labelling menus, on the same axes and with the same scores as labelled ones. The horizon is
-one step; where the world is random, x is the mean over several reseeded tries, because a restored random generator
-would be clairvoyant: it would know the roll that the real step is going to make.
+Every option is taken, the value events that it causes are read, and the state is put back. So menus are annotated
+without anybody labelling them, on the same axes and with the same scores as labelled ones. The horizon is one step.
+Where chance plays a part, x is the mean over several tries under random numbers of their own: a restored generator
+would be clairvoyant, it would know the roll that the real step is going to make.
+
+`ValueEnv.annotate_by_trying` switches this on for an env. A game that finds its options by trying them has seen their
+events already, and averages them with `annotation_of_tries`.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import chain
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from valueagents.contracts.decision import Annotation, Event, Menu, Option
+from valueagents.errors import ConfigError, EnvError, ValueAgentsError, unknown_name
 from valueagents.taxonomy import Taxonomy
 
+CACHE_BYTES = 4 << 20
+"""Room for the annotations that one env remembers."""
 
-class TryableWorld(Protocol):
-    """What can be asked: its state as opaque bytes, its randomness reseeded, and an option taken for its events."""
+_DECODER = msgspec.msgpack.Decoder(Annotation)
+_ENTRY_BYTES = 256
+"""What an entry of the cache takes beside its annotation: the key, two objects, its place in the dictionary."""
 
-    def save_world(self) -> bytes:
-        """Everything that decides what comes next, counters and random generators included."""
-
-    def load_world(self, state: bytes) -> None:
-        """Return to a saved state."""
-
-    def reseed(self, seed: int) -> None:
-        """Let all randomness from here on derive from a seed."""
-
-    def attempt(self, option: Option) -> Sequence[Event]:
-        """Take an option and return its value events; the world has moved."""
+Tries = Sequence[Sequence[Event]]
+"""What the tries of one option brought: the events of each, one try if no random number was drawn."""
 
 
 class Scaling(msgspec.Struct, frozen=True):
-    """How the summed amounts of a step's events become x in [-1, 1]: amount / unit, cut at ±1."""
+    """How the summed amounts of a step's events become x in [-1, 1]: amount / unit, cut at ±1.
+
+    Raises ConfigError if the unit is not a positive number.
+    """
 
     unit: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.unit) and self.unit > 0):
+            raise ConfigError(f"Scaling(unit={self.unit}): give the amount that counts as 1, a number above 0")
+
     @property
     def name(self) -> str:
-        """The sentence that stands in annotations."""
+        """The sentence that annotations have as their scaling."""
         return f"sum of the step's events / {self.unit:g}, cut at ±1"
 
     def values(self, events: Sequence[Event]) -> dict[str, float]:
@@ -49,36 +59,137 @@ class Scaling(msgspec.Struct, frozen=True):
         return {axis: max(-1.0, min(1.0, amount / self.unit)) for axis, amount in sorted(amounts.items()) if amount}
 
 
-def annotate_by_trying(
-    world: TryableWorld,
-    menu: Menu,
-    taxonomy: Taxonomy,
-    *,
-    provenance: str,
-    scaling: Scaling,
-    seeds: Sequence[int] | None = None,
-    on_try: Callable[[Option], None] | None = None,
+def annotation_of_tries(
+    menu_tries: Sequence[Tries], taxonomy: Taxonomy, *, provenance: str, scaling: Scaling
 ) -> Annotation:
-    """The annotation of a menu from trying every option; the world is left as it was.
+    """The annotation of a menu from the tries of its options, in shown order: x is the mean over an option's tries."""
+    values = tuple(_mean_values(tries, scaling) for tries in menu_tries)
+    return Annotation(taxonomy.name, values, provenance, scaling.name)
 
-    `seeds` None = the world is not random, one try; otherwise one reseeded try for each seed, and x is their mean.
-    `on_try` is told of every option before its state is put back (for a game that wants to see where it would lead).
+
+def _mean_values(tries: Tries, scaling: Scaling) -> dict[str, float | None]:
+    total: dict[str, float] = {}
+    for events in tries:
+        for axis, x in scaling.values(events).items():
+            total[axis] = total.get(axis, 0.0) + x
+    return {axis: x / len(tries) for axis, x in sorted(total.items()) if x}
+
+
+class Tryable(Protocol):
+    """What an env whose options are tried can do; `ValueEnv` has all of it once it can be saved and restored."""
+
+    taxonomy: Taxonomy
+    tries: int
+    scaling: Scaling
+    provenance: str
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """The generator of the real steps."""
+
+    def save_world(self) -> bytes:
+        """The state, random generator aside."""
+
+    def load_world(self, state: bytes) -> None:
+        """Go back to it."""
+
+    def reseed(self, state_key: str, number: int) -> None:
+        """Let all randomness from here on derive from a state and the number of a try there."""
+
+    def randomness(self) -> object:
+        """Another value whenever a random number was drawn."""
+
+    def attempt(self, option: Option) -> Sequence[Event]:
+        """Take an option: its value events."""
+
+
+class TriedMenus:
+    """Annotates the menus of one env by trying, and remembers them by exact state, the least recently met forgotten."""
+
+    def __init__(self, size_bytes: int = CACHE_BYTES) -> None:
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+        self._room_bytes = size_bytes
+
+    def annotation(self, env: Tryable, menu: Menu) -> Annotation:
+        """What each option of a menu of the env's present state would do; the env is left as it was.
+
+        Raises EnvError, naming env and option, for an option that cannot be taken and for an event that is no amount on
+        an axis of the env's taxonomy. An error of this package that the env raises itself is passed on.
+        """
+        state = env.save_world()
+        key = _key(state, menu)
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            return _DECODER.decode(known)
+        menu_tries = _try_all(env, menu, state, key)
+        annotation = annotation_of_tries(menu_tries, env.taxonomy, provenance=env.provenance, scaling=env.scaling)
+        self._remember(key, msgspec.msgpack.encode(annotation))
+        return annotation
+
+    def _remember(self, key: str, encoded: bytes) -> None:
+        self._known[key] = encoded
+        self._room_bytes -= len(encoded) + _ENTRY_BYTES
+        while self._room_bytes < 0:
+            _, forgotten = self._known.popitem(last=False)
+            self._room_bytes += len(forgotten) + _ENTRY_BYTES
+
+
+def _key(state: bytes, menu: Menu) -> str:
+    """The hash of the exact state and the menu met there.
+
+    SHA-256 of the bytes: for states of a few kilobytes it takes half of BLAKE2b's time, a sixth of `content_hash`'s.
     """
-    state = world.save_world()
-    values: list[dict[str, float | None]] = []
+    digest = hashlib.sha256(state)
+    digest.update(msgspec.msgpack.encode(menu))
+    return digest.hexdigest()
+
+
+def _try_all(env: Tryable, menu: Menu, state: bytes, key: str) -> list[Tries]:
+    """The tries of every option; state and random generator are then as they were, whatever was raised."""
+    generator, axes = env.np_random.bit_generator, frozenset(env.taxonomy.axis_ids)
+    real_randomness = generator.state
+    menu_tries: list[Tries] = []
     try:
         for option in menu:
-            total: dict[str, float] = {}
-            for seed in seeds if seeds is not None else (None,):
-                world.load_world(state)
-                if seed is not None:
-                    world.reseed(seed)
-                for axis, x in scaling.values(world.attempt(option)).items():
-                    total[axis] = total.get(axis, 0.0) + x
-                if on_try is not None:
-                    on_try(option)
-            tries = 1 if seeds is None else len(seeds)
-            values.append({axis: x / tries for axis, x in sorted(total.items()) if x})
+            tries = _tries_of(env, option, state, key)
+            for event in chain.from_iterable(tries):
+                if event.axis not in axes or not math.isfinite(event.amount):
+                    raise EnvError(f"{_named(env, option)}: {_problem(event, env.taxonomy)}")
+            menu_tries.append(tries)
     finally:
-        world.load_world(state)
-    return Annotation(taxonomy.name, tuple(values), provenance, scaling.name)
+        generator.state = real_randomness
+    return menu_tries
+
+
+def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> Tries:
+    """The events of each try of an option: one if it draws no random number, `env.tries` otherwise."""
+    tries: list[Sequence[Event]] = []
+    for number in range(env.tries):
+        try:
+            env.reseed(key, number)
+            before = env.randomness()
+            tries.append(env.attempt(option))
+            drew = env.randomness() != before
+        except ValueAgentsError:
+            raise
+        except Exception as error:
+            raise EnvError(
+                f"{_named(env, option)}: {type(error).__name__}: {error}. With annotate_by_trying every option of a "
+                "menu is taken; mend `advance` for it or leave it off the menu"
+            ) from error
+        finally:
+            env.load_world(state)
+        if not drew:
+            break
+    return tries
+
+
+def _problem(event: Event, taxonomy: Taxonomy) -> str:
+    if not math.isfinite(event.amount):
+        return f"the amount of its event on {event.axis} is {event.amount}; give a finite number"
+    return unknown_name(f"axis of {taxonomy.id}", event.axis, taxonomy.axis_ids)
+
+
+def _named(env: Tryable, option: Option) -> str:
+    return f"{type(env).__name__}, option {option.id!r}"

@@ -8,6 +8,9 @@ turns the two answers into Gymnasium's `reset` and `step`, and holds the promise
 * an action that is not on the menu never raises and never moves the env: it comes back in `info["invalid"]`
   with the reason, and three in a row truncate the episode;
 * `info["annotation"]` and `info["factors"]` are for the record. The rollout never passes them on to a policy.
+
+An env that can be saved and restored need not annotate anything: with `annotate_by_trying` every option of a menu is
+taken, the value events that it causes are read, and the state is put back (`counterfactual.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -19,8 +22,10 @@ import gymnasium
 import msgspec
 import numpy as np
 
+from valueagents.contracts.counterfactual import Scaling, TriedMenus
 from valueagents.contracts.decision import Annotation, Decision, Event, Factor, Menu, Option
 from valueagents.errors import ConfigError, EnvError, unknown_name
+from valueagents.identity import seed_from
 from valueagents.taxonomy import Taxonomy
 
 MAX_INVALID_IN_A_ROW = 3
@@ -105,6 +110,12 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         min_contested: decisions on an axis that are enough for a number. A questionnaire is made of few items for each
             value and says how many; it sets 1.
         inline: True if a step takes well under a millisecond and cannot hang; the rollout then saves a thread.
+
+    To have menus annotated by trying, write `save_world` and `load_world`, let `advance` give `events`, and set
+        annotate_by_trying: True. No turn then has an annotation of its own.
+        tries: how often an option is tried that draws random numbers; x is the mean. Others are tried once.
+        scaling: how the events of a step become x, by default as they are, cut at ±1.
+        provenance: who judged, as annotations say it.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 – Gymnasium's own declaration
@@ -116,6 +127,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     inline: bool = False
     factors: tuple[Factor, ...] = ()
     free_text: bool = False
+    annotate_by_trying: bool = False
+    tries: int = 8
+    scaling: Scaling = Scaling()
+    provenance: str = "tried in the env, one step"
     decided: tuple[Menu, Annotation | None, int] | None = None
     """What the last accepted action was a decision between: menu, annotation, and the index taken."""
 
@@ -137,6 +152,9 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         self._over = True
         self._invalid_in_a_row = 0
         self._walk: tuple[str, ...] = ()
+        self._tried_menus = TriedMenus()
+        if self.annotate_by_trying:
+            self._check_that_it_can_try()
 
     @abstractmethod
     def start(self, situation: str | None) -> Turn:
@@ -159,8 +177,13 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return ()
 
     def content(self) -> object:
-        """JSON-like content that decides what an agent can meet (data, annotations, options); hashed into every run."""
-        return None
+        """JSON-like content that decides what an agent can meet (data, annotations, options); hashed into every run.
+
+        By default how menus are annotated by trying, None if they are not.
+        """
+        if not self.annotate_by_trying:
+            return None
+        return {"tries": self.tries, "scaling": self.scaling.name, "provenance": self.provenance}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Start an episode: the observation and info.
@@ -172,7 +195,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         if seed is not None:
             self._walk = ()
         self._invalid_in_a_row = 0
-        self._turn = turn = self.start(self._situation(options or {}))
+        turn = self._with_annotation(self.start(self._situation(options or {})))
         self._over = turn.terminated or turn.truncated
         return turn.text, self._info(turn, invalid=None)
 
@@ -184,14 +207,13 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             option = self.choose(action)
             if not self.free_text:
                 self.decided = self._turn.menu, self._turn.annotation, self._turn.menu.index(option)
-            turn = self.advance(option)
+            turn = self._with_annotation(self.advance(option))
         except Refused as reason:
             self._invalid_in_a_row += 1
             self._over = self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW
             unmoved = msgspec.structs.replace(self._turn, reward=0.0, events=())
             return self._turn.text, 0.0, False, self._over, self._info(unmoved, invalid=str(reason))
         self._invalid_in_a_row = 0
-        self._turn = turn
         self._over = turn.terminated or turn.truncated
         return turn.text, turn.reward, turn.terminated, turn.truncated, self._info(turn, invalid=None)
 
@@ -202,7 +224,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return "\n".join([self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))])
 
     def save_world(self) -> bytes:
-        """The state of the env behind the turn. Optional: who has it can be asked what each option would do."""
+        """The state of the env behind the turn. Optional: with it, `annotate_by_trying` can be set."""
         raise NotImplementedError(f"{type(self).__name__} cannot save its state")
 
     def load_world(self, state: bytes) -> None:
@@ -242,6 +264,57 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         self._turn, self._over, self._walk = saved.turn, saved.over, saved.walk
         self._invalid_in_a_row = saved.invalid_in_a_row
         self.np_random.bit_generator.state = random_state
+
+    def reseed(self, state_key: str, number: int) -> None:
+        """Let all randomness from here on derive from a state and the number of a try there.
+
+        To be overridden, with `randomness`, by an env that has random numbers beside `self.np_random`.
+        """
+        generator = self.np_random.bit_generator
+        generator.state = cast(Any, type(generator))(seed_from("try", state_key, number)).state
+
+    def randomness(self) -> object:
+        """Where the random generator is: another value, by ==, whenever a random number was drawn."""
+        return self.np_random.bit_generator.state
+
+    def attempt(self, option: Option) -> Sequence[Event]:
+        """Take an option: its value events, none if it is refused.
+
+        To be overridden, for speed, by an env whose `advance` does more than its events need.
+        """
+        try:
+            return self.advance(option).events
+        except Refused:
+            return ()
+
+    def try_options(self, menu: Menu) -> Annotation:
+        """What each option of a menu of the present state would do; the env is left as it was.
+
+        Tries have random numbers of their own, which depend on the state alone: the same state is annotated alike in
+        every episode and process. Raises EnvError, naming env and option, for an option that cannot be taken.
+        """
+        return self._tried_menus.annotation(self, menu)
+
+    def _with_annotation(self, turn: Turn) -> Turn:
+        """The turn, which is now the present one, its menu annotated by trying if the env is annotated so."""
+        over = turn.terminated or turn.truncated
+        if self.annotate_by_trying and turn.menu and not over:
+            if turn.annotation is not None:
+                raise EnvError(
+                    f"{type(self).__name__} sets annotate_by_trying and annotates the menu "
+                    f"{[option.id for option in turn.menu]} itself; leave one of the two out"
+                )
+            self._turn, self._over = turn, True  # if an option cannot be tried, the episode is over
+            turn = msgspec.structs.replace(turn, annotation=self.try_options(turn.menu))
+        self._turn = turn
+        return turn
+
+    def _check_that_it_can_try(self) -> None:
+        name, kind = type(self).__name__, type(self)
+        if kind.save_world is ValueEnv.save_world or kind.load_world is ValueEnv.load_world:
+            raise EnvError(f"{name} sets annotate_by_trying but cannot go back; write save_world and load_world")
+        if self.tries < 1:
+            raise EnvError(f"{name} sets tries={self.tries}; at least 1 is needed")
 
     def _situation(self, options: dict[str, Any]) -> str | None:
         for name in options:

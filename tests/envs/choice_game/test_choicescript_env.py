@@ -169,7 +169,7 @@ def test_a_menu_says_what_each_option_would_do_and_trying_moves_nothing(ferry: s
     before = env.snapshot()
     assert info["annotation"].values == ({"BEC": 1.0, "POR": -1.0}, {"BEC": -1.0, "POR": 1.0}, {})
     assert info["annotation"].taxonomy == "schwartz20/1"
-    env._annotation(info["menu"])
+    env.try_options(info["menu"])
     assert env.snapshot() == before
     assert "Ada" not in text
 
