@@ -1,5 +1,6 @@
 """`Run`: a run directory, read. It opens as tables and frames; scores and reports are made from it."""
 
+import logging
 import shutil
 import weakref
 from collections.abc import Callable, Sequence
@@ -12,13 +13,16 @@ from valueagents.contracts.decision import Episode, Failure
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.running.health import problems
-from valueagents.running.store import RunHeader, RunStore
+from valueagents.running.store import Reading, RunHeader, RunStore
 from valueagents.running.table import decisions_file
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+
+log = logging.getLogger("valueagents")
 
 
 class Run:
@@ -71,13 +75,20 @@ class Run:
         return frame
 
     def episodes(self) -> list[Episode]:
-        """The finished episodes, sorted by identity."""
-        return sorted(self.store.episodes(), key=lambda episode: episode.identity)
+        """The finished episodes, sorted by identity; what is damaged is left out and warned of."""
+        reading = Reading()
+        found = sorted(self.store.episodes(reading), key=lambda episode: episode.identity)
+        for damage in reading.damages:
+            log.warning("%s: %s: episodes are left out", self.path, damage)
+        return found
 
     def failed(self) -> list[Failure]:
         """The last failure of every episode that has not finished since."""
-        finished = {episode.identity for episode in self.store.episodes()}
         last = {failure.identity: failure for failure in self.store.failures()}
+        if not last:
+            return []
+        finished = {episode.identity for episode in self.store.episodes()}
+        finished |= set(self.decisions(["episode"])["episode"].to_pylist())  # a segment may have been damaged since
         return [failure for identity, failure in sorted(last.items()) if identity not in finished]
 
 

@@ -106,10 +106,11 @@ def table_facts(store: RunStore) -> TableFacts:
     """
     facts = _read_facts(store)
     if facts is not None and facts.made_from == _state(store):
-        if store.checked.get(TABLE_FILE) == _version(store):
+        version = _version(store)
+        if version is not None and store.checked.get(TABLE_FILE) == version:
             return facts
         if not facts.damages and _is_intact(store, facts):
-            store.checked[TABLE_FILE] = _version(store)
+            store.checked[TABLE_FILE] = version
             return facts
     return _make(store)
 

@@ -1,5 +1,6 @@
 """Compaction: a row a decision, exactly what the episodes hold, made again whenever the segments have changed."""
 
+import errno
 import math
 
 import msgspec
@@ -191,6 +192,38 @@ def test_a_cut_parquet_file_is_made_again(out):
     first, file = decisions_table(store), out / "decisions.parquet"
     file.write_bytes(file.read_bytes()[:-10])
     assert written(decisions_table(store)) == written(first)
+
+
+def test_no_damaged_byte_of_the_parquet_file_or_of_what_is_known_of_it_changes_a_number(out):
+    first = written(decisions_table(make_store(out, *EPISODES)))
+    for name in ("decisions.parquet", "decisions.json"):
+        whole = (out / name).read_bytes()
+        for place in range(0, len(whole), 61):
+            (out / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :])
+            assert written(decisions_table(RunStore.open(out))) == first, f"{name}, byte {place}"
+
+
+def test_a_table_of_a_damaged_segment_is_made_again_when_the_segment_is_put_back(out):
+    store = make_store(out, *EPISODES)
+    first, (segment,) = written(decisions_table(store)), store.segments()
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:40] + b"????" + whole[44:])
+    (out / "decisions.parquet").unlink()
+    assert decisions_table(RunStore.open(out)).num_rows < 3
+    segment.write_bytes(whole)
+    assert written(decisions_table(RunStore.open(out))) == first
+
+
+def test_a_full_disk_is_one_line_that_says_that_nothing_is_lost(out, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    store = make_store(out, *EPISODES)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    words = r"decisions\.parquet' cannot be written: No space left on device; make room there: it is made from"
+    with pytest.raises(StoreError, match=words):
+        decisions_file(store)
+    assert not list(out.glob(".decisions*"))
 
 
 def test_batches_join_to_the_whole(out, monkeypatch):
