@@ -43,7 +43,7 @@ def whole_env(choices: int) -> None:
     """So many choices were made in the env. Raises NotMeasured if an option of an annotated menu was not tried."""
     env = ChoiceScriptEnv()
     needed = choices
-    with counted_calls(Interpreter, "take") as taken:
+    with counted_calls(Interpreter, "follow") as taken:
         _, info = env.reset(seed=SEED)
         needed += _to_try(info)
         for pick in _picks(choices):

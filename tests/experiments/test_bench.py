@@ -124,14 +124,14 @@ def test_a_run_that_is_there_already_is_not_measured(tmp_path: Path, monkeypatch
 def test_menus_of_a_choice_game_that_were_remembered_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     from valueagents.envs.choice_game.env import ChoiceScriptEnv
 
-    choice_game, annotate, known = load("choice_game"), ChoiceScriptEnv._annotation, {}
+    choice_game, annotate, known = load("choice_game"), ChoiceScriptEnv.try_options, {}
 
     def remembered(env: ChoiceScriptEnv, menu: tuple[object, ...]) -> object:
         if menu not in known:
             known[menu] = annotate(env, menu)
         return known[menu]
 
-    monkeypatch.setattr(ChoiceScriptEnv, "_annotation", remembered)
+    monkeypatch.setattr(ChoiceScriptEnv, "try_options", remembered)
     choice_game.whole_env(5)
     with pytest.raises(NotMeasured, match="options taken or tried"):
         choice_game.whole_env(5)

@@ -232,7 +232,7 @@ def test_an_annotation_of_what_is_not_there_is_refused(write: Write, events: obj
     ("words", "said"),
     [
         ("BEX +1", "line 1: unknown axis"),
-        ("BEC 1", "line 1: 'BEC 1' is no value"),
+        ("BEC 1", "line 1: 'BEC 1' is not a value mark"),
         ("BEC +1, BEC +1", "twice"),
         ("", "not a value mark"),
     ],
