@@ -1,6 +1,6 @@
 """One small plug-in package with one of everything, installed in a fresh environment; then the same package, broken.
 
-The engine and the reading mode are the examples of policies/README.md, the env is the README's, the estimator that of
+The engine and the reading mode are the examples of policies/guide.md, the env is the README's, the estimator that of
 its folder's README.
 """
 
@@ -74,7 +74,7 @@ class Environment:
         (self.site / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
         self.pip(str(ROOT))
         self.package.mkdir()
-        engine, reading = python_blocks("policies/README.md")
+        engine, reading = python_blocks("policies/guide.md")
         _, env, policy = python_blocks("README.md")
         (estimator,) = python_blocks("valueagents/measuring/estimators/README.md")
         modules = {"engine": engine, "reading": reading, "env": env, "policy": policy, "estimator": estimator}

@@ -1,6 +1,6 @@
 """A third party's package: an engine, a reading mode, a prompt and a policy, found by its metadata, used by spec.
 
-The engine and the reading mode are the examples of the README, as they are printed there.
+The engine and the reading mode are the examples of policies/guide.md, as they are printed there.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from valueagents.policies.readings import READINGS, LabelReading, known_readings
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 
-README = Path(valueagents.policies.__file__).with_name("README.md").read_text(encoding="utf-8")
-ENGINE, READING = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-TABLES = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+GUIDE = Path(valueagents.policies.__file__).with_name("guide.md").read_text(encoding="utf-8")
+ENGINE, READING = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+TABLES = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
 OTHERS = '''
 from pathlib import Path
 from valueagents.contracts.decision import Choice
