@@ -16,7 +16,15 @@ from valueagents.errors import ConfigError
 
 CONFIG = "adapter_config.json"
 
-_OFF: tuple[object, ...] = (None, False, [], {})
+_OFF: dict[str, tuple[object, ...]] = {
+    "alora_invocation_tokens": (None,),
+    "layer_replication": (None, []),
+    "loftq_config": (None, {}),
+    "modules_to_save": (None, []),
+    "target_parameters": (None, []),
+    "trainable_token_indices": (None,),
+}
+"""What switches a field off, where that is not null or false: for most of them an empty object means all defaults."""
 _REASONS = {
     "use_dora": "DoRA",
     "lora_bias": "LoRA biases",
@@ -100,7 +108,7 @@ def _refuse_switched_on(config: dict[str, Any], where: str) -> None:
     """Refuse every field that is not of a plain LoRA, unless it is off."""
     for field in sorted(config.keys() - set(LoraFields.__struct_fields__)):
         value = config[field]
-        if value in _OFF:
+        if value in _OFF.get(field, (None, False)):
             continue
         what = _REASONS.get(field, f"the field {_short(field)} = {_short(value)}")
         raise ConfigError(f"adapter {where!r} has {what}, which engines cannot serve; train a plain LoRA")

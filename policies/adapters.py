@@ -41,14 +41,6 @@ _DECIDING = (
     "target_modules",
     "use_rslora",
 )
-_QUIET = (
-    "`(is_)?gradient_checkpointing` is deprecated",  # peft and trl use names that transformers 5.23 warns about
-    "fan_in_fan_out is set to",  # peft goes by the layer, whatever the field says
-    "Model has `tie_word_embeddings=True` and a tied layer",  # of merging, where it is refused
-    "Found missing adapter keys",  # what is not in its place ends the load
-    "Unexpected keyword arguments",  # fields of another release of peft, which are off where an adapter is taken
-)
-
 _Tensor = tuple[str, tuple[int, ...], str]
 """Name, shape and content hash."""
 
@@ -105,7 +97,8 @@ def load_adapter(model: Any, adapted: Any, adapter: Adapter, *, name: str) -> An
     import peft
 
     try:
-        with quiet_peft():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whatever peft doubts is compared below
             if adapted is None:
                 adapted = peft.PeftModel.from_pretrained(model, adapter.folder, name, use_safetensors=True)
             else:
@@ -118,10 +111,9 @@ def load_adapter(model: Any, adapted: Any, adapter: Adapter, *, name: str) -> An
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Around what makes, loads or trains a `PeftModel`: peft warns about what is no fault of the adapter."""
+    """Around what makes or trains a `PeftModel`: peft and trl use names that transformers 5.23 warns about."""
     with warnings.catch_warnings():
-        for message in _QUIET:
-            warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated")
         yield
 
 

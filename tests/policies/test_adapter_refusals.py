@@ -116,6 +116,8 @@ def test_a_file_that_does_not_fill_exactly_its_places_is_refused(
         ({"task_type": "SEQ_CLS"}, "$.task_type"),
         ({"bias": None}, "trains biases (None)"),
         ({"arrow_config": {"top_k": 2}}, "has the field 'arrow_config' = {'top_k': 2}, which engines cannot serve"),
+        ({"kasa_config": {}}, "has the field 'kasa_config' = {}"),
+        ({"alora_invocation_tokens": []}, "aLoRA"),
         ({"a_field_of\ntomorrow": "x" * 100}, r"the field 'a_field_of\ntomorrow' = 'xxx"),
     ],
 )
@@ -134,8 +136,17 @@ def test_a_configuration_that_is_no_json_object_is_refused(folder: Path, base: M
 
 def test_fields_of_another_release_are_taken_while_they_are_off(folder: Path, base: ModelFiles):
     name = read_adapter(str(folder), base).name
-    _set(folder, a_field_of_tomorrow=None, another={}, peft_version="99.0", qalora_group_size=4, modules_to_save=[])
+    _set(folder, a_field_of_tomorrow=None, another=False, peft_version="99.0", qalora_group_size=4, modules_to_save=[])
     assert read_adapter(str(folder), base).name == name
+
+
+def test_what_peft_only_warns_of_is_loaded_without_a_word(folder: Path, base: ModelFiles):
+    import transformers
+
+    _set(folder, a_field_of_tomorrow=None, exclude_modules=["nothing"], alpha_pattern={"o_proj": 3})
+    adapter = read_adapter(str(folder), base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base.folder)
+    assert load_adapter(model, None, adapter, name="it").active_adapter == "it"  # warnings are errors here
 
 
 def test_the_order_of_two_scales_that_both_match_is_part_of_the_name(folder: Path, base: ModelFiles):
