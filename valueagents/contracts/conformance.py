@@ -48,6 +48,7 @@ def check_value_env(make: MakeEnv) -> list[Check]:
         ("same seed, same actions: same transcript", _deterministic),
         ("situations are unique, and a walk meets each once", _situations),
         ("restoring a snapshot gives the same future", _snapshots),
+        ("trying options moves nothing, draws nothing, and says the same of the same state", _trying),
     ]
     checks = []
     for promise, test in promises:
@@ -88,24 +89,25 @@ def transcript_hash(env: ValueEnv, *, seed: int) -> str:
     return content_hash(_play(env, seed))
 
 
-def _play(env: ValueEnv, seed: int, *, steps: int = MAX_STEPS) -> list[object]:
-    """What an episode shows, annotations included, as JSON-like data."""
+def _play(env: ValueEnv, seed: int, *, annotations: bool = True) -> list[object]:
+    """What an episode shows, with or without its annotations, as JSON-like data."""
     rng = np.random.default_rng(seed)
     text, info = env.reset(seed=seed)
-    shown: list[object] = [_shown(text, info)]
-    for _ in range(steps):
+    shown: list[object] = [_shown(text, info, annotations=annotations)]
+    for _ in range(MAX_STEPS):
         if not info["menu"]:
             break
         text, reward, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
-        shown.append([_shown(text, info), float(reward), terminated, truncated])
+        shown.append([_shown(text, info, annotations=annotations), float(reward), terminated, truncated])
         if terminated or truncated:
             break
     return shown
 
 
-def _shown(text: str, info: dict[str, object]) -> object:
+def _shown(text: str, info: dict[str, object], *, annotations: bool = True) -> object:
+    annotation = info["annotation"] if annotations else None
     return msgspec.to_builtins(
-        [text, info["menu"], info["annotation"], info["factors"], info["events"], info["situation"], info["invalid"]]
+        [text, info["menu"], annotation, info["factors"], info["events"], info["situation"], info["invalid"]]
     )
 
 
@@ -223,7 +225,7 @@ def _snapshots(make: MakeEnv) -> None:
     if not env.can_snapshot:
         return
     for seed in range(8):
-        if not _wander(env, seed):
+        if not _wander(env, seed)["menu"]:
             continue
         state = env.snapshot()
         other = make()
@@ -237,17 +239,40 @@ def _snapshots(make: MakeEnv) -> None:
             _require(_future(other, branch) == future, f"another env went another way after restore, at step {seed}")
 
 
-def _wander(env: ValueEnv, seed: int) -> bool:
-    """Start an episode and take `seed` random steps; whether it still runs."""
+def _trying(make: MakeEnv) -> None:
+    """Of an env that annotates by trying: beside one that does not, and beside another in the same state."""
+    if not make().annotate_by_trying:
+        return
+    for seed in range(3):
+        tried, untried = make(), make()
+        untried.annotate_by_trying = False
+        shown, bare = (_play(env, seed, annotations=False) for env in (tried, untried))
+        _require(
+            shown == bare, f"seed {seed}: an episode whose options are tried goes another way; save all that moves"
+        )
+        drawn = [repr(env.np_random.bit_generator.state) for env in (tried, untried)]
+        _require(drawn[0] == drawn[1], f"seed {seed}: trying options drew from the generator of the real steps")
+    env, other = make(), make()
+    for seed in range(5):
+        info = _wander(env, seed)
+        if info["menu"]:
+            other.reset(seed=99)
+            other.restore(env.snapshot())
+            again = other.try_options(info["menu"])
+            _require(again == info["annotation"], f"the same state is annotated in two ways, at step {seed}")
+
+
+def _wander(env: ValueEnv, seed: int) -> dict[str, Any]:
+    """Start an episode and take `seed` random steps: the last info, its menu empty if the episode is over."""
     rng = np.random.default_rng(seed)
     _, info = env.reset(seed=seed)
     for _ in range(seed):
         if not info["menu"]:
-            return False
+            break
         _, _, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
         if terminated or truncated:
-            return False
-    return bool(info["menu"])
+            return {**info, "menu": ()}
+    return info
 
 
 def _future(env: ValueEnv, branch: int) -> list[object]:

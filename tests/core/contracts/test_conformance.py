@@ -13,7 +13,7 @@ from valueagents.contracts.decision import Annotation, Event, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.taxonomy import load_taxonomy
 
-GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS = [
+GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS, TRYING = [
     "gymnasium's own check_env passes",
     "two envs in a SyncVectorEnv step together",
     "menus have unique ids and texts and fit the action space",
@@ -23,6 +23,7 @@ GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, 
     "same seed, same actions: same transcript",
     "situations are unique, and a walk meets each once",
     "restoring a snapshot gives the same future",
+    "trying options moves nothing, draws nothing, and says the same of the same state",
 ]
 
 DOORS = {  # room -> id and text of each way out, the room it leads to, what it does to the axes
@@ -87,9 +88,9 @@ def broken(make: Callable[[], ValueEnv]) -> dict[str, str]:
 def test_an_honest_story_passes_every_check():
     checks = check_value_env(Story)
     assert [check.promise for check in checks] == [
-        GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS,
+        GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS, TRYING,
     ]  # fmt: skip
-    assert [check.problem for check in checks] == [None] * 9
+    assert [check.problem for check in checks] == [None] * 10
 
 
 def test_a_story_without_snapshots_or_situations_passes_too():
@@ -432,6 +433,77 @@ class CountsOn(Story):
         self.steps += 1
         turn = super().advance(option)
         return Turn(turn.text, turn.menu, turn.annotation, reward=self.steps, terminated=turn.terminated)
+
+
+class Tried(Story):
+    """The same story, its menus annotated by trying."""
+
+    annotate_by_trying = True
+
+    def look(self, text, **fields):
+        turn = super().look(text, **fields)
+        return Turn(turn.text, turn.menu, **fields)
+
+
+class CountsTries(Tried):
+    """Counts beside its state how often it was moved, and says so."""
+
+    moved = 0
+
+    def advance(self, option):
+        self.moved += 1
+        turn = super().advance(option)
+        return Turn(f"{turn.text} {self.moved}", turn.menu, events=turn.events, terminated=turn.terminated)
+
+
+class ThoughtfulTries(Tried):
+    """Draws for each try from a generator that no state decides."""
+
+    def reseed(self, state_key, number):
+        super().reseed(str(id(self)), number)
+
+    def advance(self, option):
+        turn = super().advance(option)
+        events = (Event("good_self", float(self.np_random.random()), "luck"),)
+        return Turn(turn.text, turn.menu, events=events, terminated=turn.terminated)
+
+
+class SwapsGenerators(Tried):
+    """Every step has a generator of its own and leaves it as often drawn from as the story was moved."""
+
+    moved = 0
+
+    def advance(self, option):
+        self.moved += 1
+        self.np_random = np.random.default_rng(7)
+        turn = super().advance(option)
+        self.np_random.random(self.moved)
+        return turn
+
+
+def test_a_story_whose_tries_leave_another_generator_behind_fails():
+    assert "trying options drew from the generator of the real steps" in broken(SwapsGenerators)[TRYING]
+
+
+def test_a_story_whose_options_are_tried_passes_every_check():
+    assert broken(Tried) == {}
+
+
+def test_a_story_that_tries_change_fails():
+    problems = broken(CountsTries)
+    assert "an episode whose options are tried goes another way; save all that moves" in problems[TRYING]
+
+
+def test_a_story_whose_tries_depend_on_more_than_the_state_fails():
+    assert "the same state is annotated in two ways" in broken(ThoughtfulTries)[TRYING]
+
+
+def test_a_story_whose_tries_cannot_be_taken_fails_with_the_option_that_could_not():
+    class Stuck(Tried):
+        def advance(self, option):
+            return super().advance(Option("up", "Climb the wall.") if option.id == "out" else option)
+
+    assert "Stuck, option 'out': StopIteration" in broken(Stuck)[TRYING]
 
 
 @pytest.mark.parametrize("env", [ForgetsCandle, ForgetsToSave, OwnDice, StartsOver, CountsOn])
