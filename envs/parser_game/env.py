@@ -29,7 +29,7 @@ TASK = (
 )
 
 
-class _World(msgspec.Struct, frozen=True):
+class _Saved(msgspec.Struct, frozen=True):
     """What a snapshot holds beside the turn."""
 
     state: bytes
@@ -99,7 +99,7 @@ class JerichoEnv(ValueEnv):
         self._max_steps, self._hang_s = max_steps, hang_s
         self._game = Game(self._settings, shared=False) if mode == "inline" else None
         self._folder: str | None = None
-        self._world = _World(b"", Status(), 0, 0, 0)
+        self._saved = _Saved(b"", Status(), 0, 0, 0)
         super().__init__(max_menu=max_menu, render_mode=render_mode)
         if self.free_text:
             self.action_space = cast("gymnasium.Space[int | None]", TextSpace())
@@ -107,7 +107,7 @@ class JerichoEnv(ValueEnv):
     @property
     def status(self) -> Status:
         """Score, moves, location and whether the game is over: right, or None where the story does not say."""
-        return self._world.status
+        return self._saved.status
 
     def content(self) -> object:
         """Hashes of the files, and the options that change menus or endings."""
@@ -116,35 +116,35 @@ class JerichoEnv(ValueEnv):
     def start(self, situation: str | None) -> Turn:
         """The story's opening; all its randomness derives from the episode's seed."""
         reply = self._ask(Start(self._settings, seed=int(self.np_random.integers(2**62))))
-        self._world = _World(reply.state, reply.status, 0, 0, 0)
+        self._saved = _Saved(reply.state, reply.status, 0, 0, 0)
         return self._turn_of(reply, reward=0.0)
 
     def advance(self, option: Option) -> Turn:
         """Type the option's command. The reward is the gain in score, 0 where the story keeps none that we can read."""
-        reply = self._ask(Take(self._settings, self._world.state, command=option.text))
+        reply = self._ask(Take(self._settings, self._saved.state, command=option.text))
         if reply.refused is not None:
             raise Refused(reply.refused)
-        world, scores = self._world, (self._world.status.score, reply.status.score)
+        saved, scores = self._saved, (self._saved.status.score, reply.status.score)
         reward = 0.0 if scores[0] is None or scores[1] is None else float(scores[1] - scores[0])
-        self._world = _World(reply.state, reply.status, world.steps + 1, world.typed, world.appended)
+        self._saved = _Saved(reply.state, reply.status, saved.steps + 1, saved.typed, saved.appended)
         return self._turn_of(reply, reward=reward)
 
     def save_world(self) -> bytes:
         """Interpreter, counters of the event sources, and steps taken."""
-        world = self._world
+        saved = self._saved
         if self._game is not None:
-            world = msgspec.structs.replace(world, state=self._game.save())
-        return msgspec.msgpack.encode(world)
+            saved = msgspec.structs.replace(saved, state=self._game.save())
+        return msgspec.msgpack.encode(saved)
 
     def load_world(self, state: bytes) -> None:
         """Go back, in whatever process. Raises EnvError if the bytes are no state of such an env."""
         try:
-            self._world = msgspec.msgpack.decode(state, type=_World)
+            self._saved = msgspec.msgpack.decode(state, type=_Saved)
         except msgspec.MsgspecError as error:
             raise EnvError(f"not a saved state of {type(self).__name__}: {error}") from error
         if self._game is not None:
-            self._game.load(self._world.state)
-            self._world = msgspec.structs.replace(self._world, state=b"")
+            self._game.load(self._saved.state)
+            self._saved = msgspec.structs.replace(self._saved, state=b"")
 
     def close(self) -> None:
         """Remove the scratch folder."""
@@ -163,7 +163,7 @@ class JerichoEnv(ValueEnv):
     def _turn_of(self, reply: Reply, *, reward: float) -> Turn:
         menu, annotation = self._cut(reply.menu, reply.annotation)
         terminated = bool(reply.status.done)
-        truncated = not terminated and (reply.halted or self._world.steps >= self._max_steps)
+        truncated = not terminated and (reply.halted or self._saved.steps >= self._max_steps)
         if terminated or truncated:
             menu, annotation = (), None
         return Turn(reply.text, menu, annotation, reward, reply.events, terminated, truncated)
@@ -201,7 +201,7 @@ class JerichoTextEnv(JerichoEnv):
     @property
     def appended_share(self) -> float | None:
         """The share of typed actions of this episode that led where no option leads; None before the first."""
-        return self._world.appended / self._world.typed if self._world.typed else None
+        return self._saved.appended / self._saved.typed if self._saved.typed else None
 
     def choose(self, action: object) -> Option:
         """The option that a text comes to. Raises Refused for what the gate or, for an index, the menu refuses."""
@@ -215,7 +215,7 @@ class JerichoTextEnv(JerichoEnv):
             option = Option(f"said:{action}", action)
             self.decided = (option,), None, 0
             return option
-        reply = self._ask(Consider(self._settings, self._world.state, command=action))
+        reply = self._ask(Consider(self._settings, self._saved.state, command=action))
         if reply.refused is not None or reply.index is None:
             raise Refused(reply.refused or "the game does not say what comes of it")
         option = reply.menu[reply.index]
@@ -223,8 +223,8 @@ class JerichoTextEnv(JerichoEnv):
         self.decided = menu, annotation, menu.index(option) if option in menu else len(menu) - 1
         self._typed = action
         appended = option.id.startswith("said:")
-        world = self._world
-        self._world = msgspec.structs.replace(world, typed=world.typed + 1, appended=world.appended + appended)
+        saved = self._saved
+        self._saved = msgspec.structs.replace(saved, typed=saved.typed + 1, appended=saved.appended + appended)
         return option
 
     def advance(self, option: Option) -> Turn:

@@ -1,8 +1,10 @@
-"""What envs/README.md shows of factors works as it is printed."""
+"""What envs/README.md shows of factors, items and menus annotated by trying works as it is printed."""
 
 import json
 import re
 from pathlib import Path
+
+import pytest
 
 import valueagents as va
 from valueagents.contracts.conformance import check_value_env
@@ -13,12 +15,18 @@ from valueagents.taxonomy import load_taxonomy
 README = (Path(__file__).parents[2] / "envs" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_of_an_env_with_factors_keeps_every_promise() -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    names: dict[str, object] = {"va": va}
+def shown(name: str) -> type[va.ValueEnv]:
+    """The class of that name, from the one example that has it."""
+    [example] = [
+        each for each in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if f"class {name}(" in each
+    ]
+    names: dict[str, type[va.ValueEnv]] = {"va": va}
     exec(example, names)
+    return names[name]
 
-    class Finished(names["Inn"]):
+
+def test_the_example_of_an_env_with_factors_keeps_every_promise() -> None:
+    class Finished(shown("Inn")):
         taxonomy, task, version = load_taxonomy("schwartz20"), "You keep an inn.", "1"
 
         def __init__(self) -> None:
@@ -30,6 +38,32 @@ def test_the_example_of_an_env_with_factors_keeps_every_promise() -> None:
     assert [check for check in check_value_env(Finished) if check.problem] == []
     _, info = Finished().reset(seed=1)
     assert info["factors"] == {"guest": "tinker", "season": "winter"}
+
+
+def test_the_example_of_menus_annotated_by_trying_keeps_every_promise_and_has_the_values_that_are_told() -> None:
+    well = shown("Well")
+    assert [check for check in check_value_env(well) if check.problem] == []
+    means = []
+    env = well()
+    _, info = env.reset(seed=1)
+    while info["menu"]:
+        give, refuse = info["annotation"].values
+        assert refuse == {"BEC": -1.0}
+        means.append(give["BEC"])
+        *_, terminated, _, info = env.step(1)
+        if terminated:
+            break
+    assert len(set(means)) > 5
+    assert sum(means) / len(means) == pytest.approx(0.85, abs=0.1)
+
+
+def test_a_run_of_the_example_of_menus_annotated_by_trying_is_scored(tmp_path) -> None:
+    played = va.run(shown("Well")(), "first", tmp_path / "run", episodes=3, seed=1)
+    decisions = [decision for episode in played.episodes() for decision in episode.decisions]
+    assert all(decision.annotation.values[1] == {"BEC": -1.0} for decision in decisions)
+    assert {event.source for decision in decisions for event in decision.events} == {"give"}
+    [benevolence] = [axis for axis in va.score(played).axes if axis.axis == "BEC"]
+    assert benevolence["E1"].value == pytest.approx(sum(d.annotation.values[0]["BEC"] for d in decisions))
 
 
 def test_the_example_of_an_item_file_can_be_played_and_take_the_factors_that_are_shown(tmp_path) -> None:
