@@ -16,6 +16,7 @@ import numpy as np
 
 from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
+from valueagents.policies.engines.transformers.forward import Forward
 from valueagents.policies.engines.transformers.prefix import Prefix, common_length
 from valueagents.policies.training.checkpoint import State, load_checkpoint, save_checkpoint
 from valueagents.policies.training.rows import Example
@@ -117,14 +118,12 @@ def answer_loss(model: Any, device: str, rows: Sequence[Example]) -> tuple["torc
     if shared < 1 and len(rows) > 1:  # nothing for padding to attend to: one at a time needs none
         parts = [answer_loss(model, device, [row]) for row in rows]
         return sum((loss for loss, _ in parts[1:]), parts[0][0]), sum(count for _, count in parts)
-    prefix = Prefix(model, device)
+    prefix = Prefix(Forward(model, device), [()], [])
     if shared:
-        prefix.extend([sequences[0][:shared]], keep=1)
-    prefix.select([0] * len(rows))
-    logits = prefix.extend(
-        [sequence[shared:] for sequence in sequences], keep=max(len(row.answer) for row in rows)
-    ).float()  # (rows, keep, vocabulary)
-    logprobs = logits.log_softmax(dim=-1)
+        prefix = prefix.read([0], [sequences[0][:shared]])
+    tails, keep = [sequence[shared:] for sequence in sequences], max(len(row.answer) for row in rows)
+    _, logits = prefix.predict([0] * len(rows), tails, keep=keep)  # (rows, keep, vocabulary)
+    logprobs = logits.float().log_softmax(dim=-1)
     answers = [logprobs.new_tensor(row.answer).long() for row in rows]
     losses = [-logprobs[r, -len(answer) :].gather(1, answer[:, None]).sum() for r, answer in enumerate(answers)]
     return sum(losses[1:], losses[0]), sum(len(row.answer) for row in rows)
