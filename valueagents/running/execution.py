@@ -181,6 +181,7 @@ def _taken_stock(store: RunStore) -> Reading:
         pass
     for _ in store.failures(found):
         pass
+    store.sessions(found)
     if found.damages:
         kept = store.set_right(found)
         for damage in found.damages:

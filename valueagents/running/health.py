@@ -4,7 +4,7 @@ Sessions say how many episodes were there when a process began (`stored`), how m
 it finished: what is there now is compared with that. Sessions of older versions say less, and less is found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -24,30 +24,28 @@ def problems(store: RunStore) -> list[str]:
     Raises StoreError for episodes of another schema.
     """
     facts = table_facts(store)
-    failed = Reading()
-    attempts = sum(1 for _ in store.failures(failed))
-    damages = [*facts.damages, *(str(damage) for damage in failed.damages)]
+    reading = Reading()
+    attempts = sum(1 for _ in store.failures(reading))
+    sessions = store.sessions(reading)
+    damages = [*facts.damages, *(str(damage) for damage in reading.damages)]
     return [
         *header_problems(store.path),
         *(f"{damage}: what was readable is kept, {_PLAYS} the rest" for damage in damages),
-        *_sessions_problems(store, facts.episodes, attempts),
+        *_sessions_problems(store, sessions, facts.episodes, attempts),
         *_answers_problems(store),
     ]
 
 
-def _sessions_problems(store: RunStore, episodes: int, attempts: int) -> list[str]:
+def _sessions_problems(store: RunStore, sessions: Sequence[dict[str, Any]], episodes: int, attempts: int) -> list[str]:
     """What the sessions say that should be there, and is not."""
-    lines = store.session_lines()
-    starts = [place for place, line in enumerate(lines) if line is not None and "start" in line]
+    starts = [place for place, record in enumerate(sessions) if "start" in record]
     if not starts:
         if not store.segments():
             return []
         return [f"{SESSIONS_FILE} is missing or damaged: whether all episodes are there cannot be told"]
-    start, after = lines[starts[-1]] or {}, lines[starts[-1] + 1 :]
-    end = next((line for line in after if line is not None and "end" in line), None)
+    start = sessions[starts[-1]]
+    end = next((record for record in sessions[starts[-1] + 1 :] if "end" in record), None)
     found = _missing(start, end or {}, episodes, attempts)
-    if None in after:
-        found.append(f"{SESSIONS_FILE} is damaged at line {starts[-1] + 2 + after.index(None)}")
     if end is None:
         found.append(
             f"the run was stopped or is still going: {_PLAYS} the episodes that are owed{_owed(start, episodes)}"

@@ -48,18 +48,22 @@ def failure_records(file: Path, damages: list[Damage]) -> Iterator[tuple[bytes, 
             yield line, failure
 
 
-def session_records(file: Path) -> list[dict[str, Any] | None]:
-    """The lines of a file of sessions, unsealed; None for one that was torn by a kill or damaged."""
+def session_records(file: Path, damages: list[Damage]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The lines of a file of sessions, unsealed, each with its record."""
     lines = file.read_bytes().split(b"\n") if file.exists() else []
-    return [_session(line) for line in lines if line]
-
-
-def _session(sealed: bytes) -> dict[str, Any] | None:
-    line = unseal(sealed)
-    try:
-        return None if line is None else msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    for number, sealed in enumerate(lines, 1):
+        if not sealed:  # a line begins with a newline, too: the one before may be torn
+            continue
+        line = unseal(sealed)
+        if line is None:
+            damages.append(Damage(file, f"at line {number}", "a wrong checksum"))
+            continue
+        try:
+            record = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            damages.append(Damage(file, f"at line {number}", str(error)))
+        else:
+            yield line, record
 
 
 def _is_of_another_schema(line: bytes) -> bool:

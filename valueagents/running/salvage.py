@@ -8,10 +8,10 @@ from pathlib import Path
 
 from valueagents.running.durable import draft, sync_folder, write_atomically
 from valueagents.running.header import RunHeader
-from valueagents.running.records import episode_records, failure_records
+from valueagents.running.records import episode_records, failure_records, session_records
 from valueagents.running.sealed import seal
 from valueagents.running.segments import Damage, SegmentWriter
-from valueagents.running.writer import is_segment
+from valueagents.running.writer import SESSIONS_FILE, is_segment
 
 
 def set_right(damages: Iterable[Damage], header: RunHeader) -> list[Path]:
@@ -29,7 +29,8 @@ def _set_right(file: Path, header: RunHeader) -> Path:
     if is_segment(file):
         _replace_segment(file, header)
     else:
-        lines = [seal(line) + b"\n" for line, _ in failure_records(file, [])]
+        records = session_records if file.name == SESSIONS_FILE else failure_records
+        lines = [seal(line) + b"\n" for line, _ in records(file, [])]
         write_atomically(file, b"".join(lines))
     return kept
 

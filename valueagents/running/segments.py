@@ -154,12 +154,17 @@ def _until_error(unpack: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
 
 
 def _right_lines(member: _Member, segment: Path, damages: list[Damage]) -> Iterator[bytes]:
-    """The lines of a member that are known to be right, unsealed; the first that is not is added to the damages."""
+    """The lines of a member that are known to be right, unsealed; the first that is not is added to the damages.
+
+    Either all lines of a member are sealed or none is: only damage can mix them.
+    """
     unsealed_are_right: bool | None = None
     first_wrong: int | None = None
     for number, line in enumerate(member.lines(), 1):
         record = unseal(line)
-        if record is line:
+        if record is not line:
+            unsealed_are_right = False
+        else:
             if unsealed_are_right is None:
                 unsealed_are_right = _is_undamaged(segment, member.start)
             record = line if unsealed_are_right else None

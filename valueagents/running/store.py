@@ -107,13 +107,10 @@ class RunStore:
         """The episode segments in the order of writing."""
         return sorted(self.path.glob(EPISODES.format("*")))
 
-    def sessions(self) -> list[dict[str, Any]]:
+    def sessions(self, reading: Reading | None = None) -> list[dict[str, Any]]:
         """The starts and ends of processes that worked on the run, oldest first; unreadable lines are left out."""
-        return [record for record in self.session_lines() if record is not None]
-
-    def session_lines(self) -> list[dict[str, Any] | None]:
-        """The same, with None for a line that was torn by a kill or damaged."""
-        return session_records(self.path / SESSIONS_FILE)
+        reading = reading or Reading()
+        return [record for _, record in session_records(self.path / SESSIONS_FILE, reading.damages)]
 
     @contextmanager
     def writing(self) -> Iterator[RunWriter]:

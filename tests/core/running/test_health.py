@@ -111,7 +111,8 @@ def test_lost_or_damaged_sessions_are_said(run):
     sessions = run.path / "sessions.jsonl"
     whole = sessions.read_bytes()
     sessions.write_bytes(whole.replace(b'"finished":300', b'"finished":200'))
-    assert "sessions.jsonl is damaged at line 4" in said(run)
+    assert "sessions.jsonl is damaged at line 8 (a wrong checksum)" in said(run)
+    assert repeated(run).problems() == []
     sessions.unlink()
     assert "sessions.jsonl is missing or damaged: whether all episodes are there cannot be told" in said(run)
 
