@@ -6,9 +6,11 @@ are written to shared memory: if C code never returns, the parent knows from the
 
 import mmap
 import os
+import shutil
 import socket
 import struct
 import sys
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from valueagents.envs.parser_game.play import Settings
 
 NOTE_BYTES = 1024
 GAMES_KEPT = 8
+_GONE_WITHIN_S = 1.0
 _LENGTH = struct.Struct(">I")
 _NOTE = struct.Struct(">QH")
 
@@ -81,7 +84,11 @@ def _receive(connection: socket.socket, count: int) -> bytes | None:
 
 
 def main() -> None:
-    """Answer until the parent closes its end. Arguments: the number of the socket, the file of the note."""
+    """Answer until the parent closes its end. Arguments: the number of the socket, the file of the note.
+
+    A parent that was killed leaves its folder, in which the note is: then this process removes it.
+    """
+    parent = os.getppid()
     connection = socket.socket(fileno=int(sys.argv[1]))
     with Path(sys.argv[2]).open("r+b") as file:
         note = Note(mmap.mmap(file.fileno(), NOTE_BYTES))
@@ -89,6 +96,18 @@ def main() -> None:
     decoder = msgspec.msgpack.Decoder(Asked)
     while (frame := receive_frame(connection)) is not None:
         send_frame(connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note)))
+    if _is_gone(parent):
+        shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)
+
+
+def _is_gone(parent: int) -> bool:
+    """True if the parent has ended; its files are closed a moment before its children are given to another."""
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    while os.getppid() == parent:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _answer(asked: Asked, games: "OrderedDict[Settings, Game]", note: Note) -> Answered:
