@@ -22,12 +22,13 @@ NAMES = [
     "http_client",
     "million_decisions",
     "parser_game",
+    "rate_limit",
     "request_replay",
     "rollout",
     "shared_prefixes",
     "survey_ratings",
 ]
-NEEDED = {"parser_game": "jericho", "http_client": "aiohttp", "request_replay": "peft"}
+NEEDED = {"parser_game": "jericho", "http_client": "aiohttp", "rate_limit": "aiohttp", "request_replay": "peft"}
 PARTS = {"request_replay": ["--engines", "transformers"]}
 FIGURE = re.compile(r"^(?P<name>\S.*?|  \S.*?) {2,}(?P<value>[-+\d][^\s]*)")
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 MOST_AT_ONCE = 512
 _FIRST_AT_ONCE = 4.0
-_FIRST_CUT, _CUT = 0.85, 0.93  # the first ends a quick search, which has gone too far
+_FIRST_CUT, _CUT = 0.7, 0.93  # the first ends a quick search, which has gone as far as saved permits let it
 _PAUSE_S = 1.0  # after a refusal that tells nothing of the rate, where the server names no time
 _ROUNDED_S = 1.0  # servers round "in a moment" up to this Retry-After; more is a quota that is used up for all
 _NEAR, _FAR = 0.004, 0.12  # growth in a second, as a share of the rate

@@ -22,7 +22,7 @@ from valueagents.policies.engines import (
 )
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
-from valueagents.policies.readings import SayReading
+from valueagents.policies.readings import Question, SayReading
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 
@@ -282,3 +282,28 @@ def test_what_came_of_every_reply_is_counted(monkeypatch: pytest.MonkeyPatch, ou
     decisions = [decision for episode in played.store.episodes() for decision in episode.decisions]
     assert sorted(d.choice.raw for d in decisions) == sorted(says)
     assert score(played).counts.unread == 8
+
+
+@pytest.mark.parametrize("reason", ["refusal", "content_filter"])
+def test_what_a_server_says_in_place_of_an_answer_is_refused_and_kept(reason: str, dilemma: View):
+    class Withholding(Engine):
+        can, live = frozenset({"generate"}), 1
+
+        def identity(self) -> dict[str, str]:
+            return {"engine": "withholding/1"}
+
+        async def __aenter__(self) -> "Withholding":
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def score(self, request: ScoreRequest) -> ScoreReply:
+            raise NotImplementedError
+
+        async def generate(self, request: GenerateRequest) -> GenerateReply:
+            return GenerateReply("A", reason, 3, 0, 1)
+
+    choice = asyncio.run(SayReading().choose(Withholding(), Question(dilemma, load_prompt("choose-1"))))
+    assert (choice.option, choice.reading, choice.parsed_by) == (None, "refused", reason)
+    assert (choice.raw, choice.finish_reason) == ("A", reason)
