@@ -169,6 +169,8 @@ class Failure(_Record, frozen=True, omit_defaults=False):
     schema: int = SCHEMA
 
 
+_COUNTS = ("prompt_tokens", "cached_tokens", "output_tokens", "dropped_turns", "attempts")
+_MOST_COUNTED = 2**31 - 1
 _ENCODER = msgspec.json.Encoder()
 _EPISODE = msgspec.json.Decoder(Episode)
 _FAILURE = msgspec.json.Decoder(Failure)
@@ -199,8 +201,15 @@ def episode_from_json(line: bytes, *, upgrade: Callable[[dict[str, Any]], dict[s
 
 
 def check_episode(episode: Episode, taxonomy: Taxonomy) -> None:
-    """Raise StoreError or ConfigError if it could not be read or scored again: NaN, half a character, unknown axis."""
+    """Raise StoreError or ConfigError if it could not be read or scored again.
+
+    That is where it holds NaN, half a character, an unknown axis, or a count that does not fit the table of a run.
+    """
     for decision in episode.decisions:
+        for name in _COUNTS:
+            count = getattr(decision.choice, name)
+            if not 0 <= count <= _MOST_COUNTED:
+                raise StoreError(f"{name} of a choice is {count}, not a count from 0 to {_MOST_COUNTED:,}")
         for event in decision.events:
             taxonomy.index(event.axis)
         annotation = decision.annotation

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from valueagents.contracts.decision import (
     Event,
     Failure,
     Option,
+    check_episode,
     episode_from_json,
     failure_from_json,
     shown_hash,
@@ -231,3 +233,13 @@ def test_the_shown_hash_is_of_what_was_seen_before_the_choice_and_of_earlier_cho
 def test_the_shown_hash_sees_no_annotation_and_no_factor():
     blank, judged = decision(), decision(annotation=annotation({"death": -1.0}, {}, {}), factors={"item": "H1"})
     assert shown_hash("t", [blank]) == shown_hash("t", [judged])
+
+
+@pytest.mark.parametrize("name", ["prompt_tokens", "cached_tokens", "output_tokens", "dropped_turns", "attempts"])
+@pytest.mark.parametrize("count", [-1, 2**31, 2**63])
+def test_a_count_that_would_make_a_run_unreadable_is_refused(name: str, count: int):
+    choice = msgspec.structs.replace(Choice("a", "drawn"), **{name: count})
+    made = Decision("What now?", (Option("a", "Go."),), choice)
+    taxonomy = load_taxonomy("schwartz20")
+    with pytest.raises(StoreError, match=f"{name} of a choice is {count}, not a count"):
+        check_episode(Episode("e", None, 0, 1, "c", (made,), "terminated"), taxonomy)
