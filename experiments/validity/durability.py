@@ -5,17 +5,16 @@ did not hit, episodes written twice, numbers that differ from the truth without 
 Then the price: what checksums and syncing add to the fastest run there is, and to reading it, side by side.
 """
 
-import json
+import logging
 import random
+import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from valueagents.errors import StoreError
 from valueagents.experiments.bench.timing import make_parser, print_figure, read_options
 from valueagents.experiments.validity.durability_price import price_of_reading, price_of_recording
-from valueagents.experiments.validity.leftovers import child_processes, lives
+from valueagents.experiments.validity.processes import Player, child_processes, end_process, lives, playing
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.records import episode_records
 from valueagents.running.runs import Run
@@ -49,21 +48,6 @@ SIZES = {
 EMBEDDED_SHARE = 0.1  # of the kills: a model takes seconds to load
 DISK_BYTES = 1 << 20
 MOST_SLOWER = 0.03
-PLAYER = """
-import json, sys
-import msgspec
-from valueagents.errors import ValueAgentsError
-from valueagents.running.execution import RunConfig, execute
-
-for line in sys.stdin:
-    config, out = json.loads(line)
-    print("start", flush=True)
-    try:
-        execute(msgspec.convert(config, RunConfig), out, progress=lambda done, *_: print(done, flush=True))
-        print("end", flush=True)
-    except ValueAgentsError as error:
-        print(f"error: {error}", flush=True)
-"""
 
 
 @dataclass
@@ -85,69 +69,6 @@ class Wrong:
     def total(self) -> int:
         """All of it."""
         return sum(count.total() for count in (self.lost, self.double, self.silent, self.orphans, self.folders))
-
-
-class Player:
-    """A process that plays runs, one after another, and says how far it is."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PLAYER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**_environment(), "TMPDIR": str(scratch)},
-        )
-
-    def start(self, config: RunConfig, out: Path) -> None:
-        """Begin to play, without waiting."""
-        import msgspec
-
-        assert self.process.stdin is not None  # noqa: S101 – it is a pipe
-        self.process.stdin.write(json.dumps([msgspec.to_builtins(config), str(out)]) + "\n")
-        self.process.stdin.flush()
-
-    def words(self) -> Iterator[str]:
-        """What it says until the run ends, "end" or "error: …" last."""
-        assert self.process.stdout is not None  # noqa: S101 – it is a pipe
-        for line in self.process.stdout:
-            yield line.strip()
-            if line.startswith(("end", "error")):
-                return
-
-    def until(self, word: str) -> str:
-        """The last that it said, when it has said the word or the run has ended."""
-        last = ""
-        for last in self.words():
-            if last == word:
-                break
-        return last
-
-    def kill(self) -> None:
-        """End it as a power cut or the kernel would."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
-
-    def close(self) -> None:
-        """Let it end when it has played what it was given."""
-        self.process.communicate(timeout=600)
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
-
-
-@contextmanager
-def playing(scratch: Path) -> Iterator[Player]:
-    """A player that is ended with the block."""
-    player = Player(scratch)
-    try:
-        yield player
-    finally:
-        player.kill()
 
 
 def lines_of(run: Run) -> list[str]:
@@ -218,7 +139,7 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
                 left -= 1
                 if left % 4 == 0:
                     break
-                _kill(rng.choice(found))
+                end_process(rng.choice(found))
         player.kill()
     execute(PARSER, out)
     _count_run_of_workers(out, wrong)
@@ -226,14 +147,6 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
     wrong.orphans["workers"] += sum(lives(pid) for pid in workers)
     wrong.folders["workers"] += len(list(scratch.iterdir()))
     wrong.print_row("workers", f"{kills} kills")
-
-
-def _kill(pid: int) -> None:
-    import os
-    from contextlib import suppress
-
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _count_run_of_workers(out: Path, wrong: Wrong) -> None:
@@ -337,7 +250,6 @@ def _mount(disk: Path) -> bool:
 
 def _play_with_little_room(disk: Path, room: int, *, mounted: bool) -> str:
     """What `valueagents run` said on standard error when the disk had so many bytes of room."""
-    import resource
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
@@ -391,6 +303,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="by default all")
     options = read_options(parser, SIZES, argv)
+    logging.getLogger("valueagents").setLevel(logging.ERROR)  # every damage is warned of, hundreds of times
     wrong, rng = Wrong(), random.Random(1)  # noqa: S311 – which byte and when, no secret
     with tempfile.TemporaryDirectory() as name:
         for part in options.parts:

@@ -18,8 +18,9 @@ from valueagents.running.upgrade import upgraded_episode
 def episode_records(segment: Path, header: RunHeader, damages: list[Damage]) -> Iterator[tuple[bytes, Episode]]:
     """The lines of a segment, unsealed and as they are there, each with its episode in this schema.
 
-    Raises StoreError for an episode of another schema.
+    Of lines that are no episodes the first is noted. Raises StoreError for an episode of another schema.
     """
+    first_wrong = True
     upgrade = partial(upgraded_episode, header=msgspec.to_builtins(header))
     for number, line in enumerate(read_lines(segment, damages), 1):
         try:
@@ -27,7 +28,9 @@ def episode_records(segment: Path, header: RunHeader, damages: list[Damage]) -> 
         except StoreError as error:
             if _is_of_another_schema(line):
                 raise StoreError(f"{segment}, line {number}: {error}") from error
-            damages.append(Damage(segment, f"at its readable line {number}", str(error)))
+            if first_wrong:  # those after it may repeat what it lost
+                damages.append(Damage(segment, f"at its readable line {number}", str(error)))
+            first_wrong = False
         else:
             yield line, episode
 

@@ -41,11 +41,13 @@ def made_run(
     header = RunHeader("test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, independent, informed, min_contested=needed)
     store = RunStore.create(path, header)
     with store.writing() as writer:
+        writer.session({"start": "then", "owed": len(decisions)})
         for i in range(len(decisions)) if shuffled is None else shuffled:
             cluster = f"c{i}" if clusters is None else str(clusters[i])
             writer.episode(Episode(f"{i:05d}", None, 0, 0, cluster, (decisions[i],), "terminated"))
         for failure in failures:
             writer.failure(failure)
+        writer.session({"end": "now", "finished": len(decisions), "failed": len(failures)})
     return Run(path)
 
 
