@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -94,8 +95,9 @@ def main() -> None:
         note = Note(mmap.mmap(file.fileno(), NOTE_BYTES))
     games: OrderedDict[Settings, Game] = OrderedDict()
     decoder = msgspec.msgpack.Decoder(Asked)
-    while (frame := receive_frame(connection)) is not None:
-        send_frame(connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note)))
+    with suppress(ConnectionError):  # it may end while it waits for an answer
+        while (frame := receive_frame(connection)) is not None:
+            send_frame(connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note)))
     if _is_gone(parent):
         shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)
 
