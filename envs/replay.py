@@ -67,9 +67,9 @@ class ReplayEnv(ValueEnv):
         """The choice ends the episode."""
         return Turn(text="", terminated=True)
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         """Nothing: the turn, which the base class keeps, is all the state there is."""
         return b""
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         """Nothing to do."""

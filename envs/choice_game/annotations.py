@@ -119,7 +119,7 @@ def _read_file(file: Path) -> _File:
         content = tomllib.loads(raw.decode()) if file.suffix == ".toml" else msgspec.json.decode(raw)
         read = msgspec.convert(content, _File)
     except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{file.name} is not an annotation file: {error}; see envs/README.md") from error
+        raise DataError(f"{file.name} is not an annotation file: {error}; see envs/reference.md") from error
     if (read.format, read.version) != _FORMAT:
         raise DataError(f"{file.name}: format {read.format!r} version {read.version}; this reads {_FORMAT[0]} 1")
     return read

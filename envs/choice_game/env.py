@@ -40,7 +40,7 @@ class ChoiceScriptEnv(ValueEnv):
 
     Args:
         game: the folder of a ChoiceScript game (`startup.txt` and a `.txt` a scene); by default the bundled one.
-        annotations: a file of value events by line (envs/README.md); by default `annotations.json` or `.toml` in the
+        annotations: a file of value events by line (envs/reference.md); by default `annotations.json` or `.toml` in the
             game's folder if it is there. Comments `*comment value: …` in the script count as well.
         taxonomy: the axes of the comments; a file names its own.
         machiavelli: MACHIAVELLI's `game_data` folder, in place of `game`.
@@ -123,14 +123,14 @@ class ChoiceScriptEnv(ValueEnv):
         self._steps += 1
         return self._turn_after(text, reward=float(self._points() - before), events=events)
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         """The game's state and the counters of the loop detector."""
         saved = _Saved(self._interpreter.save(), self._steps, dict(self._met), self._opening)
         state = msgspec.msgpack.encode(saved)
         self._last_saved = state, saved
         return state
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         """Go back to a saved state. Raises EnvError if it is none."""
         at_hand, saved = self._last_saved
         try:

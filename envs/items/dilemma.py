@@ -15,7 +15,7 @@ class DilemmaEnv(ItemEnv):
     """Dilemmas from our own bank, or from the user's file.
 
     Args:
-        data: a `.jsonl` file in our format (envs/README.md), a MoralChoice `.csv` or DailyDilemmas' by-action `.csv`;
+        data: a `.jsonl` file in our format (envs/reference.md), a MoralChoice `.csv`, or DailyDilemmas by action;
             by default the bundled bank (192 dilemmas, taxonomy schwartz20, AI-annotated: see envs/data/README.md).
         values: DailyDilemmas' table of value words (`.csv`), which its by-action file needs.
         setting: play only items of this setting, e.g. `home` or `agent-business`; by default all.

@@ -34,7 +34,7 @@ def read_items(path: Path, values: Path | None = None) -> ItemBank:
     require_file(
         path,
         (".jsonl", ".csv"),
-        "neither .jsonl (our format, see envs/README.md) nor .csv (MoralChoice, DailyDilemmas)",
+        "neither .jsonl (our format, see envs/reference.md) nor .csv (MoralChoice, DailyDilemmas)",
     )
     if values is not None:
         require_file(values, (".csv",), "not .csv (DailyDilemmas' table of value words)")

@@ -34,7 +34,7 @@ class JudgementEnv(ItemEnv):
     is the text of the post.
 
     Args:
-        posts: a `.jsonl` in our format (envs/README.md), or the AITA `.json` of arXiv 2508.11414; by default the
+        posts: a `.jsonl` in our format (envs/reference.md), or the AITA `.json` of arXiv 2508.11414; by default the
             bundled bank (160 posts, taxonomy schwartz20, AI-annotated: see envs/data/README.md).
         strict: give the remaining verdict 0 in place of -0.5.
         cap: at most this many posts of each basic value (the study: 500); by default all.

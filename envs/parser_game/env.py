@@ -129,14 +129,14 @@ class JerichoEnv(ValueEnv):
         self._saved = _Saved(reply.state, reply.status, saved.steps + 1, saved.typed, saved.appended)
         return self._turn_of(reply, reward=reward)
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         """Interpreter, counters of the event sources, and steps taken."""
         saved = self._saved
         if self._game is not None:
             saved = msgspec.structs.replace(saved, state=self._game.save())
         return msgspec.msgpack.encode(saved)
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         """Go back, in whatever process. Raises EnvError if the bytes are no state of such an env."""
         try:
             self._saved = msgspec.msgpack.decode(state, type=_Saved)

@@ -40,7 +40,7 @@ class SurveyEnv(ItemEnv):
         split: the part of the bank that is met; train and eval are for fitting an adapter, test for measuring.
         poles: affirming wordings, opposing ones, or both.
         variants: prompt variants of each statement, 1 to 27 (3 tasks × 9 answers, `data/survey_variants.toml`).
-        items: a `.jsonl` in our format (envs/README.md), the survey `.json` of arXiv 2508.11414, or with `key` a
+        items: a `.jsonl` in our format (envs/reference.md), the survey `.json` of arXiv 2508.11414, or with `key` a
             questionnaire's numbered statements; by default the bundled bank (480 pairs, taxonomy schwartz20).
         key: whose scoring key fits `items` (`number` and `text`, .jsonl or .csv): pvq-rr, pvq-40 or pvq-21.
         reverse: put 1 as the highest answer; by default as the key has it (pvq-21: yes, as in the ESS).

@@ -1,4 +1,4 @@
-"""What envs/README.md shows of factors, items and menus annotated by trying works as it is printed."""
+"""What the guide and the reference of envs show works as it is printed: factors, items, menus annotated by trying."""
 
 import json
 import re
@@ -12,13 +12,14 @@ from valueagents.contracts.decision import Factor
 from valueagents.envs.items.files import read_items
 from valueagents.taxonomy import load_taxonomy
 
-README = (Path(__file__).parents[2] / "envs" / "README.md").read_text(encoding="utf-8")
+ENVS = Path(__file__).parents[2] / "envs"
+GUIDE, REFERENCE = (ENVS.joinpath(f"{page}.md").read_text(encoding="utf-8") for page in ("guide", "reference"))
 
 
 def shown(name: str) -> type[va.ValueEnv]:
     """The class of that name, from the one example that has it."""
     [example] = [
-        each for each in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if f"class {name}(" in each
+        each for each in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL) if f"class {name}(" in each
     ]
     names: dict[str, type[va.ValueEnv]] = {"va": va}
     exec(example, names)
@@ -67,9 +68,11 @@ def test_a_run_of_the_example_of_menus_annotated_by_trying_is_scored(tmp_path) -
 
 
 def test_the_example_of_an_item_file_can_be_played_and_take_the_factors_that_are_shown(tmp_path) -> None:
-    header, item = (json.loads(line) for line in re.findall(r"^ +(\{\"(?:format|id)\".*\})$", README, re.MULTILINE)[:2])
+    header, item = (
+        json.loads(line) for line in re.findall(r"^ +(\{\"(?:format|id)\".*\})$", REFERENCE, re.MULTILINE)[:2]
+    )
     declared, level = (
-        json.loads("{" + part + "}") for part in re.findall(r"^ +(\"factors\": .*?) {4,}in ", README, re.M)
+        json.loads("{" + part + "}") for part in re.findall(r"^ +(\"factors\": .*?) {4,}in ", REFERENCE, re.M)
     )
     path = tmp_path / "items.jsonl"
     path.write_text(f"{json.dumps(header | declared)}\n{json.dumps(item | level)}\n")

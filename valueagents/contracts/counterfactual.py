@@ -87,10 +87,10 @@ class Tryable(Protocol):
     def np_random(self) -> np.random.Generator:
         """The generator of the real steps."""
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         """The state, random generator aside."""
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         """Go back to it."""
 
     def reseed(self, state_key: str, number: int) -> None:
@@ -116,7 +116,7 @@ class TriedMenus:
         Raises EnvError, naming env and option, for an option that cannot be taken and for an event that is no amount on
         an axis of the env's taxonomy. An error of this package that the env raises itself is passed on.
         """
-        state = env.save_world()
+        state = env.save_state()
         key = _key(state, menu)
         known = self._known.get(key)
         if known is not None:
@@ -179,7 +179,7 @@ def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> Tries:
                 "menu is taken; mend `advance` for it or leave it off the menu"
             ) from error
         finally:
-            env.load_world(state)
+            env.load_state(state)
         if not drew:
             break
     return tries

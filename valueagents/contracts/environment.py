@@ -62,7 +62,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 class _Snapshot(msgspec.Struct, frozen=True):
     kind: str
-    world: bytes
+    state: bytes
     turn: Turn | None
     over: bool
     invalid_in_a_row: int
@@ -111,7 +111,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             value and says how many; it sets 1.
         inline: True if a step takes well under a millisecond and cannot hang; the rollout then saves a thread.
 
-    To have menus annotated by trying, write `save_world` and `load_world`, let `advance` give `events`, and set
+    To have menus annotated by trying, write `save_state` and `load_state`, let `advance` give `events`, and set
         annotate_by_trying: True. No turn then has an annotation of its own.
         tries: how often an option is tried that draws random numbers; x is the mean. Others are tried once.
         scaling: how the events of a step become x, by default as they are, cut at ±1.
@@ -223,25 +223,25 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             return None
         return "\n".join([self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))])
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         """The state of the env behind the turn. Optional: with it, `annotate_by_trying` can be set."""
         raise NotImplementedError(f"{type(self).__name__} cannot save its state")
 
-    def load_world(self, state: bytes) -> None:
-        """Return the env to what `save_world` gave, also in another process."""
+    def load_state(self, state: bytes) -> None:
+        """Return the env to what `save_state` gave, also in another process."""
         raise NotImplementedError(f"{type(self).__name__} cannot restore a state")
 
     @property
     def can_snapshot(self) -> bool:
         """True if the env can be saved and restored."""
-        return type(self).save_world is not ValueEnv.save_world
+        return type(self).save_state is not ValueEnv.save_state
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next: env, turn, counters and random generator."""
         random_state = repr(self.np_random.bit_generator.state)  # its 128-bit integers fit no wire format
         saved = _Snapshot(
             kind=f"{type(self).__name__} {self.version}",
-            world=self.save_world(),
+            state=self.save_state(),
             turn=self._turn,
             over=self._over,
             invalid_in_a_row=self._invalid_in_a_row,
@@ -260,7 +260,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             raise EnvError(f"not a snapshot of {kind}: {error}") from error
         if saved.kind != kind:
             raise EnvError(f"not a snapshot of {kind} but of {saved.kind}")
-        self.load_world(saved.world)
+        self.load_state(saved.state)
         self._turn, self._over, self._walk = saved.turn, saved.over, saved.walk
         self._invalid_in_a_row = saved.invalid_in_a_row
         self.np_random.bit_generator.state = random_state
@@ -311,8 +311,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     def _check_that_it_can_try(self) -> None:
         name, kind = type(self).__name__, type(self)
-        if kind.save_world is ValueEnv.save_world or kind.load_world is ValueEnv.load_world:
-            raise EnvError(f"{name} sets annotate_by_trying but cannot go back; write save_world and load_world")
+        if kind.save_state is ValueEnv.save_state or kind.load_state is ValueEnv.load_state:
+            raise EnvError(f"{name} sets annotate_by_trying but cannot go back; write save_state and load_state")
         if self.tries < 1:
             raise EnvError(f"{name} sets tries={self.tries}; at least 1 is needed")
 

@@ -38,7 +38,10 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Policy(ABC):
-    """What acts in an env. `live`: how many episodes at once it can make use of; `seconds_per_decision`: for the plan of a run."""
+    """What acts in an env.
+
+    `live` is how many episodes at once it can make use of; `seconds_per_decision` serves the plan of a run.
+    """
 
     live: int = 1
     unrepeatable: str | None = None

@@ -107,7 +107,7 @@ class Answers:
         known = self.columns.factors()
         if name not in known:
             declared = f"declared: {', '.join(known) or 'none'}"
-            remedy = f"({declared}). The env has to declare it: see `ValueEnv.factors` in envs/README.md."
+            remedy = f"({declared}). The env has to declare it: see `ValueEnv.factors` in envs/guide.md."
             raise ConfigError(f"{self.name}: " + unknown_name("factor", name, known, remedy=remedy))
         return self.columns.factor(name)
 

@@ -20,15 +20,15 @@ from valueagents.taxonomy import Axis, Taxonomy
 
 def read_annotations(file: Path) -> ItemBank:
     """The items of an item file. Raises ConfigError if there is none, DataError with file and line if malformed."""
-    require_file(file, (".jsonl",), "not .jsonl: other annotations come in an item file (envs/README.md)")
+    require_file(file, (".jsonl",), "not .jsonl: other annotations come in an item file (envs/reference.md)")
     return read_item_file(file)
 
 
 def reannotated(table: pa.Table, file: Path | str) -> tuple[pa.Table, Taxonomy]:
     """A run's table (`Run.decisions`) with the annotations of a file in place of its own, and their taxonomy.
 
-    The file is an item file (envs/README.md) of which only ids and values are read: an item's `id` is a situation, or
-    in envs that enumerate none the hash `shown`. Decisions that it does not list are not annotated. Raises DataError
+    The file is an item file (envs/reference.md) of which only ids and values are read: an item's `id` is a situation,
+    or in envs that enumerate none the hash `shown`. Decisions that it does not list are not annotated. Raises DataError
     if it is malformed, lists none of the decisions, or lacks an option that was offered.
     """
     bank = read_annotations(Path(file))

@@ -74,10 +74,10 @@ class Story(ValueEnv):
         annotation = Annotation(self.taxonomy.name, values, "by the storyteller", "by hand")
         return Turn(f"{self.room}. {text}", tuple(Option(i, t) for i, t, *_ in doors), annotation, **fields)
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         return json.dumps([self.room, self.candle, self.coins]).encode()
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         self.room, self.candle, self.coins = json.loads(state)
 
 
@@ -95,7 +95,7 @@ def test_an_honest_story_passes_every_check():
 
 def test_a_story_without_snapshots_or_situations_passes_too():
     class Plain(Story):
-        save_world = ValueEnv.save_world
+        save_state = ValueEnv.save_state
 
         def situations(self):
             return ()
@@ -115,7 +115,7 @@ def test_an_observation_outside_its_space_fails_gymnasiums_check():
 
 def test_envs_of_different_spaces_fail_the_vector_check():
     class Sized(Story):
-        save_world = ValueEnv.save_world
+        save_state = ValueEnv.save_state
 
     sizes = itertools.count(3)
     assert list(broken(lambda: Sized(max_menu=next(sizes)))) == [VECTOR]
@@ -151,7 +151,7 @@ class DeadEnd(Story):
         return Turn(turn.text, (), None, **fields) if self.room == "garden" else turn
 
     situations = ValueEnv.situations
-    save_world = ValueEnv.save_world
+    save_state = ValueEnv.save_state
 
 
 def test_a_menu_that_repeats_a_text_in_a_later_room_fails_by_that_text():
@@ -338,7 +338,7 @@ def test_two_envs_that_tell_different_stories_fail():
     number = itertools.count()
 
     class Moody(Story):
-        save_world = ValueEnv.save_world
+        save_state = ValueEnv.save_state
 
         def __init__(self):
             super().__init__()
@@ -385,15 +385,15 @@ def test_situations_that_are_not_what_they_are_called_fail(env, words):
 
 
 class ForgetsCandle(Story):
-    def load_world(self, state):
+    def load_state(self, state):
         self.room, _, self.coins = json.loads(state)
 
 
 class ForgetsToSave(Story):
-    def save_world(self):
+    def save_state(self):
         return b""
 
-    def load_world(self, state):
+    def load_state(self, state):
         pass
 
 
@@ -414,7 +414,7 @@ class OwnDice(Story):
 class StartsOver(Story):
     """Restoring goes back to the start of the episode, whenever the snapshot was taken."""
 
-    def load_world(self, state):
+    def load_state(self, state):
         self.room, self.candle, self.coins = "hall", 9, 0
 
 

@@ -42,10 +42,10 @@ class Fair(ValueEnv):
         events = (event,) if won or option.id == "pass" else ()
         return Turn(f"{self.coins} coins.", (BET, PASS), events=events, terminated=self.coins == 0)
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         return pickle.dumps((self.day, self.coins))
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         self.day, self.coins = pickle.loads(state)
 
 
@@ -152,7 +152,15 @@ def test_the_same_state_is_annotated_alike_by_another_env_and_after_other_episod
     other.step(0)
     annotation = env.step(1)[4]["annotation"]
     other.restore(env.snapshot())
+    other.np_random.random(3)  # what the real generator holds is no part of the state that is tried
     assert other.try_options((BET, PASS)) == annotation
+
+
+def test_a_menu_in_another_order_has_its_values_in_that_order():
+    env = Fair()
+    env.reset(seed=1)
+    assert env.try_options((PASS, BET)).values[0] == {"good_self": 1.0}
+    assert env.try_options((BET, PASS)).values[1] == {"good_self": 1.0}
 
 
 class Peeking(Fair):
@@ -230,6 +238,21 @@ def test_an_option_that_cannot_be_taken_is_one_error_that_names_env_and_option()
         env.step(0)
 
 
+def test_an_episode_is_over_where_an_option_of_its_next_menu_cannot_be_taken():
+    class Collapsing(Fair):
+        def advance(self, option):
+            if self.coins < 5:
+                raise KeyError("no such stall")
+            return super().advance(option)
+
+    env = Collapsing()
+    env.reset(seed=1)
+    with pytest.raises(EnvError, match="Collapsing, option 'bet'"):
+        env.step(1)
+    with pytest.raises(EnvError, match=r"call reset\(\) first"):
+        env.step(0)
+
+
 def test_after_an_option_that_cannot_be_taken_state_and_generator_are_as_they_were():
     env = Breaking()
     env.annotate_by_trying = False
@@ -285,13 +308,13 @@ def test_an_env_that_annotates_a_menu_itself_must_choose():
         Both().reset(seed=1)
 
 
-@pytest.mark.parametrize("missing", ["save_world", "load_world"])
+@pytest.mark.parametrize("missing", ["save_state", "load_state"])
 def test_an_env_that_cannot_go_back_is_refused_when_it_is_made(missing):
     class Fleeting(Fair):
         pass
 
     setattr(Fleeting, missing, getattr(ValueEnv, missing))
-    with pytest.raises(EnvError, match="Fleeting sets annotate_by_trying but cannot go back; write save_world"):
+    with pytest.raises(EnvError, match="Fleeting sets annotate_by_trying but cannot go back; write save_state"):
         Fleeting()
 
 

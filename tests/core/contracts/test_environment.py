@@ -51,10 +51,10 @@ class Walk(ValueEnv):
         annotation = Annotation(self.taxonomy.name, ({"pro": 1.0}, {"anti": 1.0}), "nobody", "sign")
         return Turn(f"At {self.place}: pebble {self.np_random.integers(10**9)}.", menu, annotation, **fields)
 
-    def save_world(self) -> bytes:
+    def save_state(self) -> bytes:
         return str(self.place).encode()
 
-    def load_world(self, state: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         self.place = int(state)
 
 
@@ -166,14 +166,14 @@ def test_an_index_is_any_integer(action):
 def test_a_wrong_action_is_refused_with_its_reason_and_moves_nothing(action, reason):
     env = Walk()
     text, before = env.reset(seed=1)
-    world = env.save_world()
+    state = env.save_state()
     again, reward, terminated, truncated, info = env.step(action)
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(info["invalid"])
     assert len(info["invalid"]) < 200
     assert (again, reward, terminated, truncated) == (text, 0.0, False, False)
     assert (info["menu"], info["annotation"]) == (before["menu"], before["annotation"])
-    assert env.save_world() == world
+    assert env.save_state() == state
 
 
 def test_a_wrong_action_does_not_repeat_the_reward_and_events_of_the_step_before():
@@ -367,7 +367,7 @@ def test_a_snapshot_of_another_kind_of_env_is_an_env_error():
 
 def test_an_env_that_cannot_save_says_so():
     class Fleeting(Walk):
-        save_world, load_world = ValueEnv.save_world, ValueEnv.load_world
+        save_state, load_state = ValueEnv.save_state, ValueEnv.load_state
 
     env = Fleeting()
     env.reset(seed=1)
@@ -375,7 +375,7 @@ def test_an_env_that_cannot_save_says_so():
     with pytest.raises(NotImplementedError, match="Fleeting cannot save its state"):
         env.snapshot()
     with pytest.raises(NotImplementedError, match="Fleeting cannot restore a state"):
-        env.load_world(b"")
+        env.load_state(b"")
 
 
 def test_render_shows_the_text_and_its_numbered_menu():

@@ -311,7 +311,7 @@ def test_wrong_options_are_named(ferry: str, game_data: Path) -> None:
     with pytest.raises(ConfigError, match="max_steps=0"):
         ChoiceScriptEnv(game=ferry, max_steps=0)
     with pytest.raises(EnvError, match="not a saved choice game"):
-        ChoiceScriptEnv(game=ferry).load_world(b"\x00")
+        ChoiceScriptEnv(game=ferry).load_state(b"\x00")
 
 
 def test_a_run_over_the_game_can_be_scored(ferry: str, out: Path) -> None:

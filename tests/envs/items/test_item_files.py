@@ -233,7 +233,7 @@ def test_another_kind_of_file_is_refused_with_the_kinds_that_are_read(tmp_path, 
     path = tmp_path / name
     path.write_text("x")
     with pytest.raises(
-        ConfigError, match=r"neither \.jsonl \(our format, see envs/README\.md\) nor \.csv \(MoralChoice, Dail"
+        ConfigError, match=r"neither \.jsonl \(our format, see envs/reference\.md\) nor \.csv \(MoralChoice, Dail"
     ):
         read_items(path)
 
