@@ -20,6 +20,8 @@ class DiskError(OSError):
     """The disk did not take what was to be written; `filename` says where, `strerror` why."""
 
 
+_LOOK_EVERY_S = 0.02
+"""A file that goes away is noticed that late: to look takes 1 % of an instant episode."""
 _DRAFT = re.compile(r"\..+\.(?P<pid>\d+)\.[0-9a-f]{8}")
 
 
@@ -99,6 +101,7 @@ class AppendOnlyFile:
         found = os.fstat(self._file.fileno())
         self._size, self._inode = found.st_size, found.st_ino
         self._sync_every_s, self._synced_s = sync_every_s, time.monotonic()
+        self._seen_s = self._synced_s
         self._aside: ThreadPoolExecutor | None = None
         self._syncing: Future[None] | None = None
         if new:
@@ -108,9 +111,12 @@ class AppendOnlyFile:
         """Append all of the content.
 
         Raises DiskError if the disk does not take it: then the file is cut back to what it was.
-        Raises StoreError if the file was removed or moved away, with its folder or alone.
+        Raises StoreError if the file was removed or moved away, with its folder or alone (looked at now and then).
         """
-        self._require_there()
+        now = time.monotonic()
+        if now - self._seen_s >= _LOOK_EVERY_S:
+            self._require_there()
+            self._seen_s = now
         try:
             _write_all(self._file, content)
         except OSError as error:
@@ -118,7 +124,7 @@ class AppendOnlyFile:
                 self._file.truncate(self._size)
             raise _named(error, self.path) from error
         self._size += len(content)
-        self._sync_aside()
+        self._sync_aside(now)
 
     def sync(self) -> None:
         """All that was appended is on the disk. Raises DiskError."""
@@ -136,9 +142,8 @@ class AppendOnlyFile:
         finally:
             self._file.close()
 
-    def _sync_aside(self) -> None:
+    def _sync_aside(self, now: float) -> None:
         """Begin to sync if it is time. Raises DiskError if the disk refused the last time."""
-        now = time.monotonic()
         if now - self._synced_s < self._sync_every_s or (self._syncing is not None and not self._syncing.done()):
             return
         if self._syncing is not None:
