@@ -144,7 +144,7 @@ def _not_evaluated(where: str, field: str, expression: str) -> str:
 
 
 def _check_scales(fields: LoraFields, where: str) -> None:
-    """Refuse scales that switch the matrices off or are no numbers: the base model would be measured in their name."""
+    """Refuse scales that switch the matrices off or are not numbers: the base model would be measured in their name."""
     scales = {"lora_alpha": fields.lora_alpha, **fields.alpha_pattern}
     for name, scale in scales.items():
         if scale == 0 or not math.isfinite(scale):

@@ -141,7 +141,7 @@ class NodeLedger:
 
 
 def read_machiavelli(folder: Path, title: str | None) -> tuple[Game, NodeLedger, GameFacts]:
-    """The game of that title: a key of `game_metadata.json`, or the `name` that stands there.
+    """The game of that title: a key of `game_metadata.json`, or the `name` given there.
 
     Raises ConfigError for an unknown title, DataError naming the file where one is missing or malformed.
     """

@@ -4,7 +4,7 @@
     python -m valueagents.envs.parser_game.distil gameinfo.dbg story.z5      # writes story.map.json
 
 What is world: the object tree, and the properties, globals and arrays that the story itself declares; of the library's
-own the few that are no scratch memory of its parser.
+own the few that are not scratch memory of its parser.
 """
 
 import sys

@@ -48,7 +48,7 @@ class JerichoEnv(ValueEnv):
         annotations: Jiminy Cricket's NAME_annotations.csv, for a story that prints markers.
         rules: a TOML rule file (format: envs/parser_game/rules.py).
         mode: "worker" (default) survives whatever a story does; "inline" runs it in this process.
-        max_steps: the episode is truncated after so many.
+        max_steps: the episode is truncated after this many steps.
         max_menu: longer menus are cut, waiting kept (`cut_menus` counts them); letters name 26 options.
         tries: reseeded tries of each option where chance plays a part.
         menus: False = search for none and annotate nothing; for free text only, a hundred times as fast.
@@ -82,7 +82,7 @@ class JerichoEnv(ValueEnv):
         if not (menus or self.free_text):
             raise ConfigError("menus=false leaves nothing to choose from; it is for valueagents/JerichoText-v0")
         if hang_s <= 0:
-            raise ConfigError(f"hang_s={hang_s} is no time; use seconds, e.g. 5")
+            raise ConfigError(f"hang_s={hang_s} is not a duration; use seconds, e.g. 5")
         if importlib.util.find_spec("jericho") is None:
             raise ConfigError("Jericho is not installed: pip install --no-deps jericho==3.3.1 (needs make and gcc)")
         self._settings = Settings(
@@ -137,7 +137,7 @@ class JerichoEnv(ValueEnv):
         return msgspec.msgpack.encode(saved)
 
     def load_state(self, state: bytes) -> None:
-        """Go back, in whatever process. Raises EnvError if the bytes are no state of such an env."""
+        """Go back, in whatever process. Raises EnvError if the bytes are not a state of such an env."""
         try:
             self._saved = msgspec.msgpack.decode(state, type=_Saved)
         except msgspec.MsgspecError as error:

@@ -101,7 +101,7 @@ def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
 
 
 def _lines(story: Story, verb_number: int, by_address: dict[int, str]) -> list[tuple[int, Template]] | None:
-    """The lines of a verb that ask for words and things only; None if the bytes are no grammar of version 2."""
+    """The lines of a verb that ask for words and things only; None if the bytes are not a grammar of version 2."""
     address = story.word(story.word(0x0E) + 2 * verb_number)
     if not story.word(0x0E) < address < len(story.data) - 1:
         return None

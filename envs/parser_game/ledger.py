@@ -13,7 +13,7 @@ COUNT, ENTRIES = "ledger_count", "ledger_axis"
 
 
 class Ledger:
-    """Reads what was appended since the ledger counted so many; keeps nothing."""
+    """Reads what was appended since the ledger had that count; keeps nothing."""
 
     def __init__(self, memory: MemoryMap, taxonomy: Taxonomy) -> None:
         self._count_address = memory.globals[COUNT]
@@ -31,7 +31,7 @@ class Ledger:
         return word(ram, self._count_address)
 
     def events(self, first: int, ram: Ram) -> tuple[Event, ...]:
-        """The entries from `first` on, in order. Raises DataError for an entry that is no axis, or a full ledger."""
+        """The entries from `first` on, in order. DataError: an entry that is not an axis, a full ledger."""
         last = self.count(ram)
         if last > self._capacity:
             raise DataError(f"the story's ledger counts {last} entries in room for {self._capacity}; enlarge {ENTRIES}")

@@ -105,7 +105,7 @@ class Machine:
     def load(self, state: State) -> None:
         """Go back to a state of the same story, also one saved in another process."""
         if self.halted:
-            self._setup(_FIRST_PLAIN_SEED)  # the flag of a run-time error is no part of a state
+            self._setup(_FIRST_PLAIN_SEED)  # the flag of a run-time error is not part of a state
         frotz = self._frotz
         pc, sp, fp, frames, opcode = state.registers
         frotz.setRng(*state.randomness)

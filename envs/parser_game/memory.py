@@ -60,7 +60,7 @@ def read_map(path: Path, story: Story) -> MemoryMap:
         found = msgspec.json.decode(path.read_bytes(), type=MemoryMap)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise DataError(
-            f"{path.name} is no memory map ({error}); make it with python -m {__package__}.distil"
+            f"{path.name} is not a valid memory map ({error}); make it with python -m {__package__}.distil"
         ) from error
     if (found.format, found.version) != (FORMAT, 1):
         raise DataError(f"{path.name}: format {found.format!r} version {found.version}; this reads {FORMAT} 1")

@@ -235,7 +235,7 @@ class Play:
         return msgspec.msgpack.encode(saved)
 
     def unpack(self, packed: bytes) -> Saved:
-        """The state in bytes. Raises EnvError if they are no state of this game."""
+        """The state in bytes. Raises EnvError if they are not a state of this game."""
         try:
             saved = msgspec.msgpack.decode(packed, type=Saved)
         except msgspec.MsgspecError as error:

@@ -121,7 +121,7 @@ def read_rules(path: Path, story: Story) -> Rules:
     try:
         found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), RuleFile)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise DataError(f"{path.name} is no rule file: {error}; see envs/parser_game/rules.py") from error
+        raise DataError(f"{path.name} is not a valid rule file: {error}; see envs/parser_game/rules.py") from error
     if (found.format, found.version) != (_FORMAT, 1):
         raise DataError(f"{path.name}: format {found.format!r} version {found.version}; this reads {_FORMAT} 1")
     if found.story_sha256 not in (None, story.sha256):
@@ -146,7 +146,7 @@ def _problem(rule: Rule, taxonomy: Taxonomy, story: Story) -> str | None:
         try:
             re.compile(pattern)
         except re.error as error:
-            return f"{pattern!r} is no regular expression: {error}"
+            return f"{pattern!r} is not a regular expression: {error}"
     start, end, size_bytes = story.object_table
     if rule.moved is not None and not 1 <= rule.moved.object <= (end - start) // size_bytes:
         return f"object {rule.moved.object} does not exist; the story has {(end - start) // size_bytes}"

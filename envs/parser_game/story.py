@@ -98,7 +98,7 @@ class Story:
 
 
 def read_story(path: Path) -> Story:
-    """The story in a file. Raises ConfigError if there is no such file, DataError if it is no sound story."""
+    """The story in a file. Raises ConfigError if there is no such file, DataError if it is not a valid story."""
     if not path.is_file():
         raise ConfigError(f"story file {str(path)!r} does not exist; give the path of a .z1 to .z8 file")
     return _read_checked(path.resolve())

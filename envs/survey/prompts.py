@@ -56,7 +56,7 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def variants(self, count: int, *, reverse: bool = False) -> tuple[Variant, ...]:
         """The first `count` variants, in an order that spreads the first ones over tasks and answers alike.
 
-        `reverse` turns the scale round: 1 is then the highest answer. Raises ConfigError if there are not so many.
+        `reverse` turns the scale round: 1 is then the highest answer. Raises ConfigError if there are fewer.
         """
         total = len(self.tasks) * len(self.answers)
         if not 1 <= count <= total:

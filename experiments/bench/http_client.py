@@ -88,7 +88,7 @@ def situation(number: int, i: int) -> str:
 
 
 async def all_agents(decide: Decide, *, agents: int, decisions: int, first: int) -> None:
-    """All agents made so many decisions, each one after another; theirs are numbered from `first`."""
+    """All agents made this many decisions, each one after another; theirs are numbered from `first`."""
 
     async def agent(number: int) -> None:
         for i in range(decisions):

@@ -91,7 +91,7 @@ WITHHELD = ("refusal", "content_filter")
 class GenerateReply(msgspec.Struct, frozen=True):
     """The answer, without control tokens. `finish_reason`: "stop", or "length" where `max_tokens` cut it.
 
-    One of `WITHHELD` says that the text is no answer but what was said in its place: the model's refusal, where a
+    One of `WITHHELD` says that the text is not an answer but what was said in its place: the model's refusal, where a
     server tells that apart, or the words of a server's content filter.
     The other fields are as in `ScoreReply`.
     """

@@ -19,7 +19,7 @@ ENDS = r"(?=[\W_]*\Z|\s*[,:;!)\]}*\"”(\n]|\s*\.(?![A-Za-z]\.)|\s+[–—-]\s|\
 LETTER = re.compile(rf"\A[\W_]*{WORD}(?!I\s*,)([A-Za-z]){ENDS}")
 BARE = re.compile(rf"[\W_]*{WORD}([A-Za-z])[\W_]*")
 GOES_ON = r"(?!(?:because|since|as|for|and|or|over|here|is|so)\b)[a-z]"
-ALONE = rf"(?!I(?:\s*,|\s+[a-z])|A\s+{GOES_ON})[A-Z](?![\w'])"  # "I would" and "A friend" are no letters
+ALONE = rf"(?!I(?:\s*,|\s+[a-z])|A\s+{GOES_ON})[A-Z](?![\w'])"  # "I would" and "A friend" are not letters
 MORE = re.compile(rf"[\s.):,*\]]*(?:\b(?:or|and)\b|[/&,–—-])?[\s(*\[]*(?:(?i:option)\s+)?({ALONE})")
 LISTED = re.compile(r"(?:^[\W_]*|(?<=[,;.])\s*)([A-Z])[*_]*(?:\s*[):]|\.(?![A-Za-z]\.))", re.MULTILINE)
 JOINED = rf"(?:[\s,/*&)]+(?:(?:or|and)\s+)?(?:(?i:option)\s+)?[*(]*{ALONE})*"

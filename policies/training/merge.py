@@ -50,5 +50,5 @@ def _check_untied(model: Any, adapter: Adapter) -> None:
     if tied and adapter.embeddings:
         raise ConfigError(
             f"adapter {str(adapter.folder)!r} adapts {adapter.embeddings[0]}, whose matrix the base model also uses at "
-            "its other end: the sum is no plain model; use base and adapter as they are"
+            "its other end: the sum is not a plain model; use base and adapter as they are"
         )

@@ -113,8 +113,8 @@ class TriedMenus:
     def annotation(self, env: Tryable, menu: Menu) -> Annotation:
         """What each option of a menu of the env's present state would do; the env is left as it was.
 
-        Raises EnvError, naming env and option, for an option that cannot be taken and for an event that is no amount on
-        an axis of the env's taxonomy. An error of this package that the env raises itself is passed on.
+        Raises EnvError, naming env and option, for an option that cannot be taken and for an event that is not an
+        amount on an axis of the env's taxonomy. An error of this package that the env raises itself is passed on.
         """
         state = env.save_state()
         key = _key(state, menu)

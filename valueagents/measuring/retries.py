@@ -14,7 +14,7 @@ WARNED_SHARE = 0.01
 
 
 class AxisRetries(msgspec.Struct, frozen=True):
-    """Of the contested decisions with a choice so many were `retried`; E3 if each had been its worst or best option."""
+    """How many of the contested choices were `retried`; E3 if each of those had been its worst or best option."""
 
     contested: int
     retried: int

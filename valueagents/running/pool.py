@@ -1,7 +1,7 @@
 """A pool: decisions of several runs, frozen, so that any policy can be asked the same questions (E7, common states).
 
 A pooled decision holds all that the policy met: what came before in the episode, the last text, the menu in the order
-shown – and the annotation, for the record. What was answered is left out. Each situation (`shown_hash`) stands once;
+shown – and the annotation, for the record. What was answered is left out. Each situation (`shown_hash`) is there once;
 the sample takes them from the runs in turn, so that each run contributes as many as it has, up to its share. A pool is
 a JSON-lines file: a header, then a line a decision.
 """

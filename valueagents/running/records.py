@@ -18,7 +18,7 @@ from valueagents.running.upgrade import upgraded_episode
 def episode_records(segment: Path, header: RunHeader, damages: list[Damage]) -> Iterator[tuple[bytes, Episode]]:
     """The lines of a segment, unsealed and as they are there, each with its episode in this schema.
 
-    Of lines that are no episodes the first is noted. Raises StoreError for an episode of another schema.
+    The first line that is not an episode is noted. Raises StoreError for an episode of another schema.
     """
     first_wrong = True
     upgrade = partial(upgraded_episode, header=msgspec.to_builtins(header))

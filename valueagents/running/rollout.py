@@ -238,7 +238,7 @@ def _require_declared(levels: Mapping[str, str], env: ValueEnv) -> None:
 
 
 def exchange(decision: Decision) -> Exchange:
-    """How a decision stands in the transcript of those that follow."""
+    """How a decision appears in the transcript of those that follow."""
     choice = decision.choice
     option = next((option.text for option in decision.menu if option.id == choice.option), None)
     return Exchange(decision.observation, choice.text or option or "(nothing: the answer was not on the menu)")
