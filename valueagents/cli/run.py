@@ -67,8 +67,6 @@ def run(
         print(f"warning: {problem}", file=sys.stderr)
     answers = done.decisions(["chosen"])["chosen"]
     unread = len(answers) > 0 and answers.null_count == len(answers)
-    if unread:
-        print(f"none of the {len(answers)} answers could be read as an option; look at their texts", file=sys.stderr)
     if failed or unread:
         raise typer.Exit(3)
 

@@ -91,5 +91,7 @@ def _answers_problems(store: RunStore) -> list[str]:
     cut = pc.fill_null(pc.greater(table["dropped_turns"], 0), fill_value=False)
     if not table.num_rows or not pc.all(pc.or_(unread, cut)).as_py():
         return []
+    if pc.all(unread).as_py():
+        return [f"none of the {table.num_rows} answers could be read as an option; look at their texts"]
     counts = f"{pc.sum(unread).as_py()} were unread or refused, {pc.sum(cut).as_py()} had a cut prompt"
     return [f"none of the {table.num_rows} decisions can be used: {counts}"]

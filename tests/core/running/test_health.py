@@ -6,12 +6,16 @@ import re
 
 import pytest
 
+from valueagents.contracts.decision import Choice, Decision, Episode, Option
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 from valueagents.running.sealed import unseal
+from valueagents.running.store import RunHeader, RunStore
+from valueagents.taxonomy import load_taxonomy
 
 DILEMMA = "valueagents/Dilemma-v0"
+MENU = (Option("a", "Wait."), Option("b", "Go."))
 SILENT = """
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import Policy
@@ -170,6 +174,32 @@ def test_a_run_in_which_nothing_was_read_says_so(out, tmp_path):
     import valueagents as va
 
     done = va.run(DILEMMA, f"{tmp_path / 'silent.py'}:Silent", out, episodes=5)
-    words = "none of the 15 decisions can be used: 15 were unread or refused, 0 had a cut prompt"
+    words = "none of the 15 answers could be read as an option; look at their texts"
     assert done.problems() == [words]
     assert words in score(done).warnings
+
+
+def test_a_run_whose_prompts_were_cut_or_its_answers_unread_says_so(out):
+    cut = Decision("Now?", MENU, Choice("a", "parsed", dropped_turns=2))
+    unread = Decision("Now?", MENU, Choice(None, "failed"))
+    store = RunStore.create(
+        out,
+        RunHeader(
+            "test/Env-v0",
+            {},
+            "test",
+            0,
+            "Choose.",
+            {},
+            {},
+            load_taxonomy("gert10"),
+            independent_menus=True,
+            informed=False,
+        ),
+    )
+    with store.writing() as writer:
+        writer.session({"start": "then", "owed": 2})
+        for number, decision in enumerate((cut, unread)):
+            writer.episode(Episode(f"id-{number}", None, 0, 0, "c", (decision,), "terminated"))
+        writer.session({"end": "now", "finished": 2, "failed": 0})
+    assert Run(out).problems() == ["none of the 2 decisions can be used: 1 were unread or refused, 1 had a cut prompt"]
