@@ -1,17 +1,18 @@
 """ModelCore: the model, its tokenizer and its adapters, as the thread that owns them sees them."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from valueagents.errors import PolicyError, first_line
 from valueagents.policies.adapters import Adapter, load_adapter
 from valueagents.policies.engines.chats import ChatTokenizer
-from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
+from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers.generation import GenerateJob, generate_job, generate_jobs
 from valueagents.policies.engines.transformers.reader import Reader
 from valueagents.policies.engines.transformers.scoring import ScoreJob, score_job, score_jobs
+from valueagents.policies.engines.transformers.truth import TruthCheck
 from valueagents.policies.models import ModelFiles
 
 log = logging.getLogger("valueagents")
@@ -19,6 +20,10 @@ log = logging.getLogger("valueagents")
 Job = ScoreJob | GenerateJob
 
 _KEPT_BYTES_ON_A_CPU = 2 * 2**30
+_ANY_CHAT = (
+    Message("system", "You meet situations that call for a decision. In each, decide what you do."),
+    Message("user", "A neighbour's cat sits in the rain; the last seat on the bus is yours or hers. A, B or C?"),
+)
 
 
 class ModelCore:
@@ -58,6 +63,19 @@ class ModelCore:
         self._model.to(self._device).eval()
         self._reader = Reader(self._model, self._device)
 
+    def check(self, identity: Mapping[str, str]) -> None:
+        """Base and adapters answer as plain passes do. Raises PolicyError if the architecture is not carried."""
+        self._truth = TruthCheck(
+            self._model,
+            self._device,
+            tokens=self._chats.prompt(_ANY_CHAT),
+            window=self._chats.window,
+            identity=identity,
+        )
+        for adapter in (None, *(adapter.name for adapter in self._adapters)):
+            with self._adapted(adapter):
+                self._truth.require(1, adapter)
+
     def remember(self, kv_cache_gib: float | None, *, most_texts: int) -> None:
         """Keep what is read, in this much memory; None = a little on a CPU, a quarter of what a GPU has left."""
         import torch
@@ -85,7 +103,9 @@ class ModelCore:
 
     def run(self, jobs: Sequence[Job]) -> list[ScoreReply] | list[GenerateReply]:
         """Answer a batch of one kind: one call, one adapter."""
-        with self._adapted(jobs[0].adapter):
+        adapter = jobs[0].adapter
+        with self._adapted(adapter):
+            self._truth.require(max(job.longest for job in jobs), adapter)
             scores = [job for job in jobs if isinstance(job, ScoreJob)]
             if scores:
                 return score_jobs(self._reader, scores)

@@ -91,7 +91,7 @@ class TransformersEngine(LocalEngine):
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, and the number format."""
         plain = {"template": self._template} if self._template == "plain" else {}
-        return {"engine": "transformers/1", "dtype": self.dtype, **self.files.hashes(), **plain}
+        return {"engine": "transformers/2", "dtype": self.dtype, **self.files.hashes(), **plain}
 
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
@@ -100,6 +100,7 @@ class TransformersEngine(LocalEngine):
         thread = self._thread = OwnerThread("transformers engine")
         try:
             await thread.call(core.load)
+            await thread.call(core.check, self.identity())
             self._batcher = MicroBatcher(thread, work)
             if self.adapters:
                 names = tuple(adapter.name for adapter in self.adapters)

@@ -17,7 +17,8 @@ class Forward:
     """Calls a model with those of the arguments that its architecture takes.
 
     `keeps`: whether the model keeps keys and values of every token in every layer, so that it can read on from any
-    place. Models with a recurrent state, say, do not: their rows are read from the beginning each time.
+    place. Models with a recurrent state, say, do not: their rows are read from the beginning each time. `takes`: the
+    names of its arguments.
 
     Args:
         model: a causal language model of transformers.
@@ -27,8 +28,8 @@ class Forward:
     def __init__(self, model: Any, device: str) -> None:
         self.device = device
         self._model = model
-        self._takes = frozenset(inspect.signature(model.forward).parameters)
-        self.keeps = "past_key_values" in self._takes and _keeps_every_token(model)
+        self.takes = frozenset(inspect.signature(model.forward).parameters)
+        self.keeps = "past_key_values" in self.takes and _keeps_every_token(model)
 
     def __call__(
         self, texts: Sequence[Tokens], width: int, held: Layers, *, keep: int
@@ -53,7 +54,7 @@ class Forward:
             "use_cache": self.keeps,
             "logits_to_keep": min(keep, width),
         }
-        output = self._model(**{name: value for name, value in arguments.items() if name in self._takes})
+        output = self._model(**{name: value for name, value in arguments.items() if name in self.takes})
         logits: torch.Tensor = output.logits[:, -keep:]
         return logits, _layers(cache)
 

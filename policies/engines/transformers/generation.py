@@ -33,6 +33,11 @@ class GenerateJob:
         """Tokens at most."""
         return len(self.prompt) + self.sampling.max_tokens
 
+    @property
+    def longest(self) -> int:
+        """The same: it is one sequence."""
+        return self.size
+
 
 def generate_job(chats: ChatTokenizer, request: GenerateRequest) -> GenerateJob:
     """The request as tokens. Raises PromptTooLong if prompt and answer do not fit the window."""

@@ -51,6 +51,11 @@ class ScoreJob:
         """Tokens, shared ones counted in every row."""
         return sum(len(row) for row in self.rows)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(len(row) for row in self.rows)
+
 
 def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
     """The request's distinct sequences and where its answers are in them. Raises PolicyError if it does not fit."""
