@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _EMBEDDED_SHA256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
+_WINDOW_FIELDS = ("max_position_embeddings", "max_seq_len", "context_length")
 _REMEDY = {
     "model": f"Give {EMBEDDED!r}, a folder, or a hub id ORGANISATION/NAME.",
     "adapter": "Give a PEFT folder or a hub id ORGANISATION/NAME.",
@@ -49,19 +51,35 @@ class ModelFiles:
             "chat_template": content_hash(self._chat_template()),
         }
 
+    def config(self) -> Any:
+        """The configuration of the text model as transformers loads it, defaults and other names of fields included.
+
+        Raises PolicyError if it cannot be loaded.
+        """
+        import transformers
+
+        try:
+            return transformers.AutoConfig.from_pretrained(self.folder).get_text_config(decoder=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise PolicyError(f"model {self.name!r} cannot be loaded: {first_line(error)}") from error
+
     def window(self) -> int:
-        """How many tokens the model takes; 0 if its configuration does not say."""
-        found = self._json("config.json").get("max_position_embeddings")
-        return found if isinstance(found, int) else 0
+        """How many tokens the model takes; 0 if its configuration does not say. Raises PolicyError as `config`."""
+        config = self.config()
+        found = [getattr(config, field, None) for field in _WINDOW_FIELDS]
+        return next((tokens for tokens in found if isinstance(tokens, int) and tokens > 0), 0)
+
+    def chat_template_json(self) -> str | None:
+        """The template of a repository that has it in chat_template.json only, which tokenizers do not read."""
+        found = self._json("chat_template.json").get("chat_template")
+        return found if isinstance(found, str) else None
 
     def _chat_template(self) -> object:
-        """The template's text, from the file of its own or, in older models, from the tokenizer's configuration."""
+        """The template's text: from a file of its own, the tokenizer's configuration, or chat_template.json."""
         own = self.folder / "chat_template.jinja"
-        return (
-            own.read_text(encoding="utf-8")
-            if own.is_file()
-            else self._json("tokenizer_config.json").get("chat_template")
-        )
+        if own.is_file():
+            return own.read_text(encoding="utf-8")
+        return self._json("tokenizer_config.json").get("chat_template") or self.chat_template_json()
 
     def _json(self, name: str) -> dict[str, object]:
         """The object in one of the model's files; empty if there is no such file."""

@@ -1,15 +1,19 @@
 """Chats become tokens, alike for every engine in this process: the model's template, and no control tokens in texts."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from valueagents.errors import PolicyError, PromptTooLong, first_line
 from valueagents.policies.engines.engine import Chat, ScoreRequest
+from valueagents.policies.engines.template import DAY, ChatTemplate
 from valueagents.policies.models import ModelFiles
+
+log = logging.getLogger("valueagents")
 
 TEMPLATE_OPTIONS: dict[str, Any] = {
     "enable_thinking": False,  # Qwen3's template: the answer follows at once
-    "date_string": "01 Jan 2025",  # Llama 3's template would put today's date into the prompt
+    "date_string": f"{DAY:%d %b %Y}",  # Llama 3's template would put today's date into the prompt
 }
 
 Tokens = tuple[int, ...]
@@ -28,38 +32,53 @@ class ChatTokenizer:
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(files.folder)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise PolicyError(f"the tokenizer of {files.name!r} cannot be loaded: {first_line(error)}") from error
-        self.window = files.window()
-        self._plain = plain or self._tokenizer.chat_template is None
+        self.window, self._vocabulary = files.window(), int(files.config().vocab_size)
+        self._tokenizer.chat_template = self._tokenizer.chat_template or files.chat_template_json()
         named = set(self._tokenizer.all_special_tokens)
         unnamed = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
-        self._control_tokens = tuple(sorted(named | unnamed))
+        self._control_tokens = tuple(sorted(named | unnamed, key=lambda token: (-len(token), token)))
+        self._template: ChatTemplate | None = None
+        if self._tokenizer.chat_template is None and not plain:
+            log.warning("%s has no chat template: messages are put one after another, as plain texts", files.name)
+        elif not plain:
+            self._template = ChatTemplate(self._tokenizer, self._control_tokens, files.name, TEMPLATE_OPTIONS)
 
     @property
     def end_token(self) -> int | None:
-        """The token that ends an answer."""
+        """The token that ends an answer: the one that ends a turn in the template, else the tokenizer's."""
+        if self._template is not None and self._template.end is not None:
+            return int(self._tokenizer.convert_tokens_to_ids(self._template.end))
         found: int | None = self._tokenizer.eos_token_id
         return found
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """All tokens after which nothing is part of an answer."""
+        return frozenset(token for token in (self.end_token, self._tokenizer.eos_token_id) if token is not None)
 
     def encode(self, request: ScoreRequest) -> tuple[list[Tokens], list[Tokens]]:
         """The tokens of every chat and of every continuation.
 
-        Raises PolicyError for a text that holds control tokens or makes no tokens, or a prompt longer than the window.
+        Raises PolicyError for a text that holds control tokens or makes no tokens, for answers that are alike as tokens
+        or unknown, or a prompt longer than the window.
         """
         prompts = [self.prompt(chat) for chat in request.chats]
         answers = [self.answer(text) for text in request.continuations]
+        self._refuse_alike(request.continuations, answers)
         self.fit(max(map(len, prompts)) + max(map(len, answers)) - 1)
         return prompts, answers
 
     def prompt(self, chat: Chat) -> Tokens:
         """The tokens of a chat up to where the answer begins."""
         self._refuse_control_tokens([message.content for message in chat])
-        if self._plain:
+        if self._template is None:
             text = "\n\n".join(message.content for message in chat) + "\n"
             found = tuple(self._tokenizer(text).input_ids)
         else:
-            found = tuple(self._tokenizer(self._rendered(chat), add_special_tokens=False).input_ids)
+            found = tuple(self._tokenizer(self._template.text(chat), add_special_tokens=False).input_ids)
         if not found:
             raise PolicyError("the chat has no tokens: the model's chat template makes nothing of it")
+        self._refuse_unknown(found)
         return found
 
     def answer(self, text: str) -> Tokens:
@@ -68,6 +87,9 @@ class ChatTokenizer:
         found = tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
         if not found:
             raise PolicyError("an option has no tokens: its text is empty for this tokenizer")
+        if set(found) == {self._tokenizer.unk_token_id}:
+            raise PolicyError(f"the answer {text!r} is unknown to the model's vocabulary; use reading=likelihood")
+        self._refuse_unknown(found)
         return found
 
     def fit(self, tokens: int) -> None:
@@ -88,19 +110,18 @@ class ChatTokenizer:
                 if token in text:
                     raise PolicyError(f"the text holds the model's control token {token!r}; it would rewrite the chat")
 
-    def _rendered(self, chat: Chat) -> str:
-        """The chat in the model's own template; the task joins the first question where it knows no system role."""
-        import jinja2
+    def _refuse_unknown(self, tokens: Tokens) -> None:
+        """Raise PolicyError for a token for which the model has no embedding: its tokenizer is another model's."""
+        largest = max(tokens)
+        if largest >= self._vocabulary:
+            raise PolicyError(
+                f"the tokenizer gives token {largest}, the model knows only {self._vocabulary}; use its own tokenizer"
+            )
 
-        messages = [{"role": message.role, "content": message.content} for message in chat]
-        options = {"tokenize": False, "add_generation_prompt": True, **TEMPLATE_OPTIONS}
-        try:
-            text = self._tokenizer.apply_chat_template(messages, **options)
-        except jinja2.TemplateError:
-            task, question, *rest = messages
-            first = {"role": "user", "content": f"{task['content']}\n\n{question['content']}"}
-            try:
-                text = self._tokenizer.apply_chat_template([first, *rest], **options)
-            except jinja2.TemplateError as error:
-                raise PolicyError(f"the model's chat template refuses the chat: {first_line(error)}") from error
-        return str(text)
+    def _refuse_alike(self, texts: Sequence[str], answers: Sequence[Tokens]) -> None:
+        """Raise PolicyError for different answers that are the same tokens: they would be equally probable."""
+        first: dict[Tokens, str] = {}
+        for text, tokens in zip(texts, answers, strict=True):
+            other = first.setdefault(tokens, text)
+            if other != text:
+                raise PolicyError(f"the answers {other!r} and {text!r} are the same to the model's tokenizer")

@@ -125,10 +125,10 @@ def generate_jobs(reader: Reader, chats: ChatTokenizer, jobs: Sequence[GenerateJ
 
 
 def _end_tokens(model: Any, chats: ChatTokenizer) -> frozenset[int]:
-    """The tokens that end an answer, by the model's own generation settings and its tokenizer."""
+    """The tokens that end an answer, by the model's own generation settings, its template and its tokenizer."""
     told = getattr(model.generation_config, "eos_token_id", None)
     many = told if isinstance(told, list) else [told]
-    return frozenset(token for token in (*many, chats.end_token) if token is not None)
+    return chats.end_tokens | {token for token in many if token is not None}
 
 
 def _draw(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:

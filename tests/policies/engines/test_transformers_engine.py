@@ -272,7 +272,7 @@ def test_a_template_that_makes_nothing_of_the_chat_is_a_policy_error(
 ):
     folder = copy_model(tiny_model)
     (folder / "chat_template.jinja").write_text("{# nothing #}")
-    with pytest.raises(PolicyError, match="no tokens"):
+    with pytest.raises(PolicyError, match="does not show the task"):
         ask(folder, ScoreRequest((_chat("Now?"),), LETTERS))
 
 
