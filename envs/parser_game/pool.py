@@ -144,7 +144,7 @@ class _Worker:
             path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 – our own interpreter and code
-                    [sys.executable, "-c", _CODE, str(theirs.fileno()), name],
+                    [sys.executable, "-c", _CODE, str(theirs.fileno()), name, str(os.getpid())],
                     pass_fds=[theirs.fileno()],
                     cwd=self._folder,
                     env={**os.environ, "PYTHONPATH": path},

@@ -85,11 +85,10 @@ def _receive(connection: socket.socket, count: int) -> bytes | None:
 
 
 def main() -> None:
-    """Answer until the parent closes its end. Arguments: the number of the socket, the file of the note.
+    """Answer until the parent closes its end. Arguments: the number of the socket, the file of the note, the parent.
 
     A parent that was killed leaves its folder, in which the note is: then this process removes it.
     """
-    parent = os.getppid()
     connection = socket.socket(fileno=int(sys.argv[1]))
     with Path(sys.argv[2]).open("r+b") as file:
         note = Note(mmap.mmap(file.fileno(), NOTE_BYTES))
@@ -98,7 +97,7 @@ def main() -> None:
     with suppress(ConnectionError):  # it may end while it waits for an answer
         while (frame := receive_frame(connection)) is not None:
             send_frame(connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note)))
-    if _is_gone(parent):
+    if _is_gone(int(sys.argv[3])):
         shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)
 
 
