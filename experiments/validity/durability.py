@@ -47,6 +47,7 @@ SIZES = {
 }
 EMBEDDED_SHARE = 0.1  # of the kills: a model takes seconds to load
 DISK_BYTES = 1 << 20
+END_WITHIN_S = 20
 MOST_SLOWER = 0.03
 
 
@@ -120,7 +121,10 @@ def killed_runs(folder: Path, config: RunConfig, kills: int, wrong: Wrong, rng: 
 
 
 def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -> None:
-    """Workers of the parser game are killed, every fourth time the run instead; then the run goes on to its end."""
+    """Workers of the parser game are killed, every fourth time the run instead; then the run goes on to its end.
+
+    Not both at the same moment: then nobody is left to remove the run's temporary folder.
+    """
     scratch = folder / "scratch"
     scratch.mkdir()
     out, left = folder / "run", kills
@@ -129,7 +133,7 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
         player = Player(scratch)
         player.start(PARSER, out)
         for word in player.words():
-            found = child_processes(player.process.pid)
+            found = [pid for pid in child_processes(player.process.pid) if lives(pid)]
             workers |= set(found)
             if word == "end":
                 _count_run_of_workers(out, wrong)
@@ -143,7 +147,9 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
         player.kill()
     execute(PARSER, out)
     _count_run_of_workers(out, wrong)
-    time.sleep(2)
+    deadline = time.monotonic() + END_WITHIN_S  # one that was just starting must first load what it needs
+    while any(map(lives, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
     wrong.orphans["workers"] += sum(lives(pid) for pid in workers)
     wrong.folders["workers"] += len(list(scratch.iterdir()))
     wrong.print_row("workers", f"{kills} kills")
