@@ -37,7 +37,7 @@ from valueagents.policies.readings.patterns import (
 )
 
 Rule = Literal[
-    "letter", "named letter", "number", "quoted text", "text", "fuzzy text", "refusal", "open thought", "none"
+    "letter", "named letter", "number", "quoted text", "text", "fuzzy text", "refusal", "open thought", "cut", "none"
 ]
 
 _FUZZY_RATIO = 0.85
@@ -82,6 +82,17 @@ def parse(reply: str, options: Sequence[str]) -> Parsed:
     if found is None or found.index is None:
         return Parsed(None, "refusal" if refused else "none")
     return found
+
+
+def parse_cut(reply: str, options: Sequence[str], *, reasoning: bool) -> Parsed:
+    """Which option a reply names that was cut by its length: only an answer in the form asked for is believed.
+
+    That is a letter first, or after `reasoning` a line "Answer: …" with one; any other words may have gone on to
+    another option.
+    """
+    parsed = parse(reply, options)
+    as_asked = parsed.rule == "letter" and (not reasoning or FINAL.search(without_thought(reply) or "") is not None)
+    return parsed if as_asked or parsed.index is None else Parsed(None, "cut")
 
 
 def _read(said: str, options: Sequence[str], *, willing: bool = False) -> Parsed | None:

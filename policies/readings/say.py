@@ -10,7 +10,7 @@ from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.engines import WITHHELD, Engine, GenerateRequest, Sampling
 from valueagents.policies.readings.mode import Question, ReadingMode
-from valueagents.policies.readings.parsing import parse, without_thought
+from valueagents.policies.readings.parsing import parse, parse_cut, without_thought
 
 
 class SayReading(ReadingMode):
@@ -44,7 +44,7 @@ class SayReading(ReadingMode):
         """Name and every setting."""
         sampling = ", ".join(f"{name} {value:g}" for name, value in msgspec.structs.asdict(self._sampling).items())
         how = "reasoning" if self._reasoning else "constrained" if self._constrained else "plain"
-        return {"reading": "say/1", "sampling": sampling, "how": how}
+        return {"reading": "say/2", "sampling": sampling, "how": how}
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
         """What the reply names; `reading` says if it was as asked (parsed), else understood (repaired), or not."""
@@ -55,10 +55,13 @@ class SayReading(ReadingMode):
         letters = tuple(ascii_uppercase[: len(view.menu)]) if self._constrained else ()
         request = GenerateRequest(chat, self._sampling, view.seed % 2**63, letters, asked.adapter)
         reply = await engine.generate(request)
+        cut = reply.finish_reason == "length"
         if reply.finish_reason in WITHHELD:
             choice = Choice(None, "refused", parsed_by=reply.finish_reason)
+        elif view.free_text:
+            choice = _free(reply.text, cut=cut)
         else:
-            choice = _free(reply.text) if view.free_text else _listed(reply.text, view)
+            choice = _listed(reply.text, view, cut=cut, reasoning=self._reasoning)
         return msgspec.structs.replace(
             choice,
             raw=reply.text,
@@ -72,18 +75,19 @@ class SayReading(ReadingMode):
         )
 
 
-def _listed(text: str, view: View) -> Choice:
-    """The option that a reply names, by whichever rule."""
-    parsed = parse(text, [option.text for option in view.menu])
+def _listed(text: str, view: View, *, cut: bool, reasoning: bool) -> Choice:
+    """The option that a reply names, by whichever rule; if it was cut, in the form asked for only."""
+    texts = [option.text for option in view.menu]
+    parsed = parse_cut(text, texts, reasoning=reasoning) if cut else parse(text, texts)
     if parsed.index is None:
         return Choice(None, "refused" if parsed.rule == "refusal" else "failed", parsed_by=parsed.rule)
     reading: Literal["parsed", "repaired"] = "parsed" if parsed.rule == "letter" else "repaired"
     return Choice(view.menu[parsed.index].id, reading, parsed_by=parsed.rule)
 
 
-def _free(text: str) -> Choice:
-    """The first line that says something, without a prompt sign."""
+def _free(text: str, *, cut: bool) -> Choice:
+    """The first line that says something, without a prompt sign; the very line that was cut is no command."""
     said = without_thought(text)
     lines = [line.strip().lstrip(">").strip() for line in (said or "").splitlines() if line.strip()]
-    line = lines[0] if lines else None
+    line = lines[0] if len(lines) > cut else None
     return Choice(None, "failed" if not line else "parsed", text=line or None)

@@ -307,3 +307,28 @@ def test_what_a_server_says_in_place_of_an_answer_is_refused_and_kept(reason: st
     choice = asyncio.run(SayReading().choose(Withholding(), Question(dilemma, load_prompt("choose-1"))))
     assert (choice.option, choice.reading, choice.parsed_by) == (None, "refused", reason)
     assert (choice.raw, choice.finish_reason) == ("A", reason)
+
+
+@pytest.mark.parametrize(
+    ("says", "reasoning", "option"),
+    [
+        ("A. Because it is hers and…", False, "zqx0"),
+        ("I would rather keep it; say nothing, or…", False, None),
+        ("Hm, option B is what I would choose if…", False, None),
+        ("A coat is hers, so I think that I would choose B, but…", True, None),
+        ("B. It seems right at first, but…", True, None),
+        ("It is hers.\nAnswer: A\nThat is because…", True, "zqx0"),
+        ("<think>Answer: A would be kind…", True, None),
+    ],
+)
+def test_a_reply_that_was_cut_is_read_only_in_the_form_asked_for(
+    says: str, reasoning: bool, option: str | None, dilemma: View
+):
+    choice = _choice(says, dilemma, reasoning=reasoning)
+    assert (choice.option, choice.raw, choice.finish_reason) == (option, says, "length")
+
+
+@pytest.mark.parametrize(("says", "text"), [("take the la…", None), ("take lamp\nThen I wou…", "take lamp")])
+def test_a_command_that_was_cut_is_not_given(says: str, text: str | None, dilemma: View):
+    choice = _choice(says, msgspec.structs.replace(dilemma, menu=(), free_text=True))
+    assert choice.text == text
