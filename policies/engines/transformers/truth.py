@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from valueagents.errors import PolicyError
+from valueagents.errors import PolicyError, first_line
 from valueagents.identity import content_hash
 from valueagents.policies.engines.chats import Tokens
 from valueagents.policies.engines.engine import ScoreReply
@@ -33,6 +33,9 @@ log = logging.getLogger("valueagents")
 LEAST_NATS = {"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5}
 """What may be rounding in any case. In the short formats plain passes of several shapes can agree to the last bit on a
 CPU while a pass in pieces rounds elsewhere: up to 0.2 nats a token were measured in bfloat16."""
+
+_OF_THE_ARCHITECTURE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What a model raises that lacks something the engine asks of it; every question would fail alike."""
 
 _FACTOR = 5  # the engine may differ by this many times what plain passes of different shapes differ by
 _SHORTEST = 128  # tokens of the check at load; longer ones are made when a longer question comes
@@ -70,7 +73,12 @@ class TruthCheck:
             checked = min(checked, self._window)
         kept = self._kept_file(checked, adapter)
         if not kept.is_file():
-            worst, tolerance = self._compare(checked, adapter)
+            try:
+                worst, tolerance = self._compare(checked, adapter)
+            except _OF_THE_ARCHITECTURE as error:
+                raise PolicyError(
+                    f"{self._name} is refused: it cannot be read in batches: {first_line(error)}"
+                ) from error
             log.debug("answers at %d tokens differ from plain passes by %.2g nats", checked, worst)
             _keep(kept, {"tokens": checked, "nats": worst, "tolerance": tolerance})
         self._passed[adapter] = checked

@@ -102,3 +102,13 @@ def test_a_longer_question_is_checked_at_its_length_and_at_most_at_the_window(
 def test_rounding_of_short_formats_is_not_taken_for_an_error(tiny_model: Path, ask: Ask, dtype: str):
     [reply] = ask(tiny_model, LONG, dtype=dtype)
     assert len(reply.logprobs[0]) == 2
+
+
+@pytest.mark.usefixtures("checks")
+def test_a_model_that_raises_in_a_batch_is_refused_at_load(tiny_model: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object, **__: object) -> None:
+        raise TypeError("no such argument\nat all")
+
+    monkeypatch.setattr(Prefix, "predict", fails)
+    with pytest.raises(PolicyError, match=r"'llama' is refused: it cannot be read in batches: no such argument$"):
+        ask(tiny_model, NOW)
