@@ -128,22 +128,25 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
     scratch = folder / "scratch"
     scratch.mkdir()
     out, left = folder / "run", kills
-    workers: set[int] = set()
+    workers, killed = set[int](), set[int]()
     while left > 0:
         player = Player(scratch)
         player.start(PARSER, out)
         for word in player.words():
-            found = [pid for pid in child_processes(player.process.pid) if lives(pid)]
+            found = [pid for pid in child_processes(player.process.pid) if lives(pid) and pid not in killed]
             workers |= set(found)
             if word == "end":
                 _count_run_of_workers(out, wrong)
                 shutil.rmtree(out)
+                player.close()  # its worker may have been killed at the last episode
             elif left > 0 and found:
                 time.sleep(rng.random() * 0.05)
                 left -= 1
                 if left % 4 == 0:
                     break
-                end_process(rng.choice(found))
+                hit = rng.choice(found)
+                killed.add(hit)
+                end_process(hit)
         player.kill()
     execute(PARSER, out)
     _count_run_of_workers(out, wrong)

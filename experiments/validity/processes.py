@@ -67,8 +67,9 @@ class Player:
 
     def kill(self) -> None:
         """End it as a power cut or the kernel would."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.communicate()
 
     def close(self) -> None:
         """Let it end when it has played what it was given."""
