@@ -77,7 +77,7 @@ class LoraFields(msgspec.Struct, frozen=True, kw_only=True):
 def read_config(folder: Path, where: str) -> dict[str, Any]:
     """The fields of an adapter's configuration as they are written.
 
-    Raises ConfigError if there is none or it is no JSON object.
+    Raises ConfigError if there is none or it is not a JSON object.
     """
     try:
         return msgspec.json.decode((folder / CONFIG).read_bytes(), type=dict[str, Any])

@@ -86,7 +86,7 @@ def _listed(text: str, view: View, *, cut: bool, reasoning: bool) -> Choice:
 
 
 def _free(text: str, *, cut: bool) -> Choice:
-    """The first line that says something, without a prompt sign; the very line that was cut is no command."""
+    """The first line that says something, without a prompt sign; a line that was cut is not a command."""
     said = without_thought(text)
     lines = [line.strip().lstrip(">").strip() for line in (said or "").splitlines() if line.strip()]
     line = lines[0] if len(lines) > cut else None

@@ -20,7 +20,7 @@ _PAUSE_S = 1.0  # after a refusal that tells nothing of the rate, where the serv
 _ROUNDED_S = 1.0  # servers round "in a moment" up to this Retry-After; more is a quota that is used up for all
 _NEAR, _FAR = 0.004, 0.12  # growth in a second, as a share of the rate
 _HORIZON_S = 60.0  # quotas are by the minute at most, where they are not by the day
-_RECENT, _MOSTLY = 20, 0.5  # of so many last requests at least this share must be taken, else the rate is unknown
+_RECENT, _MOSTLY = 20, 0.5  # if fewer of the last requests than this share were taken, the rate is unknown
 _LOWEST = 1 / 60
 
 

@@ -1,6 +1,6 @@
 """Menus annotated by trying: one switch for any env that can go back, and what it must never do to the real steps."""
 
-import pickle
+import json
 
 import gymnasium
 import numpy as np
@@ -43,10 +43,10 @@ class Fair(ValueEnv):
         return Turn(f"{self.coins} coins.", (BET, PASS), events=events, terminated=self.coins == 0)
 
     def save_state(self) -> bytes:
-        return pickle.dumps((self.day, self.coins))
+        return json.dumps([self.day, self.coins]).encode()
 
     def load_state(self, state: bytes) -> None:
-        self.day, self.coins = pickle.loads(state)
+        self.day, self.coins = json.loads(state)
 
 
 class Unlabelled(Fair):
