@@ -66,11 +66,15 @@ class Prefix:
         own_width, width = max(own_lengths), max(lengths)
         if not width:
             return []
-        begins = torch.tensor([own_width - own_lengths[row] for row in rows])
-        padding = width - torch.tensor(lengths)
-        places = (torch.arange(width) - padding[:, None] + begins[:, None]).clamp(min=0)  # (rows, width)
-        index = places + torch.tensor(rows)[:, None] * own_width
-        return [None if pair is None else (_gather(pair[0], index), _gather(pair[1], index)) for pair in self._layers]
+        device = self._forward.device
+        picked = torch.tensor(rows, device=device)[:, None]
+        begins = torch.tensor([own_width - own_lengths[row] for row in rows], device=device)[:, None]
+        padding = width - torch.tensor(lengths, device=device)[:, None]
+        places = (torch.arange(width, device=device) - padding + begins).clamp(min=0)  # (rows, width)
+        return [
+            None if pair is None else (_gather(pair[0], picked, places), _gather(pair[1], picked, places))
+            for pair in self._layers
+        ]
 
 
 def stacked(forward: Forward, rows: Sequence[tuple[Layers, Tokens]]) -> Prefix:
@@ -86,17 +90,10 @@ def stacked(forward: Forward, rows: Sequence[tuple[Layers, Tokens]]) -> Prefix:
     return Prefix(forward, [text for _, text in rows], layers)
 
 
-def _gather(states: "torch.Tensor", index: "torch.Tensor") -> "torch.Tensor":
-    """(rows, heads, width, size) at the places `index` (rows', width') of (rows × width)."""
-    import torch
-
-    rows, heads, width, size = states.shape
-    wanted_rows, wanted_width = index.shape
-    row, place = index // width, index % width
-    head = torch.arange(heads)[None, :, None]
-    flat = ((row[:, None] * heads + head) * width + place[:, None]).reshape(-1)
-    picked = states.reshape(rows * heads * width, size).index_select(0, flat.to(states.device))
-    return picked.view(wanted_rows, heads, wanted_width, size)
+def _gather(states: "torch.Tensor", rows: "torch.Tensor", places: "torch.Tensor") -> "torch.Tensor":
+    """(rows, heads, width, size) at `places` (rows', width') of `rows` (rows', 1)."""
+    by_place = states.transpose(1, 2)  # (rows, width, heads, size)
+    return by_place[rows, places].transpose(1, 2)
 
 
 def _stack(parts: "Sequence[tuple[torch.Tensor | None, int]]", width: int) -> "torch.Tensor | None":
