@@ -90,8 +90,9 @@ def test_by_label_the_model_answers_with_letters_more_often_than_by_accident(lab
 def test_a_killed_run_repeated_scores_as_an_undisturbed_one(labels: Run, out: Path):
     config = _config(live=1)
     program = (
-        "import sys, msgspec, torch; from valueagents.running.runs import RunConfig, run; torch.set_num_threads(2);"
-        "run(msgspec.json.decode(sys.argv[1], type=RunConfig), sys.argv[2])"
+        "import sys, msgspec, torch; from valueagents.running.execution import RunConfig, execute; "
+        "torch.set_num_threads(2);"
+        "execute(msgspec.json.decode(sys.argv[1], type=RunConfig), sys.argv[2])"
     )
     command = [sys.executable, "-c", program, msgspec.json.encode(config).decode(), str(out)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
