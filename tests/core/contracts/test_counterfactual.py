@@ -152,7 +152,7 @@ def test_the_same_state_is_annotated_alike_by_another_env_and_after_other_episod
     other.step(0)
     annotation = env.step(1)[4]["annotation"]
     other.restore(env.snapshot())
-    other.np_random.random(3)  # what the real generator holds is no part of the state that is tried
+    other.np_random.random(3)  # what the real generator holds does not enter the state that is tried
     assert other.try_options((BET, PASS)) == annotation
 
 
