@@ -2,7 +2,8 @@
 
 Python started in the folder above a clone finds the clone, `valueagents/`, a folder without `__init__.py`, and takes it
 for an empty namespace package, because setuptools puts the finder of an editable install behind Python's own. Here
-it is put in front.
+it is put in front, and gives way to what Python finds with code of its own: an installation that `PYTHONPATH` names
+comes before the editable one, as it does with any package.
 """
 
 from pathlib import Path
@@ -13,7 +14,19 @@ from setuptools.build_meta import *  # noqa: F403 – every other hook is setupt
 from wheel.wheelfile import WheelFile
 
 _BEHIND = b"sys.meta_path.append(_EditableFinder)"
-_BEFORE = b"sys.meta_path.insert(0, _EditableFinder)"
+_BEFORE = b"sys.meta_path.insert(0, _BeforeNamespaces)"
+_FINDER = b"""
+
+class _BeforeNamespaces(_EditableFinder):
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        if fullname.partition(".")[0] not in MAPPING:
+            return None
+        found = PathFinder.find_spec(fullname, path, target)
+        if found is not None and found.origin is not None:  # a namespace package has no origin
+            return found
+        return super().find_spec(fullname, path, target)
+"""
 
 
 def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
@@ -25,5 +38,7 @@ def build_editable(wheel_directory: str, config_settings: Any = None, metadata_d
     path.unlink()
     with WheelFile(path, "w") as mended:
         for file, text in content.items():
-            mended.writestr(file, text.replace(_BEHIND, _BEFORE))
+            if _BEHIND in text:
+                text = text.replace(_BEHIND, _BEFORE) + _FINDER
+            mended.writestr(file, text)
     return name

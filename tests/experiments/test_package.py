@@ -38,7 +38,10 @@ def test_an_installed_wheel_runs_from_another_folder(wheel: Path, tmp_path: Path
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(pip, check=True)
-    code = "import valueagents, sys; assert 'site' in valueagents.__file__; from valueagents.cli import main; main()"
+    code = (
+        "import valueagents, valueagents.envs; from valueagents.cli import main; "
+        "assert 'site' in valueagents.__file__ and 'site' in valueagents.envs.__file__; main()"
+    )
     words = ["run", "--env", "valueagents/Dilemma-v0", "--policy", "random", "--episodes", "30", "--out", "run"]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     for line in (words, ["score", "run"], ["report", "run"], ["check", "valueagents/Dilemma-v0"]):
