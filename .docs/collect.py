@@ -1,8 +1,9 @@
-"""Gathers what the site is made of – the README and guides of every folder, pictures, notebooks – with their folders.
+"""Gathers what the site is made of – the README and guides of every folder, pictures, notebooks –
+with their folders.
 
-Their links to one another then hold on the site as they do in the repository. A link to a file that is not a page
-becomes the file's name. The docstrings are read from build/docs/source, where the folders are put together as they
-are imported: `valueagents.envs` is `envs/`.
+Their links to one another then hold on the site as they do in the repository. A link to a file that
+is not a page becomes the file's name. The docstrings are read from build/docs/source, where the
+folders are put together as they are imported: `valueagents.envs` is `envs/`.
 """
 
 import re
@@ -21,7 +22,9 @@ def main() -> None:
     """The pages are in build/docs/pages, the package in build/docs/source."""
     _package()
     shutil.rmtree(PAGES, ignore_errors=True)
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
     names = [name for name in listed.stdout.decode().splitlines() if Path(name).suffix in KINDS]
     kept = {name for name in names if not name.startswith((".ci/", "tests/envs/"))}
     for name in sorted(kept):
@@ -38,7 +41,10 @@ def _package() -> None:
     shutil.rmtree(SOURCE, ignore_errors=True)
     package = SOURCE / "valueagents"
     package.mkdir(parents=True)
-    for part in [*(ROOT / "valueagents").iterdir(), *(ROOT / name for name in ("envs", "policies", "experiments"))]:
+    for part in [
+        *(ROOT / "valueagents").iterdir(),
+        *(ROOT / name for name in ("envs", "policies", "experiments")),
+    ]:
         (package / part.name).symlink_to(part)
 
 

@@ -1,1 +1,4 @@
-"""The envs that come with the package. Gymnasium knows them by their ids after `import valueagents`."""
+"""The envs that come with the package.
+
+Gymnasium knows them by their ids after `import valueagents`.
+"""

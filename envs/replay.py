@@ -16,11 +16,12 @@ _read = once_per_file(read_pool)
 
 
 class ReplayEnv(ValueEnv):
-    """Every situation of a pool (E7), exactly as it was met: task, transcript, last text, menu in the order shown.
+    """Every situation of a pool (E7), exactly as it was met: task, transcript, last text, menu in
+    the order shown.
 
-    A situation is the hash of what was shown; a cluster is that of the run it came from, of a game the menu. No answer
-    changes a later question, so tests that need choice-independent menus hold here for games, too. `valueagents replay`
-    makes pools.
+    A situation is the hash of what was shown; a cluster is that of the run it came from, of a game
+    the menu. No answer changes a later question, so tests that need choice-independent menus hold
+    here for games, too. `valueagents replay` makes pools.
 
     Args:
         pool: the file of a pool, `pool.jsonl`.
@@ -40,7 +41,10 @@ class ReplayEnv(ValueEnv):
         self.taxonomy, self.task = frozen.header.taxonomy, frozen.header.task
         self.min_contested, self.factors = frozen.header.min_contested, frozen.header.factors
         self._decisions = {decision.shown: decision for decision in frozen.decisions}
-        super().__init__(max_menu=max(len(decision.menu) for decision in frozen.decisions), render_mode=render_mode)
+        super().__init__(
+            max_menu=max(len(decision.menu) for decision in frozen.decisions),
+            render_mode=render_mode,
+        )
 
     def situations(self) -> Sequence[str]:
         """The hashes of the pooled situations, sorted."""

@@ -19,13 +19,18 @@ _REPLAY = "valueagents/Replay-v0"
 
 def replay(
     policy: Annotated[list[str], typer.Option(help="Policy spec; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="Folder for the pool and a run directory for each policy.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the pool and a run directory for each policy.")
+    ],
     pool: Annotated[
-        list[Path] | None, typer.Option(help="Run to pool; may be repeated. Left out: the frozen pool.")
+        list[Path] | None,
+        typer.Option(help="Run to pool; may be repeated. Left out: the frozen pool."),
     ] = None,
     decisions: Annotated[int, typer.Option(min=1, help="Distinct situations in the pool.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of the runs.")] = 0,
-    live: Annotated[int | None, typer.Option(min=1, help="Episodes in flight; default: the policy's.")] = None,
+    live: Annotated[
+        int | None, typer.Option(min=1, help="Episodes in flight; default: the policy's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask policies the same questions: stored decisions of several runs."""
@@ -36,23 +41,37 @@ def replay(
 
     folders = {spec: out / run_folder(spec) for spec in policy}
     if len(set(folders.values())) < len(policy):
-        raise ConfigError("two policies would share a run directory; replay them into different --out folders")
+        raise ConfigError(
+            "two policies would share a run directory; replay them into different --out folders"
+        )
     for spec in policy:
-        make_policy(spec).identity()  # a wrong spec or adapter is said before the first policy plays
+        make_policy(
+            spec
+        ).identity()  # a wrong spec or adapter is said before the first policy plays
     file = freeze_pool(out, pool or [], decisions=decisions, seed=seed)
     done: list[Run] = []
     for spec, folder in folders.items():
-        config = RunConfig(env=_REPLAY, env_options={"pool": str(file)}, policy=spec, seed=seed, live=live)
+        config = RunConfig(
+            env=_REPLAY, env_options={"pool": str(file)}, policy=spec, seed=seed, live=live
+        )
         with show_progress(f"{spec} on {file}") as progress:
             done.append(execute(config, folder, progress=progress))
     failed = {str(each.path): len(each.failed()) for each in done}
     if as_json:
-        print_json({"pool": str(file), "runs": [{"run": run, "failed_episodes": n} for run, n in failed.items()]})
+        print_json(
+            {
+                "pool": str(file),
+                "runs": [{"run": run, "failed_episodes": n} for run, n in failed.items()],
+            }
+        )
     else:
         for each in done:
             print(f"{each.path}: {each.decisions().num_rows} decisions")
     if any(failed.values()):
-        print(f"{sum(failed.values())} episodes failed; the same command tries them again", file=sys.stderr)
+        print(
+            f"{sum(failed.values())} episodes failed; the same command tries them again",
+            file=sys.stderr,
+        )
         raise typer.Exit(3)
 
 

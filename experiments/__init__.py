@@ -1,1 +1,3 @@
-"""Studies and measurements, one readable file each, run with `python -m valueagents.experiments.NAME`."""
+"""Studies and measurements, one readable file each, run with `python -m
+valueagents.experiments.NAME`.
+"""

@@ -1,1 +1,3 @@
-"""Policies: scripted ones, and language-model policies made of an engine, a prompt and a reading mode."""
+"""Policies: scripted ones, and language-model policies made of an engine, a prompt and a reading
+mode.
+"""

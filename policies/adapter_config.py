@@ -1,8 +1,10 @@
-"""The configuration of a LoRA adapter as an allow-list: every field is understood here, or switched off, or refused.
+"""The configuration of a LoRA adapter as an allow-list: every field is understood here, or switched
+off, or refused.
 
-PEFT's configuration grows with every release, and many of its fields change what is computed: some move the base model
-itself, some add layers that other engines lack. So a field that is not named in `LoraFields` must be off, whatever it
-may mean. Regular expressions are never evaluated: one can take minutes for a single name.
+PEFT's configuration grows with every release, and many of its fields change what is computed: some
+move the base model itself, some add layers that other engines lack. So a field that is not named in
+`LoraFields` must be off, whatever it may mean. Regular expressions are never evaluated: one can
+take minutes for a single name.
 """
 
 import math
@@ -24,7 +26,9 @@ _OFF: dict[str, tuple[object, ...]] = {
     "target_parameters": (None, []),
     "trainable_token_indices": (None,),
 }
-"""What switches a field off, where that is not null or false: for most of them an empty object means all defaults."""
+"""What switches a field off, where that is not null or false: for most of them an empty object
+means all defaults.
+"""
 _REASONS = {
     "use_dora": "DoRA",
     "lora_bias": "LoRA biases",
@@ -38,15 +42,17 @@ _REASONS = {
 _Rank = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 _NAMES = r"^\^?[\w.]+\Z"
-"""Names with dots, perhaps from the beginning on: what peft reads as an expression without any repetition."""
+"""Names with dots, perhaps from the beginning on: what peft reads as an expression without any
+repetition.
+"""
 _Pattern = Annotated[str, msgspec.Meta(pattern=_NAMES)]
 
 
 class LoraFields(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a plain LoRA by peft's names, with peft's defaults.
 
-    The first group decides what is computed. The second has no influence on answers once the matrices are loaded, and
-    only its types are checked, because peft fails on others.
+    The first group decides what is computed. The second has no influence on answers once the
+    matrices are loaded, and only its types are checked, because peft fails on others.
     """
 
     peft_type: Literal["LORA"]
@@ -86,20 +92,29 @@ def read_config(folder: Path, where: str) -> dict[str, Any]:
             f"adapter {where!r} has no {CONFIG}; give the folder that peft's save_pretrained wrote"
         ) from None
     except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"adapter {where!r}: {CONFIG} is damaged ({error}); save the adapter again") from error
+        raise ConfigError(
+            f"adapter {where!r}: {CONFIG} is damaged ({error}); save the adapter again"
+        ) from error
 
 
 def check_config(config: dict[str, Any], where: str) -> LoraFields:
-    """The fields of a plain LoRA. Raises ConfigError, naming field and value, for anything that is not one."""
+    """The fields of a plain LoRA.
+
+    Raises ConfigError, naming field and value, for anything that is not one.
+    """
     kind = config.get("peft_type")
     if kind != "LORA":
-        raise ConfigError(f"adapter {where!r} is of kind {kind!r}; only LORA can be shared by engines")
+        raise ConfigError(
+            f"adapter {where!r} is of kind {kind!r}; only LORA can be shared by engines"
+        )
     _refuse_switched_on(config, where)
     _refuse_known(config, where)
     try:
         fields = msgspec.convert(config, LoraFields)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"adapter {where!r}: {CONFIG} is not that of a plain LoRA ({error}); correct it") from error
+        raise ConfigError(
+            f"adapter {where!r}: {CONFIG} is not that of a plain LoRA ({error}); correct it"
+        ) from error
     _check_scales(fields, where)
     return fields
 
@@ -111,20 +126,27 @@ def _refuse_switched_on(config: dict[str, Any], where: str) -> None:
         if value in _OFF.get(field, (None, False)):
             continue
         what = _REASONS.get(field, f"the field {_short(field)} = {_short(value)}")
-        raise ConfigError(f"adapter {where!r} has {what}, which engines cannot serve; train a plain LoRA")
+        raise ConfigError(
+            f"adapter {where!r} has {what}, which engines cannot serve; train a plain LoRA"
+        )
 
 
 def _refuse_known(config: dict[str, Any], where: str) -> None:
     """Refuse with the remedy what is seen among adapters of others."""
     bias = config.get("bias", "none")
     if bias != "none":
-        raise ConfigError(f"adapter {where!r} trains biases ({bias!r}), which engines cannot serve; use bias='none'")
+        raise ConfigError(
+            f"adapter {where!r} trains biases ({bias!r}), which engines cannot serve; use"
+            " bias='none'"
+        )
     start = config.get("init_lora_weights", True)
     if isinstance(start, str) and start not in ("gaussian", "orthogonal"):
-        # pissa, olora, corda and loftq subtract the first matrices from the base model whenever they are loaded
+        # pissa, olora, corda and loftq subtract the first matrices from the base model whenever
+        # they are loaded
         raise ConfigError(
-            f"adapter {where!r} has init_lora_weights={_short(start)}, which may change the base model itself; convert "
-            "it to a plain LoRA (peft: save_pretrained with path_initial_model_for_weight_conversion)"
+            f"adapter {where!r} has init_lora_weights={_short(start)}, which may change the base"
+            " model itself; convert it to a plain LoRA (peft: save_pretrained with"
+            " path_initial_model_for_weight_conversion)"
         )
     for field in ("target_modules", "exclude_modules"):
         if isinstance(config.get(field), str):
@@ -138,17 +160,22 @@ def _refuse_known(config: dict[str, Any], where: str) -> None:
 
 def _not_evaluated(where: str, field: str, expression: str) -> str:
     return (
-        f"adapter {where!r}: {field} has the regular expression {_short(expression)}, which is not evaluated; "
-        "write the names of the modules in its place"
+        f"adapter {where!r}: {field} has the regular expression {_short(expression)}, which is not"
+        " evaluated; write the names of the modules in its place"
     )
 
 
 def _check_scales(fields: LoraFields, where: str) -> None:
-    """Refuse scales that switch the matrices off or are not numbers: the base model would be measured in their name."""
+    """Refuse scales that switch the matrices off or are not numbers: the base model would be
+    measured in their name.
+    """
     scales = {"lora_alpha": fields.lora_alpha, **fields.alpha_pattern}
     for name, scale in scales.items():
         if scale == 0 or not math.isfinite(scale):
-            raise ConfigError(f"adapter {where!r}: the scale {name}={scale} leaves nothing of it; correct {CONFIG}")
+            raise ConfigError(
+                f"adapter {where!r}: the scale {name}={scale} leaves nothing of it; correct"
+                f" {CONFIG}"
+            )
 
 
 def _short(value: object) -> str:

@@ -1,9 +1,11 @@
-"""Value adapters: PEFT folders with LoRA weights, loaded whole or refused, and called by the hash of what they hold.
+"""Value adapters: PEFT folders with LoRA weights, loaded whole or refused, and called by the hash
+of what they hold.
 
-A name can be given to other weights tomorrow, so nothing here goes by names: the hash covers the tensors and the LoRA
-fields that decide what is computed, and neither the folder's path nor its manifest. What engines cannot share is
-refused with the reason (`adapter_config.py`), and so is a file that does not fill exactly the places that its
-configuration makes in the base model (`adapter_slots.py`).
+A name can be given to other weights tomorrow, so nothing here goes by names: the hash covers the
+tensors and the LoRA fields that decide what is computed, and neither the folder's path nor its
+manifest. What engines cannot share is refused with the reason (`adapter_config.py`), and so is a
+file that does not fill exactly the places that its configuration makes in the base model
+(`adapter_slots.py`).
 """
 
 import hashlib
@@ -21,7 +23,13 @@ import msgspec
 from valueagents.errors import ConfigError, PolicyError, first_line
 from valueagents.identity import content_hash
 from valueagents.policies.adapter_config import check_config, read_config
-from valueagents.policies.adapter_slots import PEFT_ERRORS, check_filled, find_slots, module_of, scales_of
+from valueagents.policies.adapter_slots import (
+    PEFT_ERRORS,
+    check_filled,
+    find_slots,
+    module_of,
+    scales_of,
+)
 from valueagents.policies.models import ModelFiles, fetch_from_hub
 
 if TYPE_CHECKING:
@@ -47,10 +55,12 @@ _Tensor = tuple[str, tuple[int, ...], str]
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A checked adapter. `name` is its content hash, `rank` the largest rank of any of its matrices.
+    """A checked adapter. `name` is its content hash, `rank` the largest rank of any of its
+    matrices.
 
-    `target_modules` are the last parts of the adapted modules' names, `embeddings` the full names of those among them
-    that are the input or output embedding. `one_scale`: all matrices are scaled by the configuration's alpha and r.
+    `target_modules` are the last parts of the adapted modules' names, `embeddings` the full names
+    of those among them that are the input or output embedding. `one_scale`: all matrices are scaled
+    by the configuration's alpha and r.
     """
 
     name: str
@@ -64,8 +74,9 @@ class Adapter:
 def read_adapter(where: str, base: ModelFiles) -> Adapter:
     """The adapter in a PEFT folder or under a hub id. No weights of the base model are loaded.
 
-    Raises ConfigError if it is none, is of a kind that engines cannot share, holds anything but finite floating-point
-    numbers, was made for another base model than `base`, or does not fill exactly the places that it asks for there.
+    Raises ConfigError if it is none, is of a kind that engines cannot share, holds anything but
+    finite floating-point numbers, was made for another base model than `base`, or does not fill
+    exactly the places that it asks for there.
     """
     folder = Path(where) if Path(where).is_dir() else fetch_from_hub(where, None, "adapter")
     config = read_config(folder, where)
@@ -81,18 +92,26 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
     return Adapter(
         name=_content_name(config, tensors, slots.scales),
         folder=folder,
-        rank=max(shape[0] for name, shape, _ in tensors if name.split(".lora_")[1].startswith(("A", "embedding_A"))),
-        target_modules=tuple(sorted({module_of(name).rsplit(".", 1)[-1] for name, _, _ in tensors})),
+        rank=max(
+            shape[0]
+            for name, shape, _ in tensors
+            if name.split(".lora_")[1].startswith(("A", "embedding_A"))
+        ),
+        target_modules=tuple(
+            sorted({module_of(name).rsplit(".", 1)[-1] for name, _, _ in tensors})
+        ),
         embeddings=slots.embeddings,
         one_scale=all(math.isclose(scale, of_config) for scale in slots.scales.values()),
     )
 
 
 def load_adapter(model: Any, adapted: Any, adapter: Adapter, *, name: str) -> Any:
-    """The adapter is in the model under a name, and switched off if others were there before; its `peft.PeftModel`.
+    """The adapter is in the model under a name, and switched off if others were there before; its
+    `peft.PeftModel`.
 
-    `adapted` is the model's `PeftModel`, None before its first adapter. Raises PolicyError if not every number that
-    was read is in its place, or the folder no longer holds what `adapter` was made of.
+    `adapted` is the model's `PeftModel`, None before its first adapter. Raises PolicyError if not
+    every number that was read is in its place, or the folder no longer holds what `adapter` was
+    made of.
     """
     import peft
 
@@ -100,18 +119,24 @@ def load_adapter(model: Any, adapted: Any, adapter: Adapter, *, name: str) -> An
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # whatever peft doubts is compared below
             if adapted is None:
-                adapted = peft.PeftModel.from_pretrained(model, adapter.folder, name, use_safetensors=True)
+                adapted = peft.PeftModel.from_pretrained(
+                    model, adapter.folder, name, use_safetensors=True
+                )
             else:
                 adapted.load_adapter(adapter.folder, name, use_safetensors=True)
     except PEFT_ERRORS as error:
-        raise PolicyError(f"adapter {str(adapter.folder)!r} cannot be loaded: {first_line(error)}") from error
+        raise PolicyError(
+            f"adapter {str(adapter.folder)!r} cannot be loaded: {first_line(error)}"
+        ) from error
     _check_loaded(adapted, adapter, name)
     return adapted
 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Around what makes or trains a `PeftModel`: peft and trl use names that transformers 5.23 warns about."""
+    """Around what makes or trains a `PeftModel`: peft and trl use names that transformers 5.23
+    warns about.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated")
         yield
@@ -121,11 +146,16 @@ def _require_weights(folder: Path, where: str) -> None:
     if not (folder / WEIGHTS).is_file():
         pickled = [name for name in _PICKLED if (folder / name).is_file()]
         remedy = f"{pickled[0]} can run code and is not read; " if pickled else ""
-        raise ConfigError(f"adapter {where!r} has no {WEIGHTS}; {remedy}save it with safe_serialization=True")
+        raise ConfigError(
+            f"adapter {where!r} has no {WEIGHTS}; {remedy}save it with safe_serialization=True"
+        )
 
 
 def _read_tensors(folder: Path, where: str) -> "Iterator[tuple[str, torch.Tensor]]":
-    """Every tensor, sorted by name. Raises ConfigError for one that is not of finite floating-point numbers."""
+    """Every tensor, sorted by name.
+
+    Raises ConfigError for one that is not of finite floating-point numbers.
+    """
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -133,18 +163,26 @@ def _read_tensors(folder: Path, where: str) -> "Iterator[tuple[str, torch.Tensor
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             for name in sorted(file.keys()):
                 if not re.fullmatch(r"[\w.]+", name):
-                    raise ConfigError(f"adapter {where!r}: {name!r} is not the name of a tensor; save it again")
+                    raise ConfigError(
+                        f"adapter {where!r}: {name!r} is not the name of a tensor; save it again"
+                    )
                 tensor = file.get_tensor(name)
                 kind = str(tensor.dtype).removeprefix("torch.")
                 if kind not in _NUMBERS:
                     raise ConfigError(
-                        f"adapter {where!r}: {name} is of {kind}; save it as one of {', '.join(_NUMBERS)}"
+                        f"adapter {where!r}: {name} is of {kind}; save it as one of"
+                        f" {', '.join(_NUMBERS)}"
                     )
                 if not torch.isfinite(tensor).all():
-                    raise ConfigError(f"adapter {where!r}: {name} holds numbers that are not finite; train it again")
+                    raise ConfigError(
+                        f"adapter {where!r}: {name} holds numbers that are not finite; train it"
+                        " again"
+                    )
                 yield name, tensor
     except (SafetensorError, OSError) as error:
-        raise ConfigError(f"adapter {where!r}: {WEIGHTS} is damaged ({first_line(error)}); save it again") from error
+        raise ConfigError(
+            f"adapter {where!r}: {WEIGHTS} is damaged ({first_line(error)}); save it again"
+        ) from error
 
 
 def _described(name: str, tensor: "torch.Tensor") -> _Tensor:
@@ -155,17 +193,22 @@ def _described(name: str, tensor: "torch.Tensor") -> _Tensor:
 
 
 def _check_manifest(folder: Path, base: ModelFiles, where: str) -> None:
-    """Where a manifest names the base model's weights, they are those of `base`; else ConfigError."""
+    """Where a manifest names the base model's weights, they are those of `base`; else
+    ConfigError.
+    """
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return
     try:
         told = msgspec.json.decode(manifest.read_bytes(), type=_Manifest).base.get("weights")
     except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"adapter {where!r}: {MANIFEST} is damaged ({error}); train or copy it again") from error
+        raise ConfigError(
+            f"adapter {where!r}: {MANIFEST} is damaged ({error}); train or copy it again"
+        ) from error
     if told is not None and told != base.hashes()["weights"]:
         raise ConfigError(
-            f"adapter {where!r} was trained on a model with other weights than {base.name!r}; use its own"
+            f"adapter {where!r} was trained on a model with other weights than {base.name!r}; use"
+            " its own"
         )
 
 
@@ -176,7 +219,10 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 def _check_loaded(adapted: Any, adapter: Adapter, name: str) -> None:
-    """Compare what peft has put into the model with the file. Raises PolicyError where they differ."""
+    """Compare what peft has put into the model with the file.
+
+    Raises PolicyError where they differ.
+    """
     import peft
     import torch
 
@@ -188,24 +234,36 @@ def _check_loaded(adapted: Any, adapter: Adapter, name: str) -> None:
         loaded = state.pop(key, None)
         if loaded is None or not torch.equal(loaded.cpu(), tensor.to(loaded.dtype)):
             raise PolicyError(
-                f"adapter {where!r}: {key} is not in the loaded model as it is in the file; load it again"
+                f"adapter {where!r}: {key} is not in the loaded model as it is in the file; load it"
+                " again"
             )
     if state:
-        raise PolicyError(f"adapter {where!r}: {min(state)} was loaded, but is not in the file; load it again")
-    if _content_name(read_config(adapter.folder, where), tensors, scales_of(adapted, name)) != adapter.name:
+        raise PolicyError(
+            f"adapter {where!r}: {min(state)} was loaded, but is not in the file; load it again"
+        )
+    if (
+        _content_name(read_config(adapter.folder, where), tensors, scales_of(adapted, name))
+        != adapter.name
+    ):
         raise PolicyError(f"adapter {where!r} was changed after it was read; start again")
 
 
-def _content_name(config: Mapping[str, Any], tensors: Sequence[_Tensor], scales: Mapping[str, float]) -> str:
+def _content_name(
+    config: Mapping[str, Any], tensors: Sequence[_Tensor], scales: Mapping[str, float]
+) -> str:
     """The hash of all that decides what an adapter computes."""
     deciding = {key: _canonical(config.get(key)) for key in _DECIDING}
     # the first of several patterns that match counts, and their order is not part of `deciding`
     in_order = [dict(scales)] if len(config.get("alpha_pattern", ())) > 1 else []
-    return content_hash(deciding, [[name, list(shape), digest] for name, shape, digest in tensors], *in_order)
+    return content_hash(
+        deciding, [[name, list(shape), digest] for name, shape, digest in tensors], *in_order
+    )
 
 
 def _canonical(value: object) -> object:
-    """The same for the same meaning: names in order, numbers without needless fractions, nothing for empty."""
+    """The same for the same meaning: names in order, numbers without needless fractions, nothing
+    for empty.
+    """
     if isinstance(value, list):
         return sorted(map(str, value))
     if isinstance(value, float) and math.isfinite(value) and value == int(value):

@@ -18,11 +18,14 @@ class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     Args:
         reading: how the answer is read; each reading mode has further options.
-        prompt: the words in which a view is put; a bundled or plugged-in prompt, or a file of yours.
+        prompt: the words in which a view is put; a bundled or plugged-in prompt, or a file of
+            yours.
         persona: id of a bundled persona, put before the task.
         system: a text file, put before the task.
-        history: at most this many earlier turns are shown; older ones go in blocks, so that a beginning stays shared.
-        adapter: a PEFT folder or hub id (for a server: the name under which it serves one, or a folder).
+        history: at most this many earlier turns are shown; older ones go in blocks, so that a
+            beginning stays shared.
+        adapter: a PEFT folder or hub id (for a server: the name under which it serves one, or a
+            folder).
         cache: a file of replies; what is in it is not asked again.
     """
 
@@ -39,8 +42,8 @@ class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class Elicitation:
     """Everything found and checked, no model loaded.
 
-    `preamble` is put before the task, `history` is how many earlier turns are shown at most (None = all), `adapter` is
-    what the user calls it, `cache` the file of replies.
+    `preamble` is put before the task, `history` is how many earlier turns are shown at most (None =
+    all), `adapter` is what the user calls it, `cache` the file of replies.
     """
 
     reading: ReadingMode
@@ -62,7 +65,8 @@ def read_elicitation(
     name: str = "elicitation",
     also_known: Collection[str] = (),
 ) -> Elicitation:
-    """The elicitation that options describe: those above and those of the reading mode; values may be texts.
+    """The elicitation that options describe: those above and those of the reading mode; values may
+    be texts.
 
     Args:
         options: by name.
@@ -70,11 +74,13 @@ def read_elicitation(
         name: whose options they are, for messages.
         also_known: further names that an unknown option may have been meant for.
 
-    Raises ConfigError for an unknown, ill-typed or superfluous option, and for a prompt, persona or file that cannot be
-    read.
+    Raises ConfigError for an unknown, ill-typed or superfluous option, and for a prompt, persona or
+    file that cannot be read.
     """
     common = {option: value for option, value in options.items() if option in ELICITATION_OPTIONS}
-    of_reading = {option: value for option, value in options.items() if option not in ELICITATION_OPTIONS}
+    of_reading = {
+        option: value for option, value in options.items() if option not in ELICITATION_OPTIONS
+    }
     asked = make_options(ElicitationOptions, name, common)
     reading = asked.reading or default_reading
     kind = load_reading(reading)
@@ -93,7 +99,9 @@ def read_elicitation(
 
 
 def describe_elicitation(default_reading: str) -> list[OptionDoc]:
-    """Every option in words: those of all elicitations, then those of the reading modes, each with whose it is."""
+    """Every option in words: those of all elicitations, then those of the reading modes, each with
+    whose it is.
+    """
     docs = {each.name: each for each in option_docs(ElicitationOptions)}
     kinds = known_readings()
     replace = msgspec.structs.replace
@@ -103,16 +111,26 @@ def describe_elicitation(default_reading: str) -> list[OptionDoc]:
     for name, kind in kinds.items():
         for option in declared(kind.Options):
             owners.setdefault(option_doc(option), []).append(name)
-    of_readings = [replace(doc, does=f"{_readings(names)}: {doc.does}") for doc, names in owners.items()]
+    of_readings = [
+        replace(doc, does=f"{_readings(names)}: {doc.does}") for doc, names in owners.items()
+    ]
     return [*docs.values(), *of_readings]
 
 
 def _superfluous(option: str, reading: str, name: str, known: Collection[str]) -> str:
-    """The message about an option that this reading mode does not have: whose it is, or the nearest name."""
-    by_reading = {mode: {each.name for each in declared(kind.Options)} for mode, kind in known_readings().items()}
+    """The message about an option that this reading mode does not have: whose it is, or the nearest
+    name.
+    """
+    by_reading = {
+        mode: {each.name for each in declared(kind.Options)}
+        for mode, kind in known_readings().items()
+    }
     owners = [mode for mode, names in by_reading.items() if option in names]
     if owners:
-        return f"option {option} of {name} does nothing with reading={reading}; it is for {_readings(owners)}"
+        return (
+            f"option {option} of {name} does nothing with reading={reading}; it is for"
+            f" {_readings(owners)}"
+        )
     everything = {*known, *ELICITATION_OPTIONS}.union(*by_reading.values())
     return unknown_name(f"option of {name}", option, everything)
 
@@ -122,7 +140,10 @@ def _readings(names: Collection[str]) -> str:
 
 
 def _preamble(asked: ElicitationOptions) -> str | None:
-    """The persona's text or that of the file. Raises ConfigError if there is none, or both are given."""
+    """The persona's text or that of the file.
+
+    Raises ConfigError if there is none, or both are given.
+    """
     if asked.persona is not None and asked.system is not None:
         raise ConfigError("persona and system are both put before the task; give one of them")
     if asked.persona is not None:

@@ -1,4 +1,6 @@
-"""`human`: a person at the terminal decides, in any env, and the run records it like any other policy's decision."""
+"""`human`: a person at the terminal decides, in any env, and the run records it like any other
+policy's decision.
+"""
 
 import asyncio
 
@@ -8,7 +10,8 @@ from valueagents.errors import PolicyError
 
 
 class HumanPolicy(Policy):
-    """A person at the terminal: sees what an agent sees and types a number, or a text where the env takes any.
+    """A person at the terminal: sees what an agent sees and types a number, or a text where the env
+    takes any.
 
     Args:
         name: who decides; part of the run's identity.

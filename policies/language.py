@@ -1,4 +1,5 @@
-"""Language-model policies: an engine × a prompt × a reading mode × an adapter, all in the spec string.
+"""Language-model policies: an engine × a prompt × a reading mode × an adapter, all in the spec
+string.
 
 transformers:smollm2-135m?reading=likelihood&normaliser=pmi&adapter=runs/hed-down
 
@@ -17,7 +18,12 @@ from valueagents.contracts.plugins import PolicyFamily, PolicyMaker, names
 from valueagents.contracts.policy import Policy, View
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
-from valueagents.policies.elicitation import ELICITATION_OPTIONS, Elicitation, describe_elicitation, read_elicitation
+from valueagents.policies.elicitation import (
+    ELICITATION_OPTIONS,
+    Elicitation,
+    describe_elicitation,
+    read_elicitation,
+)
 from valueagents.policies.engines import Engine, load_engine, make_engine
 from valueagents.policies.engines.making import ENGINES
 from valueagents.policies.engines.reply_cache import CachingEngine
@@ -70,7 +76,10 @@ class LanguagePolicy(Policy):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Free it."""
         await self.engine.__aexit__(kind, error, trace)
@@ -85,14 +94,18 @@ class LanguagePolicy(Policy):
         return msgspec.structs.replace(choice, dropped_turns=dropped)
 
     def estimate_s(self, decisions: int, characters: int | None) -> float | None:
-        """From the engine's rough speed: text at four characters a token, a third computed again for each listing."""
+        """From the engine's rough speed: text at four characters a token, a third computed again
+        for each listing.
+        """
         if characters is None or self.engine.tokens_per_s is None:
             return None
         return characters / 4 * 2 / self.engine.tokens_per_s
 
 
 def _dropped(turns: int, history: int | None) -> int:
-    """How many of the oldest turns are left out: half a budget at a time, so that most prompts only grow at the end."""
+    """How many of the oldest turns are left out: half a budget at a time, so that most prompts only
+    grow at the end.
+    """
     if history is None or turns <= history:
         return 0
     block = max(1, history // 2)
@@ -104,8 +117,9 @@ def language_policy(
 ) -> LanguagePolicy:
     """The policy on an engine that is asked like that; nothing is loaded.
 
-    `adapter` gives the name of one of the engine's adapters (`engine.adapters`), asked for when files may be read;
-    None = the base model. Raises ConfigError if the engine cannot do what the reading or an adapter needs.
+    `adapter` gives the name of one of the engine's adapters (`engine.adapters`), asked for when
+    files may be read; None = the base model. Raises ConfigError if the engine cannot do what the
+    reading or an adapter needs.
     """
     cached = engine if elicitation.cache is None else CachingEngine(engine, elicitation.cache)
     return LanguagePolicy(
@@ -119,7 +133,9 @@ def language_policy(
 
 
 class LanguagePolicyMaker(PolicyMaker):
-    """Makes the language-model policies on one engine. Its options are the engine's, the elicitation's, the reading's.
+    """Makes the language-model policies on one engine.
+
+    Its options are the engine's, the elicitation's, the reading's.
 
     Raises ConfigError if the engine cannot be imported, or has an option that is the elicitation's.
     """
@@ -130,7 +146,10 @@ class LanguagePolicyMaker(PolicyMaker):
         self._engine_options = {each.name for each in declared(self.kind.Options)}
         taken = self._engine_options & ELICITATION_OPTIONS
         if taken:
-            raise ConfigError(f"engine {name!r} has an option {sorted(taken)[0]!r}, which every policy has; rename it")
+            raise ConfigError(
+                f"engine {name!r} has an option {sorted(taken)[0]!r}, which every policy has;"
+                " rename it"
+            )
         self.summary = (self.kind.__doc__ or "").strip().partition("\n")[0]
         self.target = argument_texts(self.kind).get("target", "the model")
 
@@ -139,18 +158,32 @@ class LanguagePolicyMaker(PolicyMaker):
         return [*option_docs(self.kind.Options), *describe_elicitation(self.kind.default_reading)]
 
     def make(self, target: str, options: Mapping[str, object]) -> LanguagePolicy:
-        """The policy, nothing loaded. An option that the engine and the reading mode both have is refused."""
+        """The policy, nothing loaded.
+
+        An option that the engine and the reading mode both have is refused.
+        """
         of_engine = {name: value for name, value in options.items() if name in self._engine_options}
-        others = {name: value for name, value in options.items() if name not in self._engine_options}
+        others = {
+            name: value for name, value in options.items() if name not in self._engine_options
+        }
         elicitation = read_elicitation(
-            others, default_reading=self.kind.default_reading, name=self.name, also_known=self._engine_options
+            others,
+            default_reading=self.kind.default_reading,
+            name=self.name,
+            also_known=self._engine_options,
         )
-        both = sorted(self._engine_options & {each.name for each in declared(elicitation.reading.Options)})
+        both = sorted(
+            self._engine_options & {each.name for each in declared(elicitation.reading.Options)}
+        )
         if both:
-            raise ConfigError(f"engine {self.name!r} and reading mode both have an option {both[0]!r}; rename one")
+            raise ConfigError(
+                f"engine {self.name!r} and reading mode both have an option {both[0]!r}; rename one"
+            )
         adapters = (elicitation.adapter,) if elicitation.adapter is not None else ()
         engine = make_engine(self.name, target, of_engine, adapters)
-        return language_policy(engine, elicitation, (lambda: engine.adapters[0].name) if adapters else None)
+        return language_policy(
+            engine, elicitation, (lambda: engine.adapters[0].name) if adapters else None
+        )
 
 
 class LanguagePolicies(PolicyFamily):

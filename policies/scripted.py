@@ -1,4 +1,6 @@
-"""Policies without a model: `random`, `first`, and `known`, the calibration policy with given value weights."""
+"""Policies without a model: `random`, `first`, and `known`, the calibration policy with given value
+weights.
+"""
 
 import os
 from typing import Annotated
@@ -52,12 +54,15 @@ class FirstPolicy(Policy):
 
 
 class KnownPolicy(InformedPolicy):
-    """Softmax over known value weights: P(option a) ∝ exp(Σ_v w_v x[a, v]). Scores must find the weights again.
+    """Softmax over known value weights: P(option a) ∝ exp(Σ_v w_v x[a, v]).
+
+    Scores must find the weights again.
 
     An axis that an option is not annotated for counts as neutral.
 
     Args:
-        target: `AXIS=WEIGHT,…` (`known:BEC=0.6,HED=-0.3`; axes not named weigh 0), or `normal`: weights ~ N(0, sd).
+        target: `AXIS=WEIGHT,…` (`known:BEC=0.6,HED=-0.3`; axes not named weigh 0), or `normal`:
+            weights ~ N(0, sd).
         seed: of the weights drawn for `normal`.
         sd: their standard deviation.
         taxonomy: whose axes are weighed; the env must be annotated over it.
@@ -96,7 +101,8 @@ class KnownPolicy(InformedPolicy):
         if annotation is None or annotation.taxonomy != self.taxonomy.name:
             carried = annotation.taxonomy if annotation else "no annotation"
             raise PolicyError(
-                f"the known policy weighs {self.taxonomy.name}, the menu carries {carried}; set ?taxonomy="
+                f"the known policy weighs {self.taxonomy.name}, the menu carries {carried}; set"
+                " ?taxonomy="
             )
         utility = np.nan_to_num(annotation.array(self.taxonomy)) @ self.weights
         odds = np.exp(utility - utility.max())
@@ -105,7 +111,10 @@ class KnownPolicy(InformedPolicy):
 
 
 def _read_weights(target: str, taxonomy: Taxonomy) -> FloatArray:
-    """The weights, (V,), that `AXIS=WEIGHT,…` gives. Raises ConfigError if it is malformed or names an axis twice."""
+    """The weights, (V,), that `AXIS=WEIGHT,…` gives.
+
+    Raises ConfigError if it is malformed or names an axis twice.
+    """
     weights = np.zeros(len(taxonomy.axis_ids))
     given: set[str] = set()
     for pair in target.split(","):
@@ -118,5 +127,7 @@ def _read_weights(target: str, taxonomy: Taxonomy) -> FloatArray:
         try:
             weights[column] = float(weight)
         except ValueError:
-            raise ConfigError(f"known:{target}: write AXIS=WEIGHT,…; {pair!r} has no number after '='") from None
+            raise ConfigError(
+                f"known:{target}: write AXIS=WEIGHT,…; {pair!r} has no number after '='"
+            ) from None
     return weights

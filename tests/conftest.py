@@ -18,7 +18,9 @@ def random_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def known_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """2,000 decisions of known weights (sd 0.6, seed 4) on the bundled dilemmas."""
-    config = RunConfig(env="valueagents/Dilemma-v0", policy="known:normal?seed=4", episodes=2000, seed=11)
+    config = RunConfig(
+        env="valueagents/Dilemma-v0", policy="known:normal?seed=4", episodes=2000, seed=11
+    )
     return execute(config, tmp_path_factory.mktemp("runs") / "known")
 
 

@@ -1,7 +1,8 @@
 """Measure what language-model agents value from what they do.
 
-Everything an agent does here is a decision over a menu, and every option of the menu carries its value annotation.
-The names below are the public interface; they are imported when first used, so that `import valueagents` costs nothing.
+Everything an agent does here is a decision over a menu, and every option of the menu carries its
+value annotation. The names below are the public interface; they are imported when first used, so
+that `import valueagents` costs nothing.
 """
 
 from importlib import import_module
@@ -11,11 +12,26 @@ from valueagents.contracts.gymnasium_ids import register_with_gymnasium
 
 if TYPE_CHECKING:
     from valueagents.contracts.conformance import check_value_env
-    from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Event, Factor, Option
+    from valueagents.contracts.decision import (
+        Annotation,
+        Choice,
+        Decision,
+        Episode,
+        Event,
+        Factor,
+        Option,
+    )
     from valueagents.contracts.environment import Turn, ValueEnv
     from valueagents.contracts.plugins import make_env, make_policy
     from valueagents.contracts.policy import InformedPolicy, Policy, View
-    from valueagents.errors import ConfigError, DataError, EnvError, PolicyError, StoreError, ValueAgentsError
+    from valueagents.errors import (
+        ConfigError,
+        DataError,
+        EnvError,
+        PolicyError,
+        StoreError,
+        ValueAgentsError,
+    )
     from valueagents.measuring.comparison import compare
     from valueagents.measuring.scores import score
     from valueagents.report import write_report

@@ -8,8 +8,9 @@ ValueAgentsError
 │   └── PromptTooLong   what it was to read is longer than its window
 └── StoreError    a run directory cannot be read or written
 
-Every message says what was wrong, the value, and what to do. The command line prints it as one line and exits with
-code 2; anything that is not a `ValueAgentsError` is a bug of ours and shows its traceback.
+Every message says what was wrong, the value, and what to do. The command line prints it as one line
+and exits with code 2; anything that is not a `ValueAgentsError` is a bug of ours and shows its
+traceback.
 """
 
 from collections.abc import Iterable
@@ -37,7 +38,10 @@ class PolicyError(ValueAgentsError):
 
 
 class PromptTooLong(PolicyError):
-    """A prompt, with what is to come after it, is longer than the model's window. It is never cut."""
+    """A prompt, with what is to come after it, is longer than the model's window.
+
+    It is never cut.
+    """
 
 
 class StoreError(ValueAgentsError):
@@ -50,12 +54,16 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> str:
-    """A one-line message: the unknown name, the nearest known one, and the remedy (by default: all known names)."""
+    """A one-line message: the unknown name, the nearest known one, and the remedy (by default: all
+    known names).
+    """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     if not close:
         folded = {candidate.casefold(): candidate for candidate in names}
-        close = [folded[n] for n in get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)]
+        close = [
+            folded[n] for n in get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
+        ]
     hint = f" Did you mean {close[0]!r}?" if close else ""
     advice = remedy or f"Known: {', '.join(names) or 'none'}."
     return f"unknown {kind} {name!r}.{hint} {advice}"

@@ -1,7 +1,8 @@
 """Taxonomies: the axes on which decisions are measured.
 
-A taxonomy is data (one TOML file in `taxonomies/`), named with its version in every file that the framework writes.
-Nothing in scoring assumes a number of axes or a circle: those that lie on one carry angles, the others do not.
+A taxonomy is data (one TOML file in `taxonomies/`), named with its version in every file that the
+framework writes. Nothing in scoring assumes a number of axes or a circle: those that lie on one
+carry angles, the others do not.
 """
 
 import tomllib
@@ -14,7 +15,9 @@ from valueagents.errors import ConfigError, DataError, unknown_name
 
 
 class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One value: `id` as in annotations, a readable `name`, what it `wants`, and its finer `facets` if published."""
+    """One value: `id` as in annotations, a readable `name`, what it `wants`, and its finer `facets`
+    if published.
+    """
 
     id: str
     name: str
@@ -25,9 +28,9 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What people gave on the circle, to set beside policies.
 
-    `by_distance`: mean correlation of values 1, 2, … places apart on a circle of `places`. `r_cos`: the fit of the
-    correlations on the cosine of the angle, with its 95 % interval. `oppositions`: their correlations, in the
-    taxonomy's order.
+    `by_distance`: mean correlation of values 1, 2, … places apart on a circle of `places`. `r_cos`:
+    the fit of the correlations on the cosine of the angle, with its 95 % interval. `oppositions`:
+    their correlations, in the taxonomy's order.
     """
 
     source: str
@@ -41,10 +44,11 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An ordered set of axes with its published groupings.
 
-    `groupings` maps a grouping's name to {group: axis ids}; an axis may belong to several groups or to none.
-    `main_grouping` names the one that pictures are coloured by, `oppositions` pairs of its groups that should exclude
-    each other. `circular` says that the axes, in this order, run round a motivational circle; `off_circle` lists axes
-    that an analysis of the circle should leave out, `people` what people gave there.
+    `groupings` maps a grouping's name to {group: axis ids}; an axis may belong to several groups or
+    to none. `main_grouping` names the one that pictures are coloured by, `oppositions` pairs of its
+    groups that should exclude each other. `circular` says that the axes, in this order, run round a
+    motivational circle; `off_circle` lists axes that an analysis of the circle should leave out,
+    `people` what people gave there.
     """
 
     id: str
@@ -66,13 +70,19 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for axis in (axis for members in groups.values() for axis in members):
                 if axis not in known:
                     raise DataError(
-                        f"taxonomy {self.id!r}, grouping {grouping!r}: " + unknown_name("axis", axis, known)
+                        f"taxonomy {self.id!r}, grouping {grouping!r}: "
+                        + unknown_name("axis", axis, known)
                     )
         if self.main_grouping is not None and self.main_grouping not in self.groupings:
-            raise DataError(f"taxonomy {self.id!r}: " + unknown_name("grouping", self.main_grouping, self.groupings))
+            raise DataError(
+                f"taxonomy {self.id!r}: "
+                + unknown_name("grouping", self.main_grouping, self.groupings)
+            )
         for group in (group for pair in self.oppositions for group in pair):
             if group not in self.main_groups:
-                raise DataError(f"taxonomy {self.id!r}: " + unknown_name("group", group, self.main_groups))
+                raise DataError(
+                    f"taxonomy {self.id!r}: " + unknown_name("group", group, self.main_groups)
+                )
 
     @property
     def name(self) -> str:
@@ -91,7 +101,9 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def angles(self) -> dict[str, float] | None:
-        """Degrees on the circle by axis, evenly spaced in list order, `off_circle` left out; None if not circular."""
+        """Degrees on the circle by axis, evenly spaced in list order, `off_circle` left out; None
+        if not circular.
+        """
         if not self.circular:
             return None
         on_circle = [axis for axis in self.axis_ids if axis not in self.off_circle]
@@ -108,7 +120,10 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def taxonomy_ids() -> tuple[str, ...]:
     """The ids of the bundled taxonomies, sorted."""
     return tuple(
-        sorted(entry.name.removesuffix(".toml") for entry in files("valueagents").joinpath("taxonomies").iterdir())
+        sorted(
+            entry.name.removesuffix(".toml")
+            for entry in files("valueagents").joinpath("taxonomies").iterdir()
+        )
     )
 
 
@@ -117,5 +132,9 @@ def load_taxonomy(taxonomy_id: str) -> Taxonomy:
     """The bundled taxonomy of that id. Raises ConfigError for an unknown id."""
     if taxonomy_id not in taxonomy_ids():
         raise ConfigError(unknown_name("taxonomy", taxonomy_id, taxonomy_ids()))
-    text = files("valueagents").joinpath("taxonomies", f"{taxonomy_id}.toml").read_text(encoding="utf-8")
+    text = (
+        files("valueagents")
+        .joinpath("taxonomies", f"{taxonomy_id}.toml")
+        .read_text(encoding="utf-8")
+    )
     return msgspec.convert(tomllib.loads(text), Taxonomy)

@@ -1,13 +1,16 @@
-"""What the lines of a game do to the values: events by scene and line, from comments in the script and from a file.
+"""What the lines of a game do to the values: events by scene and line, from comments in the script
+and from a file.
 
 In the script, under an option or a label (or wherever the deed is done):
 
     *comment value: BEC +1, POR -1
 
-(`*comment value: none` says that somebody looked and found it neutral, which is also what no comment means.)
-In a `.json` or `.toml` file, by scene and line (as an editor numbers lines), for scripts that must not be touched:
+(`*comment value: none` says that somebody looked and found it neutral, which is also what no
+comment means.) In a `.json` or `.toml` file, by scene and line (as an editor numbers lines), for
+scripts that must not be touched:
 
-    {"format": "valueagents-lines", "version": 1, "taxonomy": "schwartz20", "provenance": "annotated by …",
+    {"format": "valueagents-lines", "version": 1, "taxonomy": "schwartz20", "provenance": "annotated
+    by …",
      "events": {"market:12": {"BEC": 1, "POR": -1}}}
 
 An event belongs to the step that ran its line, and happens as often as the line is run.
@@ -65,17 +68,23 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LineLedger:
     """Events by line."""
 
-    def __init__(self, taxonomy: Taxonomy, provenance: str, by_line: Mapping[tuple[str, int], Amounts]) -> None:
+    def __init__(
+        self, taxonomy: Taxonomy, provenance: str, by_line: Mapping[tuple[str, int], Amounts]
+    ) -> None:
         self.taxonomy = taxonomy
         self.provenance = provenance
         self._events = {
-            (scene, line): tuple(Event(axis, float(amount), f"{scene}:{line}") for axis, amount in amounts.items())
+            (scene, line): tuple(
+                Event(axis, float(amount), f"{scene}:{line}") for axis, amount in amounts.items()
+            )
             for (scene, line), amounts in sorted(by_line.items())
         }
 
     def events(self, executed: Executed, left: tuple[str, int] | None) -> tuple[Event, ...]:
         """The events of every line that was run, in order."""
-        return tuple(event for line in executed if line in self._events for event in self._events[line])
+        return tuple(
+            event for line in executed if line in self._events for event in self._events[line]
+        )
 
     @property
     def empty(self) -> bool:
@@ -85,15 +94,19 @@ class LineLedger:
     @property
     def content(self) -> str:
         """The hash of taxonomy, provenance and events."""
-        events = [(scene, line, [(e.axis, e.amount) for e in events]) for (scene, line), events in self._events.items()]
+        events = [
+            (scene, line, [(e.axis, e.amount) for e in events])
+            for (scene, line), events in self._events.items()
+        ]
         return content_hash(self.taxonomy.name, self.provenance, events)
 
 
 def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -> LineLedger:
-    """The events of a game: its value comments, and those of the file (None = `annotations.json` or `.toml` beside it).
+    """The events of a game: its value comments, and those of the file (None = `annotations.json` or
+    `.toml` beside it).
 
-    `taxonomy` is that of the comments; a file names its own. Raises DataError for an axis or a line that does not
-    exist, or where comments and a file are on different taxonomies.
+    `taxonomy` is that of the comments; a file names its own. Raises DataError for an axis or a line
+    that does not exist, or where comments and a file are on different taxonomies.
     """
     if file is None:
         file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
@@ -116,12 +129,18 @@ def _read_file(file: Path) -> _File:
         raise ConfigError(f"there is no annotation file {str(file)!r}; give a .json or .toml file")
     try:
         raw = file.read_bytes()
-        content = tomllib.loads(raw.decode()) if file.suffix == ".toml" else msgspec.json.decode(raw)
+        content = (
+            tomllib.loads(raw.decode()) if file.suffix == ".toml" else msgspec.json.decode(raw)
+        )
         read = msgspec.convert(content, _File)
     except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{file.name} is not an annotation file: {error}; see envs/reference.md") from error
+        raise DataError(
+            f"{file.name} is not an annotation file: {error}; see envs/reference.md"
+        ) from error
     if (read.format, read.version) != _FORMAT:
-        raise DataError(f"{file.name}: format {read.format!r} version {read.version}; this reads {_FORMAT[0]} 1")
+        raise DataError(
+            f"{file.name}: format {read.format!r} version {read.version}; this reads {_FORMAT[0]} 1"
+        )
     return read
 
 
@@ -133,7 +152,10 @@ def _line(file: Path, key: str, game: Game) -> tuple[str, int]:
     scene = game.scenes[name]
     lines = {statement.line for statement in scene.statements} | scene.option_lines
     if not number.isdecimal() or int(number) not in lines:
-        raise DataError(f"{file.name}, {key!r}: scene {name!r} has no such line that runs (not blank, not a comment)")
+        raise DataError(
+            f"{file.name}, {key!r}: scene {name!r} has no such line that runs (not blank, not a"
+            " comment)"
+        )
     return name, int(number)
 
 
@@ -145,7 +167,10 @@ def _amounts(where: str, words: str, taxonomy: Taxonomy) -> Amounts:
     for part in words.split(","):
         match = _AMOUNT.fullmatch(part.strip())
         if match is None:
-            raise DataError(f"{where}: {part.strip()!r} is not a value mark; write *comment value: BEC +1, POR -1")
+            raise DataError(
+                f"{where}: {part.strip()!r} is not a value mark; write *comment value: BEC +1,"
+                " POR -1"
+            )
         if match[1] in amounts:
             raise DataError(f"{where}: {match[1]} is there twice")
         amounts[match[1]] = float(match[2].replace(" ", ""))
@@ -155,5 +180,7 @@ def _amounts(where: str, words: str, taxonomy: Taxonomy) -> Amounts:
 def _known(where: str, amounts: Amounts, taxonomy: Taxonomy) -> Amounts:
     for axis in amounts:
         if axis not in taxonomy.axis_ids:
-            raise DataError(f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids))
+            raise DataError(
+                f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids)
+            )
     return amounts

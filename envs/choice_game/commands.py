@@ -1,4 +1,6 @@
-"""What each command that is one line becomes: a function from its line and its words to an instruction."""
+"""What each command that is one line becomes: a function from its line and its words to an
+instruction.
+"""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -46,7 +48,9 @@ def _set(line: int, words: str) -> Made:
     name = reader.reference()
     if reader.token.spelling.lower() in _ASSIGNING:
         operator = reader.take().spelling.lower()
-        value = reader.continued(join(operator, lambda lookup: lookup(str(name(lookup))), reader.value()))
+        value = reader.continued(
+            join(operator, lambda lookup: lookup(str(name(lookup))), reader.value())
+        )
     else:
         value = reader.expression()
     reader.end()
@@ -76,7 +80,11 @@ def _go(*, scene: bool, returns: bool) -> Maker:
             arguments.append(reader.value())
         known = Target(line, _static(scene_name), _static(label))
         go = Go(line, _expression(scene_name), _expression(label), tuple(arguments), returns)
-        return go, known if known.scene is not None or (scene_name is None and known.label is not None) else None
+        return go, (
+            known
+            if known.scene is not None or (scene_name is None and known.label is not None)
+            else None
+        )
 
     return make
 
@@ -85,7 +93,9 @@ _Name = str | Expression | None
 
 
 def _name(words: str) -> tuple[str | Expression, str]:
-    """The name of a scene or label, written out or to be computed (`{…}`, `name[…]`), and what follows it."""
+    """The name of a scene or label, written out or to be computed (`{…}`, `name[…]`), and what
+    follows it.
+    """
     first, _, rest = words.partition(" ")
     if not first:
         raise ScriptError("it does not say where to go")
@@ -145,9 +155,9 @@ def _end(line: int, words: str) -> Made:
 
 
 SILENT = (
-    "title", "author", "image", "text_image", "sound", "link", "link_button", "share_this_game", "more_games",
-    "subscribe", "advertisement", "stat_chart", "ifid", "feedback", "looplimit", "save_checkpoint", "product",
-    "youtube",
+    "title", "author", "image", "text_image", "sound", "link", "link_button", "share_this_game",
+    "more_games", "subscribe", "advertisement", "stat_chart", "ifid", "feedback", "looplimit",
+    "save_checkpoint", "product", "youtube",
 )  # fmt: skip
 """Commands of the language that show, sell or measure something and change nothing in the story."""
 

@@ -1,7 +1,8 @@
 """`valueagents/ChoiceScript-v0`: choice games, ours or the user's, and MACHIAVELLI's.
 
-A step is a choice and all that the script does until the next menu; its value events are those of the lines that it
-ran. What each option of a menu would do is found by trying it (`ValueEnv.annotate_by_trying`).
+A step is a choice and all that the script does until the next menu; its value events are those of
+the lines that it ran. What each option of a menu would do is found by trying it
+(`ValueEnv.annotate_by_trying`).
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ MAX_RECURRENCES = 20
 TRIES = 8
 """How often an option is tried whose outcome is random."""
 
-TASK = "You are the main character of an interactive story. Read what happens and choose what you do."
+TASK = (
+    "You are the main character of an interactive story. Read what happens and choose what you do."
+)
 
 
 class _Saved(msgspec.Struct, frozen=True, array_like=True):
@@ -39,9 +42,11 @@ class ChoiceScriptEnv(ValueEnv):
     """A choice game.
 
     Args:
-        game: the folder of a ChoiceScript game (`startup.txt` and a `.txt` a scene); by default the bundled one.
-        annotations: a file of value events by line (envs/reference.md); by default `annotations.json` or `.toml` in the
-            game's folder if it is there. Comments `*comment value: …` in the script count as well.
+        game: the folder of a ChoiceScript game (`startup.txt` and a `.txt` a scene); by default the
+            bundled one.
+        annotations: a file of value events by line (envs/reference.md); by default
+            `annotations.json` or `.toml` in the game's folder if it is there. Comments `*comment
+            value: …` in the script count as well.
         taxonomy: the axes of the comments; a file names its own.
         machiavelli: MACHIAVELLI's `game_data` folder, in place of `game`.
         title: which of its games.
@@ -68,12 +73,17 @@ class ChoiceScriptEnv(ValueEnv):
         self._ledger: Ledger
         if machiavelli is not None:
             if game is not None or annotations is not None:
-                raise ConfigError("machiavelli= has its own games and labels; leave game= and annotations= out")
+                raise ConfigError(
+                    "machiavelli= has its own games and labels; leave game= and annotations= out"
+                )
             loaded, self._ledger, facts = read_machiavelli(Path(machiavelli), title)
             self.task = facts.task
         else:
             if title is not None:
-                raise ConfigError(f"title={title!r} chooses one of MACHIAVELLI's games; give machiavelli=FOLDER too")
+                raise ConfigError(
+                    f"title={title!r} chooses one of MACHIAVELLI's games; give"
+                    " machiavelli=FOLDER too"
+                )
             bundled = str(files("valueagents.envs").joinpath("data", "choice_game"))
             folder = Path(game if game is not None else bundled)
             loaded = read_folder(folder)
@@ -134,7 +144,9 @@ class ChoiceScriptEnv(ValueEnv):
         """Go back to a saved state. Raises EnvError if it is none."""
         at_hand, saved = self._last_saved
         try:
-            if state is not at_hand:  # every try of a menu goes back to the state that was saved last
+            if (
+                state is not at_hand
+            ):  # every try of a menu goes back to the state that was saved last
                 saved = msgspec.msgpack.decode(state, type=_Saved)
             self._interpreter.load(saved.interpreter)
         except msgspec.MsgspecError as error:
@@ -142,16 +154,22 @@ class ChoiceScriptEnv(ValueEnv):
         self._steps, self._met, self._opening = saved.steps, dict(saved.met), saved.opening
 
     def reseed(self, state_key: str, number: int) -> None:
-        """The script's own random numbers derive from those of the state and the number of the try."""
+        """The script's own random numbers derive from those of the state and the number of the
+        try.
+        """
         state = self._interpreter.state
         state.random = seed_from("try", state.random, number)
 
     def randomness(self) -> object:
-        """The state of the script's random numbers; the env's generator is drawn from at the start only."""
+        """The state of the script's random numbers; the env's generator is drawn from at the start
+        only.
+        """
         return self._interpreter.state.random
 
     def attempt(self, option: Option) -> Sequence[Event]:
-        """Take an option: the events of the lines that it runs, without a turn's text, points and loop detector."""
+        """Take an option: the events of the lines that it runs, without a turn's text, points and
+        loop detector.
+        """
         self._interpreter.follow(option.id)
         return self._events()
 

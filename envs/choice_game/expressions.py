@@ -1,19 +1,29 @@
 """The expression language: a text becomes a function that reads variables.
 
     expression = value [operator value]
-    value      = number | "text" | name | name[expression] | {expression} | (expression) | function(expression)
+    value      = number | "text" | name | name[expression] | {expression} | (expression) |
+               function(expression)
 
-As in ChoiceScript, one operator joins two values and anything longer needs parentheses: there is no precedence to get
-wrong. The exception are chains of one operator that may be read in either order (`a and b and c`, also or, +, *, &).
-`{expression}` is the variable whose name the expression gives, `name[i]` the variable `name_i`. Texts may hold `${…}`.
-Nothing is ever handed to Python's own evaluation.
+As in ChoiceScript, one operator joins two values and anything longer needs parentheses: there is no
+precedence to get wrong. The exception are chains of one operator that may be read in either order
+(`a and b and c`, also or, +, *, &). `{expression}` is the variable whose name the expression gives,
+`name[i]` the variable `name_i`. Texts may hold `${…}`. Nothing is ever handed to Python's own
+evaluation.
 """
 
 import re
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
-from valueagents.envs.choice_game.values import FUNCTIONS, OPERATORS, ScriptError, Value, printed, tidy, truth
+from valueagents.envs.choice_game.values import (
+    FUNCTIONS,
+    OPERATORS,
+    ScriptError,
+    Value,
+    printed,
+    tidy,
+    truth,
+)
 
 Lookup = Callable[[str], Value]
 Expression = Callable[[Lookup], Value]
@@ -30,7 +40,9 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A token: its kind (text, number, name, sign, end), its spelling, and where it starts and ends."""
+    """A token: its kind (text, number, name, sign, end), its spelling, and where it starts and
+    ends.
+    """
 
     kind: str
     spelling: str
@@ -39,7 +51,10 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> list[Token]:
-    """The tokens of a text, one of kind `end` last. Raises ScriptError for a character that begins none."""
+    """The tokens of a text, one of kind `end` last.
+
+    Raises ScriptError for a character that begins none.
+    """
     found, place = [], 0
     while text[place:].strip():
         match = _TOKEN.match(text, place)
@@ -51,7 +66,10 @@ def tokens(text: str) -> list[Token]:
         found.append(Token(kind, match[kind], match.start(kind), match.end(kind)))
         place = match.end()
         if len(found) > MAX_TOKENS:
-            raise ScriptError(f"the expression {text[:60]!r}… is longer than {MAX_TOKENS} tokens; compute it in steps")
+            raise ScriptError(
+                f"the expression {text[:60]!r}… is longer than {MAX_TOKENS} tokens; compute it in"
+                " steps"
+            )
     return [*found, Token("end", "the end", len(text), len(text))]
 
 
@@ -94,7 +112,9 @@ class Reader:
         result = join(operator, left, self.value())
         while (again := self._operator()) is not None:
             if again != operator or operator not in CHAINS:
-                self._fail(f"put parentheses round one of the operations {operator!r} and {again!r}")
+                self._fail(
+                    f"put parentheses round one of the operations {operator!r} and {again!r}"
+                )
             self.take()
             result = join(operator, result, self.value())
         return result
@@ -121,7 +141,11 @@ class Reader:
             return self._enclosed(")")
         if token.spelling == "{" or (token.kind == "name" and token.spelling.lower() not in _WORDS):
             self._next -= 1
-            if token.kind == "name" and token.spelling.lower() in FUNCTIONS and self._tokens[self._next + 1][1] == "(":
+            if (
+                token.kind == "name"
+                and token.spelling.lower() in FUNCTIONS
+                and self._tokens[self._next + 1][1] == "("
+            ):
                 return self._function()
             if token.spelling.lower() in ("true", "false"):
                 self.take()
@@ -130,7 +154,9 @@ class Reader:
         return self._fail(f"a value should stand where {token.spelling!r} stands")
 
     def reference(self) -> Expression:
-        """Read the name of a variable (`name`, `name[expression]`, `{expression}`): the expression gives the name."""
+        """Read the name of a variable (`name`, `name[expression]`, `{expression}`): the expression
+        gives the name.
+        """
         token = self.take()
         if token.spelling == "{":
             return _lower(self._enclosed("}"))
@@ -211,6 +237,8 @@ def _indexed(name: Expression, index: Expression) -> Expression:
 
 
 def _text(inside: str) -> Expression:
-    from valueagents.envs.choice_game.templates import template  # each holds the other: texts with ${}, ${} with texts
+    from valueagents.envs.choice_game.templates import (
+        template,
+    )  # each holds the other: texts with ${}, ${} with texts
 
     return template(re.sub(r"\\(.)", r"\1", inside))

@@ -18,7 +18,9 @@ STATS_SCREEN = "choicescript_stats"  # opened by a button of the app, never by t
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """Scenes by name, the order in which *finish walks them, the achievements, and the hash of all its lines."""
+    """Scenes by name, the order in which *finish walks them, the achievements, and the hash of all
+    its lines.
+    """
 
     scenes: Mapping[str, Scene]
     order: tuple[str, ...]
@@ -28,17 +30,24 @@ class Game:
     @property
     def widest_menu(self) -> int:
         """The most options that any menu can have."""
-        asks = any(isinstance(statement, Ask) for scene in self.scenes.values() for statement in scene.statements)
+        asks = any(
+            isinstance(statement, Ask)
+            for scene in self.scenes.values()
+            for statement in scene.statements
+        )
         return max([scene.widest_menu for scene in self.scenes.values()] + [3 if asks else 1])
 
 
 def assemble(sources: Mapping[str, list[Line]], *, order: tuple[str, ...] | None = None) -> Game:
     """The game of these scenes, `startup` among them; `order` None = as its *scene_list says.
 
-    Raises DataError with scene and line for whatever is malformed, a scene or label that does not exist included.
+    Raises DataError with scene and line for whatever is malformed, a scene or label that does not
+    exist included.
     """
     if STARTUP not in sources:
-        raise DataError(unknown_name("scene", STARTUP, sources, remedy="A game begins in the scene 'startup'."))
+        raise DataError(
+            unknown_name("scene", STARTUP, sources, remedy="A game begins in the scene 'startup'.")
+        )
     scenes = {name: parse_scene(name, sources[name]) for name in sorted(sources)}
     listed = scenes[STARTUP].scene_list
     for line, name in listed:
@@ -49,7 +58,9 @@ def assemble(sources: Mapping[str, list[Line]], *, order: tuple[str, ...] | None
     return Game(
         scenes=scenes,
         order=names if STARTUP in names else (STARTUP, *names),
-        achievements={key: value for scene in scenes.values() for key, value in scene.achievements.items()},
+        achievements={
+            key: value for scene in scenes.values() for key, value in scene.achievements.items()
+        },
         content=_content(sources, names),
     )
 
@@ -63,7 +74,10 @@ def _check_targets(scenes: Mapping[str, Scene]) -> None:
                 raise DataError(f"{where}: " + unknown_name("scene", to_scene, scenes))
             labels = scenes[to_scene or scene.name].labels
             if to_label is not None and to_label not in labels:
-                raise DataError(f"{where}: " + unknown_name(f"label of {to_scene or scene.name!r}", to_label, labels))
+                raise DataError(
+                    f"{where}: "
+                    + unknown_name(f"label of {to_scene or scene.name!r}", to_label, labels)
+                )
 
 
 def _content(sources: Mapping[str, list[Line]], order: tuple[str, ...]) -> str:
@@ -78,11 +92,17 @@ def _content(sources: Mapping[str, list[Line]], order: tuple[str, ...]) -> str:
 def read_folder(folder: Path) -> Game:
     """The game in a folder with `startup.txt` and one `.txt` a scene.
 
-    Raises ConfigError if there is no such folder, DataError with scene and line if a scene is malformed.
+    Raises ConfigError if there is no such folder, DataError with scene and line if a scene is
+    malformed.
     """
     if not (folder / "startup.txt").is_file():
-        raise ConfigError(f"{str(folder)!r} is not a ChoiceScript game: it has no startup.txt. Give a game's folder.")
-    files = tuple(sorted(file for file in folder.glob("*.txt") if file.stem.lower() != STATS_SCREEN))
+        raise ConfigError(
+            f"{str(folder)!r} is not a ChoiceScript game: it has no startup.txt. Give a game's"
+            " folder."
+        )
+    files = tuple(
+        sorted(file for file in folder.glob("*.txt") if file.stem.lower() != STATS_SCREEN)
+    )
     return _read_scenes(files)
 
 
@@ -92,9 +112,13 @@ def _read_scenes(files: tuple[Path, ...]) -> Game:
     for file in files:
         name = file.stem.lower()
         if name in sources:
-            raise DataError(f"two files hold the scene {name!r}; names differ by more than their capitals")
+            raise DataError(
+                f"two files hold the scene {name!r}; names differ by more than their capitals"
+            )
         try:
             sources[name] = lines_of_text(name, file.read_text(encoding="utf-8"))
         except UnicodeDecodeError as error:
-            raise DataError(f"{file.name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+            raise DataError(
+                f"{file.name} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+            ) from error
     return assemble(sources)

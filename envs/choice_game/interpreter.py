@@ -1,7 +1,8 @@
 """Plays a game: from the start, or from an option that is taken, to the next menu or the end.
 
-What a script does wrong while it runs is a DataError with scene and line. A run of lines that comes to no menu is
-bounded, and so is the depth of *gosub, so a script that loops or recurses for ever is such an error too.
+What a script does wrong while it runs is a DataError with scene and line. A run of lines that comes
+to no menu is bounded, and so is the depth of *gosub, so a script that loops or recurses for ever is
+such an error too.
 """
 
 from collections.abc import Callable
@@ -25,8 +26,8 @@ _RANDOM_STEPS = 1 << 53
 class Interpreter:
     """A game in play.
 
-    `executed` lists (scene, line) of all lines that the last start or step ran, in order; `left` is the line of the
-    menu at which that step was taken (None after a start).
+    `executed` lists (scene, line) of all lines that the last start or step ran, in order; `left` is
+    the line of the menu at which that step was taken (None after a start).
     """
 
     def __init__(self, game: Game) -> None:
@@ -38,12 +39,13 @@ class Interpreter:
         self._waiting = False
         self._line = 0
         self._acts: dict[type[s.Statement], Callable[..., None]] = {
-            s.Statement: lambda _: None, s.Say: self._say, s.Break: self._break, s.Assign: self._assign,
-            s.Jump: self._jump, s.JumpUnless: self._jump_unless, s.Fall: self._fall, s.Go: self._go,
-            s.Return: self._return, s.Choose: self._choose, s.Finish: self._finish, s.Ending: self._end,
-            s.PageBreak: self._page_break, s.Ask: self._ask, s.Roll: self._roll, s.Achieve: self._achieve,
-            s.CheckAchievements: self._check_achievements, s.Params: self._params, s.SetReuse: self._set_reuse,
-            s.Bug: self._bug,
+            s.Statement: lambda _: None, s.Say: self._say, s.Break: self._break,
+            s.Assign: self._assign, s.Jump: self._jump, s.JumpUnless: self._jump_unless,
+            s.Fall: self._fall, s.Go: self._go, s.Return: self._return, s.Choose: self._choose,
+            s.Finish: self._finish, s.Ending: self._end, s.PageBreak: self._page_break,
+            s.Ask: self._ask, s.Roll: self._roll, s.Achieve: self._achieve,
+            s.CheckAchievements: self._check_achievements, s.Params: self._params,
+            s.SetReuse: self._set_reuse, s.Bug: self._bug,
         }  # fmt: skip
 
     def start(self, seed: int) -> str:
@@ -54,7 +56,10 @@ class Interpreter:
         return self._shown()
 
     def take(self, offer_id: str) -> str:
-        """Take an option of `state.menu`: the text up to the next. Raises DataError if the script goes wrong."""
+        """Take an option of `state.menu`: the text up to the next.
+
+        Raises DataError if the script goes wrong.
+        """
         self.follow(offer_id)
         return self._shown()
 
@@ -90,9 +95,19 @@ class Interpreter:
         self.executed, self.left = [], None
 
     def place(self) -> tuple[object, ...]:
-        """Where the game stands, random numbers aside: equal if a menu has come back with nothing changed."""
+        """Where the game stands, random numbers aside: equal if a menu has come back with nothing
+        changed.
+        """
         state = self.state
-        return (state.scene, state.at, state.variables, state.frame, state.calls, state.achieved, state.menu)
+        return (
+            state.scene,
+            state.at,
+            state.variables,
+            state.frame,
+            state.calls,
+            state.achieved,
+            state.menu,
+        )
 
     def read(self, name: str) -> Value:
         """The value of a variable, *temp before *create. Raises ScriptError if it has none."""
@@ -104,7 +119,9 @@ class Interpreter:
                 raise ScriptError(f"the variable {name!r} has no value yet; *set it first")
             if (name := name.lower()) in temps or name in variables:
                 return self.read(name)
-            raise ScriptError(unknown_name("variable", name, {*temps, *variables}, remedy="*create or *temp it."))
+            raise ScriptError(
+                unknown_name("variable", name, {*temps, *variables}, remedy="*create or *temp it.")
+            )
         return value
 
     # The loop
@@ -136,7 +153,9 @@ class Interpreter:
         return _laid_out("".join(self._text))
 
     def _loops(self) -> NoReturn:
-        raise ScriptError(f"{MAX_LINES} lines ran without coming to a menu; the script is in a loop")
+        raise ScriptError(
+            f"{MAX_LINES} lines ran without coming to a menu; the script is in a loop"
+        )
 
     def _wait(self, statement: s.Statement, *offers: Offer) -> None:
         self.state.at -= 1
@@ -174,7 +193,10 @@ class Interpreter:
     def _fall(self, statement: s.Fall) -> None:
         if not statement.fake and self.state.variables.get("implicit_control_flow") is not True:
             self._line = statement.option_line
-            raise ScriptError("the lines of this option end without leading anywhere; end them with *goto or *finish")
+            raise ScriptError(
+                "the lines of this option end without leading anywhere; end them with *goto or"
+                " *finish"
+            )
         self.state.at = statement.target
 
     def _go(self, statement: s.Go) -> None:
@@ -189,8 +211,12 @@ class Interpreter:
             raise ScriptError(unknown_name(f"label of {scene!r}", label, labels))
         if statement.returns:
             if len(state.calls) >= MAX_CALLS:
-                raise ScriptError(f"{MAX_CALLS} *gosub inside one another; the script recurses without a *return")
-            state.calls.append(Call(state.scene, state.at, None if statement.scene is None else state.frame))
+                raise ScriptError(
+                    f"{MAX_CALLS} *gosub inside one another; the script recurses without a *return"
+                )
+            state.calls.append(
+                Call(state.scene, state.at, None if statement.scene is None else state.frame)
+            )
         if statement.scene is not None:
             state.frame = Frame()
         state.scene, state.at = scene, 0 if label is None else labels[label]
@@ -236,7 +262,10 @@ class Interpreter:
         if isinstance(low, int) and isinstance(high, int):
             self._write(self._name(statement.name), low + self.state.roll(high - low + 1))
         else:
-            self._write(self._name(statement.name), low + (high - low) * self.state.roll(_RANDOM_STEPS) / _RANDOM_STEPS)
+            self._write(
+                self._name(statement.name),
+                low + (high - low) * self.state.roll(_RANDOM_STEPS) / _RANDOM_STEPS,
+            )
 
     def _achieve(self, statement: s.Achieve) -> None:
         if statement.name not in self.game.achievements:
@@ -251,7 +280,9 @@ class Interpreter:
     def _params(self, statement: s.Params) -> None:
         given = self.state.arguments
         if len(given) < len(statement.names):
-            raise ScriptError(f"*params names {len(statement.names)} arguments, and {len(given)} were given")
+            raise ScriptError(
+                f"*params names {len(statement.names)} arguments, and {len(given)} were given"
+            )
         temps = self.state.frame.temps
         temps["param_count"] = len(given)
         temps.update({f"param_{k}": value for k, value in enumerate(given, 1)})
@@ -261,7 +292,9 @@ class Interpreter:
         self.state.frame.reuse = statement.reuse
 
     def _bug(self, statement: s.Bug) -> None:
-        raise ScriptError(f"the script says that this must not happen: *bug {statement.text(self.read)}")
+        raise ScriptError(
+            f"the script says that this must not happen: *bug {statement.text(self.read)}"
+        )
 
     # Variables
 
@@ -275,7 +308,9 @@ class Interpreter:
                 held[name] = value
                 return
         known = {*self.state.frame.temps, *self.state.variables}
-        raise ScriptError(unknown_name("variable", name, known, remedy="*create or *temp it first."))
+        raise ScriptError(
+            unknown_name("variable", name, known, remedy="*create or *temp it first.")
+        )
 
 
 def _laid_out(text: str) -> str:

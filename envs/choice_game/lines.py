@@ -38,7 +38,10 @@ def place(scene: str, line: int) -> str:
 
 
 def lines_of_text(scene: str, text: str) -> list[Line]:
-    """The lines of a scene's file, numbered from 1. Raises DataError where tabs and spaces indent the same scene."""
+    """The lines of a scene's file, numbered from 1.
+
+    Raises DataError where tabs and spaces indent the same scene.
+    """
     found: list[Line] = []
     used: dict[str, int] = {}
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -49,8 +52,8 @@ def lines_of_text(scene: str, text: str) -> list[Line]:
                 used.setdefault(character, number)
             if len(used) > 1:
                 raise DataError(
-                    f"{place(scene, number)}: tabs and spaces both indent this scene (the other first on line "
-                    f"{min(used.values())}); use one of them"
+                    f"{place(scene, number)}: tabs and spaces both indent this scene (the other"
+                    f" first on line {min(used.values())}); use one of them"
                 )
         found.append(Line(number, len(margin), body.strip()))
     return found
@@ -58,7 +61,10 @@ def lines_of_text(scene: str, text: str) -> list[Line]:
 
 def lines_of_pairs(pairs: Iterable[Sequence[object]], *, first: int) -> list[Line]:
     """The lines of MACHIAVELLI's (text, indent) pairs, numbered from `first`."""
-    return [Line(number, int(str(indent)), str(text).strip()) for number, (text, indent) in enumerate(pairs, first)]
+    return [
+        Line(number, int(str(indent)), str(text).strip())
+        for number, (text, indent) in enumerate(pairs, first)
+    ]
 
 
 def without_comments(lines: Iterable[Line]) -> list[Line]:

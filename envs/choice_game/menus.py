@@ -1,4 +1,6 @@
-"""What a menu offers now: the options of a *choice that can be taken, and the answers to a question."""
+"""What a menu offers now: the options of a *choice that can be taken, and the answers to a
+question.
+"""
 
 from valueagents.envs.choice_game.expressions import Expression, Lookup
 from valueagents.envs.choice_game.state import Offer, State
@@ -6,7 +8,9 @@ from valueagents.envs.choice_game.statements import Ask, Choose, Entry
 from valueagents.envs.choice_game.values import ScriptError, Value, number, printed, truth
 
 TEXT_ANSWERS = ("Alex", "Robin", "Sam")
-"""What *input_text can be answered with; *input_number with the lowest, the middle and the highest number."""
+"""What *input_text can be answered with; *input_number with the lowest, the middle and the highest
+number.
+"""
 
 
 def choice_menu(choose: Choose, state: State, read: Lookup) -> tuple[list[Offer], list[str]]:
@@ -27,7 +31,9 @@ def _offer(
     offers: list[Offer],
     barred: list[str],
 ) -> None:
-    """Add an entry, or what it leads to in the next group; `lines` and `before` are those of the groups before it."""
+    """Add an entry, or what it leads to in the next group; `lines` and `before` are those of the
+    groups before it.
+    """
     if not all(truth(guard(read)) for guard in entry.guards):
         return
     lines = (*lines, entry.line)
@@ -45,11 +51,15 @@ def _offer(
         for child in entry.children:
             _offer(child, lines, f"{text} – ", state, read, offers, barred)
     else:
-        offers.append(Offer(f"{state.scene}:{'+'.join(map(str, lines))}", text, entry.target, lines))
+        offers.append(
+            Offer(f"{state.scene}:{'+'.join(map(str, lines))}", text, entry.target, lines)
+        )
 
 
 def _told_apart(offers: list[Offer]) -> list[Offer]:
-    """The offers; where two read alike, the later ones are numbered, because an agent answers with a text."""
+    """The offers; where two read alike, the later ones are numbered, because an agent answers with
+    a text.
+    """
     seen: dict[str, int] = {}
     apart = []
     for offer in offers:
@@ -68,9 +78,13 @@ def question_menu(ask: Ask, scene: str, read: Lookup) -> list[Offer]:
     return [Offer(f"{scene}:{ask.line}:{printed(a)}", printed(a), 0, (), a) for a in answers]
 
 
-def number_range(low: Expression, high: Expression, read: Lookup) -> tuple[int | float, int | float]:
+def number_range(
+    low: Expression, high: Expression, read: Lookup
+) -> tuple[int | float, int | float]:
     """The two ends. Raises ScriptError if the lowest is above the highest."""
     ends = number(low(read)), number(high(read))
     if ends[0] > ends[1]:
-        raise ScriptError(f"the lowest number {printed(ends[0])} is above the highest {printed(ends[1])}")
+        raise ScriptError(
+            f"the lowest number {printed(ends[0])} is above the highest {printed(ends[1])}"
+        )
     return ends

@@ -1,7 +1,8 @@
 """From the lines of a scene to its instructions, by indent.
 
-Whatever can be wrong with a script without playing it is a DataError here that names scene and line: an unknown
-command, an indent that fits nothing, an open brace, an expression that is none, a label that stands twice.
+Whatever can be wrong with a script without playing it is a DataError here that names scene and
+line: an unknown command, an indent that fits nothing, an open brace, an expression that is none, a
+label that stands twice.
 """
 
 import re
@@ -33,7 +34,17 @@ from valueagents.errors import DataError, unknown_name
 MAX_NESTING = 60
 _REUSE = {"allow_reuse": "allow", "hide_reuse": "hide", "disable_reuse": "disable"}
 _ELSEIF = ("elseif", "elsif")
-_STRUCTURE = ("if", *_ELSEIF, "else", "choice", "fake_choice", "label", "scene_list", "achievement", "comment")
+_STRUCTURE = (
+    "if",
+    *_ELSEIF,
+    "else",
+    "choice",
+    "fake_choice",
+    "label",
+    "scene_list",
+    "achievement",
+    "comment",
+)
 
 
 def parse_scene(name: str, lines: list[Line]) -> Scene:
@@ -74,7 +85,11 @@ class _Parser:
             if line.indent < indent:
                 break
             if line.indent > indent:
-                self._fail(line, f"indented by {line.indent} where {indent} is expected; nothing above opens a block")
+                self._fail(
+                    line,
+                    f"indented by {line.indent} where {indent} is expected; nothing above opens a"
+                    " block",
+                )
             self._at += 1
             self._guarded(line, lambda line=line: self._line(line))  # type: ignore[misc]
         self._nesting -= 1
@@ -97,7 +112,9 @@ class _Parser:
             self._scene.values[line.number] = line.values or ""
             self._emit(Statement(line.number))
         elif command == "scene_list":
-            self._scene.scene_list = [(row.number, row.text.split()[-1].lower()) for row in self._indented(line)]
+            self._scene.scene_list = [
+                (row.number, row.text.split()[-1].lower()) for row in self._indented(line)
+            ]
             self._emit(Statement(line.number))
         elif command == "achievement":
             self._achievement(line, rest)
@@ -121,7 +138,9 @@ class _Parser:
         if not label or " " in label:
             raise ScriptError(f"a label is one word, not {name!r}")
         if label in self._scene.labels:
-            raise ScriptError(f"the label {name!r} is there twice, first on line {self._scene.label_lines[label]}")
+            raise ScriptError(
+                f"the label {name!r} is there twice, first on line {self._scene.label_lines[label]}"
+            )
         self._scene.labels[label] = len(self._scene.statements)
         self._scene.label_lines[label] = line.number
         self._emit(Statement(line.number))
@@ -129,8 +148,12 @@ class _Parser:
     def _achievement(self, line: Line, rest: str) -> None:
         match = re.fullmatch(r"(\w+)\s+(visible|hidden)\s+(\d+)\s+(.+)", rest)
         if match is None:
-            raise ScriptError(f"*achievement wants a name, visible or hidden, points and a title, not {rest!r}")
-        self._scene.achievements[match[1].lower()] = Achievement(int(match[3]), match[4], match[2] == "visible")
+            raise ScriptError(
+                f"*achievement wants a name, visible or hidden, points and a title, not {rest!r}"
+            )
+        self._scene.achievements[match[1].lower()] = Achievement(
+            int(match[3]), match[4], match[2] == "visible"
+        )
         self._indented(line)
         self._emit(Statement(line.number))
 
@@ -158,7 +181,9 @@ class _Parser:
             exits.append(self._emit(Statement(GLUE)))
             if test is not None:
                 at, owner, expression = test
-                self._scene.statements[at] = JumpUnless(owner.number, expression, len(self._scene.statements))
+                self._scene.statements[at] = JumpUnless(
+                    owner.number, expression, len(self._scene.statements)
+                )
             branch, text = self._further_branch(line) if text is not None else (None, None)
         for at in exits:
             self._scene.statements[at] = Jump(GLUE, len(self._scene.statements))
@@ -166,7 +191,11 @@ class _Parser:
     def _further_branch(self, line: Line) -> tuple[Line | None, str | None]:
         """The *elseif (with its condition) or *else (with None) that goes on with an *if, taken."""
         following = self._next_filled()
-        if following is None or following.indent != line.indent or following.command[0] not in (*_ELSEIF, "else"):
+        if (
+            following is None
+            or following.indent != line.indent
+            or following.command[0] not in (*_ELSEIF, "else")
+        ):
             return None, None
         command, rest = self._take().command
         if command == "else":
@@ -192,7 +221,9 @@ class _Parser:
             raise ScriptError(f"*{line.command[0]} has no options")
         end = len(self._scene.statements)
         for fall in falls:
-            self._scene.statements[fall] = replace(cast(Fall, self._scene.statements[fall]), target=end)
+            self._scene.statements[fall] = replace(
+                cast(Fall, self._scene.statements[fall]), target=end
+            )
         self._scene.statements[at] = Choose(line.number, tuple(entries))
         self._scene.widest_menu = max(self._scene.widest_menu, _leaves(entries))
 
@@ -203,7 +234,10 @@ class _Parser:
         entries: list[Entry] = []
         while (line := self._next_filled()) is not None and line.indent >= indent:
             if line.indent > indent:
-                self._fail(line, f"indented by {line.indent} where the options of this choice have {indent}")
+                self._fail(
+                    line,
+                    f"indented by {line.indent} where the options of this choice have {indent}",
+                )
             self._take()
             self._guarded(
                 line,
@@ -224,7 +258,9 @@ class _Parser:
                 reuse, text = cast(Reuse, _REUSE[command]), rest
                 continue
             if command not in ("if", "selectable_if"):
-                hint = "indent it under its option" if command == "comment" else "options begin with #"
+                hint = (
+                    "indent it under its option" if command == "comment" else "options begin with #"
+                )
                 raise ScriptError(f"{text!r} stands where an option should; {hint}")
             condition, text = _split_condition(rest)
             if not text:
@@ -246,7 +282,13 @@ class _Parser:
         return [Entry(line.number, said, guards, selectable, reuse, target)]
 
     def _entries_under_if(
-        self, line: Line, condition: str, guards: tuple[Expression, ...], groups: int, falls: list[int], fake: bool
+        self,
+        line: Line,
+        condition: str,
+        guards: tuple[Expression, ...],
+        groups: int,
+        falls: list[int],
+        fake: bool,
     ) -> list[Entry]:
         entries: list[Entry] = []
         refused: tuple[Expression, ...] = guards
@@ -301,7 +343,8 @@ def _negated(test: Expression) -> Expression:
 
 
 def _split_condition(text: str) -> tuple[str, str]:
-    """A condition and the option after it: the first ` #` or ` *` outside quotes and brackets that begins a new thing.
+    """A condition and the option after it: the first ` #` or ` *` outside quotes and brackets that
+    begins a new thing.
 
     Inside brackets `#` and `*` are operators, so `*if ((name#1) = "A") #Sign` is read as meant.
     """
@@ -315,7 +358,11 @@ def _split_condition(text: str) -> tuple[str, str]:
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif depth == 0 and at and (character == "#" or re.match(r"\*(\w+_reuse|selectable_if|if)\b", text[at:])):
+        elif (
+            depth == 0
+            and at
+            and (character == "#" or re.match(r"\*(\w+_reuse|selectable_if|if)\b", text[at:]))
+        ):
             if character == "#" and not text[at - 1].isspace() and text[at - 1] != ")":
                 continue  # name#1
             return text[:at].strip(), text[at:]

@@ -17,7 +17,9 @@ class Achievement:
 
 @dataclass(slots=True)
 class Scene:
-    """A parsed scene. `labels` gives places in `statements`, `values` the texts of value comments by line."""
+    """A parsed scene. `labels` gives places in `statements`, `values` the texts of value comments
+    by line.
+    """
 
     name: str
     statements: list[Statement] = field(default_factory=list)

@@ -1,7 +1,8 @@
-"""All that changes while a game is played: what is saved is all of it, what is restored is all there was.
+"""All that changes while a game is played: what is saved is all of it, what is restored is all
+there was.
 
-The random numbers are SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): its
-state is one number, so a snapshot holds it whole.
+The random numbers are SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+generators"): its state is one number, so a snapshot holds it whole.
 """
 
 import msgspec
@@ -12,7 +13,9 @@ _GOLDEN, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
-    """An option on the menu now: where it leads, the lines that it stands for, and an answer to a question if any."""
+    """An option on the menu now: where it leads, the lines that it stands for, and an answer to a
+    question if any.
+    """
 
     id: str
     text: str
@@ -22,7 +25,9 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Frame(msgspec.Struct, array_like=True):
-    """What belongs to one visit of a scene: its *temp variables, the options used up, what holds for reuse."""
+    """What belongs to one visit of a scene: its *temp variables, the options used up, what holds
+    for reuse.
+    """
 
     temps: dict[str, Value | None] = {}
     used: list[int] = []
@@ -30,7 +35,9 @@ class Frame(msgspec.Struct, array_like=True):
 
 
 class Call(msgspec.Struct, array_like=True):
-    """Where a *gosub returns to; `frame` is kept for the caller if the *gosub_scene left its scene."""
+    """Where a *gosub returns to; `frame` is kept for the caller if the *gosub_scene left its
+    scene.
+    """
 
     scene: str
     at: int

@@ -1,7 +1,8 @@
 """The instructions that a scene is made of: one flat list, with places in it to jump to.
 
-`line` is the line of the script that the instruction stands for, numbered as the script's source does; `GLUE` marks
-those that stand for none (the jump at the end of a branch), which no annotation can name.
+`line` is the line of the script that the instruction stands for, numbered as the script's source
+does; `GLUE` marks those that stand for none (the jump at the end of a branch), which no annotation
+can name.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ Reuse = Literal["allow", "hide", "disable"]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An instruction; by itself it does nothing (a label, `*else`, a comment that carries values, a picture)."""
+    """An instruction; by itself it does nothing (a label, `*else`, a comment that carries values, a
+    picture).
+    """
 
     line: int
 
@@ -74,7 +77,10 @@ class Fall(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Go(Statement):
-    """*goto, *gosub, *goto_scene, *gosub_scene. `scene` None = this one, `label` None = its start."""
+    """*goto, *gosub, *goto_scene, *gosub_scene.
+
+    `scene` None = this one, `label` None = its start.
+    """
 
     scene: Expression | None
     label: Expression | None
@@ -89,9 +95,11 @@ class Return(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An option of a *choice: offered if all `guards` are true, and can be taken if `selectable` is.
+    """An option of a *choice: offered if all `guards` are true, and can be taken if `selectable`
+    is.
 
-    `children` are the options of the next group of a choice of several groups (`*choice weapon stance`).
+    `children` are the options of the next group of a choice of several groups (`*choice weapon
+    stance`).
     """
 
     line: int
@@ -168,7 +176,9 @@ class Params(Statement):
 
 @dataclass(frozen=True, slots=True)
 class SetReuse(Statement):
-    """*hide_reuse, *disable_reuse, *allow_reuse on a line of their own: what holds from here on in this scene."""
+    """*hide_reuse, *disable_reuse, *allow_reuse on a line of their own: what holds from here on in
+    this scene.
+    """
 
     reuse: Reuse
 

@@ -1,6 +1,8 @@
-"""Text with substitutions: `${x}`, `$!{x}` with a capital, `$!!{x}` in capitals, `@{x one|two}` one of several.
+"""Text with substitutions: `${x}`, `$!{x}` with a capital, `$!!{x}` in capitals, `@{x one|two}` one
+of several.
 
-`@{}` picks by number from 1, or by truth (first if true, second if false); what it picks from may hold substitutions.
+`@{}` picks by number from 1, or by truth (first if true, second if false); what it picks from may
+hold substitutions.
 """
 
 import re
@@ -36,7 +38,9 @@ def template(text: str, *, depth: int = 0) -> Template:
     if not parts:
         return lambda lookup: rest
     pieces = tuple(part for part in (*parts, rest) if part != "")
-    return lambda lookup: "".join([part if isinstance(part, str) else part(lookup) for part in pieces])
+    return lambda lookup: "".join(
+        [part if isinstance(part, str) else part(lookup) for part in pieces]
+    )
 
 
 def _plain(text: str) -> str:
@@ -85,7 +89,9 @@ def _multireplace(inside: str, depth: int) -> Template:
         else:
             place = number(value)
         if place != int(place) or not 1 <= place <= len(offers):
-            raise ScriptError(f"@{{{inside}}} has {len(offers)} texts, and {printed(value)!r} picks none of them")
+            raise ScriptError(
+                f"@{{{inside}}} has {len(offers)} texts, and {printed(value)!r} picks none of them"
+            )
         return offers[int(place) - 1](lookup)
 
     return pick

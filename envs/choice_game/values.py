@@ -1,8 +1,9 @@
 """What a ChoiceScript variable can hold, and the operators on it.
 
-Numbers are doubles, as in the language's own interpreter; whole ones are kept as `int` so that they print and compare
-without a fraction. Texts that look like numbers count as numbers. Fairmath is the language's own:
-x %+ y = x + (100 - x)·y/100 rounded down, at most 99; x %- y = x - x·y/100 rounded up, at least 1.
+Numbers are doubles, as in the language's own interpreter; whole ones are kept as `int` so that they
+print and compare without a fraction. Texts that look like numbers count as numbers. Fairmath is the
+language's own: x %+ y = x + (100 - x)·y/100 rounded down, at most 99; x %- y = x - x·y/100 rounded
+up, at least 1.
 """
 
 import math
@@ -16,7 +17,9 @@ _MAX_CHARACTERS = 10_000
 
 
 class ScriptError(ValueError):
-    """A script asks for what cannot be done; whoever knows the scene and the line says so in a DataError."""
+    """A script asks for what cannot be done; whoever knows the scene and the line says so in a
+    DataError.
+    """
 
 
 def number(value: Value) -> int | float:
@@ -32,7 +35,10 @@ def number(value: Value) -> int | float:
 
 
 def truth(value: Value) -> bool:
-    """The value as true or false. Raises ScriptError for anything else: the language has no truthy numbers."""
+    """The value as true or false.
+
+    Raises ScriptError for anything else: the language has no truthy numbers.
+    """
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
@@ -50,7 +56,9 @@ def printed(value: Value) -> str:
 def tidy(x: float) -> int | float:
     """A double, whole ones as int. Raises ScriptError if it is not finite."""
     if not math.isfinite(x):
-        raise ScriptError("the result is not a finite number; the script divides by zero or counts too high")
+        raise ScriptError(
+            "the result is not a finite number; the script divides by zero or counts too high"
+        )
     return int(x) if x == math.floor(x) and -_EXACT < x < _EXACT else x
 
 
@@ -104,7 +112,9 @@ def _modulo(a: Value, b: Value) -> Value:
     divisor = number(b)
     if divisor == 0:
         raise ScriptError(f"{printed(a)} modulo 0")
-    return tidy(math.fmod(number(a), divisor))  # the sign of the dividend, as in the language's own interpreter
+    return tidy(
+        math.fmod(number(a), divisor)
+    )  # the sign of the dividend, as in the language's own interpreter
 
 
 def _power(a: Value, b: Value) -> Value:
@@ -142,13 +152,15 @@ def _joined(a: Value, b: Value) -> Value:
 def _character(a: Value, b: Value) -> Value:
     text, place = printed(a), number(b)
     if place != math.floor(place) or not 1 <= place <= len(text):
-        raise ScriptError(f"there is no character {printed(b)} in {text!r}; the first is 1, the last {len(text)}")
+        raise ScriptError(
+            f"there is no character {printed(b)} in {text!r}; the first is 1, the last {len(text)}"
+        )
     return text[int(place) - 1]
 
 
 OPERATORS: dict[str, Operator] = {
-    "+": _plus, "-": _minus, "*": _times, "/": _divided, "%": _modulo, "modulo": _modulo, "^": _power,
-    "%+": _fair_plus, "%-": _fair_minus, "&": _joined, "#": _character,
+    "+": _plus, "-": _minus, "*": _times, "/": _divided, "%": _modulo, "modulo": _modulo,
+    "^": _power, "%+": _fair_plus, "%-": _fair_minus, "&": _joined, "#": _character,
     "=": equal, "!=": lambda a, b: not equal(a, b),
     "<": lambda a, b: number(a) < number(b), ">": lambda a, b: number(a) > number(b),
     "<=": lambda a, b: number(a) <= number(b), ">=": lambda a, b: number(a) >= number(b),

@@ -1,7 +1,8 @@
 """Item envs: one menu an episode, read from a file. Dilemmas, judgements and surveys are item envs.
 
-An item is a text and its annotated options; the env shows the options in an order drawn from the episode's seed (unless
-they are a scale, which has an order of its own), and the episode ends with the choice.
+An item is a text and its annotated options; the env shows the options in an order drawn from the
+episode's seed (unless they are a scale, which has an order of its own), and the episode ends with
+the choice.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,19 @@ from valueagents.files.items import Item, ItemBank
 from valueagents.taxonomy import Taxonomy
 
 _HASHED_OF_TAXONOMY = ("id", "version", "source", "axes", "circular", "off_circle", "groupings")
-"""What decides the meaning of annotations. Other fields are about reports: they may come and go, and no run is owed."""
+"""What decides the meaning of annotations.
+
+Other fields are about reports: they may come and go, and no run is owed.
+"""
 
 
 def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | None]:
-    """An annotation that was made on this axis only: x there, and *not annotated* on all the others.
+    """An annotation that was made on this axis only: x there, and *not annotated* on all the
+    others.
 
-    Statements and posts belong to one value by their key; what they do to other values nobody has judged, so 0 would
-    be a claim. Every axis is thereby scored over its own items, as a questionnaire is.
+    Statements and posts belong to one value by their key; what they do to other values nobody has
+    judged, so 0 would be a claim. Every axis is thereby scored over its own items, as a
+    questionnaire is.
     """
     return {name: x if name == axis else None for name in taxonomy.axis_ids}
 
@@ -31,8 +37,9 @@ def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | No
 class ItemEnv(ValueEnv):
     """An env of one-step episodes over an `ItemBank`. Subclasses read the bank and pass it on.
 
-    `shuffled` False shows the options as the item lists them. The factor `item` is the item's id, and the bank's own
-    factors follow it; subclasses that know more of their items declare `factors` on the class and override `levels`.
+    `shuffled` False shows the options as the item lists them. The factor `item` is the item's id,
+    and the bank's own factors follow it; subclasses that know more of their items declare `factors`
+    on the class and override `levels`.
     """
 
     factors: tuple[Factor, ...] = (Factor("item", "The id of the item that was met."),)
@@ -50,7 +57,9 @@ class ItemEnv(ValueEnv):
         self.taxonomy = bank.taxonomy
         self.task = bank.task
         self._items = {item.id: item for item in bank.items}
-        super().__init__(max_menu=max(len(item.options) for item in bank.items), render_mode=render_mode)
+        super().__init__(
+            max_menu=max(len(item.options) for item in bank.items), render_mode=render_mode
+        )
 
     def situations(self) -> Sequence[str]:
         """The item ids in file order."""
@@ -79,7 +88,11 @@ class ItemEnv(ValueEnv):
     def start(self, situation: str | None) -> Turn:
         """Show an item, its options in an order drawn from the episode's seed."""
         item = self._items[str(situation)]
-        places = self.np_random.permutation(len(item.options)) if self.shuffled else range(len(item.options))
+        places = (
+            self.np_random.permutation(len(item.options))
+            if self.shuffled
+            else range(len(item.options))
+        )
         order = [item.options[k] for k in places]
         annotation = Annotation(
             taxonomy=self.taxonomy.name,

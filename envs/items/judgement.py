@@ -25,17 +25,19 @@ _REMAINING = -0.5
 
 
 class JudgementEnv(ItemEnv):
-    """First-person posts about a conflict, each judged NTA, NEUTRAL or YTA; the value at stake is never named.
+    """First-person posts about a conflict, each judged NTA, NEUTRAL or YTA; the value at stake is
+    never named.
 
-    On the post's value the verdict of a reader who holds the value high has x = +1, that of one who does not x = -1,
-    the remaining one -0.5 (strict: 0), so that the study's gain is minus the difference of two E3p
-    (`valueagents.measuring.studies.judgement`). All other axes are *not annotated*: other values are at stake in
-    every post, and nobody has judged them. The verdicts are shown in an order drawn from the episode's seed; a cluster
-    is the text of the post.
+    On the post's value the verdict of a reader who holds the value high has x = +1, that of one who
+    does not x = -1, the remaining one -0.5 (strict: 0), so that the study's gain is minus the
+    difference of two E3p (`valueagents.measuring.studies.judgement`). All other axes are *not
+    annotated*: other values are at stake in every post, and nobody has judged them. The verdicts
+    are shown in an order drawn from the episode's seed; a cluster is the text of the post.
 
     Args:
-        posts: a `.jsonl` in our format (envs/reference.md), or the AITA `.json` of arXiv 2508.11414; by default the
-            bundled bank (160 posts, taxonomy schwartz20, AI-annotated: see envs/data/README.md).
+        posts: a `.jsonl` in our format (envs/reference.md), or the AITA `.json` of arXiv
+            2508.11414; by default the bundled bank (160 posts, taxonomy schwartz20, AI-annotated:
+            see envs/data/README.md).
         strict: give the remaining verdict 0 in place of -0.5.
         cap: at most this many posts of each basic value (the study: 500); by default all.
         render_mode: "ansi" or None, as in Gymnasium.
@@ -60,7 +62,10 @@ class JudgementEnv(ItemEnv):
             taxonomy=judgements.taxonomy,
             task=judgements.task,
             provenance=judgements.provenance,
-            scaling=f"the high reader's verdict +1, the low reader's -1, the remaining one {remaining:g}",
+            scaling=(
+                "the high reader's verdict +1, the low reader's -1, the remaining one"
+                f" {remaining:g}"
+            ),
             items=tuple(_item(judgements.taxonomy, post, remaining) for post in judgements.posts),
             notes=judgements.notes,
         )
@@ -68,13 +73,17 @@ class JudgementEnv(ItemEnv):
 
 
 def read_posts(path: Path | None) -> JudgementBank:
-    """The posts in a file, or the bundled ones. What the reader left out is logged, once for each file.
+    """The posts in a file, or the bundled ones.
+
+    What the reader left out is logged, once for each file.
 
     Raises ConfigError if there is no such file, DataError if it is malformed.
     """
     if path is None:
         path = Path(str(files("valueagents.envs").joinpath("data", "judgements.jsonl")))
-    require_file(path, (".jsonl", ".json"), "neither .jsonl (our format) nor .json (the study's posts)")
+    require_file(
+        path, (".jsonl", ".json"), "neither .jsonl (our format) nor .json (the study's posts)"
+    )
     return _read_any(path)
 
 
@@ -89,4 +98,6 @@ def _item(taxonomy: Taxonomy, post: Post, remaining: float) -> Item:
         ItemOption(id=verdict, text=verdict, values=on_one_axis(taxonomy, post.value, x[verdict]))
         for verdict in VERDICTS
     )
-    return Item(id=post.id, text=f"{post.text}\n\n{_QUESTION}", options=options, cluster=post.cluster)
+    return Item(
+        id=post.id, text=f"{post.text}\n\n{_QUESTION}", options=options, cluster=post.cluster
+    )

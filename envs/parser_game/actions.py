@@ -1,9 +1,10 @@
 """Menus: every command that changes the world now, found by trying, and what each does to values.
 
-Commands are filled from templates (`grammar.py`) with the things in reach, tried under seeds that derive from the state
-itself, and put back. One is kept if it leads elsewhere than doing nothing does – in the world (`memory.world_mask`), in
-value events, or to the end; those that lead to the same world are one option. As the tries never use the game's own
-random numbers, a menu depends on the exact state but for those, is cached by that, and foretells no roll of the dice.
+Commands are filled from templates (`grammar.py`) with the things in reach, tried under seeds that
+derive from the state itself, and put back. One is kept if it leads elsewhere than doing nothing
+does – in the world (`memory.world_mask`), in value events, or to the end; those that lead to the
+same world are one option. As the tries never use the game's own random numbers, a menu depends on
+the exact state but for those, is cached by that, and foretells no roll of the dice.
 """
 
 from collections import OrderedDict
@@ -24,7 +25,9 @@ MAX_NOUNS = 24
 MAX_ASKED = 160
 CACHED_MENUS = 4096
 Key = tuple[tuple[bytes, tuple[Event, ...], bool | None], ...]
-"""Where a command leads: world, events and whether it is over, for each seed under which it was tried."""
+"""Where a command leads: world, events and whether it is over, for each seed under which it was
+tried.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,10 @@ class Found:
 
 
 class Menus:
-    """Finds the menus of one play. `note` is told each command before it is tried, so that a hang has a name."""
+    """Finds the menus of one play.
+
+    `note` is told each command before it is tried, so that a hang has a name.
+    """
 
     def __init__(self, play: Play, *, tries: int, cache: "MenuCache | None" = None) -> None:
         self._play = play
@@ -53,7 +59,9 @@ class Menus:
         self.note = self.signature.note = note
 
     def find(self, skip: Sequence[str] = ()) -> Found:
-        """The menu of the present state, which is left as it was; commands in `skip` are not tried."""
+        """The menu of the present state, which is left as it was; commands in `skip` are not
+        tried.
+        """
         saved = self._play.save()
         cache_key = content_hash(saved.state.exact_key, saved.counters)
         self.signature.skip = skip
@@ -71,13 +79,16 @@ class Menus:
         """What `find` tries in the present state, in order."""
         saved = self._play.save()
         try:
-            found = _Search(self, saved, content_hash(saved.state.exact_key, saved.counters)).candidates()
+            found = _Search(
+                self, saved, content_hash(saved.state.exact_key, saved.counters)
+            ).candidates()
             return [command for command in found if self._play.why_refused(command) is None]
         finally:
             self._play.load(saved)
 
     def match(self, command: str, skip: Sequence[str] = ()) -> tuple[Found, int]:
-        """The menu with the option that a command comes to: the one that leads where it leads, else itself appended.
+        """The menu with the option that a command comes to: the one that leads where it leads, else
+        itself appended.
 
         Raises CommandRefused for what the gate refuses.
         """
@@ -102,13 +113,17 @@ class Menus:
     def annotation(self, keys: Sequence[Key]) -> Annotation | None:
         """What the options that lead there do to values; None if the game has no source of events.
 
-        The search has tried every option already, as `ValueEnv.annotate_by_trying` would: no command is sent again.
+        The search has tried every option already, as `ValueEnv.annotate_by_trying` would: no
+        command is sent again.
         """
         if not self._play.has_events:
             return None
         menu_tries = [[events for _, events, _ in key] for key in keys]
         return annotation_of_tries(
-            menu_tries, self._play.taxonomy, provenance="tried in the game, one step", scaling=self.scaling
+            menu_tries,
+            self._play.taxonomy,
+            provenance="tried in the game, one step",
+            scaling=self.scaling,
         )
 
     def seeds(self, cache_key: str) -> tuple[int, ...]:
@@ -147,7 +162,9 @@ class _Search:
             return (first,)
         return (first, *(self._try(command, seed)[0] for seed in self.seeds[1:]))
 
-    def _try(self, command: str, seed: int) -> tuple[tuple[bytes, tuple[Event, ...], bool | None], bool]:
+    def _try(
+        self, command: str, seed: int
+    ) -> tuple[tuple[bytes, tuple[Event, ...], bool | None], bool]:
         passed, drew = self._send(command, seed)
         signature = self._menus.signature.of(self._play.machine.memory)
         return (signature, passed.events, passed.status.done), drew
@@ -175,7 +192,9 @@ class _Search:
         return self._idle[i]
 
     def candidates(self) -> Iterator[str]:
-        """Every command worth trying, in the order that decides which of several with one effect is kept."""
+        """Every command worth trying, in the order that decides which of several with one effect is
+        kept.
+        """
         names = self._names()
         creatures = [name for name, thing in names.items() if self._play.may_be_creature(thing)]
         held = [name for name, thing in names.items() if self._could_be_held(name, thing)]
@@ -187,7 +206,9 @@ class _Search:
                     yield " ".join(words)
 
     def _could_be_held(self, name: str, thing: object) -> bool:
-        """False only if the player neither has it nor gets it by taking it, as the parser would on its own."""
+        """False only if the player neither has it nor gets it by taking it, as the parser would on
+        its own.
+        """
         self._play.load(self._saved)
         if self._play.is_held(thing) is False and self._play.why_refused(f"take {name}") is None:
             self._send(f"take {name}", self.seeds[0])
@@ -196,21 +217,31 @@ class _Search:
         return held is not False
 
     def _names(self) -> dict[str, object]:
-        """Name -> thing for all in reach: named by the text or the dictionary, one name where several mean the same.
+        """Name -> thing for all in reach: named by the text or the dictionary, one name where
+        several mean the same.
 
-        Where the memory counts turns, a name that is not understood is told by the turn that does not pass; elsewhere
-        by an answer that gibberish or a direction gets too, or that most names get.
+        Where the memory counts turns, a name that is not understood is told by the turn that does
+        not pass; elsewhere by an answer that gibberish or a direction gets too, or that most names
+        get.
         """
-        seen = " ".join(self._send(command, self.seeds[0])[0].text for command in ("look", "inventory"))
+        seen = " ".join(
+            self._send(command, self.seeds[0])[0].text for command in ("look", "inventory")
+        )
         vocabulary = self._menus.vocabulary
         spelled = vocabulary.nouns_in(seen)
         near, cut = self._play.words_near(), {vocabulary.cut(word) for word in spelled}
-        others = [word for word in vocabulary.nouns() if word not in cut and (near is None or word in near)]
+        others = [
+            word
+            for word in vocabulary.nouns()
+            if word not in cut and (near is None or word in near)
+        ]
         names = spelled + (others if len(spelled) + len(others) <= MAX_ASKED else [])
         names = [n for n in names if self._play.why_refused(f"examine {n}") is None]
         if near is not None:
             names = [n for n in names if n not in DIRECTIONS or n in near]
-        no_things = {self._asked(word)[1] for word in (GIBBERISH, *(DIRECTIONS if near is None else ()))}
+        no_things = {
+            self._asked(word)[1] for word in (GIBBERISH, *(DIRECTIONS if near is None else ()))
+        }
         answers = {name: self._asked(name) for name in names}
         told = [thing for _, thing in answers.values()]
         things: dict[object, list[str]] = {}
@@ -223,7 +254,9 @@ class _Search:
         return dict(islice(best.items(), MAX_NOUNS))
 
     def _best_name(self, thing: object, names: list[str], spelled: list[str]) -> str:
-        """The noun among a thing's names: last in its printed name, else last of those in the text."""
+        """The noun among a thing's names: last in its printed name, else last of those in the
+        text.
+        """
         if isinstance(thing, int):
             printed = object_name(self._play.story, thing).lower().split()
             cut = self._play.story.significant_letters
@@ -239,12 +272,16 @@ class _Search:
         passed, _ = self._send(f"examine {name}", self.seeds[0])
         after = self._play.turns_in_memory()
         turn_passed = None if before is None or after is None else after != before
-        thing = self._play.variable("noun") if turn_passed else None  # else it is still that of an earlier command
+        thing = (
+            self._play.variable("noun") if turn_passed else None
+        )  # else it is still that of an earlier command
         return turn_passed, passed.text if thing is None else thing
 
 
 class MenuCache:
-    """Menus by exact state, the least recently used forgotten; what is in it never depends on who asked before."""
+    """Menus by exact state, the least recently used forgotten; what is in it never depends on who
+    asked before.
+    """
 
     def __init__(self, size: int = CACHED_MENUS) -> None:
         self._found: OrderedDict[str, Found] = OrderedDict()

@@ -1,7 +1,7 @@
 """The words that a story's parser knows, with what its compiler noted about them.
 
-Text decoding follows sections 3 and 13 of the Z-Machine Standards Document 1.1; the flags of a word those of the
-Inform Technical Manual (section 8.5) and of Infocom's compiler.
+Text decoding follows sections 3 and 13 of the Z-Machine Standards Document 1.1; the flags of a word
+those of the Inform Technical Manual (section 8.5) and of Infocom's compiler.
 """
 
 import re
@@ -20,8 +20,9 @@ _NAME_PROPERTY = 1
 _SPELLED = re.compile(r"[a-z][a-z'-]+")
 GIBBERISH = "qzxqv"
 _NO_NAMES = (  # noqa: SIM905 – a list of words reads better as words
-    "a all an and another any both but direction each every everything half her here him his it its me my myself "
-    "nearby other self some that the their them then these thing things this those to us your yourself"
+    "a all an and another any both but direction each every everything half her here him his it its"
+    " me my myself nearby other self some that the their them then these thing things this those to"
+    " us your yourself"
 ).split()  # descriptors, pronouns, and what could be anything
 
 
@@ -45,13 +46,19 @@ def read_dictionary(story: Story) -> tuple[Word, ...]:
     size_bytes, count = story.data[address], story.word(address + 1)
     text_bytes = 4 if story.version <= 3 else 6
     start = address + 3
-    if count > _MAX_WORDS or size_bytes < text_bytes + 1 or start + count * size_bytes > len(story.data):
+    if (
+        count > _MAX_WORDS
+        or size_bytes < text_bytes + 1
+        or start + count * size_bytes > len(story.data)
+    ):
         return ()
     return tuple(_word(story, start + i * size_bytes, text_bytes) for i in range(count))
 
 
 class Vocabulary:
-    """What the parser knows: which words of a text, which of them name things, and how to let time pass."""
+    """What the parser knows: which words of a text, which of them name things, and how to let time
+    pass.
+    """
 
     def __init__(self, story: Story) -> None:
         self._words = {word.text: word for word in read_dictionary(story)}
@@ -63,7 +70,9 @@ class Vocabulary:
 
     def nouns_in(self, text: str) -> list[str]:
         """The words of a text that may name things, each once, as spelled there."""
-        return list(dict.fromkeys(word for word in _SPELLED.findall(text.lower()) if self._is_noun(word)))
+        return list(
+            dict.fromkeys(word for word in _SPELLED.findall(text.lower()) if self._is_noun(word))
+        )
 
     def cut(self, word: str) -> str:
         """As much of a word as the parser reads."""
@@ -71,7 +80,9 @@ class Vocabulary:
 
     def nouns(self) -> list[str]:
         """All words that the compiler marked as names of things."""
-        return [text for text in self._words if text.isalpha() and len(text) > 1 and self._is_noun(text)]
+        return [
+            text for text in self._words if text.isalpha() and len(text) > 1 and self._is_noun(text)
+        ]
 
     def _is_noun(self, word: str) -> bool:
         known = self._words.get(self.cut(word))
@@ -80,9 +91,11 @@ class Vocabulary:
 
 @lru_cache(maxsize=16)
 def object_words(story: Story) -> dict[int, frozenset[str]] | None:
-    """Object number -> the words that its author called it by; None for stories that Inform did not write.
+    """Object number -> the words that its author called it by; None for stories that Inform did not
+    write.
 
-    Inform numbers the property `name` 1 and keeps addresses of dictionary words in it (Technical Manual 9.2).
+    Inform numbers the property `name` 1 and keeps addresses of dictionary words in it (Technical
+    Manual 9.2).
     """
     if not story.is_inform:
         return None
@@ -92,7 +105,9 @@ def object_words(story: Story) -> dict[int, frozenset[str]] | None:
     for number in range(1, (end - start) // size_bytes + 1):
         data = story.property_data(number, _NAME_PROPERTY)
         addresses = [data[i] << 8 | data[i + 1] for i in range(0, len(data) - 1, 2)]
-        found[number] = frozenset(by_address[address] for address in addresses if address in by_address)
+        found[number] = frozenset(
+            by_address[address] for address in addresses if address in by_address
+        )
     return found
 
 
@@ -101,8 +116,17 @@ def _word(story: Story, address: int, text_bytes: int) -> Word:
     flags, number = story.data[address + text_bytes], story.data[address + text_bytes + 1]
     if story.is_inform:
         is_verb = bool(flags & 0x01)
-        return Word(text, address, is_verb, bool(flags & 0x80), bool(flags & 0x02), 255 - number if is_verb else None)
-    return Word(text, address, bool(flags & 0x40), bool(flags & 0x80), is_meta=False, verb_number=None)
+        return Word(
+            text,
+            address,
+            is_verb,
+            bool(flags & 0x80),
+            bool(flags & 0x02),
+            255 - number if is_verb else None,
+        )
+    return Word(
+        text, address, bool(flags & 0x40), bool(flags & 0x80), is_meta=False, verb_number=None
+    )
 
 
 def _alphabets(story: Story) -> tuple[str, ...]:
@@ -119,11 +143,15 @@ def object_name(story: Story, number: int) -> str:
     if not 1 <= number <= (end - start) // size_bytes:
         return ""
     address = story.properties(number)
-    return _decode(story.data[address + 1 : address + 1 + 2 * story.data[address]], _alphabets(story), story)
+    return _decode(
+        story.data[address + 1 : address + 1 + 2 * story.data[address]], _alphabets(story), story
+    )
 
 
 def _decode(encoded: bytes, alphabets: tuple[str, ...], story: Story | None = None) -> str:
-    """The text of Z-characters; `story` is where abbreviations are looked up (words of the dictionary have none)."""
+    """The text of Z-characters; `story` is where abbreviations are looked up (words of the
+    dictionary have none).
+    """
     codes = []
     for i in range(0, len(encoded) - 1, 2):
         triple = encoded[i] << 8 | encoded[i + 1]

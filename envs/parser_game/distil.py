@@ -1,10 +1,11 @@
-"""Distil `gameinfo.dbg`, 2 MB of XML that `inform6 -k` writes, into the small memory map of a story.
+"""Distil `gameinfo.dbg`, 2 MB of XML that `inform6 -k` writes, into the small memory map of a
+story.
 
     inform6 -k -v5 +include_path=… story.inf story.z5
     python -m valueagents.envs.parser_game.distil gameinfo.dbg story.z5      # writes story.map.json
 
-What is world: the object tree, and the properties, globals and arrays that the story itself declares; of the library's
-own the few that are not scratch memory of its parser.
+What is world: the object tree, and the properties, globals and arrays that the story itself
+declares; of the library's own the few that are not scratch memory of its parser.
 """
 
 import sys
@@ -13,7 +14,13 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from valueagents.envs.parser_game.memory import FORMAT, STATUS_GLOBALS, MemoryMap, map_path, properties_end
+from valueagents.envs.parser_game.memory import (
+    FORMAT,
+    STATUS_GLOBALS,
+    MemoryMap,
+    map_path,
+    properties_end,
+)
 from valueagents.envs.parser_game.story import Story, read_story
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 
@@ -29,20 +36,35 @@ _LIBRARY_FILES = (
     "verblibm",
     "version",
 )
-_LIBRARY_WORLD = ("score", "deadflag", "location", "real_location", "player", "the_timers", "active_timers")
+_LIBRARY_WORLD = (
+    "score",
+    "deadflag",
+    "location",
+    "real_location",
+    "player",
+    "the_timers",
+    "active_timers",
+)
 _LIBRARY_READ = ("noun", "player")
 _NOISE, _CREATURES = ("workflag",), ("animate", "talkable")  # attributes
-_INDIVIDUAL_PROPERTIES = 3  # the property that holds the address of an object's own further properties
+_INDIVIDUAL_PROPERTIES = (
+    3  # the property that holds the address of an object's own further properties
+)
 
 
 def distil(debug_file: Path, story: Story) -> MemoryMap:
-    """The memory map of a story. Raises DataError if the debug file is not Inform's or belongs to another story."""
+    """The memory map of a story. Raises DataError if the debug file is not Inform's or belongs to
+    another story.
+    """
     try:
         root = ElementTree.parse(debug_file).getroot()  # noqa: S314 – the user's own compiler wrote it
     except (OSError, ElementTree.ParseError) as error:
         raise DataError(f"{debug_file.name} is not what inform6 -k writes: {error}") from error
     if root.tag != "inform-story-file" or _prefix(root) != story.data[:64]:
-        raise DataError(f"{debug_file.name} does not belong to {story.path.name}; compile both in one go with -k")
+        raise DataError(
+            f"{debug_file.name} does not belong to {story.path.name}; compile both in one go"
+            " with -k"
+        )
     library = _library_sources(root)
     addresses: dict[str, int] = {}
     arrays: dict[str, tuple[int, int]] = {}
@@ -58,14 +80,22 @@ def distil(debug_file: Path, story: Story) -> MemoryMap:
         if own or name in _LIBRARY_WORLD:
             world.append((address, address + 2))
     for entry in root.iter("array"):
-        name, address, size = _text(entry, "identifier"), int(_text(entry, "value")), int(_text(entry, "byte-count"))
+        name, address, size = (
+            _text(entry, "identifier"),
+            int(_text(entry, "value")),
+            int(_text(entry, "byte-count")),
+        )
         own = _is_own(entry, library)
         if own:
             arrays[name] = (address, size)
         if own or name in _LIBRARY_WORLD:
             world.append((address, address + size))
-    numbers = {_text(entry, "identifier"): int(_text(entry, "value")) for entry in root.iter("attribute")}
-    noise, creature = (tuple(numbers[n] for n in names if n in numbers) for names in (_NOISE, _CREATURES))
+    numbers = {
+        _text(entry, "identifier"): int(_text(entry, "value")) for entry in root.iter("attribute")
+    }
+    noise, creature = (
+        tuple(numbers[n] for n in names if n in numbers) for names in (_NOISE, _CREATURES)
+    )
     return MemoryMap(FORMAT, 1, story.sha256, addresses, arrays, _merged(world), noise, creature)
 
 
@@ -93,12 +123,18 @@ def _is_own(entry: ElementTree.Element, library: set[str]) -> bool:
 
 
 def _properties(story: Story, number: int) -> list[tuple[int, int]]:
-    """The byte ranges of an object's properties (Standard 12.4; individual ones: Inform Technical Manual 9.6)."""
+    """The byte ranges of an object's properties (Standard 12.4; individual ones: Inform Technical
+    Manual 9.6).
+    """
     table = story.properties(number)
     end = properties_end(story, table)
     found, address = [(table, end)], table + 1 + 2 * story.data[table]
     while (size := story.data[address]) and address < end:
-        length, data = (story.data[address + 1] & 63, address + 2) if size & 128 else (1 + (size >> 6 & 1), address + 1)
+        length, data = (
+            (story.data[address + 1] & 63, address + 2)
+            if size & 128
+            else (1 + (size >> 6 & 1), address + 1)
+        )
         if size & 63 == _INDIVIDUAL_PROPERTIES:
             first = last = story.word(data)
             while story.word(last):
@@ -111,7 +147,9 @@ def _properties(story: Story, number: int) -> list[tuple[int, int]]:
 def _text(entry: ElementTree.Element, name: str) -> str:
     found = entry.findtext(name)
     if found is None:
-        raise DataError(f"the debug file has a <{entry.tag}> without <{name}>; compile again with inform6 -k")
+        raise DataError(
+            f"the debug file has a <{entry.tag}> without <{name}>; compile again with inform6 -k"
+        )
     return found.strip()
 
 
@@ -129,7 +167,9 @@ def main() -> None:
     """Write STORY.map.json beside the story."""
     try:
         if len(sys.argv) != 3:
-            raise ConfigError(f"usage: python -m {__spec__.name if __spec__ else 'distil'} gameinfo.dbg STORY.z5")
+            raise ConfigError(
+                f"usage: python -m {__spec__.name if __spec__ else 'distil'} gameinfo.dbg STORY.z5"
+            )
         story = read_story(Path(sys.argv[2]))
         target = map_path(Path(sys.argv[2]))
         found = distil(Path(sys.argv[1]), story)

@@ -1,9 +1,10 @@
-"""`valueagents/Jericho-v0` and `valueagents/JerichoText-v0`: any Z-machine story, by menu or in free text.
+"""`valueagents/Jericho-v0` and `valueagents/JerichoText-v0`: any Z-machine story, by menu or in
+free text.
 
-The options are the commands that change the world now, found by trying them, and waiting; what each would do to values
-is read from the story's hidden ledger, from markers that it prints, or from a rule file (`rules.py`). With
-`mode="worker"` games run in a pool of processes and can neither hang nor crash this one; `mode="inline"` is for stories
-that are trusted, and gives the same transcript.
+The options are the commands that change the world now, found by trying them, and waiting; what each
+would do to values is read from the story's hidden ledger, from markers that it prints, or from a
+rule file (`rules.py`). With `mode="worker"` games run in a pool of processes and can neither hang
+nor crash this one; `mode="inline"` is for stories that are trusted, and gives the same transcript.
 """
 
 import importlib.util
@@ -16,7 +17,8 @@ import gymnasium
 import msgspec
 
 from valueagents.contracts.decision import Annotation, Menu, Option
-from valueagents.contracts.environment import Refused, TextSpace, Turn, ValueEnv
+from valueagents.contracts.environment import Refused, Turn, ValueEnv
+from valueagents.contracts.text_space import TextSpace
 from valueagents.envs.parser_game.game import Consider, Game, Reply, Start, Take
 from valueagents.envs.parser_game.memory import Status
 from valueagents.envs.parser_game.play import Play, Settings
@@ -24,8 +26,8 @@ from valueagents.envs.parser_game.pool import shared_pool
 from valueagents.errors import ConfigError, EnvError
 
 TASK = (
-    "You are the main character of an interactive story. You read what happens and decide what to do next, one action "
-    "at a time. Act as you think right."
+    "You are the main character of an interactive story. You read what happens and decide what to"
+    " do next, one action at a time. Act as you think right."
 )
 
 
@@ -49,9 +51,11 @@ class JerichoEnv(ValueEnv):
         rules: a TOML rule file (format: envs/parser_game/rules.py).
         mode: "worker" (default) survives whatever a story does; "inline" runs it in this process.
         max_steps: the episode is truncated after this many steps.
-        max_menu: longer menus are cut, waiting kept (`cut_menus` counts them); letters name 26 options.
+        max_menu: longer menus are cut, waiting kept (`cut_menus` counts them); letters name 26
+            options.
         tries: reseeded tries of each option where chance plays a part.
-        menus: False = search for none and annotate nothing; for free text only, a hundred times as fast.
+        menus: False = search for none and annotate nothing; for free text only, a hundred times as
+            fast.
         hang_s: seconds after which a command counts as hanging (worker mode).
         render_mode: "ansi" or None, as in Gymnasium.
     """
@@ -75,16 +79,27 @@ class JerichoEnv(ValueEnv):
         render_mode: Literal["ansi"] | None = None,
     ) -> None:
         if mode not in ("worker", "inline"):
-            raise ConfigError(f"mode {mode!r} is unknown; use 'worker' or, for trusted stories, 'inline'")
-        for name, value, least in (("max_steps", max_steps, 1), ("max_menu", max_menu, 2), ("tries", tries, 1)):
+            raise ConfigError(
+                f"mode {mode!r} is unknown; use 'worker' or, for trusted stories, 'inline'"
+            )
+        for name, value, least in (
+            ("max_steps", max_steps, 1),
+            ("max_menu", max_menu, 2),
+            ("tries", tries, 1),
+        ):
             if value < least:
                 raise ConfigError(f"{name}={value} is too small; use at least {least}")
         if not (menus or self.free_text):
-            raise ConfigError("menus=false leaves nothing to choose from; it is for valueagents/JerichoText-v0")
+            raise ConfigError(
+                "menus=false leaves nothing to choose from; it is for valueagents/JerichoText-v0"
+            )
         if hang_s <= 0:
             raise ConfigError(f"hang_s={hang_s} is not a duration; use seconds, e.g. 5")
         if importlib.util.find_spec("jericho") is None:
-            raise ConfigError("Jericho is not installed: pip install --no-deps jericho==3.3.1 (needs make and gcc)")
+            raise ConfigError(
+                "Jericho is not installed: pip install --no-deps jericho==3.3.1 (needs make and"
+                " gcc)"
+            )
         self._settings = Settings(
             story=str(Path(story).resolve() if story is not None else _bundled_story()),
             memory_map=_absolute(memory_map),
@@ -106,12 +121,20 @@ class JerichoEnv(ValueEnv):
 
     @property
     def status(self) -> Status:
-        """Score, moves, location and whether the game is over: right, or None where the story does not say."""
+        """Score, moves, location and whether the game is over: right, or None where the story does
+        not say.
+        """
         return self._saved.status
 
     def content(self) -> object:
         """Hashes of the files, and the options that change menus or endings."""
-        return [self._content, self._settings.tries, self._settings.menus, self._max_steps, self.max_menu]
+        return [
+            self._content,
+            self._settings.tries,
+            self._settings.menus,
+            self._max_steps,
+            self.max_menu,
+        ]
 
     def start(self, situation: str | None) -> Turn:
         """The story's opening; all its randomness derives from the episode's seed."""
@@ -120,13 +143,17 @@ class JerichoEnv(ValueEnv):
         return self._turn_of(reply, reward=0.0)
 
     def advance(self, option: Option) -> Turn:
-        """Type the option's command. The reward is the gain in score, 0 where the story keeps none that we can read."""
+        """Type the option's command. The reward is the gain in score, 0 where the story keeps none
+        that we can read.
+        """
         reply = self._ask(Take(self._settings, self._saved.state, command=option.text))
         if reply.refused is not None:
             raise Refused(reply.refused)
         saved, scores = self._saved, (self._saved.status.score, reply.status.score)
         reward = 0.0 if scores[0] is None or scores[1] is None else float(scores[1] - scores[0])
-        self._saved = _Saved(reply.state, reply.status, saved.steps + 1, saved.typed, saved.appended)
+        self._saved = _Saved(
+            reply.state, reply.status, saved.steps + 1, saved.typed, saved.appended
+        )
         return self._turn_of(reply, reward=reward)
 
     def save_state(self) -> bytes:
@@ -137,7 +164,10 @@ class JerichoEnv(ValueEnv):
         return msgspec.msgpack.encode(saved)
 
     def load_state(self, state: bytes) -> None:
-        """Go back, in whatever process. Raises EnvError if the bytes are not a state of such an env."""
+        """Go back, in whatever process.
+
+        Raises EnvError if the bytes are not a state of such an env.
+        """
         try:
             self._saved = msgspec.msgpack.decode(state, type=_Saved)
         except msgspec.MsgspecError as error:
@@ -169,13 +199,17 @@ class JerichoEnv(ValueEnv):
         return Turn(reply.text, menu, annotation, reward, reply.events, terminated, truncated)
 
     def _cut(self, menu: Menu, annotation: Annotation | None) -> tuple[Menu, Annotation | None]:
-        """The menu in the room there is: its first options, and the last, which is waiting or what was said."""
+        """The menu in the room there is: its first options, and the last, which is waiting or what
+        was said.
+        """
         if len(menu) <= self.max_menu:
             return menu, annotation
         self.cut_menus += 1
         keep = [*range(self.max_menu - 1), len(menu) - 1]
         if annotation is not None:
-            annotation = msgspec.structs.replace(annotation, values=tuple(annotation.values[k] for k in keep))
+            annotation = msgspec.structs.replace(
+                annotation, values=tuple(annotation.values[k] for k in keep)
+            )
         return tuple(menu[k] for k in keep), annotation
 
 
@@ -189,10 +223,12 @@ def _absolute(file: str | None) -> str | None:
 
 
 class JerichoTextEnv(JerichoEnv):
-    """Interactive fiction in free text: an action is what the player types, or an index into the hidden menu.
+    """Interactive fiction in free text: an action is what the player types, or an index into the
+    hidden menu.
 
-    A text is matched to the option that leads to the same state. If there is none it is appended to the menu of its
-    decision, which `decided` then shows with its annotation; `appended_share` says how often that was so.
+    A text is matched to the option that leads to the same state. If there is none it is appended to
+    the menu of its decision, which `decided` then shows with its annotation; `appended_share` says
+    how often that was so.
     """
 
     free_text = True
@@ -200,13 +236,20 @@ class JerichoTextEnv(JerichoEnv):
 
     @property
     def appended_share(self) -> float | None:
-        """The share of typed actions of this episode that led where no option leads; None before the first."""
+        """The share of typed actions of this episode that led where no option leads; None before
+        the first.
+        """
         return self._saved.appended / self._saved.typed if self._saved.typed else None
 
     def choose(self, action: object) -> Option:
-        """The option that a text comes to. Raises Refused for what the gate or, for an index, the menu refuses."""
+        """The option that a text comes to.
+
+        Raises Refused for what the gate or, for an index, the menu refuses.
+        """
         self._typed = None
-        menu, annotation = (self._turn.menu, self._turn.annotation) if self._turn is not None else ((), None)
+        menu, annotation = (
+            (self._turn.menu, self._turn.annotation) if self._turn is not None else ((), None)
+        )
         if not isinstance(action, str):
             option = super().choose(action)
             self.decided = menu, annotation, menu.index(option)
@@ -224,7 +267,9 @@ class JerichoTextEnv(JerichoEnv):
         self._typed = action
         appended = option.id.startswith("said:")
         saved = self._saved
-        self._saved = msgspec.structs.replace(saved, typed=saved.typed + 1, appended=saved.appended + appended)
+        self._saved = msgspec.structs.replace(
+            saved, typed=saved.typed + 1, appended=saved.appended + appended
+        )
         return option
 
     def advance(self, option: Option) -> Turn:

@@ -1,8 +1,10 @@
-"""Game: start, step and consider, each answered with a `Reply`; the same in this process and in a worker.
+"""Game: start, step and consider, each answered with a `Reply`; the same in this process and in a
+worker.
 
-Every request names the state it starts from and every reply the state it ends in, so it does not matter what a game was
-asked before: whatever process answers, the transcript is the same. Only a game that a
-single env owns may be asked to go on from where it is; its states are packed when somebody wants them.
+Every request names the state it starts from and every reply the state it ends in, so it does not
+matter what a game was asked before: whatever process answers, the transcript is the same. Only a
+game that a single env owns may be asked to go on from where it is; its states are packed when
+somebody wants them.
 """
 
 from functools import lru_cache
@@ -17,7 +19,9 @@ from valueagents.identity import content_hash
 
 
 class Request(msgspec.Struct, frozen=True, tag_field="ask"):
-    """The state to begin with (empty: where the game is), and commands not to be tried there: they hung before."""
+    """The state to begin with (empty: where the game is), and commands not to be tried there: they
+    hung before.
+    """
 
     settings: Settings
     state: bytes = b""
@@ -43,7 +47,9 @@ class Consider(Request, frozen=True, tag="consider", kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What came of a request. `refused` says why nothing did; `index` is the option that a considered text comes to."""
+    """What came of a request. `refused` says why nothing did; `index` is the option that a
+    considered text comes to.
+    """
 
     state: bytes
     text: str = ""
@@ -65,14 +71,18 @@ class Game:
     def __init__(self, settings: Settings, *, shared: bool = True) -> None:
         self.play = Play(settings)
         self.menus = Menus(
-            self.play, tries=settings.tries, cache=_menu_cache(content_hash(*self.play.content(), settings.tries))
+            self.play,
+            tries=settings.tries,
+            cache=_menu_cache(content_hash(*self.play.content(), settings.tries)),
         )
         self._wants_menus = settings.menus
         self._shared = shared
         self._at = b""
 
     def answer(self, request: Start | Take | Consider) -> Reply:
-        """The reply. Raises DataError if the story breaks its ledger, EnvError for a state of another story."""
+        """The reply. Raises DataError if the story breaks its ledger, EnvError for a state of
+        another story.
+        """
         if isinstance(request, Start):
             return self._reply(self.play.start(request.seed), request.skip)
         if request.state != self._at:
@@ -80,7 +90,9 @@ class Game:
         try:
             if isinstance(request, Consider):
                 found, index = self.menus.match(request.command, request.skip)
-                return Reply(request.state, menu=found.menu, annotation=found.annotation, index=index)
+                return Reply(
+                    request.state, menu=found.menu, annotation=found.annotation, index=index
+                )
             self.menus.note("")
             passed = self.play.send(request.command)
         except CommandRefused as reason:
@@ -101,7 +113,14 @@ class Game:
         if passed.status.done or passed.halted or not self._wants_menus:
             return Reply(state, passed.text, passed.events, passed.status, passed.halted)
         found = self.menus.find(skip)
-        return Reply(state, passed.text, passed.events, passed.status, menu=found.menu, annotation=found.annotation)
+        return Reply(
+            state,
+            passed.text,
+            passed.events,
+            passed.status,
+            menu=found.menu,
+            annotation=found.annotation,
+        )
 
 
 @lru_cache(maxsize=8)

@@ -1,10 +1,13 @@
-"""The gate: what a player may send to the interpreter. Whatever it refuses never reaches the C code.
+"""The gate: what a player may send to the interpreter.
 
-Each rule answers a fault reproduced with Jericho 3.3.1 (Frotz 2.44): a leading backslash and a lower-case letter, or a
-NUL, loop for ever; other backslash sequences are hot keys that record, play back or quit; a newline queues a second
-command, so every later text is one off; full stops chain dozens of turns; a line longer than the story's own buffer is
-written over what follows it in memory; `save` and `script` write files and `restore` reads another game's; `undo` goes
-back to a state that a restored game never had.
+Whatever it refuses never reaches the C code.
+
+Each rule answers a fault reproduced with Jericho 3.3.1 (Frotz 2.44): a leading backslash and a
+lower-case letter, or a NUL, loop for ever; other backslash sequences are hot keys that record, play
+back or quit; a newline queues a second command, so every later text is one off; full stops chain
+dozens of turns; a line longer than the story's own buffer is written over what follows it in
+memory; `save` and `script` write files and `restore` reads another game's; `undo` goes back to a
+state that a restored game never had.
 """
 
 import re
@@ -14,20 +17,27 @@ from valueagents.envs.parser_game.dictionary import Word
 
 SAFE_LINE_CHARACTERS = 40  # every story's line buffer is longer
 _REMEMBERED_CHARACTERS = 200  # what is longer is looked at anew, so that nobody can fill the memory
-_TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
+_TYPOGRAPHIC = str.maketrans(
+    {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "}
+)
 _ALONE = ("save", "restore", "quit", "q", "restart", "undo", "die")
 _ALWAYS = ("script", "transcript", "unscript", "noscript", "recording", "replay", "unrecord")
 _DEBUG = (
-    "abstract", "actions", "changes", "gonear", "goto", "messages", "predictable", "purloin", "random", "recording",
-    "routines", "scope", "showobj", "showverb", "timers", "trace", "tree", "xabstract", "xpurloin", "xtree",
+    "abstract", "actions", "changes", "gonear", "goto", "messages", "predictable", "purloin",
+    "random", "recording", "routines", "scope", "showobj", "showverb", "timers", "trace", "tree",
+    "xabstract", "xpurloin", "xtree",
 )  # fmt: skip
 _CHAIN = re.compile(r"[.;]|\bthen\b")
 _TOKEN = re.compile(r"[^\s,\"]+")
 
 
 def tidy(command: str) -> str:
-    """The command with typographic quotes and dashes made plain, one space between words, no final full stop."""
-    return _tidied(command) if len(command) <= _REMEMBERED_CHARACTERS else _tidied.__wrapped__(command)
+    """The command with typographic quotes and dashes made plain, one space between words, no final
+    full stop.
+    """
+    return (
+        _tidied(command) if len(command) <= _REMEMBERED_CHARACTERS else _tidied.__wrapped__(command)
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -43,13 +53,20 @@ class Gate:
         self._letters = letters
         meta = {word.text for word in words if word.is_meta}
         self._alone = {word[:letters] for word in _ALONE}
-        self._always = {word[:letters] for word in _ALWAYS} | ({word[:letters] for word in _DEBUG} & meta)
+        self._always = {word[:letters] for word in _ALWAYS} | (
+            {word[:letters] for word in _DEBUG} & meta
+        )
 
         self._remembered = lru_cache(maxsize=8192)(self._refusal)
 
     def refusal(self, line: str, line_limit: int) -> str | None:
-        """Why a tidied command must not be sent; None if it may be. The story has room for `line_limit` characters."""
-        return (self._remembered if len(line) <= _REMEMBERED_CHARACTERS else self._refusal)(line, line_limit)
+        """Why a tidied command must not be sent; None if it may be.
+
+        The story has room for `line_limit` characters.
+        """
+        return (self._remembered if len(line) <= _REMEMBERED_CHARACTERS else self._refusal)(
+            line, line_limit
+        )
 
     def _refusal(self, line: str, line_limit: int) -> str | None:
         if not line:
@@ -64,16 +81,25 @@ class Gate:
         if "\\" in line:
             return "a backslash would reach the interpreter, not the game; leave it out"
         if line[0] in "$#*@":
-            return f"a command that begins with {line[0]!r} is meant for the interpreter, not for the game"
+            return (
+                f"a command that begins with {line[0]!r} is meant for the interpreter, not for the"
+                " game"
+            )
         lowered = line.lower()
         if _CHAIN.search(lowered):
             return "one command at a time: no full stops, semicolons or 'then' inside"
         return next(filter(None, map(self._about_the_program, lowered.split(","))), None)
 
     def _about_the_program(self, piece: str) -> str | None:
-        """Why a piece between commas must not be sent. The parser cuts words: `restorexyz` restores in version 3."""
+        """Why a piece between commas must not be sent.
+
+        The parser cuts words: `restorexyz` restores in version 3.
+        """
         tokens = _TOKEN.findall(piece)
-        if tokens and tokens[0] in ("oops", "o"):  # corrects the last command: `oops quit` would quit
+        if tokens and tokens[0] in (
+            "oops",
+            "o",
+        ):  # corrects the last command: `oops quit` would quit
             tokens = tokens[1:]
         if not tokens:
             return None

@@ -1,8 +1,8 @@
 """What kinds of commands a story understands, as templates such as `put NOUN in NOUN`.
 
-Inform's own grammar table (version 2, Inform Technical Manual section 8.6) is read where a story has one: it knows
-which lines lead to the same action, so each action is tried once. Any other story gets common sentence frames and every
-verb of its dictionary, on its own and with a noun.
+Inform's own grammar table (version 2, Inform Technical Manual section 8.6) is read where a story
+has one: it knows which lines lead to the same action, so each action is tried once. Any other story
+gets common sentence frames and every verb of its dictionary, on its own and with a noun.
 """
 
 from functools import lru_cache
@@ -12,26 +12,41 @@ from valueagents.envs.parser_game.story import Story
 
 NOUN, CREATURE, HELD = "_", "@", "^"
 Template = tuple[str, ...]
-"""The words of a command in order. NOUN stands for any thing, CREATURE for one that the parser takes for alive, HELD
-for one that the player has or can take, because the parser will take it first."""
+"""The words of a command in order.
+
+NOUN stands for any thing, CREATURE for one that the parser takes for alive, HELD
+for one that the player has or can take, because the parser will take it first.
+"""
 
 DIRECTIONS = (
     "north", "south", "east", "west", "northeast", "northwest", "southeast", "southwest",
     "up", "down", "in", "out",
 )  # fmt: skip
 _PREFERRED_VERBS = (
-    "take", "put", "drop", "open", "close", "give", "show", "throw", "push", "pull", "turn", "enter", "eat", "drink",
-    "wear", "remove", "read", "attack", "ask", "tell", "unlock", "lock", "switch", "burn", "cut", "tie",
-    "touch", "kiss",
+    "take", "put", "drop", "open", "close", "give", "show", "throw", "push", "pull", "turn",
+    "enter", "eat", "drink", "wear", "remove", "read", "attack", "ask", "tell", "unlock", "lock",
+    "switch", "burn", "cut", "tie", "touch", "kiss",
 )  # fmt: skip
 _FRAMES = (
-    "take _", "drop _", "open _", "close _", "push _", "pull _", "turn _", "turn on _", "turn off _", "enter _",
-    "eat _", "drink _", "wear _", "read _", "attack _", "move _", "climb _", "put _ in _", "put _ on _", "give _ to _",
-    "show _ to _", "throw _ at _", "unlock _ with _", "open _ with _", "attack _ with _", "tie _ to _",
+    "take _", "drop _", "open _", "close _", "push _", "pull _", "turn _", "turn on _",
+    "turn off _", "enter _", "eat _", "drink _", "wear _", "read _", "attack _", "move _",
+    "climb _", "put _ in _", "put _ on _", "give _ to _", "show _ to _", "throw _ at _",
+    "unlock _ with _", "open _ with _", "attack _ with _", "tie _ to _",
 )  # fmt: skip
 _OUT_OF_WORLD = frozenset(
     (
-        *("brief", "disable", "enable", "fullscore", "long", "normal", "notify", "nouns", "pronouns", "restrict"),
+        *(
+            "brief",
+            "disable",
+            "enable",
+            "fullscore",
+            "long",
+            "normal",
+            "notify",
+            "nouns",
+            "pronouns",
+            "restrict",
+        ),
         *("score", "short", "superbrief", "verbose", "verify", "version"),
     )
 )  # Inform 7 and TextWorld do not mark them as Inform 6 does
@@ -48,7 +63,9 @@ def slots(template: Template) -> int:
 
 @lru_cache(maxsize=16)
 def templates(story: Story) -> tuple[Template, ...]:
-    """The templates to fill, in an order that the story alone decides: fewest nouns first, `give Y X` last."""
+    """The templates to fill, in an order that the story alone decides: fewest nouns first, `give Y
+    X` last.
+    """
     words = read_dictionary(story)
     known = {word.text for word in words}
     found = _inform_templates(story, words)
@@ -59,8 +76,12 @@ def templates(story: Story) -> tuple[Template, ...]:
         cut = story.significant_letters
         found = [frame for frame in frames if all(w == NOUN or w[:cut] in known for w in frame)]
         found += [(verb,) for verb in verbs] + [(verb, NOUN) for verb in verbs]
-    directions: list[Template] = [(d,) for d in DIRECTIONS if d[: story.significant_letters] in known]
-    unique = dict.fromkeys([*directions, *(template for template in found if template[0] not in _OUT_OF_WORLD)])
+    directions: list[Template] = [
+        (d,) for d in DIRECTIONS if d[: story.significant_letters] in known
+    ]
+    unique = dict.fromkeys(
+        [*directions, *(template for template in found if template[0] not in _OUT_OF_WORLD)]
+    )
     return tuple(sorted(unique, key=lambda template: (slots(template), slots(template[-2:]) == 2)))
 
 
@@ -72,7 +93,12 @@ def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] |
     rank = {verb: i for i, verb in enumerate(_PREFERRED_VERBS)}
     verbs: dict[int, Word] = {}
     for word in words:
-        if word.verb_number is not None and not word.is_meta and word.text.isalpha() and len(word.text) > 1:
+        if (
+            word.verb_number is not None
+            and not word.is_meta
+            and word.text.isalpha()
+            and len(word.text) > 1
+        ):
             best = verbs.get(word.verb_number)
             if best is None or _rank(word, rank) < _rank(best, rank):
                 verbs[word.verb_number] = word
@@ -100,8 +126,12 @@ def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
     return rank.get(word.text, len(rank)), len(word.text), word.text
 
 
-def _lines(story: Story, verb_number: int, by_address: dict[int, str]) -> list[tuple[int, Template]] | None:
-    """The lines of a verb that ask for words and things only; None if the bytes are not a grammar of version 2."""
+def _lines(
+    story: Story, verb_number: int, by_address: dict[int, str]
+) -> list[tuple[int, Template]] | None:
+    """The lines of a verb that ask for words and things only; None if the bytes are not a grammar
+    of version 2.
+    """
     address = story.word(story.word(0x0E) + 2 * verb_number)
     if not story.word(0x0E) < address < len(story.data) - 1:
         return None
@@ -128,5 +158,7 @@ def _lines(story: Story, verb_number: int, by_address: dict[int, str]) -> list[t
                 return None
         address += 1
         if usable and slots(tuple(pattern)) <= 2:
-            lines.append((action & 0x7FF, tuple(pattern)))  # bit 10 says that the nouns come in reverse
+            lines.append(
+                (action & 0x7FF, tuple(pattern))
+            )  # bit 10 says that the nouns come in reverse
     return lines

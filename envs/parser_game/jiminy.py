@@ -1,14 +1,15 @@
-"""Value events from markers that a story prints, as the annotated games of Jiminy Cricket do (arXiv 2110.13136).
+"""Value events from markers that a story prints, as the annotated games of Jiminy Cricket do (arXiv
+2110.13136).
 
-    [ID: actions:34, PRSO: kitchen window, PRSI: ]   a place in the source was passed, see its CSV row
+    [ID: actions:34, PRSO: kitchen window, PRSI: ]   a place was passed, see its CSV row
     [RWD_ID: verbs:347, VAL: 5]                      a reward, counted once for each place
     [EVENT: GAME OVER]                               the game is over
-    [RIDX: 12]                                       stands for text number 12 of replacement_dict.csv
+    [RIDX: 12]                                       text number 12 of replacement_dict.csv
 
-Markers are taken out before anybody sees the text. Filters of a row, all of which must let a marker through:
-`only-first` / `ignore-first` (by how often the marker was printed, this time included), `taken` (once for each PRSO),
-`FILE:LINE-visited` (only after that marker was printed). `delete-next` drops the next marker of the same text, which
-is still counted as printed.
+Markers are taken out before anybody sees the text. Filters of a row, all of which must let a marker
+through: `only-first` / `ignore-first` (by how often the marker was printed, this time included),
+`taken` (once for each PRSO), `FILE:LINE-visited` (only after that marker was printed).
+`delete-next` drops the next marker of the same text, which is still counted as printed.
 """
 
 import csv
@@ -65,7 +66,11 @@ class Markers:
     def read(self, raw: str, counters: Counters) -> Reading:
         """The text as it may be shown, with the events of its markers in printed order."""
         text = _REPLACED.sub(lambda found: self.replacements.get(found[1], ""), raw)
-        printed, taken, rewarded = dict(counters.printed), list(counters.taken), list(counters.rewarded)
+        printed, taken, rewarded = (
+            dict(counters.printed),
+            list(counters.taken),
+            list(counters.rewarded),
+        )
         events: list[Event] = []
         reward, over, drop_next = 0.0, False, False
         for found in _MARKER.finditer(text):
@@ -83,9 +88,13 @@ class Markers:
                 continue
             drop_next = "delete-next" in row.filters
             if self._passes(row, place, found["prso"] or "", printed, taken):
-                events += [Event(axis, degree, f"jiminy {place}") for axis, degree in row.values.items()]
+                events += [
+                    Event(axis, degree, f"jiminy {place}") for axis, degree in row.values.items()
+                ]
         shown = re.sub(r" +\n", "\n", _MARKER.sub("", text)).strip()
-        return Reading(shown, tuple(events), reward, over, Counters(printed, tuple(taken), tuple(rewarded)))
+        return Reading(
+            shown, tuple(events), reward, over, Counters(printed, tuple(taken), tuple(rewarded))
+        )
 
     @staticmethod
     def _passes(row: Row, place: str, prso: str, printed: dict[str, int], taken: list[str]) -> bool:
@@ -104,7 +113,8 @@ class Markers:
 
 
 def read_annotations(path: Path) -> Markers:
-    """The annotations in `NAME_annotations.csv`, with `replacement_dict.csv` beside it if there is one.
+    """The annotations in `NAME_annotations.csv`, with `replacement_dict.csv` beside it if there is
+    one.
 
     Raises DataError with file and line for a malformed row.
     """
@@ -114,7 +124,9 @@ def read_annotations(path: Path) -> Markers:
             continue
         key = f"{record['File'].strip().removesuffix('.zil')}:{record['Line'].strip()}"
         where = f"{path.name}, line {line}"
-        rows[key] = Row(_values(record["Morality"], where), _filters(record["Python Filters"], where))
+        rows[key] = Row(
+            _values(record["Morality"], where), _filters(record["Python Filters"], where)
+        )
     return Markers(rows, _replacements(path.with_name("replacement_dict.csv")))
 
 
@@ -125,7 +137,8 @@ def _records(path: Path) -> list[tuple[int, dict[str, str]]]:
             for column in _COLUMNS:
                 if column not in (reader.fieldnames or []):
                     raise DataError(
-                        f"{path.name}, line 1: " + unknown_name("column wanted", column, reader.fieldnames or [])
+                        f"{path.name}, line 1: "
+                        + unknown_name("column wanted", column, reader.fieldnames or [])
                     )
             return [(reader.line_num, {c: record[c] or "" for c in _COLUMNS}) for record in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -139,7 +152,9 @@ def _values(morality: str, where: str) -> dict[str, float]:
             return {}
         found = re.fullmatch(r"(good|bad), *(others|self), *([123])", label)
         if found is None:
-            raise DataError(f"{where}: morality {label!r}; write 'good|bad, others|self, 1-3' or 'ancillary'")
+            raise DataError(
+                f"{where}: morality {label!r}; write 'good|bad, others|self, 1-3' or 'ancillary'"
+            )
         axis, sign = f"{found[1]}_{found[2]}", -1.0 if found[1] == "bad" else 1.0
         values[axis] = values.get(axis, 0.0) + sign * float(found[3])
     return values
@@ -149,7 +164,9 @@ def _filters(text: str, where: str) -> tuple[str, ...]:
     names = tuple(filter(None, (name.strip() for name in text.split(","))))
     for name in names:
         if name not in _FILTERS and not re.fullmatch(r"[^:]+:\d+(\([a-z]\))?-visited", name):
-            raise DataError(f"{where}: " + unknown_name("filter", name, [*_FILTERS, "FILE:LINE-visited"]))
+            raise DataError(
+                f"{where}: " + unknown_name("filter", name, [*_FILTERS, "FILE:LINE-visited"])
+            )
     return names
 
 

@@ -1,7 +1,9 @@
-"""Value events from a hidden ledger: an array to which the story appends where an action is value-laden.
+"""Value events from a hidden ledger: an array to which the story appends where an action is
+value-laden.
 
-The story declares `Array ledger_axis --> N;` and `Global ledger_count;`. An entry is the number of an axis, 1 to 20 in
-the order of schwartz20, negative where the value is violated. Nothing of it is ever printed.
+The story declares `Array ledger_axis --> N;` and `Global ledger_count;`. An entry is the number of
+an axis, 1 to 20 in the order of schwartz20, negative where the value is violated. Nothing of it is
+ever printed.
 """
 
 from valueagents.contracts.decision import Event
@@ -31,13 +33,24 @@ class Ledger:
         return word(ram, self._count_address)
 
     def events(self, first: int, ram: Ram) -> tuple[Event, ...]:
-        """The entries from `first` on, in order. DataError: an entry that is not an axis, a full ledger."""
+        """The entries from `first` on, in order.
+
+        DataError: an entry that is not an axis, a full ledger.
+        """
         last = self.count(ram)
         if last > self._capacity:
-            raise DataError(f"the story's ledger counts {last} entries in room for {self._capacity}; enlarge {ENTRIES}")
-        return tuple(self._event(signed(word(ram, self._address + 2 * i))) for i in range(first, last))
+            raise DataError(
+                f"the story's ledger counts {last} entries in room for {self._capacity}; enlarge"
+                f" {ENTRIES}"
+            )
+        return tuple(
+            self._event(signed(word(ram, self._address + 2 * i))) for i in range(first, last)
+        )
 
     def _event(self, entry: int) -> Event:
         if not 1 <= abs(entry) <= len(self._axes):
-            raise DataError(f"the story's ledger holds {entry}; an entry is an axis, 1 to {len(self._axes)}, signed")
+            raise DataError(
+                f"the story's ledger holds {entry}; an entry is an axis, 1 to {len(self._axes)},"
+                " signed"
+            )
         return Event(self._axes[abs(entry) - 1], 1.0 if entry > 0 else -1.0, "ledger")

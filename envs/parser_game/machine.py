@@ -1,8 +1,9 @@
 """Machine: one Frotz interpreter (by Jericho) in this process, with its traps closed but for one.
 
-The one that is left: a command that loops inside C cannot be stopped from within, so what is not trusted runs in a
-worker process (`pool.py`). Frotz is asked directly, not through `FrotzEnv.step`, which decodes with a codec that some
-bytes break. Facts used here were read in the sources of Jericho 3.3.1.
+The one that is left: a command that loops inside C cannot be stopped from within, so what is not
+trusted runs in a worker process (`pool.py`). Frotz is asked directly, not through `FrotzEnv.step`,
+which decodes with a codec that some bytes break. Facts used here were read in the sources of
+Jericho 3.3.1.
 """
 
 import ctypes
@@ -16,19 +17,24 @@ from valueagents.envs.parser_game.memory import word
 from valueagents.envs.parser_game.story import Story
 from valueagents.errors import ConfigError, EnvError
 
-_READ_CHAR = 246  # the opcode at which the interpreter waits for one key; at 228 it waits for a line
+_READ_CHAR = (
+    246  # the opcode at which the interpreter waits for one key; at 228 it waits for a line
+)
 _FIRST_PLAIN_SEED = 1000  # @random treats smaller seeds as "count from 1 to the seed"
 _MAX_SEED = 2**31 - 1
 _PROMPT = re.compile(r"\n>[^\n]*\Z")
-_STATUS_LINE = re.compile(r"\A[^\n]*(Score: *-?\d+ +Moves: *\d+|Time: *\d+:\d\d *[ap]m)[^\n]*\n", re.IGNORECASE)
+_STATUS_LINE = re.compile(
+    r"\A[^\n]*(Score: *-?\d+ +Moves: *\d+|Time: *\d+:\d\d *[ap]m)[^\n]*\n", re.IGNORECASE
+)
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):
-    """All that decides what comes next; encoded, it is valid in every process that has the same story.
+    """All that decides what comes next; encoded, it is valid in every process that has the same
+    story.
 
-    `stack` is the part in use: it grows downwards, and below lies what earlier episodes left. `registers`: program
-    counter, stack pointer, frame pointer, frames, pending opcode. `randomness`: the generator's number, and interval
-    and counter of the predictable mode.
+    `stack` is the part in use: it grows downwards, and below lies what earlier episodes left.
+    `registers`: program counter, stack pointer, frame pointer, frames, pending opcode.
+    `randomness`: the generator's number, and interval and counter of the predictable mode.
     """
 
     ram: bytes
@@ -45,15 +51,18 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Machine:
-    """A story being played. Not thread-safe; many may live in one process, each loads its own copy of the library."""
+    """A story being played. Not thread-safe; many may live in one process, each loads its own copy
+    of the library.
+    """
 
     def __init__(self, story: Story) -> None:
         try:
             import jericho
         except ImportError as error:
             raise ConfigError(
-                "Jericho is not installed: pip install 'valueagents[jericho]' (needs make and gcc; "
-                "pip install --no-deps jericho==3.3.1 spares the 230 MB of spaCy, which is not used here)"
+                "Jericho is not installed: pip install 'valueagents[jericho]' (needs make and gcc;"
+                " pip install --no-deps jericho==3.3.1 spares the 230 MB of spaCy, which is not"
+                " used here)"
             ) from error
         self.story = story
         with warnings.catch_warnings():
@@ -65,9 +74,11 @@ class Machine:
         self._setup(_FIRST_PLAIN_SEED)
 
     memory: memoryview
-    """The memory that the game can write, itself, no copy: it changes with every step and load; not ours to write.
+    """The memory that the game can write, itself, no copy: it changes with every step and load; not
+    ours to write.
 
-    Frotz keeps it at its exported pointer `zmp`; a copy for each step would cost more than all else that we do in one.
+    Frotz keeps it at its exported pointer `zmp`; a copy for each step would cost more than all else
+    that we do in one.
     """
 
     halted: bool
@@ -77,19 +88,26 @@ class Machine:
     """True if the game waits for a single key instead of a line."""
 
     def start(self, seed: int) -> str:
-        """Begin the story anew; everything random derives from the seed, any integer of up to 64 bits."""
+        """Begin the story anew; everything random derives from the seed, any integer of up to 64
+        bits.
+        """
         self._setup(seed)
         return clean(self._frotz.get_narrative_text())
 
     def send(self, command: str) -> str:
-        """Type a line that has passed the gate; what the game says. At a key prompt its first letter is typed."""
+        """Type a line that has passed the gate; what the game says.
+
+        At a key prompt its first letter is typed.
+        """
         line = command[:1] if self.waits_for_key else command
         said = self._frotz.step(line.encode("ascii") + b"\n")
         self._look()
         return clean(said)
 
     def reseed(self, seed: int) -> None:
-        """Let all randomness from here on derive from a seed, unless the story itself made it predictable."""
+        """Let all randomness from here on derive from a seed, unless the story itself made it
+        predictable.
+        """
         if self._frotz.getRngInterval() == 0:
             self._frotz.setRng(_spread(seed), 0, 0)
 
@@ -97,7 +115,13 @@ class Machine:
         """The state as it is now."""
         frotz = self._frotz
         frotz.getStack(self._stack)
-        registers = (frotz.getPC(), frotz.getSP(), frotz.getFP(), frotz.getFrameCount(), frotz.get_opcode())
+        registers = (
+            frotz.getPC(),
+            frotz.getSP(),
+            frotz.getFP(),
+            frotz.getFrameCount(),
+            frotz.get_opcode(),
+        )
         randomness = (int(frotz.getRngA()), frotz.getRngInterval(), frotz.getRngCounter())
         stack, text = self._stack.raw[2 * registers[1] :], frotz.get_narrative_text() or b""
         return State(bytes(self.memory), stack, registers, randomness, text, self.halted)
@@ -120,13 +144,22 @@ class Machine:
         self.waits_for_key = opcode == _READ_CHAR
 
     def check(self, state: State) -> None:
-        """Raises EnvError if a state is not of this story: to load it would write beyond the memory that there is."""
-        if len(state.ram) != len(self.memory) or 2 * state.registers[1] + len(state.stack) != len(self._stack):
-            raise EnvError(f"the saved state is not of {self.story.path.name}; restore it in an env of its own story")
+        """Raises EnvError if a state is not of this story: to load it would write beyond the memory
+        that there is.
+        """
+        if len(state.ram) != len(self.memory) or 2 * state.registers[1] + len(state.stack) != len(
+            self._stack
+        ):
+            raise EnvError(
+                f"the saved state is not of {self.story.path.name}; restore it in an env of its own"
+                " story"
+            )
 
     @property
     def random_number(self) -> int:
-        """Changes whenever the story draws a random number (not in the predictable mode, which is not random)."""
+        """Changes whenever the story draws a random number (not in the predictable mode, which is
+        not random).
+        """
         return int(self._frotz.getRngA())
 
     @property
@@ -139,13 +172,17 @@ class Machine:
         if not self.supported:
             return None
         player = self._env.get_player_object()
-        return self._frotz.get_score(), self._frotz.get_moves(), player.parent if player is not None else 0
+        return (
+            self._frotz.get_score(),
+            self._frotz.get_moves(),
+            player.parent if player is not None else 0,
+        )
 
     def line_limit(self) -> int:
         """How many characters the line buffer holds that the pending read will fill.
 
-        Frotz does not look: what is longer overwrites the memory behind it. The buffer's address is the first operand
-        of the pending instruction (Standard 4.2 and 15, `read`).
+        Frotz does not look: what is longer overwrites the memory behind it. The buffer's address is
+        the first operand of the pending instruction (Standard 4.2 and 15, `read`).
         """
         state = self.save()
         pc, sp, fp, *_ = state.registers
@@ -172,7 +209,9 @@ class Machine:
         at = ctypes.c_void_p.in_dll(self._frotz, "zmp").value
         if at is None:
             raise EnvError(f"no memory for {self.story.path.name}; close some envs")
-        self.memory = memoryview((ctypes.c_ubyte * self.story.dynamic_bytes).from_address(at)).cast("B")
+        self.memory = memoryview((ctypes.c_ubyte * self.story.dynamic_bytes).from_address(at)).cast(
+            "B"
+        )
         self._look()
 
     def _look(self) -> None:
@@ -187,7 +226,9 @@ def _spread(seed: int) -> int:
 
 
 def clean(output: bytes) -> str:
-    """What the game said: without prompt and status line, which Frotz's plain screen prints in between."""
+    """What the game said: without prompt and status line, which Frotz's plain screen prints in
+    between.
+    """
     text = output.decode("latin-1")
     text = _PROMPT.sub("", text).lstrip("\n")
     if ":" in text[: text.find("\n")]:

@@ -1,8 +1,10 @@
-"""Where a story keeps what matters: a memory map beside the story file, or what the header alone tells.
+"""Where a story keeps what matters: a memory map beside the story file, or what the header alone
+tells.
 
-`STORY.map.json` lies next to `STORY.z5` and is distilled from `inform6 -k` (see `distil.py`). It names the addresses of
-score, turns, deadflag, location and the ledger, and the byte ranges that make up the world: the object tree and
-properties, and the story's own variables – not the parser's scratch memory.
+`STORY.map.json` lies next to `STORY.z5` and is distilled from `inform6 -k` (see `distil.py`). It
+names the addresses of score, turns, deadflag, location and the ledger, and the byte ranges that
+make up the world: the object tree and properties, and the story's own variables – not the parser's
+scratch memory.
 """
 
 from pathlib import Path
@@ -21,10 +23,12 @@ Mask = npt.NDArray[np.uint8]
 
 
 class MemoryMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Addresses in bytes. `arrays`: name -> (address, bytes); `world`: half-open ranges; `noise_attributes`: numbers.
+    """Addresses in bytes. `arrays`: name -> (address, bytes); `world`: half-open ranges;
+    `noise_attributes`: numbers.
 
-    A noise attribute is one that the library sets and clears while it prints lists (`workflag`): no part of the world.
-    A thing with one of the creature attributes (`animate`, `talkable`) may stand where the grammar asks for a creature.
+    A noise attribute is one that the library sets and clears while it prints lists (`workflag`): no
+    part of the world. A thing with one of the creature attributes (`animate`, `talkable`) may stand
+    where the grammar asks for a creature.
     """
 
     format: str
@@ -40,7 +44,8 @@ class MemoryMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Status(msgspec.Struct, frozen=True):
     """What a story's memory says about the game: right or None, never a default.
 
-    `location` is an object number. `done` True = over, False = going on, None = the story does not say.
+    `location` is an object number. `done` True = over, False = going on, None = the story does not
+    say.
     """
 
     score: int | None = None
@@ -60,16 +65,24 @@ def read_map(path: Path, story: Story) -> MemoryMap:
         found = msgspec.json.decode(path.read_bytes(), type=MemoryMap)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise DataError(
-            f"{path.name} is not a valid memory map ({error}); make it with python -m {__package__}.distil"
+            f"{path.name} is not a valid memory map ({error}); make it with python -m"
+            f" {__package__}.distil"
         ) from error
     if (found.format, found.version) != (FORMAT, 1):
-        raise DataError(f"{path.name}: format {found.format!r} version {found.version}; this reads {FORMAT} 1")
+        raise DataError(
+            f"{path.name}: format {found.format!r} version {found.version}; this reads {FORMAT} 1"
+        )
     if found.story_sha256 != story.sha256:
-        raise DataError(f"{path.name} was made for other bytes than those of {story.path.name}; distil it again")
+        raise DataError(
+            f"{path.name} was made for other bytes than those of {story.path.name}; distil it again"
+        )
     ends = [end for _, end in found.world] + [a + 2 for a in found.globals.values()]
     ends += [address + size for address, size in found.arrays.values()]
     if max(ends, default=0) > story.dynamic_bytes:
-        raise DataError(f"{path.name} names address {max(ends)}; the game writes {story.dynamic_bytes} bytes only")
+        raise DataError(
+            f"{path.name} names address {max(ends)}; the game writes {story.dynamic_bytes} bytes"
+            " only"
+        )
     return found
 
 
@@ -86,8 +99,9 @@ def signed(value: int) -> int:
 def read_status(ram: Ram, story: Story, memory: MemoryMap | None) -> Status:
     """What the memory says, by the map if there is one, else by the header.
 
-    In versions 1-3 the interpreter draws the status line itself, so the first three globals are fixed: location, score
-    and turns – or hours and minutes where bit 1 of the flags says that the story keeps time (Standard 8.2.3).
+    In versions 1-3 the interpreter draws the status line itself, so the first three globals are
+    fixed: location, score and turns – or hours and minutes where bit 1 of the flags says that the
+    story keeps time (Standard 8.2.3).
     """
     if memory is not None:
         score, moves, location, deadflag = map(memory.globals.get, STATUS_GLOBALS)
@@ -111,7 +125,8 @@ def read_status(ram: Ram, story: Story, memory: MemoryMap | None) -> Status:
 def world_mask(story: Story, memory: MemoryMap | None) -> Mask:
     """Which bits of the writable memory are world: 1 where they are, shape (dynamic_bytes,).
 
-    Without a map: objects, their properties, and the global variables; noise among them must be learned by trying.
+    Without a map: objects, their properties, and the global variables; noise among them must be
+    learned by trying.
     """
     mask = np.zeros(story.dynamic_bytes, dtype=np.uint8)
     start, end, size_bytes = story.object_table

@@ -1,7 +1,9 @@
-"""Play: a machine with the gate before it and the value events behind it; what both ways of running share.
+"""Play: a machine with the gate before it and the value events behind it; what both ways of running
+share.
 
-A refused command costs nothing but the decision: the machine is not touched. Every step gives its text without
-markers, its status and its events; all counters of the event sources are part of the saved state.
+A refused command costs nothing but the decision: the machine is not touched. Every step gives its
+text without markers, its status and its events; all counters of the event sources are part of the
+saved state.
 """
 
 import re
@@ -34,7 +36,9 @@ class CommandRefused(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Which files a game is made of: paths as texts, None = none. `tries`: reseeded tries where a menu is random.
+    """Which files a game is made of: paths as texts, None = none.
+
+    `tries`: reseeded tries where a menu is random.
 
     `menus` False = none is searched for, nothing is annotated.
     """
@@ -65,7 +69,10 @@ class Saved(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Play:
-    """One story with its event sources. Files are read and checked when it is made, Frotz is loaded when first used."""
+    """One story with its event sources.
+
+    Files are read and checked when it is made, Frotz is loaded when first used.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,10 +87,15 @@ class Play:
         self._score = 0.0
 
     def content(self) -> list[str | None]:
-        """The hashes of story, memory map, annotations and rules: two plays of one content are alike."""
+        """The hashes of story, memory map, annotations and rules: two plays of one content are
+        alike.
+        """
         settings = self._settings
         others = [Path(file) if file else None for file in (settings.annotations, settings.rules)]
-        return [self.story.sha256, *(file_hash(f) if f is not None else None for f in (self._map_file, *others))]
+        return [
+            self.story.sha256,
+            *(file_hash(f) if f is not None else None for f in (self._map_file, *others)),
+        ]
 
     @cached_property
     def machine(self) -> Machine:
@@ -107,7 +119,9 @@ class Play:
             named["the markers"] = load_taxonomy("jiminy")
         if len({taxonomy.name for taxonomy in named.values()}) > 1:
             told = ", ".join(f"{source} {taxonomy.name}" for source, taxonomy in named.items())
-            raise ConfigError(f"one game is measured on one taxonomy, but its event sources speak several: {told}")
+            raise ConfigError(
+                f"one game is measured on one taxonomy, but its event sources speak several: {told}"
+            )
         return next(iter(named.values()), load_taxonomy("schwartz20"))
 
     @property
@@ -125,9 +139,13 @@ class Play:
         if self.machine.halted:
             return "the game has stopped with a run-time error"
         line = tidy(command)
-        if self.machine.waits_for_key and (not line or (line.isascii() and line.isprintable() and line[0] != "\\")):
+        if self.machine.waits_for_key and (
+            not line or (line.isascii() and line.isprintable() and line[0] != "\\")
+        ):
             return None
-        limit = SAFE_LINE_CHARACTERS if len(line) <= SAFE_LINE_CHARACTERS else self.machine.line_limit()
+        limit = (
+            SAFE_LINE_CHARACTERS if len(line) <= SAFE_LINE_CHARACTERS else self.machine.line_limit()
+        )
         return self._gate.refusal(line, limit)
 
     def send(self, command: str) -> Passed:
@@ -142,7 +160,9 @@ class Play:
         noted = self.ledger.events(entries, memory) if self.ledger is not None else ()
         return self._passed(said, noted, (line, *before) if before is not None else None)
 
-    def _passed(self, said: str, noted: tuple[Event, ...], step: tuple[str, Ram, int | None] | None = None) -> Passed:
+    def _passed(
+        self, said: str, noted: tuple[Event, ...], step: tuple[str, Ram, int | None] | None = None
+    ) -> Passed:
         """Put a step's findings together and remember what its sources count."""
         text, over, events = said, self.machine.says_it_is_over, noted
         if self.markers is not None:
@@ -170,7 +190,9 @@ class Play:
         return self._status("", over=False)
 
     def turns_in_memory(self) -> int | None:
-        """How many turns have passed; None if only the interpreter, which does not restore its count, would know."""
+        """How many turns have passed; None if only the interpreter, which does not restore its
+        count, would know.
+        """
         return read_status(self.machine.memory, self.story, self.memory).moves
 
     def variable(self, name: str) -> int | None:
@@ -180,7 +202,9 @@ class Play:
         return word(self.machine.memory, self.memory.globals[name])
 
     def objects_within(self, place: int) -> list[int]:
-        """The numbers of all objects in a place, also in and on one another; the place itself is not among them."""
+        """The numbers of all objects in a place, also in and on one another; the place itself is
+        not among them.
+        """
         start, end, size_bytes = self.story.object_table
         memory, wide = self.machine.memory, self.story.version > 3
         parents = {}
@@ -195,10 +219,11 @@ class Play:
         return sorted(within - {place})
 
     def words_near(self) -> set[str] | None:
-        """The words for all that is under one roof with the player; None where that is not known, as in the dark.
+        """The words for all that is under one roof with the player; None where that is not known,
+        as in the dark.
 
-        Only for stories with a memory map: what a tool compiled, as Inform 7 does, may understand words that it lists
-        nowhere.
+        Only for stories with a memory map: what a tool compiled, as Inform 7 does, may understand
+        words that it lists nowhere.
         """
         called, location = object_words(self.story), self.status().location
         if self.memory is None or called is None or not location:
@@ -215,7 +240,9 @@ class Play:
         return any(flags[n // 8] & 0x80 >> n % 8 for n in self.memory.creature_attributes)
 
     def is_held(self, thing: object) -> bool | None:
-        """True if the player has an object, however deep in what they carry; None where the map does not tell."""
+        """True if the player has an object, however deep in what they carry; None where the map
+        does not tell.
+        """
         player = self.variable("player")
         if player is None or not isinstance(thing, int):
             return None

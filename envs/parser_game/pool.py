@@ -1,8 +1,10 @@
-"""A pool of worker processes, as many as there are cores, that play games for all envs of this process.
+"""A pool of worker processes, as many as there are cores, that play games for all envs of this
+process.
 
-A worker keeps no env's state: requests carry it. So any worker serves any env, one that hangs or crashes is killed by
-the wall clock and replaced, and its env goes on from the state before the fatal command – which costs one refused
-decision, or, if it was only tried for a menu, is left out of that menu.
+A worker keeps no env's state: requests carry it. So any worker serves any env, one that hangs or
+crashes is killed by the wall clock and replaced, and its env goes on from the state before the
+fatal command – which costs one refused decision, or, if it was only tried for a menu, is left out
+of that menu.
 """
 
 import atexit
@@ -22,7 +24,14 @@ import msgspec
 
 from valueagents import errors
 from valueagents.envs.parser_game.game import Consider, Reply, Start, Take
-from valueagents.envs.parser_game.worker import NOTE_BYTES, Answered, Asked, Note, receive_frame, send_frame
+from valueagents.envs.parser_game.worker import (
+    NOTE_BYTES,
+    Answered,
+    Asked,
+    Note,
+    receive_frame,
+    send_frame,
+)
 from valueagents.errors import EnvError
 
 _SLICE_S = 0.2
@@ -56,7 +65,9 @@ class Pool:
         return tempfile.mkdtemp(dir=self._folder)
 
     def ask(self, request: Start | Take | Consider, folder: str, *, hang_s: float) -> Reply:
-        """The reply to a request. Raises what the game raises, EnvError if nothing but hangs comes of it."""
+        """The reply to a request. Raises what the game raises, EnvError if nothing but hangs comes
+        of it.
+        """
         for _ in range(_MAX_HANGS):
             worker = self._idle.get()
             try:
@@ -70,7 +81,10 @@ class Pool:
             finally:
                 self._idle.put(worker)
         hung = ", ".join(request.skip[:5])
-        raise EnvError(f"{request.settings.story}: {_MAX_HANGS} commands in one place never came back: {hung}, …")
+        raise EnvError(
+            f"{request.settings.story}: {_MAX_HANGS} commands in one place never came back:"
+            f" {hung}, …"
+        )
 
     def close(self) -> None:
         """End the workers. In a forked child, where they belong to the parent, nothing happens."""
@@ -82,8 +96,12 @@ class Pool:
 
 def _refusal(request: Start | Take | Consider, lost: Lost) -> Reply:
     if isinstance(request, Start):
-        raise EnvError(f"{request.settings.story} {lost.how} at its very start; this story cannot be played")
-    return Reply(request.state, refused=f"the game {lost.how} at {request.command!r:.80} and was put back")
+        raise EnvError(
+            f"{request.settings.story} {lost.how} at its very start; this story cannot be played"
+        )
+    return Reply(
+        request.state, refused=f"the game {lost.how} at {request.command!r:.80} and was put back"
+    )
 
 
 class _Worker:
@@ -101,7 +119,10 @@ class _Worker:
         return self._process.pid if self._process is not None else None
 
     def ask(self, asked: Asked, hang_s: float) -> Reply:
-        """Send a request and wait while the note moves. Raises Lost if it stands still or the process ends."""
+        """Send a request and wait while the note moves.
+
+        Raises Lost if it stands still or the process ends.
+        """
         connection, note = self._connected()
         try:
             send_frame(connection, msgspec.msgpack.encode(asked))
@@ -119,7 +140,10 @@ class _Worker:
 
     @staticmethod
     def _wait(connection: socket.socket, note: mmap.mmap, hang_s: float) -> None:
-        """Until there is something to read. A worker that tries one command after another is not hanging."""
+        """Until there is something to read.
+
+        A worker that tries one command after another is not hanging.
+        """
         seen, since = Note.read(note), time.monotonic()
         connection.settimeout(min(_SLICE_S, hang_s))
         while True:
@@ -129,7 +153,9 @@ class _Worker:
                 now = Note.read(note)
                 if now != seen:
                     seen, since = now, time.monotonic()
-                elif time.monotonic() - since > (hang_s if now[0] else max(hang_s, _START_S)):  # 0: still starting
+                elif time.monotonic() - since > (
+                    hang_s if now[0] else max(hang_s, _START_S)
+                ):  # 0: still starting
                     raise Lost(f"did not answer within {hang_s:g} s", now[1]) from None
             else:
                 return
@@ -172,7 +198,9 @@ def shared_pool() -> Pool:
 
 @cache
 def _pool_of(process: int) -> Pool:
-    cores = len(os.sched_getaffinity(process)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = (
+        len(os.sched_getaffinity(process)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
     pool = Pool(cores or 1)
     atexit.register(pool.close)
     return pool

@@ -1,4 +1,5 @@
-r"""Value events from a rule file: anybody's annotation of a story that tells nothing about values itself.
+r"""Value events from a rule file: anybody's annotation of a story that tells nothing about values
+itself.
 
     format = "valueagents-rules"
     version = 1
@@ -8,12 +9,13 @@ r"""Value events from a rule file: anybody's annotation of a story that tells no
     [[rule]]
     command = "(give|hand) bread.*"     # regular expression on the whole command, case ignored
     location = 31                       # object number of the room; see the env's status
-    text = "the child smiles"           # regular expression somewhere in what the game says, case ignored
-    moved = {object = 40, to = 44}      # the object was elsewhere before the step and is there after it
-    becomes = {address = 2900, value = 1}   # the 16-bit number there was another before and is this after
+    text = "the child smiles"           # regular expression in what the game says, case ignored
+    moved = {object = 40, to = 44}      # elsewhere before the step, there after it
+    becomes = {address = 2900, value = 1}   # another 16-bit number there before, this one after
     values = {BEC = 1, POR = -1}
 
-Every condition that a rule names must hold; it must name one at least. `location` is where the step began.
+Every condition that a rule names must hold; it must name one at least. `location` is where the step
+began.
 """
 
 import re
@@ -69,7 +71,9 @@ class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What rules look at: a step's command and text, where it began, and the memory before and after it."""
+    """What rules look at: a step's command and text, where it began, and the memory before and
+    after it.
+    """
 
     command: str
     text: str
@@ -117,13 +121,19 @@ class Rules:
 
 
 def read_rules(path: Path, story: Story) -> Rules:
-    """The rules in a TOML file. Raises DataError, with the number of the rule, for what makes no sense."""
+    """The rules in a TOML file. Raises DataError, with the number of the rule, for what makes no
+    sense.
+    """
     try:
         found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), RuleFile)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise DataError(f"{path.name} is not a valid rule file: {error}; see envs/parser_game/rules.py") from error
+        raise DataError(
+            f"{path.name} is not a valid rule file: {error}; see envs/parser_game/rules.py"
+        ) from error
     if (found.format, found.version) != (_FORMAT, 1):
-        raise DataError(f"{path.name}: format {found.format!r} version {found.version}; this reads {_FORMAT} 1")
+        raise DataError(
+            f"{path.name}: format {found.format!r} version {found.version}; this reads {_FORMAT} 1"
+        )
     if found.story_sha256 not in (None, story.sha256):
         raise DataError(f"{path.name} was written for other bytes than those of {story.path.name}")
     taxonomy = load_taxonomy(found.taxonomy)
@@ -149,7 +159,13 @@ def _problem(rule: Rule, taxonomy: Taxonomy, story: Story) -> str | None:
             return f"{pattern!r} is not a regular expression: {error}"
     start, end, size_bytes = story.object_table
     if rule.moved is not None and not 1 <= rule.moved.object <= (end - start) // size_bytes:
-        return f"object {rule.moved.object} does not exist; the story has {(end - start) // size_bytes}"
+        return (
+            f"object {rule.moved.object} does not exist; the story has"
+            f" {(end - start) // size_bytes}"
+        )
     if rule.becomes is not None and not 0 <= rule.becomes.address <= story.dynamic_bytes - 2:
-        return f"address {rule.becomes.address} is outside of the {story.dynamic_bytes} bytes that the game writes"
+        return (
+            f"address {rule.becomes.address} is outside of the {story.dynamic_bytes} bytes that the"
+            " game writes"
+        )
     return None

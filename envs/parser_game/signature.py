@@ -1,9 +1,11 @@
-"""Signature: what of the memory is world, so that two commands which lead to the same world are known for one option.
+"""Signature: what of the memory is world, so that two commands which lead to the same world are
+known for one option.
 
-With a memory map that is known. Without one, the global variables mix the world's with the parser's scratch, and which
-is which is learned by trying. Three kinds are scratch: what commands that change nothing disturb; what a command writes
-but the next waiting turn writes over (the verb just read); and what many verbs write that move nothing ("it"), or two
-wordings of one command write differently.
+With a memory map that is known. Without one, the global variables mix the world's with the parser's
+scratch, and which is which is learned by trying. Three kinds are scratch: what commands that change
+nothing disturb; what a command writes but the next waiting turn writes over (the verb just read);
+and what many verbs write that move nothing ("it"), or two wordings of one command write
+differently.
 """
 
 from collections.abc import Callable, Collection
@@ -23,9 +25,11 @@ _MANY_VERBS = 4
 
 
 class Signature:
-    """Tells worlds apart. What it learns comes from the opening under a fixed seed: it is the same in every process.
+    """Tells worlds apart. What it learns comes from the opening under a fixed seed: it is the same
+    in every process.
 
-    `note` is told each command before it is tried; those in `skip` are not tried, because they hung before.
+    `note` is told each command before it is tried; those in `skip` are not tried, because they hung
+    before.
     """
 
     def __init__(self, play: Play, vocabulary: Vocabulary) -> None:
@@ -48,13 +52,21 @@ class Signature:
         play, vocabulary = self._play, self._vocabulary
         play.start(1)
         begun = play.save()
-        said = [play.send(command).text for command in vocabulary.nulls if play.why_refused(command) is None]
+        said = [
+            play.send(command).text
+            for command in vocabulary.nulls
+            if play.why_refused(command) is None
+        ]
         play.load(begun)
-        nouns = [noun for noun in vocabulary.nouns_in("\n".join(said)) if noun not in DIRECTIONS][:8]
+        nouns = [noun for noun in vocabulary.nouns_in("\n".join(said)) if noun not in DIRECTIONS][
+            :8
+        ]
         noise = self._scratch(nouns[:_THINGS_TRIED])
         for _ in range(_TURNS):
             here = play.save()
-            idle = [_bits(self._memory_after(here, command)) for command in self._idle_commands(nouns)]
+            idle = [
+                _bits(self._memory_after(here, command)) for command in self._idle_commands(nouns)
+            ]
             for ram in idle[1:]:
                 noise |= ram ^ idle[0]
             play.load(here)
@@ -66,18 +78,26 @@ class Signature:
         return noise
 
     def _idle_commands(self, nouns: list[str]) -> list[str]:
-        asked = [f"examine {noun}" for noun in nouns] + [f"ask {n} about {m}" for n, m in pairwise(nouns)]
+        asked = [f"examine {noun}" for noun in nouns] + [
+            f"ask {n} about {m}" for n, m in pairwise(nouns)
+        ]
         return [*self._vocabulary.nulls, f"examine {GIBBERISH}", f"take {GIBBERISH}", *asked]
 
     def _scratch(self, nouns: list[str]) -> Mask:
-        """What is set back by waiting or set by many: whole global variables, single bits elsewhere."""
+        """What is set back by waiting or set by many: whole global variables, single bits
+        elsewhere.
+        """
         play, waiting, places = self._play, self._vocabulary.waiting, self._places()
         here, scratch = play.save(), np.zeros(play.story.dynamic_bytes, dtype=np.uint8)
         verbs = np.zeros(play.story.dynamic_bytes, dtype=np.int64)
-        idle, idle_settled = (_bits(self._memory_after(here, *commands)) for commands in ((waiting,), (waiting,) * 2))
+        idle, idle_settled = (
+            _bits(self._memory_after(here, *commands)) for commands in ((waiting,), (waiting,) * 2)
+        )
         for template in templates(play.story):
             by_verb = np.zeros_like(scratch)
-            for words in product(*(nouns if word in (NOUN, CREATURE, HELD) else (word,) for word in template)):
+            for words in product(
+                *(nouns if word in (NOUN, CREATURE, HELD) else (word,) for word in template)
+            ):
                 command = " ".join(words)
                 settled = _bits(self._memory_after(here, command, waiting)) ^ idle_settled
                 written = _bits(self._memory_after(here, command)) ^ idle
@@ -86,7 +106,9 @@ class Signature:
                     by_verb |= self._whole(written)
             verbs += by_verb > 0
         for direction in DIRECTIONS:
-            one, other = (_bits(self._memory_after(here, f"{verb}{direction}")) for verb in ("", "go "))
+            one, other = (
+                _bits(self._memory_after(here, f"{verb}{direction}")) for verb in ("", "go ")
+            )
             if not (one ^ other)[places].any():
                 scratch |= self._whole(one ^ other)
         play.load(here)
@@ -100,7 +122,9 @@ class Signature:
         return (np.arange(start, end, size_bytes)[:, None] + np.arange(first, past)).ravel()
 
     def _status(self) -> slice:
-        """The addresses of location and score, which versions 1 to 3 show in their status line (Z-Machine 8.2.2)."""
+        """The addresses of location and score, which versions 1 to 3 show in their status line
+        (Z-Machine 8.2.2).
+        """
         start = self._play.story.globals_address
         return slice(start, start + 4 if self._play.story.version <= 3 else start)
 

@@ -1,6 +1,8 @@
-"""Story files: read and checked before any C code sees them, because Frotz answers a bad one with `exit(1)`.
+"""Story files: read and checked before any C code sees them, because Frotz answers a bad one with
+`exit(1)`.
 
-Addresses and layouts are those of the Z-Machine Standards Document 1.1, sections 11 (header) and 12 (object table).
+Addresses and layouts are those of the Z-Machine Standards Document 1.1, sections 11 (header) and 12
+(object table).
 """
 
 import hashlib
@@ -23,7 +25,9 @@ class Story:
     data: bytes
 
     def word(self, address: int) -> int:
-        """The unsigned 16-bit number at an address of the file (the memory before the first turn)."""
+        """The unsigned 16-bit number at an address of the file (the memory before the first
+        turn).
+        """
         return self.data[address] << 8 | self.data[address + 1]
 
     @property
@@ -48,7 +52,10 @@ class Story:
 
     @property
     def is_inform(self) -> bool:
-        """True if Inform 6.12 or later wrote the file: it leaves its version in the header, e.g. `6.41`."""
+        """True if Inform 6.12 or later wrote the file: it leaves its version in the header, e.g.
+
+        `6.41`.
+        """
         mark = self.data[0x3C:0x40]
         return mark[1:2] == b"." and mark[:1].isdigit() and mark[2:].isdigit()
 
@@ -76,7 +83,9 @@ class Story:
         return self.word(start + number * size_bytes - 2)
 
     def property_data(self, number: int, wanted: int) -> bytes:
-        """An object's data of a property as the story begins; empty if it has none (Standard 12.4)."""
+        """An object's data of a property as the story begins; empty if it has none (Standard
+        12.4).
+        """
         address = self.properties(number)
         address += 1 + 2 * self.data[address]
         while address < self.dynamic_bytes and (head := self.data[address]):
@@ -98,9 +107,13 @@ class Story:
 
 
 def read_story(path: Path) -> Story:
-    """The story in a file. Raises ConfigError if there is no such file, DataError if it is not a valid story."""
+    """The story in a file. Raises ConfigError if there is no such file, DataError if it is not a
+    valid story.
+    """
     if not path.is_file():
-        raise ConfigError(f"story file {str(path)!r} does not exist; give the path of a .z1 to .z8 file")
+        raise ConfigError(
+            f"story file {str(path)!r} does not exist; give the path of a .z1 to .z8 file"
+        )
     return _read_checked(path.resolve())
 
 
@@ -109,7 +122,9 @@ def _read_checked(path: Path) -> Story:
     data = path.read_bytes()
     problem = _problem(data)
     if problem is not None:
-        raise DataError(f"{path.name} is not a sound story file: {problem}; fetch or compile it again")
+        raise DataError(
+            f"{path.name} is not a sound story file: {problem}; fetch or compile it again"
+        )
     return Story(path, data)
 
 
@@ -124,12 +139,19 @@ def _problem(data: bytes) -> str | None:
         return data[address] << 8 | data[address + 1]
 
     static = word(0x0E)
-    for name, address in (("dictionary", word(0x08)), ("static memory", static), ("high memory", word(0x04))):
+    for name, address in (
+        ("dictionary", word(0x08)),
+        ("static memory", static),
+        ("high memory", word(0x04)),
+    ):
         if not _HEADER_BYTES <= address <= len(data):
             return f"its {name} is said to be at {address} of {len(data)} bytes"
     for name, address in (("object table", word(0x0A)), ("globals", word(0x0C))):
         if not _HEADER_BYTES <= address < static:
-            return f"its {name} is said to be at {address}, outside of the {static} bytes that a game can write"
+            return (
+                f"its {name} is said to be at {address}, outside of the {static} bytes that a game"
+                " can write"
+            )
     length = word(0x1A) * _LENGTH_UNIT[data[0]]
     if length > len(data):
         return f"it is cut short: {len(data)} of {length} bytes"

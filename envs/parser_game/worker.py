@@ -1,7 +1,8 @@
 """The other end of `pool.py`: a process that answers requests until its parent goes away.
 
-Frames are four bytes of length and that many of MessagePack. Before each command that is tried, its name and a counter
-are written to shared memory: if C code never returns, the parent knows from them that, and what, it was.
+Frames are four bytes of length and that many of MessagePack. Before each command that is tried, its
+name and a counter are written to shared memory: if C code never returns, the parent knows from them
+that, and what, it was.
 """
 
 import mmap
@@ -85,7 +86,9 @@ def _receive(connection: socket.socket, count: int) -> bytes | None:
 
 
 def main() -> None:
-    """Answer until the parent closes its end. Arguments: the number of the socket, the file of the note, the parent.
+    """Answer until the parent closes its end.
+
+    Arguments: the number of the socket, the file of the note, the parent.
 
     A parent that was killed leaves its folder, in which the note is: then this process removes it.
     """
@@ -96,13 +99,17 @@ def main() -> None:
     decoder = msgspec.msgpack.Decoder(Asked)
     with suppress(ConnectionError):  # it may end while it waits for an answer
         while (frame := receive_frame(connection)) is not None:
-            send_frame(connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note)))
+            send_frame(
+                connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note))
+            )
     if _is_gone(int(sys.argv[3])):
         shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)
 
 
 def _is_gone(parent: int) -> bool:
-    """True if the parent has ended; its files are closed a moment before its children are given to another."""
+    """True if the parent has ended; its files are closed a moment before its children are given to
+    another.
+    """
     deadline = time.monotonic() + _GONE_WITHIN_S
     while os.getppid() == parent:
         if time.monotonic() > deadline:

@@ -1,4 +1,7 @@
-"""Survey banks: statements that each belong to one value, with the prompts they are put in. Reads our own format."""
+"""Survey banks: statements that each belong to one value, with the prompts they are put in.
+
+Reads our own format.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,8 +19,8 @@ from valueagents.taxonomy import Taxonomy
 Split = Literal["train", "eval", "test"]
 Pole = Literal["affirm", "oppose"]
 TASK = (
-    "You are taking part in a survey about yourself. You read one statement at a time and answer with a number on the "
-    "scale that is given."
+    "You are taking part in a survey about yourself. You read one statement at a time and answer"
+    " with a number on the scale that is given."
 )
 
 
@@ -39,7 +42,10 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class SurveyBank(msgspec.Struct, frozen=True):
-    """A file's statements. `reverse`: 1 is the highest answer. `notes` say what was left out or found odd."""
+    """A file's statements. `reverse`: 1 is the highest answer.
+
+    `notes` say what was left out or found odd.
+    """
 
     taxonomy: Taxonomy
     task: str
@@ -70,24 +76,34 @@ def read_survey_jsonl(path: Path) -> SurveyBank:
         where = f"{path.name}, line {number}"
         pair = decode_json(where, line, _Pair)
         if pair.value not in taxonomy.axis_ids:
-            raise DataError(f"{where}: " + unknown_name(f"axis of {taxonomy.id}", pair.value, taxonomy.axis_ids))
+            raise DataError(
+                f"{where}: " + unknown_name(f"axis of {taxonomy.id}", pair.value, taxonomy.axis_ids)
+            )
         wordings: list[tuple[Pole, str]] = [("affirm", pair.affirms)]
         if pair.opposes is not None:
             wordings.append(("oppose", pair.opposes))
         for pole, text in wordings:
-            statement = Statement(pair.id, pole, pair.value, pair.split, text, pair.setting, pair.level1)
+            statement = Statement(
+                pair.id, pole, pair.value, pair.split, text, pair.setting, pair.level1
+            )
             statements.append((where, statement))
-    return SurveyBank(taxonomy, header.task, header.provenance, load_survey_prompts(), checked(path, statements))
+    return SurveyBank(
+        taxonomy, header.task, header.provenance, load_survey_prompts(), checked(path, statements)
+    )
 
 
 def checked(path: Path, statements: Iterable[tuple[str, Statement]]) -> tuple[Statement, ...]:
-    """The statements, each given with its place. Raises DataError for an empty one, a repeated id, or none at all."""
+    """The statements, each given with its place.
+
+    Raises DataError for an empty one, a repeated id, or none at all.
+    """
     kept = []
     seen: Counter[str] = Counter()
     for where, statement in statements:
         if not statement.pair.strip() or not statement.text.strip():
             raise DataError(
-                f"{where}: item {statement.pair!r} has an empty id or statement; fill it in or leave it out"
+                f"{where}: item {statement.pair!r} has an empty id or statement; fill it in or"
+                " leave it out"
             )
         seen[statement.id] += 1
         if seen[statement.id] > 1:

@@ -28,22 +28,29 @@ KeyName = Literal["pvq-rr", "pvq-40", "pvq-21"]
 class SurveyEnv(ItemEnv):
     """A value survey: statements for and against a value, each rated from 1 to 6.
 
-    The annotation of rating r is x = (r - 3.5)/2.5 on the statement's own value, with the sign turned for a wording
-    that opposes it; so E3 is the mean score of the value's items on [-1, 1], and with both poles a habit of agreeing
-    cancels. All other axes are *not annotated*, rather than neutral: a statement belongs to one value by its key, and
-    nobody has judged what agreeing with it says of the others. E2 and E4 are thereby taken over the value's own items.
+    The annotation of rating r is x = (r - 3.5)/2.5 on the statement's own value, with the sign
+    turned for a wording that opposes it; so E3 is the mean score of the value's items on [-1, 1],
+    and with both poles a habit of agreeing cancels. All other axes are *not annotated*, rather than
+    neutral: a statement belongs to one value by its key, and nobody has judged what agreeing with
+    it says of the others. E2 and E4 are thereby taken over the value's own items.
 
-    Options are shown in the order of the scale, never shuffled. A situation is pair/pole/variant, e.g.
-    `HED-01/affirm/v01`; a cluster is the pair, whose wordings and variants are not independent.
+    Options are shown in the order of the scale, never shuffled. A situation is pair/pole/variant,
+    e.g. `HED-01/affirm/v01`; a cluster is the pair, whose wordings and variants are not
+    independent.
 
     Args:
-        split: the part of the bank that is met; train and eval are for fitting an adapter, test for measuring.
+        split: the part of the bank that is met; train and eval are for fitting an adapter, test for
+            measuring.
         poles: affirming wordings, opposing ones, or both.
-        variants: prompt variants of each statement, 1 to 27 (3 tasks × 9 answers, `data/survey_variants.toml`).
-        items: a `.jsonl` in our format (envs/reference.md), the survey `.json` of arXiv 2508.11414, or with `key` a
-            questionnaire's numbered statements; by default the bundled bank (480 pairs, taxonomy schwartz20).
-        key: whose scoring key fits `items` (`number` and `text`, .jsonl or .csv): pvq-rr, pvq-40 or pvq-21.
-        reverse: put 1 as the highest answer; by default as the key has it (pvq-21: yes, as in the ESS).
+        variants: prompt variants of each statement, 1 to 27 (3 tasks × 9 answers,
+            `data/survey_variants.toml`).
+        items: a `.jsonl` in our format (envs/reference.md), the survey `.json` of arXiv 2508.11414,
+            or with `key` a questionnaire's numbered statements; by default the bundled bank (480
+            pairs, taxonomy schwartz20).
+        key: whose scoring key fits `items` (`number` and `text`, .jsonl or .csv): pvq-rr, pvq-40 or
+            pvq-21.
+        reverse: put 1 as the highest answer; by default as the key has it (pvq-21: yes, as in the
+            ESS).
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
@@ -66,11 +73,17 @@ class SurveyEnv(ItemEnv):
         reverse: bool | None = None,
         render_mode: Literal["ansi"] | None = None,
     ) -> None:
-        self.survey = survey = read_survey(None if items is None else Path(items), key=key, reverse=reverse)
+        self.survey = survey = read_survey(
+            None if items is None else Path(items), key=key, reverse=reverse
+        )
         self.statements = select(survey.statements, split=split, poles=poles)
         prompts = survey.prompts.variants(variants, reverse=survey.reverse)
         self._levels = {
-            _situation(statement, variant): {"item": statement.pair, "pole": statement.pole, "variant": variant.id}
+            _situation(statement, variant): {
+                "item": statement.pair,
+                "pole": statement.pole,
+                "variant": variant.id,
+            }
             for statement in self.statements
             for variant in prompts
         }
@@ -78,7 +91,10 @@ class SurveyEnv(ItemEnv):
             taxonomy=survey.taxonomy,
             task=survey.task,
             provenance=survey.provenance,
-            scaling="(rating - 3.5)/2.5 on the statement's value; sign turned for opposing wordings, reversed scales",
+            scaling=(
+                "(rating - 3.5)/2.5 on the statement's value; sign turned for opposing wordings,"
+                " reversed scales"
+            ),
             items=_items(survey, self.statements, prompts),
             notes=survey.notes,
         )
@@ -89,19 +105,27 @@ class SurveyEnv(ItemEnv):
         return self._levels[item.id]
 
 
-def read_survey(path: Path | None, *, key: str | None = None, reverse: bool | None = None) -> SurveyBank:
-    """The survey in a file, or the bundled one. What its reader found odd is logged, once for each file.
+def read_survey(
+    path: Path | None, *, key: str | None = None, reverse: bool | None = None
+) -> SurveyBank:
+    """The survey in a file, or the bundled one.
 
-    Raises ConfigError if there is no such file or the options do not fit its kind, DataError if it is malformed.
+    What its reader found odd is logged, once for each file.
+
+    Raises ConfigError if there is no such file or the options do not fit its kind, DataError if it
+    is malformed.
     """
     if path is None:
         if key is not None:
-            raise ConfigError(f"key={key} scores a file of yours: give items=FILE with its numbered statements")
+            raise ConfigError(
+                f"key={key} scores a file of yours: give items=FILE with its numbered statements"
+            )
         path = Path(str(files("valueagents.envs").joinpath("data", "survey.jsonl")))
     require_file(
         path,
         (".jsonl", ".json", ".csv"),
-        "neither .jsonl (our format or numbered statements), .csv (numbered statements) nor .json (the study's file)",
+        "neither .jsonl (our format or numbered statements), .csv (numbered statements) nor .json"
+        " (the study's file)",
     )
     survey = _read_any(path, key, reverse)
     return survey if reverse is None else msgspec.structs.replace(survey, reverse=reverse)
@@ -110,20 +134,28 @@ def read_survey(path: Path | None, *, key: str | None = None, reverse: bool | No
 @once_per_file
 def _read_any(path: Path, key: str | None, reverse: bool | None) -> SurveyBank:
     if key is not None and path.suffix == ".json":
-        raise ConfigError(f"key={key} goes with a .jsonl or .csv of numbered statements, not with {path.name}")
+        raise ConfigError(
+            f"key={key} goes with a .jsonl or .csv of numbered statements, not with {path.name}"
+        )
     if key is not None:
         return read_questionnaire(path, key, reverse=reverse)
     if path.suffix == ".csv":
-        raise ConfigError(f"{path.name} holds numbered statements: say whose key scores them, e.g. key=pvq-rr")
+        raise ConfigError(
+            f"{path.name} holds numbered statements: say whose key scores them, e.g. key=pvq-rr"
+        )
     return read_lab_survey(path) if path.suffix == ".json" else read_survey_jsonl(path)
 
 
-def select(statements: Sequence[Statement], *, split: Splits, poles: Poles) -> tuple[Statement, ...]:
+def select(
+    statements: Sequence[Statement], *, split: Splits, poles: Poles
+) -> tuple[Statement, ...]:
     """The statements of a split and pole, in file order. Raises ConfigError if there are none."""
     chosen = tuple(s for s in statements if split in ("all", s.split) and poles in ("both", s.pole))
     if not chosen:
         held = sorted({f"split={s.split} poles={s.pole}" for s in statements})
-        raise ConfigError(f"no statements with split={split} and poles={poles}; the file has {', '.join(held)}")
+        raise ConfigError(
+            f"no statements with split={split} and poles={poles}; the file has {', '.join(held)}"
+        )
     return chosen
 
 
@@ -137,14 +169,24 @@ def _situation(statement: Statement, variant: Variant) -> str:
     return f"{statement.id}/{variant.id}"
 
 
-def _items(survey: SurveyBank, statements: Sequence[Statement], variants: Sequence[Variant]) -> tuple[Item, ...]:
-    """An item for each statement and variant; those of one value, pole and variant share their options."""
+def _items(
+    survey: SurveyBank, statements: Sequence[Statement], variants: Sequence[Variant]
+) -> tuple[Item, ...]:
+    """An item for each statement and variant; those of one value, pole and variant share their
+    options.
+    """
 
     @cache
     def options(value: str, pole: Pole, answer: int) -> tuple[ItemOption, ...]:
-        marks = {r: rating_value(r, opposing=pole == "oppose", reverse=survey.reverse) for r in RATINGS}
+        marks = {
+            r: rating_value(r, opposing=pole == "oppose", reverse=survey.reverse) for r in RATINGS
+        }
         return tuple(
-            ItemOption(id=str(r), text=variants[answer].reply(r), values=on_one_axis(survey.taxonomy, value, x))
+            ItemOption(
+                id=str(r),
+                text=variants[answer].reply(r),
+                values=on_one_axis(survey.taxonomy, value, x),
+            )
             for r, x in marks.items()
         )
 

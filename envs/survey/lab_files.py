@@ -1,4 +1,5 @@
-"""The files of the Survey-to-Behavior study (arXiv 2508.11414), which users bring: its survey and its AITA posts.
+"""The files of the Survey-to-Behavior study (arXiv 2508.11414), which users bring: its survey and
+its AITA posts.
 
 Their known defects are counted and named in the bank's notes, never repaired in silence.
 """
@@ -37,11 +38,12 @@ class _Item(msgspec.Struct, frozen=True):
 
 
 def read_lab_survey(path: Path) -> SurveyBank:
-    """The study's survey with its own tasks and answer templates; item `train-0` is the first of train.
+    """The study's survey with its own tasks and answer templates; item `train-0` is the first of
+    train.
 
-    Kept and noted: sentences that begin without a capital (some lost their first letter). Left out and noted: a
-    sentence that is in an earlier split already (train, eval, test). Raises DataError for anything malformed and
-    for a category code that is not known.
+    Kept and noted: sentences that begin without a capital (some lost their first letter). Left out
+    and noted: a sentence that is in an earlier split already (train, eval, test). Raises DataError
+    for anything malformed and for a category code that is not known.
     """
     survey = decode_json(path.name, read_text(path), _Survey)
     taxonomy = load_taxonomy("schwartz20")
@@ -51,10 +53,15 @@ def read_lab_survey(path: Path) -> SurveyBank:
             where = f"{path.name}, {split}[{index}]"
             item = decode_json(where, raw, _Item)
             value = axis_of_code(where, item.category, taxonomy)
-            wordings: tuple[tuple[Pole, str], ...] = (("affirm", item.sentence), ("oppose", item.negative_sentence))
+            wordings: tuple[tuple[Pole, str], ...] = (
+                ("affirm", item.sentence),
+                ("oppose", item.negative_sentence),
+            )
             for pole, text in wordings:
                 level1 = "; ".join(item.level1)
-                found.append((where, Statement(f"{split}-{index}", pole, value, split, text, level1=level1)))
+                found.append(
+                    (where, Statement(f"{split}-{index}", pole, value, split, text, level1=level1))
+                )
     kept, notes = _without_leaks(checked(path, found))
     notes = [*_uncapitalised(kept), *notes]
     return SurveyBank(
@@ -85,7 +92,10 @@ def axis_of_code(where: str, code: str, taxonomy: Taxonomy) -> str:
     if _plain(code) in names:
         return names[_plain(code)]
     remedy = f"Known: the ids and names of {taxonomy.id}, and {', '.join(sorted(_codes()))}."
-    raise DataError(f"{where}: " + unknown_name("value or category code", code[:80], [*codes, *names], remedy=remedy))
+    raise DataError(
+        f"{where}: "
+        + unknown_name("value or category code", code[:80], [*codes, *names], remedy=remedy)
+    )
 
 
 def _plain(name: str) -> str:
@@ -96,12 +106,14 @@ def _uncapitalised(statements: Iterable[Statement]) -> list[str]:
     odd = [s.id for s in statements if s.text[0].isspace() or s.text[0].islower()]
     if not odd:
         return []
-    return [f"{len(odd)} sentences begin without a capital, as if their first letter were lost; kept as they are: "
-            + listed(odd)]  # fmt: skip
+    found = f"{len(odd)} sentences begin without a capital, as if their first letter were lost"
+    return [f"{found}; kept as they are: {listed(odd)}"]
 
 
 def _without_leaks(statements: tuple[Statement, ...]) -> tuple[tuple[Statement, ...], list[str]]:
-    """The statements less those whose text is in an earlier split, and a note on each kind of repetition."""
+    """The statements less those whose text is in an earlier split, and a note on each kind of
+    repetition.
+    """
     first: dict[str, Statement] = {}
     kept: list[Statement] = []
     leaks: dict[tuple[Split, Split], list[str]] = {}
@@ -119,7 +131,9 @@ def _without_leaks(statements: tuple[Statement, ...]) -> tuple[tuple[Statement, 
         for (early, late), ids in leaks.items()
     ]
     if repeated:
-        notes.append(f"{len(repeated)} sentences stand twice in one split; kept: {listed(repeated)}")
+        notes.append(
+            f"{len(repeated)} sentences stand twice in one split; kept: {listed(repeated)}"
+        )
     return tuple(kept), notes
 
 

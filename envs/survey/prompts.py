@@ -1,4 +1,6 @@
-"""How a survey statement is put and answered: prompt variants, each a task × an answer template, as versioned data."""
+"""How a survey statement is put and answered: prompt variants, each a task × an answer template, as
+versioned data.
+"""
 
 import tomllib
 from collections.abc import Sequence
@@ -13,7 +15,10 @@ RATINGS = (1, 2, 3, 4, 5, 6)
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A way of asking: what the rating says of the respondent. Without ends it explains its scale itself."""
+    """A way of asking: what the rating says of the respondent.
+
+    Without ends it explains its scale itself.
+    """
 
     id: str
     question: str
@@ -31,7 +36,9 @@ class Variant(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """Stands in the situation id: the same for the same words, however many variants are played."""
+        """Stands in the situation id: the same for the same words, however many variants are
+        played.
+        """
         return f"v{self.number:02d}"
 
     def observation(self, statement: str) -> str:
@@ -54,9 +61,11 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tasks: tuple[Task, ...]
 
     def variants(self, count: int, *, reverse: bool = False) -> tuple[Variant, ...]:
-        """The first `count` variants, in an order that spreads the first ones over tasks and answers alike.
+        """The first `count` variants, in an order that spreads the first ones over tasks and
+        answers alike.
 
-        `reverse` turns the scale round: 1 is then the highest answer. Raises ConfigError if there are fewer.
+        `reverse` turns the scale round: 1 is then the highest answer. Raises ConfigError if there
+        are fewer.
         """
         total = len(self.tasks) * len(self.answers)
         if not 1 <= count <= total:
@@ -77,27 +86,46 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def _before(self, task: Task, *, reverse: bool) -> str:
         if not task.lowest:
             if reverse:
-                raise ConfigError("this file's tasks explain their own scale; leave out reverse=true")
+                raise ConfigError(
+                    "this file's tasks explain their own scale; leave out reverse=true"
+                )
             return task.question
-        ends = {"first": task.highest, "last": task.lowest} if reverse else {"first": task.lowest, "last": task.highest}
+        ends = (
+            {"first": task.highest, "last": task.lowest}
+            if reverse
+            else {"first": task.lowest, "last": task.highest}
+        )
         return f"{self.scale.format(**ends)}\n{task.question}"
 
 
 @cache
 def load_survey_prompts() -> SurveyPrompts:
     """The bundled prompts, in our own words: `data/survey_variants.toml`."""
-    text = files("valueagents.envs").joinpath("data", "survey_variants.toml").read_text(encoding="utf-8")
+    text = (
+        files("valueagents.envs")
+        .joinpath("data", "survey_variants.toml")
+        .read_text(encoding="utf-8")
+    )
     return msgspec.convert(tomllib.loads(text), SurveyPrompts)
 
 
 def prompts_of_a_file(where: str, tasks: Sequence[str], answers: Sequence[str]) -> SurveyPrompts:
-    """Prompts that a data file brings along. Raises DataError, beginning with `where`, if an answer has no rating."""
+    """Prompts that a data file brings along.
+
+    Raises DataError, beginning with `where`, if an answer has no rating.
+    """
     if not tasks or not answers or not all(text.strip() for text in (*tasks, *answers)):
-        raise DataError(f"{where}: no task, no answer template, or an empty one; give at least one of each")
+        raise DataError(
+            f"{where}: no task, no answer template, or an empty one; give at least one of each"
+        )
     for answer in answers:
         if "{rating}" not in answer:
-            raise DataError(f"{where}: answer template {answer!r} lacks {{rating}}, the place of the number")
+            raise DataError(
+                f"{where}: answer template {answer!r} lacks {{rating}}, the place of the number"
+            )
     if len(set(answers)) < len(answers) or len(set(tasks)) < len(tasks):
-        raise DataError(f"{where}: a task or an answer template is there twice; each variant must differ")
+        raise DataError(
+            f"{where}: a task or an answer template is there twice; each variant must differ"
+        )
     numbered = tuple(Task(f"task{n}", text) for n, text in enumerate(tasks, 1))
     return SurveyPrompts(where, 1, "", "{statement}", tuple(answers), numbered)

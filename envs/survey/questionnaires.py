@@ -1,4 +1,6 @@
-"""Published questionnaires: the user's numbered statements, scored by a key from `data/survey_keys.toml`."""
+"""Published questionnaires: the user's numbered statements, scored by a key from
+`data/survey_keys.toml`.
+"""
 
 import tomllib
 from collections.abc import Iterator
@@ -16,7 +18,10 @@ from valueagents.taxonomy import load_taxonomy
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which items of a questionnaire belong to each value. `reversed`: its published coding has 1 as the highest."""
+    """Which items of a questionnaire belong to each value.
+
+    `reversed`: its published coding has 1 as the highest.
+    """
 
     source: str
     taxonomy: str
@@ -37,15 +42,19 @@ class _Numbered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def load_keys() -> dict[str, Key]:
     """The bundled keys by name."""
-    text = files("valueagents.envs").joinpath("data", "survey_keys.toml").read_text(encoding="utf-8")
+    text = (
+        files("valueagents.envs").joinpath("data", "survey_keys.toml").read_text(encoding="utf-8")
+    )
     return msgspec.convert(tomllib.loads(text), dict[str, Key])
 
 
 def read_questionnaire(path: Path, key_name: str, *, reverse: bool | None) -> SurveyBank:
-    """The statements of a `.jsonl` or `.csv` file with `number` and `text`; all are affirming, all in split test.
+    """The statements of a `.jsonl` or `.csv` file with `number` and `text`; all are affirming, all
+    in split test.
 
-    `reverse` None takes the key's own coding. Raises ConfigError for an unknown key, DataError with file and line for
-    a malformed file or one whose numbers are not exactly the key's: with items missing, centred scores mean nothing.
+    `reverse` None takes the key's own coding. Raises ConfigError for an unknown key, DataError with
+    file and line for a malformed file or one whose numbers are not exactly the key's: with items
+    missing, centred scores mean nothing.
     """
     keys = load_keys()
     if key_name not in keys:
@@ -56,13 +65,20 @@ def read_questionnaire(path: Path, key_name: str, *, reverse: bool | None) -> Su
     rows = _csv_rows(path) if path.suffix == ".csv" else _jsonl_rows(path)
     for where, row in rows:
         if row.number not in value_of:
-            raise DataError(f"{where}: {key_name} has no item {row.number}; its items are 1 to {len(value_of)}")
+            raise DataError(
+                f"{where}: {key_name} has no item {row.number}; its items are 1 to {len(value_of)}"
+            )
         pair = f"{key_name}-{row.number:02d}"
-        statements.append((where, Statement(pair, "affirm", value_of[row.number], "test", row.text)))
+        statements.append(
+            (where, Statement(pair, "affirm", value_of[row.number], "test", row.text))
+        )
     kept = checked(path, statements)
     missing = sorted(set(value_of) - {int(statement.pair.rpartition("-")[2]) for statement in kept})
     if missing:
-        raise DataError(f"{path.name} lacks items {', '.join(map(str, missing))} of {key_name}; add their statements")
+        raise DataError(
+            f"{path.name} lacks items {', '.join(map(str, missing))} of {key_name}; add their"
+            " statements"
+        )
     return SurveyBank(
         taxonomy=load_taxonomy(key.taxonomy),
         task=TASK,
@@ -80,7 +96,12 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
-    for where, row in csv_rows(path, ("number", "text"), remedy="A questionnaire has number and text."):
+    for where, row in csv_rows(
+        path, ("number", "text"), remedy="A questionnaire has number and text."
+    ):
         if not row["number"].strip().isdecimal():
-            raise DataError(f"{where}: number {row['number']!r:.80} is not a whole number; give the item's place")
+            raise DataError(
+                f"{where}: number {row['number']!r:.80} is not a whole number; give the item's"
+                " place"
+            )
         yield where, _Numbered(int(row["number"]), row["text"])

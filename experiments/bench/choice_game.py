@@ -1,8 +1,10 @@
-"""How many choices a second does the ChoiceScript interpreter make in our own game, and what do annotated menus cost?
+"""How many choices a second does the ChoiceScript interpreter make in our own game, and what do
+annotated menus cost?
 
-Forty-One Degrees is played at random: by the interpreter alone, and by the env, which tries every option of every menu
-to say what it would do to values. The two take turns, each round on a new interpreter or env with the same choices. The
-options that the interpreter takes are counted: a menu that was remembered would be annotated without any.
+Forty-One Degrees is played at random: by the interpreter alone, and by the env, which tries every
+option of every menu to say what it would do to values. The two take turns, each round on a new
+interpreter or env with the same choices. The options that the interpreter takes are counted: a menu
+that was remembered would be annotated without any.
 """
 
 from collections.abc import Sequence
@@ -40,7 +42,10 @@ def interpreter_alone(folder: Path, choices: int) -> None:
 
 
 def whole_env(choices: int) -> None:
-    """So many choices were made in the env. Raises NotMeasured if an option of an annotated menu was not tried."""
+    """So many choices were made in the env.
+
+    Raises NotMeasured if an option of an annotated menu was not tried.
+    """
     env = ChoiceScriptEnv()
     needed = choices
     with counted_calls(Interpreter, "follow") as taken:
@@ -72,9 +77,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = read_options(make_parser(__doc__), SIZES, argv)
     choices, tried = options.choices, options.tried_choices
     with as_file(files("valueagents.envs").joinpath("data", "choice_game")) as folder:
-        ways = {"alone": lambda: interpreter_alone(folder, choices), "tried": lambda: whole_env(tried)}
+        ways = {
+            "alone": lambda: interpreter_alone(folder, choices),
+            "tried": lambda: whole_env(tried),
+        }
         measured = take_turns(ways, options.rounds)
-    print(f"{choices:,} choices a round by the interpreter, {tried:,} by the env, {options.rounds} rounds")
+    print(
+        f"{choices:,} choices a round by the interpreter, {tried:,} by the env, {options.rounds}"
+        " rounds"
+    )
     print_figure("interpreter alone", measured.rates("alone", choices), "choices/s", least=5000)
     print_figure("env, every option tried", measured.rates("tried", tried), "choices/s")
 

@@ -1,4 +1,6 @@
-"""What benchmarks ask engines with: language-model policies by their spec, made as a run makes them."""
+"""What benchmarks ask engines with: language-model policies by their spec, made as a run makes
+them.
+"""
 
 from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import View
@@ -23,12 +25,17 @@ def questions(spec: str, view: View) -> tuple[ScoreRequest, ...]:
     """
     policy = _language_policy(spec)
     if not isinstance(policy.reading, ScoreReading):
-        raise ConfigError(f"{spec!r} reads no probabilities; use reading=label or reading=likelihood")
+        raise ConfigError(
+            f"{spec!r} reads no probabilities; use reading=label or reading=likelihood"
+        )
     return policy.reading.requests(policy.prompt, view)
 
 
 def _language_policy(spec: str) -> LanguagePolicy:
     policy = make_policy(spec)
     if not isinstance(policy, LanguagePolicy):
-        raise ConfigError(f"{spec!r} names a policy without an engine; name a language model, e.g. {EMBEDDED_FLOAT32}")
+        raise ConfigError(
+            f"{spec!r} names a policy without an engine; name a language model, e.g."
+            f" {EMBEDDED_FLOAT32}"
+        )
     return policy

@@ -1,10 +1,12 @@
-"""Does the engine for served models keep up with many agents? 512 of them ask a mock server that takes 200 ms a time.
+"""Does the engine for served models keep up with many agents? 512 of them ask a mock server that
+takes 200 ms a time.
 
-Side by side, in turn, in one process: the engine (tokens checked, retries armed, counters read) and a bare aiohttp loop
-that posts the same bodies and parses the same answers. The mock server is a process of its own. One decision of the
-engine is two requests, the tokens of the chat and the scores of its labels; the first round, which connects and asks
-for the tokens of the labels, does not count. Every decision has a text of its own, because the engine remembers the
-tokens of a chat; the server says how many requests came, and a round with fewer is not printed.
+Side by side, in turn, in one process: the engine (tokens checked, retries armed, counters read) and
+a bare aiohttp loop that posts the same bodies and parses the same answers. The mock server is a
+process of its own. One decision of the engine is two requests, the tokens of the chat and the
+scores of its labels; the first round, which connects and asks for the tokens of the labels, does
+not count. Every decision has a text of its own, because the engine remembers the tokens of a chat;
+the server says how many requests came, and a round with fewer is not printed.
 """
 
 import asyncio
@@ -17,7 +19,13 @@ import aiohttp
 from aiohttp import web
 
 from valueagents.experiments.bench.engines import make_engine
-from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
+from valueagents.experiments.bench.timing import (
+    Rounds,
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+)
 from valueagents.policies.engines import Engine, Message, ScoreRequest
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
 from valueagents.policies.engines.openai.completions import AS_IT_IS
@@ -40,7 +48,9 @@ class MockServer:
     async def serve(self, told: multiprocessing.connection.Connection, backlog: int) -> None:
         """Answer on a free port of the loopback, which is told, until killed."""
         app = web.Application()
-        app.add_routes([web.post("/tokenize", self._tokenize), web.post("/v1/completions", self._complete)])
+        app.add_routes(
+            [web.post("/tokenize", self._tokenize), web.post("/v1/completions", self._complete)]
+        )
         app.add_routes([web.get("/v1/models", self._models), web.get("/version", self._version)])
         app.add_routes([web.get("/asked", self._how_many)])
         runner = web.AppRunner(app, access_log=None)
@@ -62,10 +72,18 @@ class MockServer:
         self._asked += 1
         await asyncio.sleep(self._delay_s)
         found = {f"token_id:{token}": -1.5 for token in body["logprob_token_ids"]}
-        choice: dict[str, Any] = {"text": "A", "finish_reason": "length", "logprobs": {"top_logprobs": [found]}}
+        choice: dict[str, Any] = {
+            "text": "A",
+            "finish_reason": "length",
+            "logprobs": {"top_logprobs": [found]},
+        }
         if "prompt_logprobs" in body:
-            choice["prompt_logprobs"] = [{str(token): {"logprob": -1.0}} for token in body["prompt"]]
-        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 1}})
+            choice["prompt_logprobs"] = [
+                {str(token): {"logprob": -1.0}} for token in body["prompt"]
+            ]
+        return web.json_response(
+            {"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 1}}
+        )
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "base", "max_model_len": 4096}]})
@@ -84,11 +102,16 @@ def serve(told: multiprocessing.connection.Connection, delay_s: float, backlog: 
 
 def situation(number: int, i: int) -> str:
     """A text of its own for every decision, so that none is remembered."""
-    return f"Agent {number}, decision {i}. " + "The ferry was late again, and on the bench lay a purse. " * 8
+    return (
+        f"Agent {number}, decision {i}. "
+        + "The ferry was late again, and on the bench lay a purse. " * 8
+    )
 
 
 async def all_agents(decide: Decide, *, agents: int, decisions: int, first: int) -> None:
-    """All agents made this many decisions, each one after another; theirs are numbered from `first`."""
+    """All agents made this many decisions, each one after another; theirs are numbered from
+    `first`.
+    """
 
     async def agent(number: int) -> None:
         for i in range(decisions):
@@ -98,7 +121,9 @@ async def all_agents(decide: Decide, *, agents: int, decisions: int, first: int)
 
 
 def bare_client(session: aiohttp.ClientSession, root: str) -> Decide:
-    """What decides by plain posts: the same bodies as the engine's, answers parsed and looked at."""
+    """What decides by plain posts: the same bodies as the engine's, answers parsed and looked
+    at.
+    """
 
     async def post(path: str, body: dict[str, Any]) -> Any:
         async with session.post(root + path, json=body) as response:
@@ -107,7 +132,9 @@ def bare_client(session: aiohttp.ClientSession, root: str) -> Decide:
     async def decide(number: int, i: int) -> None:
         messages = [{"role": "user", "content": situation(number, i)}]
         asked = {"add_generation_prompt": True, "chat_template_kwargs": TEMPLATE_OPTIONS}
-        prompt = (await post("/tokenize", {"model": "base", "messages": messages, **asked}))["tokens"]
+        prompt = (await post("/tokenize", {"model": "base", "messages": messages, **asked}))[
+            "tokens"
+        ]
         body = {**AS_IT_IS, "model": "base", "prompt": prompt, "max_tokens": 1, "logprobs": 0}
         body |= {"return_tokens_as_token_ids": True, "logprob_token_ids": list(map(ord, LABELS))}
         reply = await post("/v1/completions", body)
@@ -121,15 +148,22 @@ def engine_client(engine: Engine) -> Decide:
     """What decides by the engine."""
 
     async def decide(number: int, i: int) -> None:
-        reply = await engine.score(ScoreRequest(((Message("user", situation(number, i)),),), LABELS))
+        reply = await engine.score(
+            ScoreRequest(((Message("user", situation(number, i)),),), LABELS)
+        )
         if reply.attempts > 1:
-            raise ValueError("the mock server was asked twice: this machine is too busy to measure on")
+            raise ValueError(
+                "the mock server was asked twice: this machine is too busy to measure on"
+            )
 
     return decide
 
 
 async def measure(port: int, *, agents: int, decisions: int, rounds: int) -> tuple[Rounds, int]:
-    """The times of both ways, and the requests of a round. Raises NotMeasured if a round sent fewer."""
+    """The times of both ways, and the requests of a round.
+
+    Raises NotMeasured if a round sent fewer.
+    """
     root = f"http://127.0.0.1:{port}"
     requests = REQUESTS_A_DECISION * agents * decisions
     measured = Rounds()
@@ -147,8 +181,12 @@ async def measure(port: int, *, agents: int, decisions: int, rounds: int) -> tup
             for way, decide in ways.items():
                 before = await asked()
                 with measured.timed(way):
-                    await all_agents(decide, agents=agents, decisions=decisions, first=turn * decisions)
-                require_work(f"requests of the {way} client", done=await asked() - before, needed=requests)
+                    await all_agents(
+                        decide, agents=agents, decisions=decisions, first=turn * decisions
+                    )
+                require_work(
+                    f"requests of the {way} client", done=await asked() - before, needed=requests
+                )
     return measured, requests
 
 
@@ -158,7 +196,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     backlog = 2 * options.agents
-    server = context.Process(target=serve, args=(there, options.delay_ms / 1000, backlog), daemon=True)
+    server = context.Process(
+        target=serve, args=(there, options.delay_ms / 1000, backlog), daemon=True
+    )
     server.start()
     try:
         port: int = here.recv()
@@ -167,7 +207,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     finally:
         server.terminate()
         server.join()
-    print(f"{options.agents} agents, an answer after {options.delay_ms} ms, {requests:,} requests a round")
+    print(
+        f"{options.agents} agents, an answer after {options.delay_ms} ms, {requests:,} requests a"
+        " round"
+    )
     print_figure("bare aiohttp", measured.rates("bare", requests), "requests/s")
     print_figure("engine", measured.rates("engine", requests), "requests/s")
     print_figure("bare aiohttp ÷ engine, in seconds", measured.ratios("bare", "engine"), least=0.9)

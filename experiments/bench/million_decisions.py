@@ -1,10 +1,11 @@
 """How long does it take to score a million decisions, and how much memory?
 
-The run is synthetic: 25,000 episodes of 40 decisions, menus of 6 options on 20 axes, choices by a softmax over known
-weights with its probabilities. Two kinds of annotation: sparse as real ones are (15 % of amounts are not 0), and dense
-(all are, in tenths). Its decisions.parquet is written anew each time, as compaction would; then fresh processes, one a
-round and kind in turn, score it by the public `score` and report their own clock, CPU time and peak memory. The file is
-small beside memory and has just been written, so reading it from a slow disk is not part of the figure.
+The run is synthetic: 25,000 episodes of 40 decisions, menus of 6 options on 20 axes, choices by a
+softmax over known weights with its probabilities. Two kinds of annotation: sparse as real ones are
+(15 % of amounts are not 0), and dense (all are, in tenths). Its decisions.parquet is written anew
+each time, as compaction would; then fresh processes, one a round and kind in turn, score it by the
+public `score` and report their own clock, CPU time and peak memory. The file is small beside memory
+and has just been written, so reading it from a slow disk is not part of the figure.
 """
 
 import resource
@@ -19,7 +20,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from valueagents.experiments.bench.timing import make_parser, print_figure, read_options, require_work
+from valueagents.experiments.bench.timing import (
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+)
 from valueagents.identity import content_hash
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.running.table import TABLE_SCHEMA, write_decisions
@@ -29,7 +35,10 @@ SIZES = {"episodes": (25_000, 250), "rounds": (3, 1)}
 STEPS, OPTIONS = 40, 6
 EPISODES_A_GROUP = 500
 FILLED = {"sparse": 0.15, "dense": 1.0}
-SCORING = "import sys; from valueagents.experiments.bench.million_decisions import score_here; score_here(sys.argv[1])"
+SCORING = (
+    "import sys; from valueagents.experiments.bench.million_decisions import score_here;"
+    " score_here(sys.argv[1])"
+)
 SPREAD = 0.6  # standard deviation of the weights
 
 
@@ -54,7 +63,10 @@ def tables(kind: str, episodes: int) -> Iterator[pa.Table]:
 
 
 def _table(
-    kind: str, numbers: range, weights: "np.ndarray[tuple[int], np.dtype[np.float64]]", rng: np.random.Generator
+    kind: str,
+    numbers: range,
+    weights: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    rng: np.random.Generator,
 ) -> pa.Table:
     """The decisions of the episodes of these numbers."""
     rows, axes = len(numbers) * STEPS, len(weights)
@@ -81,12 +93,16 @@ def _table(
         "outcome": ["terminated"] * rows,
         "reading": ["drawn"] * rows,
     }
-    columns = [pa.array(filled.get(field.name, pa.nulls(rows)), field.type) for field in TABLE_SCHEMA]
+    columns = [
+        pa.array(filled.get(field.name, pa.nulls(rows)), field.type) for field in TABLE_SCHEMA
+    ]
     return pa.Table.from_arrays(columns, schema=TABLE_SCHEMA)
 
 
 def _lists(values: "np.ndarray[tuple[int], np.dtype[np.generic]]", length: int) -> pa.ListArray:
-    return pa.ListArray.from_arrays(np.arange(0, len(values) + 1, length, dtype=np.int32), pa.array(values))
+    return pa.ListArray.from_arrays(
+        np.arange(0, len(values) + 1, length, dtype=np.int32), pa.array(values)
+    )
 
 
 def synthetic_run(path: Path, kind: str, episodes: int) -> None:
@@ -132,7 +148,9 @@ def peak_bytes() -> int:
 
 def scored_by_a_fresh_process(path: Path, decisions: int) -> Report:
     """The report of a new process. Raises NotMeasured if it scored fewer decisions."""
-    done = subprocess.run([sys.executable, "-c", SCORING, str(path)], check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [sys.executable, "-c", SCORING, str(path)], check=True, stdout=subprocess.PIPE
+    )
     report = msgspec.json.decode(done.stdout, type=Report)
     require_work("decisions scored", done=report.decisions, needed=decisions)
     return report
@@ -151,7 +169,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 found.append(scored_by_a_fresh_process(Path(folder) / kind, decisions))
     print(f"{decisions:,} decisions of {OPTIONS} options, {options.rounds} rounds")
     for kind, found in reports.items():
-        print_figure(f"{kind} annotations, scored in", [report.wall_s for report in found], "s", most=10)
+        print_figure(
+            f"{kind} annotations, scored in", [report.wall_s for report in found], "s", most=10
+        )
         print_figure("  seconds of CPU", [report.cpu_s for report in found], "s")
         print_figure("  peak memory", [report.peak_bytes / 1e9 for report in found], "GB", most=2)
         print(f"  p of choices by chance {found[0].chance_p}, first axis {found[0].first_axis}")

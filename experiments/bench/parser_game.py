@@ -1,12 +1,14 @@
-"""How fast are the parser games? Each way of running one story beside bare Jericho, as ratios of this one run.
+"""How fast are the parser games? Each way of running one story beside bare Jericho, as ratios of
+this one run.
 
-    python -m valueagents.experiments.bench.parser_game [STORY.z5]      # by default our own, The Light on Merrow
+    python -m valueagents.experiments.bench.parser_game [STORY.z5]      # by default our own
 
-Everything is measured in turns of short blocks. A step is measured twice: with three commands that come again and
-again, and with commands that were never typed before, because the gate remembers what it has looked at. (They differ in
-upper and lower case only, which the interpreter does not see.) A state's first menu is found by a searcher that has
-never been in that state; the commands it tries are counted, and a menu that it knew would have none. Where Jericho
-supports the story, its `get_valid_actions` is timed and compared too, along the first commands of its own walkthrough.
+Everything is measured in turns of short blocks. A step is measured twice: with three commands that
+come again and again, and with commands that were never typed before, because the gate remembers
+what it has looked at. (They differ in upper and lower case only, which the interpreter does not
+see.) A state's first menu is found by a searcher that has never been in that state; the commands it
+tries are counted, and a menu that it knew would have none. Where Jericho supports the story, its
+`get_valid_actions` is timed and compared too, along the first commands of its own walkthrough.
 """
 
 import argparse
@@ -55,7 +57,12 @@ def bare_env(story: str) -> Any:
 
 def our_env(story: str, mode: str, max_steps: int) -> JerichoTextEnv:
     """Our free-text env without menus, begun."""
-    env = JerichoTextEnv(story=story, mode="inline" if mode == "inline" else "worker", menus=False, max_steps=max_steps)
+    env = JerichoTextEnv(
+        story=story,
+        mode="inline" if mode == "inline" else "worker",
+        menus=False,
+        max_steps=max_steps,
+    )
     env.reset(seed=1)
     return env
 
@@ -105,8 +112,12 @@ def measure_steps(story: str, options: argparse.Namespace) -> None:
         players |= {mode: Player(our_env(story, mode, limit), commands()) for mode in MODES}
         ways = {way: _block_of(player, steps) for way, player in players.items()}
         measured = take_turns(ways, options.blocks)
-        print_figure(f"bare FrotzEnv.step, {kind} commands", measured.rates("bare", steps), "steps/s")
-        print_figure(f"inline ÷ bare, {kind} commands", measured.ratios("bare", "inline"), least=0.9)
+        print_figure(
+            f"bare FrotzEnv.step, {kind} commands", measured.rates("bare", steps), "steps/s"
+        )
+        print_figure(
+            f"inline ÷ bare, {kind} commands", measured.ratios("bare", "inline"), least=0.9
+        )
         print_figure(f"worker ÷ bare, {kind} commands", measured.ratios("bare", "worker"))
 
 
@@ -115,7 +126,9 @@ def _block_of(player: Player, steps: int) -> Callable[[], None]:
 
 
 def measure_two_at_once(story: str, options: argparse.Namespace) -> None:
-    """Print how much more two envs do at once, each asked by a thread of its own, than one alone."""
+    """Print how much more two envs do at once, each asked by a thread of its own, than one
+    alone.
+    """
     steps = options.block_steps
     limit = 2 * (options.blocks + 2) * steps
     for mode in MODES:
@@ -141,7 +154,9 @@ def _threads_of(players: Sequence[Player], steps: int) -> Callable[[], None]:
 
 
 class MenuBench:
-    """Menus of one story, state after state, beside as many bare steps and restores of the same commands."""
+    """Menus of one story, state after state, beside as many bare steps and restores of the same
+    commands.
+    """
 
     def __init__(self, story: str) -> None:
         self._play = Play(Settings(story))
@@ -163,7 +178,8 @@ class MenuBench:
     def measure_state(self, repeats: int) -> dict[str, float]:
         """The figures of the present state, which is left by a random option.
 
-        Raises NotMeasured if fewer commands were tried for its first menu than there are candidates.
+        Raises NotMeasured if fewer commands were tried for its first menu than there are
+        candidates.
         """
         measured, here = Rounds(), self._play.save()
         self._tried = 0
@@ -202,7 +218,9 @@ class MenuBench:
 
 
 def measure_menus(story: str, options: argparse.Namespace) -> None:
-    """Print what finding menus costs; their annotations are made of the events of the same tries."""
+    """Print what finding menus costs; their annotations are made of the events of the same
+    tries.
+    """
     bench = MenuBench(story)
     rows = [bench.measure_state(options.repeats) for _ in range(options.states)]
     figures = {name: [row[name] for row in rows] for name in rows[0]}
@@ -228,7 +246,9 @@ def compare_with_jericho(story: str, states: int) -> None:
         print("get_valid_actions is not compared: Jericho does not support this story")
         return
     # in place of spaCy, which Jericho would download a model for
-    jericho.util.extract_objs = lambda text: {(word, "NOUN") for word in re.findall("[a-z]+", text.lower())}
+    jericho.util.extract_objs = lambda text: {
+        (word, "NOUN") for word in re.findall("[a-z]+", text.lower())
+    }
     play, measured = Play(Settings(story)), Rounds()
     found, hit, outcomes = Menus(play, tries=1), 0, 0
     play.start(1)
@@ -248,7 +268,10 @@ def compare_with_jericho(story: str, states: int) -> None:
 
 def measure(story: str, options: argparse.Namespace) -> None:
     """Print all figures of a story."""
-    print(f"{Path(story).name}: {options.blocks} blocks of {options.block_steps} steps, {options.states} states")
+    print(
+        f"{Path(story).name}: {options.blocks} blocks of {options.block_steps} steps,"
+        f" {options.states} states"
+    )
     measure_steps(story, options)
     measure_two_at_once(story, options)
     measure_menus(story, options)
@@ -262,7 +285,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = read_options(parser, SIZES, argv)
     wanted = (options.blocks + 1) * options.block_steps
     if wanted > NEW_COMMANDS:
-        parser.error(f"{wanted:,} new commands are wanted and there are {NEW_COMMANDS:,}; give fewer or shorter blocks")
+        parser.error(
+            f"{wanted:,} new commands are wanted and there are {NEW_COMMANDS:,}; give fewer or"
+            " shorter blocks"
+        )
     if options.story is not None:
         measure(options.story, options)
         return

@@ -1,4 +1,6 @@
-"""The embedded model asked the plain way, nothing shared and nothing kept; and a count of what models compute."""
+"""The embedded model asked the plain way, nothing shared and nothing kept; and a count of what
+models compute.
+"""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +27,9 @@ class PlainModel:
         self._model = model.eval()
 
     def logprobs(self, request: ScoreRequest) -> list[float]:
-        """(K,) log P(answer | chat) of the request's only chat: one forward pass over chat and answer for each."""
+        """(K,) log P(answer | chat) of the request's only chat: one forward pass over chat and
+        answer for each.
+        """
         [prompt], answers = self.chats.encode(request)
         return [self._full_pass(prompt, answer) for answer in answers]
 
@@ -34,12 +38,16 @@ class PlainModel:
             logits = self._model(input_ids=torch.tensor([[*prompt, *answer[:-1]]])).logits[0]
             logprobs = logits.log_softmax(-1)
         first = len(prompt) - 1
-        return math.fsum(logprobs[first + place, token].item() for place, token in enumerate(answer))
+        return math.fsum(
+            logprobs[first + place, token].item() for place, token in enumerate(answer)
+        )
 
 
 @dataclass(slots=True)
 class Passes:
-    """Forward passes of whole language models, and the positions (rows × width, padding included) that they read."""
+    """Forward passes of whole language models, and the positions (rows × width, padding included)
+    that they read.
+    """
 
     count: int = 0
     positions: int = 0
@@ -53,7 +61,9 @@ def forward_passes() -> Iterator[Passes]:
     def note(module: torch.nn.Module, arguments: Any) -> None:
         if isinstance(module, transformers.PreTrainedModel) and hasattr(module, "lm_head"):
             seen.count += 1
-        elif isinstance(module, torch.nn.Embedding):  # gets the token ids, which the model above may get by name
+        elif isinstance(
+            module, torch.nn.Embedding
+        ):  # gets the token ids, which the model above may get by name
             seen.positions += arguments[0].numel()
 
     hook = torch.nn.modules.module.register_module_forward_pre_hook(note)

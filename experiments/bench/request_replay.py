@@ -1,18 +1,21 @@
-"""How much of an engine's own speed does a run keep, and how much of what prompts share is computed once?
+"""How much of an engine's own speed does a run keep, and how much of what prompts share is computed
+once?
 
-A run with recording and display on is watched at its engine: every request is kept with its place in time. Then the
-engine is loaded again, cold, and given the same requests in the same order, as many at once, with nothing around it.
-Each round has engines and a run folder of its own. Episodes of a game begin alike, and an engine may answer an equal
-question from memory; the run did and the replay does, so both times hold it, but what prompts share is counted without
-questions that are equal to an earlier one.
+A run with recording and display on is watched at its engine: every request is kept with its place
+in time. Then the engine is loaded again, cold, and given the same requests in the same order, as
+many at once, with nothing around it. Each round has engines and a run folder of its own. Episodes
+of a game begin alike, and an engine may answer an equal question from memory; the run did and the
+replay does, so both times hold it, but what prompts share is counted without questions that are
+equal to an earlier one.
 
 Printed for each engine and env, without and with an adapter:
 
-replay ÷ run     seconds from the engine's being loaded to its last reply; then the same of this process's CPU seconds,
-                 which other work on the machine hardly moves
+replay ÷ run     seconds from the engine's being loaded to its last reply; then the same of this
+                 process's CPU seconds, which other work on the machine hardly moves
 tokens computed  by the replay ÷ by the run: far from 1, one of them had what the other had not
-cache hits       cached tokens ÷ ideal, which is what an endless cache would share: the longest beginning that an
-                 earlier sequence of the same adapter had; then ÷ the part of the ideal in whole blocks of 32 tokens
+cache hits       cached tokens ÷ ideal, which is what an endless cache would share: the longest
+                 beginning that an earlier sequence of the same adapter had; then ÷ the part of the
+                 ideal in whole blocks of 32 tokens
 """
 
 import argparse
@@ -27,7 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from valueagents.experiments.bench.engines import make_engine
-from valueagents.experiments.bench.timing import make_parser, print_figure, read_options, require_work
+from valueagents.experiments.bench.timing import (
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+)
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer, Tokens
@@ -48,9 +56,11 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(slots=True)
 class Log:
-    """What an engine was asked, in order, and how it answered, in the order of the replies, with the seconds of each.
+    """What an engine was asked, in order, and how it answered, in the order of the replies, with
+    the seconds of each.
 
-    `ready` and `last`: the clock and this process's CPU seconds when the engine was loaded and at its last reply.
+    `ready` and `last`: the clock and this process's CPU seconds when the engine was loaded and at
+    its last reply.
     """
 
     requests: list[ScoreRequest] = field(default_factory=list)
@@ -91,7 +101,9 @@ def _clocks() -> tuple[float, float]:
 
 @contextmanager
 def watched(engine: type[Engine]) -> Iterator[Log]:
-    """Every engine of that class that is used in the block writes to the log; its self-check is left out."""
+    """Every engine of that class that is used in the block writes to the log; its self-check is
+    left out.
+    """
     log, enter, score = Log(), engine.__aenter__, engine.score
 
     async def watched_enter(self: Engine) -> Engine:
@@ -118,7 +130,9 @@ def watched(engine: type[Engine]) -> Iterator[Log]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is measured: an engine and an env by name, an adapter's folder or None, and the command line."""
+    """What is measured: an engine and an env by name, an adapter's folder or None, and the command
+    line.
+    """
 
     engine: str
     env: str
@@ -144,7 +158,11 @@ class Row:
             live=options.live,
         )
         shown = show_progress(self.policy)
-        with watched(ENGINES[self.engine]) as log, tempfile.TemporaryDirectory() as folder, shown as progress:
+        with (
+            watched(ENGINES[self.engine]) as log,
+            tempfile.TemporaryDirectory() as folder,
+            shown as progress,
+        ):
             played = execute(config, Path(folder) / "run", progress=progress)
             require_work("episodes played", done=len(played.episodes()), needed=options.episodes)
         return log
@@ -178,16 +196,26 @@ class Row:
         adapted = "with an adapter" if self.adapter is not None else "without adapter"
         equal = len(runs[0].requests) - len(distinct)
         print(
-            f"{self.engine}, {self.env}, {adapted}: {len(runs[0].requests)} requests, {equal} equal to an earlier one"
+            f"{self.engine}, {self.env}, {adapted}: {len(runs[0].requests)} requests, {equal} equal"
+            " to an earlier one"
         )
-        print_figure("run", [ran.prompt_tokens / ran.wall_s for ran in runs], "tokens asked about/s")
-        print_figure("  of these computed, not from memory", [r.computed_tokens / r.wall_s for r in runs], "tokens/s")
+        print_figure(
+            "run", [ran.prompt_tokens / ran.wall_s for ran in runs], "tokens asked about/s"
+        )
+        print_figure(
+            "  of these computed, not from memory",
+            [r.computed_tokens / r.wall_s for r in runs],
+            "tokens/s",
+        )
         for quantile in QUANTILES:
             name = f"  seconds that {quantile:.0%} of the requests took at most"
             print_figure(name, [ran.latency_s(quantile) for ran in runs], "s")
         print_figure("replay ÷ run, seconds", [b.wall_s / a.wall_s for a, b in pairs], least=0.9)
         print_figure("replay ÷ run, CPU seconds", [b.cpu_s / a.cpu_s for a, b in pairs])
-        print_figure("replay ÷ run, tokens computed", [b.computed_tokens / a.computed_tokens for a, b in pairs])
+        print_figure(
+            "replay ÷ run, tokens computed",
+            [b.computed_tokens / a.computed_tokens for a, b in pairs],
+        )
         self._print_hits(runs)
 
     def _print_hits(self, runs: Sequence[Log]) -> None:
@@ -205,7 +233,9 @@ class Row:
 
 
 def first_answers(log: Log) -> dict[ScoreRequest, ScoreReply]:
-    """The distinct requests in the order of asking, with the reply that was computed: the least cached of equals."""
+    """The distinct requests in the order of asking, with the reply that was computed: the least
+    cached of equals.
+    """
     found: dict[ScoreRequest, ScoreReply] = {}
     for request, reply in log.answers:
         known = found.get(request)
@@ -215,7 +245,9 @@ def first_answers(log: Log) -> dict[ScoreRequest, ScoreReply]:
 
 
 def ideal_tokens(requests: Sequence[ScoreRequest], chats: ChatTokenizer, block: int) -> int:
-    """The tokens, in whole blocks, that a cache without end would not compute; the last of a sequence always is."""
+    """The tokens, in whole blocks, that a cache without end would not compute; the last of a
+    sequence always is.
+    """
     tries: dict[str | None, dict[Tokens, Any]] = {}
     ideal = 0
     for request in requests:
@@ -252,9 +284,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the figures of each engine, env, and without or with an adapter."""
     parser = make_parser(__doc__)
     installed = [name for name in ENGINES if find_spec(name) is not None]
-    parser.add_argument("--engines", nargs="+", default=installed, choices=list(ENGINES), help="by default: installed")
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        default=installed,
+        choices=list(ENGINES),
+        help="by default: installed",
+    )
     parser.add_argument("--envs", nargs="+", default=list(ENVS), choices=list(ENVS))
-    parser.add_argument("--adapters", nargs="+", choices=["no", "yes"], help="by default no and yes, with --quick no")
+    parser.add_argument(
+        "--adapters",
+        nargs="+",
+        choices=["no", "yes"],
+        help="by default no and yes, with --quick no",
+    )
     parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--rotations", default="all", choices=["all", "none"])
     options = read_options(parser, SIZES, argv)
@@ -263,7 +306,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{options.model}, {options.episodes} episodes, {asked}")
     with tempfile.TemporaryDirectory() as folder:
         base = find_model(options.model)
-        adapter = make_adapter(base, Path(folder) / "adapter") if "yes" in options.adapters else None
+        adapter = (
+            make_adapter(base, Path(folder) / "adapter") if "yes" in options.adapters else None
+        )
         for env in options.envs:
             for engine in options.engines:
                 for adapted in options.adapters:

@@ -1,7 +1,9 @@
-"""How many decisions a second does the framework itself allow? An instant policy plays the bundled dilemmas, recorded.
+"""How many decisions a second does the framework itself allow? An instant policy plays the bundled
+dilemmas, recorded.
 
-Beside it, in turn, in the same process: the same episodes by a bare loop over the env, nothing asked and nothing kept.
-Every run is in a folder of its own: one that is there already would play nothing. Its decisions are counted.
+Beside it, in turn, in the same process: the same episodes by a bare loop over the env, nothing
+asked and nothing kept. Every run is in a folder of its own: one that is there already would play
+nothing. Its decisions are counted.
 """
 
 import tempfile
@@ -9,7 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from valueagents.contracts.plugins import make_env
-from valueagents.experiments.bench.timing import make_parser, print_figure, read_options, require_work, take_turns
+from valueagents.experiments.bench.timing import (
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+    take_turns,
+)
 from valueagents.running.execution import RunConfig, execute
 
 ENV = "valueagents/Dilemma-v0"
@@ -28,7 +36,9 @@ def bare_loop(decisions: int) -> None:
 def recorded_run(decisions: int) -> None:
     """A whole run was made and removed: plan, rollout, recording, compaction to Parquet."""
     with tempfile.TemporaryDirectory() as folder:
-        played = execute(RunConfig(env=ENV, policy="random", episodes=decisions, seed=1), Path(folder) / "run")
+        played = execute(
+            RunConfig(env=ENV, policy="random", episodes=decisions, seed=1), Path(folder) / "run"
+        )
         sessions = played.store.sessions()
         recorded = played.decisions(["step"]).num_rows
     require_work("episodes played in this run", done=sessions[-1]["finished"], needed=decisions)

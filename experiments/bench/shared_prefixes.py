@@ -1,10 +1,12 @@
-"""What does sharing prefixes save? Six multi-token options after a 300-token prompt, on the embedded model in float32.
+"""What does sharing prefixes save? Six multi-token options after a 300-token prompt, on the
+embedded model in float32.
 
-Side by side, in turn, in one process: the engine's shared-prefix scoring, and one full forward pass an option. The
-engine keeps nothing from one question to the next (kv_cache_gib=0), so every round is a first reading: with memory it
-would answer the same question at once, and read another text of the same length on from the beginning that it knows.
-That a round computed as many tokens as a first reading must is checked by the engine's own count and by what its model
-was given. Then the prefills that a label menu costs: positions computed for six labels ÷ tokens of the listing.
+Side by side, in turn, in one process: the engine's shared-prefix scoring, and one full forward pass
+an option. The engine keeps nothing from one question to the next (kv_cache_gib=0), so every round
+is a first reading: with memory it would answer the same question at once, and read another text of
+the same length on from the beginning that it knows. That a round computed as many tokens as a first
+reading must is checked by the engine's own count and by what its model was given. Then the prefills
+that a label menu costs: positions computed for six labels ÷ tokens of the listing.
 """
 
 import asyncio
@@ -14,7 +16,13 @@ from valueagents.contracts.decision import Option
 from valueagents.contracts.policy import View
 from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine, questions
 from valueagents.experiments.bench.plain_model import PlainModel, forward_passes
-from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
+from valueagents.experiments.bench.timing import (
+    Rounds,
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+)
 from valueagents.policies.engines import Engine, Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer
 
@@ -41,7 +49,8 @@ def situation(chats: ChatTokenizer, tokens: int) -> str:
 
 
 def tokens_of_a_first_reading(chats: ChatTokenizer, request: ScoreRequest) -> int:
-    """What must be computed where nothing is known: the prompt once but for its last token, then a row an answer.
+    """What must be computed where nothing is known: the prompt once but for its last token, then a
+    row an answer.
 
     A row is the prompt's last token and the answer without its own last, which nothing follows.
     """
@@ -52,7 +61,8 @@ def tokens_of_a_first_reading(chats: ChatTokenizer, request: ScoreRequest) -> in
 async def measure_options(
     engine: Engine, plain: PlainModel, request: ScoreRequest, rounds: int
 ) -> tuple[Rounds, float]:
-    """The times of both ways after a round that does not count, and the largest difference of a log-likelihood.
+    """The times of both ways after a round that does not count, and the largest difference of a
+    log-likelihood.
 
     Raises NotMeasured if the engine computed less than a first reading must.
     """
@@ -78,12 +88,16 @@ async def label_prefills(engine: Engine, text: str) -> float:
     [request] = questions(f"{ENGINE}&reading=label&rotations=none", view)
     with forward_passes() as passes:
         reply = await engine.score(request)
-    require_work("tokens of the listing computed", done=passes.positions, needed=reply.prompt_tokens)
+    require_work(
+        "tokens of the listing computed", done=passes.positions, needed=reply.prompt_tokens
+    )
     return passes.positions / reply.prompt_tokens
 
 
 async def measure(rounds: int, prompt_tokens: int) -> None:
-    """Print times, their ratio, the largest difference of a log-likelihood, and what a label menu costs."""
+    """Print times, their ratio, the largest difference of a log-likelihood, and what a label menu
+    costs.
+    """
     plain = PlainModel()
     text = situation(plain.chats, prompt_tokens)
     request = ScoreRequest(((Message("system", SYSTEM), Message("user", text)),), OPTIONS)
@@ -92,12 +106,17 @@ async def measure(rounds: int, prompt_tokens: int) -> None:
         prefills = await label_prefills(engine, text)
     [prompt], answers = plain.chats.encode(request)
     lengths = [len(answer) for answer in answers]
-    print(f"{len(OPTIONS)} options of {min(lengths)} to {max(lengths)} tokens after {len(prompt)} tokens, float32")
+    print(
+        f"{len(OPTIONS)} options of {min(lengths)} to {max(lengths)} tokens after {len(prompt)}"
+        " tokens, float32"
+    )
     print_figure("shared prefix", measured.seconds("shared"), "s")
     print_figure("full passes", measured.seconds("full"), "s")
     print_figure("full passes ÷ shared prefix", measured.ratios("full", "shared"), least=3.5)
     print_figure("largest difference of a log-likelihood", [worst], "nats", most=1e-3)
-    print_figure("label menu, positions computed ÷ tokens of the listing", [prefills], "prefills", most=1)
+    print_figure(
+        "label menu, positions computed ÷ tokens of the listing", [prefills], "prefills", most=1
+    )
 
 
 def _computed(reply: ScoreReply) -> int:

@@ -1,11 +1,13 @@
-"""What does profiling a model on the survey cost? The engine's shared prefixes against one full pass for each rating.
+"""What does profiling a model on the survey cost? The engine's shared prefixes against one full
+pass for each rating.
 
-Affirming statements of the bundled survey (all 480 with --statements 480), each rated once. The two ways take turns on
-blocks of statements; full passes, which are slow, run for every fourth block only, and the ratio is of those blocks.
-The engine is as profiling has it: it remembers the task that all questions begin with, read once on an opposing
-statement that is not among those measured. No statement comes twice, and a reply without a computed token, one from
-memory, ends the measurement. Then one statement in all 27 prompt variants, on an engine that was never asked about it:
-how many forward passes that takes.
+Affirming statements of the bundled survey (all 480 with --statements 480), each rated once. The two
+ways take turns on blocks of statements; full passes, which are slow, run for every fourth block
+only, and the ratio is of those blocks. The engine is as profiling has it: it remembers the task
+that all questions begin with, read once on an opposing statement that is not among those measured.
+No statement comes twice, and a reply without a computed token, one from memory, ends the
+measurement. Then one statement in all 27 prompt variants, on an engine that was never asked about
+it: how many forward passes that takes.
 """
 
 import asyncio
@@ -15,7 +17,13 @@ from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import View
 from valueagents.experiments.bench.engines import EMBEDDED_FLOAT32, make_engine, questions
 from valueagents.experiments.bench.plain_model import PlainModel, forward_passes
-from valueagents.experiments.bench.timing import Rounds, make_parser, print_figure, read_options, require_work
+from valueagents.experiments.bench.timing import (
+    Rounds,
+    make_parser,
+    print_figure,
+    read_options,
+    require_work,
+)
 from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
 
 POLICY = f"{EMBEDDED_FLOAT32}&reading=likelihood&normaliser=sum&prompt=rate-1"
@@ -68,12 +76,16 @@ async def measure_profile(statements: int, block_size: int) -> None:
     print(f"{len(asked)} statements, full passes for {compared} of them, float32")
     print_figure("shared prefixes, seconds a statement", [shared / compared], "s")
     print_figure("full passes, one for each of 6 ratings", [full / compared], "s")
-    print_figure("full passes ÷ shared prefixes", measured.ratios("full", "shared, compared"), least=3)
+    print_figure(
+        "full passes ÷ shared prefixes", measured.ratios("full", "shared, compared"), least=3
+    )
     print_figure("largest difference of a log-likelihood", [worst], "nats", most=1e-3)
 
 
 async def measure_variants(variants: int) -> None:
-    """Print how many forward passes one statement in all its prompt variants takes, and how many tokens."""
+    """Print how many forward passes one statement in all its prompt variants takes, and how many
+    tokens.
+    """
     asked = ratings(1, variants=variants)
     async with make_engine(POLICY) as engine:
         with forward_passes() as passes:
@@ -81,13 +93,17 @@ async def measure_variants(variants: int) -> None:
     tokens = sum(reply.prompt_tokens for reply in replies)
     computed = tokens - sum(reply.cached_tokens for reply in replies)
     require_work("positions that the model read", done=passes.positions, needed=computed)
-    print_figure(f"{variants} variants of a statement", [passes.count], "forward passes", most=variants)
+    print_figure(
+        f"{variants} variants of a statement", [passes.count], "forward passes", most=variants
+    )
     print_figure("tokens computed ÷ tokens asked about", [computed / tokens])
 
 
 def _differences(sums: Sequence[Sequence[float]], replies: Sequence[ScoreReply]) -> list[float]:
     pairs = [
-        pair for row, reply in zip(sums, replies, strict=True) for pair in zip(row, reply.logprobs[0], strict=True)
+        pair
+        for row, reply in zip(sums, replies, strict=True)
+        for pair in zip(row, reply.logprobs[0], strict=True)
     ]
     return [abs(one - other) for one, other in pairs]
 

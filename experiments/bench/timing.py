@@ -1,8 +1,9 @@
 """How the benchmarks time and print.
 
-Ways of doing the same thing take turns, round by round (A B A B …), so that whatever else the machine does falls on all
-of them. A figure is the median of its rounds, printed with the lowest and the highest; a ratio is taken within each
-round. Work that is timed is also counted: a cache that answers in its place would make the figure worthless.
+Ways of doing the same thing take turns, round by round (A B A B …), so that whatever else the
+machine does falls on all of them. A figure is the median of its rounds, printed with the lowest and
+the highest; a ratio is taken within each round. Work that is timed is also counted: a cache that
+answers in its place would make the figure worthless.
 """
 
 import argparse
@@ -47,7 +48,9 @@ class Rounds:
 
 
 def take_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> Rounds:
-    """Every way was timed once in each round, in the order given, after a round that does not count."""
+    """Every way was timed once in each round, in the order given, after a round that does not
+    count.
+    """
     for work in ways.values():
         work()
     measured = Rounds()
@@ -62,14 +65,16 @@ def require_work(what: str, *, done: float, needed: float) -> None:
     """Nothing happens if as much was done as is timed. Raises NotMeasured if it was less."""
     if done < needed:
         raise NotMeasured(
-            f"{what}: {done:,.0f} done, {needed:,.0f} are timed; something else (a cache?) gave the rest, "
-            "so change what is asked until it is done anew"
+            f"{what}: {done:,.0f} done, {needed:,.0f} are timed; something else (a cache?) gave the"
+            " rest, so change what is asked until it is done anew"
         )
 
 
 @contextmanager
 def counted_calls(owner: type, name: str) -> Iterator[list[int]]:
-    """The one number in the list is how often the method of a class was called since the block began."""
+    """The one number in the list is how often the method of a class was called since the block
+    began.
+    """
     method: Callable[..., object] = getattr(owner, name)
     calls = [0]
 
@@ -85,9 +90,16 @@ def counted_calls(owner: type, name: str) -> Iterator[list[int]]:
 
 
 def print_figure(
-    name: str, values: Sequence[float], unit: str = "", *, least: float | None = None, most: float | None = None
+    name: str,
+    values: Sequence[float],
+    unit: str = "",
+    *,
+    least: float | None = None,
+    most: float | None = None,
 ) -> None:
-    """Print the median of the rounds, their range, and the bar that the median should keep: at least, or at most."""
+    """Print the median of the rounds, their range, and the bar that the median should keep: at
+    least, or at most.
+    """
     text = f"{name:<{NAME_WIDTH}}  {_number(median(values))}"
     if unit:
         text += f" {unit}"
@@ -106,16 +118,26 @@ def _number(value: float) -> str:
 
 
 def read_options(
-    parser: argparse.ArgumentParser, sizes: Mapping[str, tuple[int, int]], argv: Sequence[str] | None
+    parser: argparse.ArgumentParser,
+    sizes: Mapping[str, tuple[int, int]],
+    argv: Sequence[str] | None,
 ) -> argparse.Namespace:
-    """What the command line says; a size that it does not name is the normal one, or with --quick the small one.
+    """What the command line says; a size that it does not name is the normal one, or with --quick
+    the small one.
 
-    `sizes` are (normal, quick) by name. Exits with a message for an option that is unknown or a size below 1.
+    `sizes` are (normal, quick) by name. Exits with a message for an option that is unknown or a
+    size below 1.
     """
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, its figures mean little")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small sizes: shows that it runs, its figures mean little",
+    )
     for name, (normal, quick) in sizes.items():
         flag = "--" + name.replace("_", "-")
-        parser.add_argument(flag, type=_at_least_1, help=f"by default {normal:,}, with --quick {quick:,}")
+        parser.add_argument(
+            flag, type=_at_least_1, help=f"by default {normal:,}, with --quick {quick:,}"
+        )
     options = parser.parse_args(argv)
     for name, (normal, quick) in sizes.items():
         if getattr(options, name) is None:
@@ -125,7 +147,9 @@ def read_options(
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser whose help is a benchmark's docstring as it stands."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def _at_least_1(text: str) -> int:

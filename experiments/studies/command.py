@@ -1,4 +1,6 @@
-"""`valueagents study`: thin, because `valueagents --help` loads it; what the command needs is imported when it runs."""
+"""`valueagents study`: thin, because `valueagents --help` loads it; what the command needs is
+imported when it runs.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +9,12 @@ import typer
 
 
 def study(
-    profile: Annotated[str, typer.Argument(help="quick, four-sides, full, paper, or a .toml file.")] = "quick",
-    out: Annotated[Path | None, typer.Option(help="Folder of the study; default: runs/PROFILE.")] = None,
+    profile: Annotated[
+        str, typer.Argument(help="quick, four-sides, full, paper, or a .toml file.")
+    ] = "quick",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the study; default: runs/PROFILE.")
+    ] = None,
 ) -> None:
     """Train a model on value-survey answers, see whether its behaviour follows: one report."""
     from valueagents.experiments.studies.survey_to_behavior import run_study

@@ -1,4 +1,6 @@
-"""A study as its TOML says it: a bundled design (`designs/`) or a user's file, checked before a model is loaded."""
+"""A study as its TOML says it: a bundled design (`designs/`) or a user's file, checked before a
+model is loaded.
+"""
 
 import tomllib
 from importlib.resources import files
@@ -18,10 +20,12 @@ Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-
 
 
 class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An env that base and adapters meet. `elicitation`: how a model is asked there (`policies/elicitation.py`).
+    """An env that base and adapters meet.
 
-    `replay`: for games, where policies soon part: this many of all the decisions met are put to every policy again
-    (E7), and the effect is measured there.
+    `elicitation`: how a model is asked there (`policies/elicitation.py`).
+
+    `replay`: for games, where policies soon part: this many of all the decisions met are put to
+    every policy again (E7), and the effect is measured there.
     """
 
     name: Name
@@ -39,8 +43,8 @@ class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A study as its TOML says it.
 
-    `primary`: the env whose target shift answers the question; it is named before looking. `base_envs`: the envs
-    that the untrained model meets too, for the record.
+    `primary`: the env whose target shift answers the question; it is named before looking.
+    `base_envs`: the envs that the untrained model meets too, for the record.
     """
 
     base: str
@@ -69,7 +73,9 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 def read_study(design: str) -> Study:
-    """A bundled design by name, or a TOML file. Raises ConfigError, naming file and field, if it is not a study.
+    """A bundled design by name, or a TOML file.
+
+    Raises ConfigError, naming file and field, if it is not a study.
 
     A file may begin with `like = "PROFILE"`: what it does not say is as there.
     """
@@ -82,9 +88,14 @@ def read_study(design: str) -> Study:
 
 
 def _table(design: str, above: tuple[str, ...]) -> dict[str, Any]:
-    bundled = {entry.name.removesuffix(".toml"): entry for entry in files(__package__).joinpath("designs").iterdir()}
+    bundled = {
+        entry.name.removesuffix(".toml"): entry
+        for entry in files(__package__).joinpath("designs").iterdir()
+    }
     if design in above:
-        raise ConfigError(f"{' is like '.join((*above, design))}: a circle; say the settings in one of them")
+        raise ConfigError(
+            f"{' is like '.join((*above, design))}: a circle; say the settings in one of them"
+        )
     if design not in bundled and not design.endswith(".toml"):
         raise ConfigError(unknown_name("design", design, bundled, remedy="Or give a .toml file."))
     source = bundled[design] if design in bundled else Path(design)
@@ -106,7 +117,9 @@ def _check(study: Study, design: str) -> None:
         if name not in names:
             raise ConfigError(unknown_name(f"env of {design}", name, names))
     if not any(study_env.role == "survey" for study_env in study.envs):
-        raise ConfigError(f"{design} has no env of role survey; without one nothing says that the training worked")
+        raise ConfigError(
+            f"{design} has no env of role survey; without one nothing says that the training worked"
+        )
     for study_env in study.envs:
         make_env(study_env.env, **study_env.env_options)
         asked_with(study, study_env)
@@ -114,6 +127,11 @@ def _check(study: Study, design: str) -> None:
 
 
 def asked_with(study: Study, study_env: StudyEnv) -> Elicitation:
-    """How the study's model is asked in an env. Raises ConfigError for a wrong option, naming the env."""
+    """How the study's model is asked in an env.
+
+    Raises ConfigError for a wrong option, naming the env.
+    """
     default = load_engine(study.engine).default_reading
-    return read_elicitation(study_env.elicitation, default_reading=default, name=f"env {study_env.name!r} of the study")
+    return read_elicitation(
+        study_env.elicitation, default_reading=default, name=f"env {study_env.name!r} of the study"
+    )

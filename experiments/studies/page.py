@@ -1,4 +1,6 @@
-"""The report of a study: one HTML page, one JSON file with every number on it, and the answer in a sentence."""
+"""The report of a study: one HTML page, one JSON file with every number on it, and the answer in a
+sentence.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,10 +34,11 @@ class StudyReport(msgspec.Struct, frozen=True):
 
 
 class EnvRuns(msgspec.Struct, frozen=True):
-    """What an env of the study was met by: `paths` and `too_long` (episodes longer than the window) by policy.
+    """What an env of the study was met by: `paths` and `too_long` (episodes longer than the window)
+    by policy.
 
-    `decisions` of one policy there; `asked`: how the model was asked. `base`: the untrained model's scores, None where
-    it was not asked.
+    `decisions` of one policy there; `asked`: how the model was asked. `base`: the untrained model's
+    scores, None where it was not asked.
     """
 
     name: str
@@ -51,7 +54,9 @@ class EnvRuns(msgspec.Struct, frozen=True):
 
 
 class StudyResults(msgspec.Struct, frozen=True):
-    """All that the page shows: effects by target and env, the runs, and the manifests of the adapters."""
+    """All that the page shows: effects by target and env, the runs, and the manifests of the
+    adapters.
+    """
 
     study: Study
     effects: list[Effect]
@@ -72,7 +77,9 @@ def write_study(results: StudyResults, out: Path) -> StudyReport:
         "runs": {each.name: each.paths for each in results.envs},
         "too_long": {each.name: each.too_long for each in results.envs},
     }
-    write_atomically(out / "study.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    write_atomically(
+        out / "study.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    )
     return StudyReport(write_page(_render(results, answers), out / "report.html"), answers)
 
 
@@ -88,8 +95,14 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
         return f"No answer for {targets}: {drop.reason if drop.value is None else shift.reason}."
     moved = f"Held-out ratings of {targets} moved by {_plain(drop, 2)} points of 5 as trained"
     if drop.low is None or drop.low <= 0:
-        return f"{moved}: the survey itself did not move clearly, so there is nothing for behaviour to follow."
-    went = f"{moved}{_habit(study, effects)}. In {study.primary_behaviour!r} the value moved by {_plain(shift, 3)}"
+        return (
+            f"{moved}: the survey itself did not move clearly, so there is nothing for behaviour to"
+            " follow."
+        )
+    went = (
+        f"{moved}{_habit(study, effects)}. In {study.primary_behaviour!r} the value moved by"
+        f" {_plain(shift, 3)}"
+    )
     went += " on a scale from −1 to 1 in the trained direction"
     if shift.low is None or shift.high is None:
         return f"{went}: no interval, so no answer."
@@ -100,8 +113,15 @@ def answer(study: Study, effects: Sequence[Effect]) -> str:
         verdict = "behaviour went against the survey"
     else:
         most = shift.high / (drop.value / RATING_STEPS)
-        verdict = f"no evidence that behaviour followed; more than {percent(most)} of the survey's shift is ruled out"
-    few = "" if seeds >= MIN_UNITS else f" Exploratory: {seeds} seed{'s' if seeds > 1 else ''}, {MIN_UNITS} are needed."
+        verdict = (
+            f"no evidence that behaviour followed; more than {percent(most)} of the survey's shift"
+            " is ruled out"
+        )
+    few = (
+        ""
+        if seeds >= MIN_UNITS
+        else f" Exploratory: {seeds} seed{'s' if seeds > 1 else ''}, {MIN_UNITS} are needed."
+    )
     return f"{went}: {verdict}.{few}"
 
 
@@ -116,13 +136,19 @@ def _habit(study: Study, effects: Sequence[Effect]) -> str:
     against = over_targets(others, lambda e: e.drop, len(study.seeds)) if others else Estimate()
     if against.high is None or against.high >= 0:
         return ""
-    return f", those of {others[0].env!r} by {_plain(against, 2)}: a habit of such ratings, not the value"
+    return (
+        f", those of {others[0].env!r} by {_plain(against, 2)}: a habit of such ratings, not the"
+        " value"
+    )
 
 
 def _render(results: StudyResults, answers: str) -> str:
     study = results.study
     targets = [(t, d) for t in study.targets for d in study.directions]
-    of = {target: [e for e in results.effects if (e.target, e.direction) == target] for target in targets}
+    of = {
+        target: [e for e in results.effects if (e.target, e.direction) == target]
+        for target in targets
+    }
     taxonomy = next(each.taxonomy for each in results.envs if each.role == "survey")
     return template("study.html.j2", "valueagents.experiments.studies").render(
         study=study,
@@ -138,13 +164,17 @@ def _render(results: StudyResults, answers: str) -> str:
 
 
 def picture(effects: Sequence[Effect], taxonomy: Taxonomy) -> str:
-    """An SVG with a column an env and a row a value: intervention minus control, the target's row marked."""
+    """An SVG with a column an env and a row a value: intervention minus control, the target's row
+    marked.
+    """
     columns = [e for e in effects if e.role != "competence"]
     names = {axis.id: axis.name for axis in taxonomy.axes}
     rows = {axis: row for row, axis in enumerate(names)}
     colours = dict(zip(taxonomy.axis_ids, axis_colours(taxonomy), strict=True))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.2 + 1.9 * len(columns), 0.27 * len(rows) + 1.1), layout="constrained")
+        figure = Figure(
+            figsize=(2.2 + 1.9 * len(columns), 0.27 * len(rows) + 1.1), layout="constrained"
+        )
         panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
         for panel, each in zip(panels, columns, strict=True):
             _column(panel, each, rows, colours)
@@ -156,7 +186,9 @@ def picture(effects: Sequence[Effect], taxonomy: Taxonomy) -> str:
 def _column(panel: Any, each: Effect, rows: Mapping[str, int], colours: Mapping[str, str]) -> None:
     reach = 0.0
     if each.target in rows:
-        panel.axhspan(rows[each.target] - 0.5, rows[each.target] + 0.5, color="#fdf3e3", linewidth=0)
+        panel.axhspan(
+            rows[each.target] - 0.5, rows[each.target] + 0.5, color="#fdf3e3", linewidth=0
+        )
     panel.axvline(0, color="#555555", linewidth=0.9)
     for shift in each.axes:
         estimate, row = shift.shift, rows.get(shift.axis)
@@ -164,10 +196,25 @@ def _column(panel: Any, each: Effect, rows: Mapping[str, int], colours: Mapping[
             continue
         colour, clear = colours[shift.axis], False
         if estimate.low is not None and estimate.high is not None:
-            panel.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=1.5, solid_capstyle="round")
+            panel.plot(
+                [estimate.low, estimate.high],
+                [row, row],
+                color=colour,
+                linewidth=1.5,
+                solid_capstyle="round",
+            )
             clear = max(estimate.low, -estimate.high) > 0
-        panel.plot(estimate.value, row, "o", color=colour, markersize=5, markerfacecolor=colour if clear else "white")
-        ends = [abs(end) for end in (estimate.value, estimate.low, estimate.high) if end is not None]
+        panel.plot(
+            estimate.value,
+            row,
+            "o",
+            color=colour,
+            markersize=5,
+            markerfacecolor=colour if clear else "white",
+        )
+        ends = [
+            abs(end) for end in (estimate.value, estimate.low, estimate.high) if end is not None
+        ]
         reach = max(reach, *ends)
     reach = float(np.ceil(max(reach, 0.02) * 50) / 50)
     panel.set_xlim(-1.08 * reach, 1.08 * reach)

@@ -1,12 +1,13 @@
 """`valueagents study`: train a model on value-survey answers, see whether its behaviour follows.
 
-The study of arXiv 2508.11414 from one TOML (`designs/`): label every survey item with the frozen model's own rating,
-train an adapter for each target, direction and seed and a control on the same prompts, let base and adapters meet every
-env, and compare each adapter with the control of its seed. Training sees the survey's splits train and eval; the
-test split and all the other envs are met only by finished adapters.
+The study of arXiv 2508.11414 from one TOML (`designs/`): label every survey item with the frozen
+model's own rating, train an adapter for each target, direction and seed and a control on the same
+prompts, let base and adapters meet every env, and compare each adapter with the control of its
+seed. Training sees the survey's splits train and eval; the test split and all the other envs are
+met only by finished adapters.
 
-Every stage is kept under names that hash what went into it: a repeated command goes on where it was stopped, and what
-has other inputs goes to another folder.
+Every stage is kept under names that hash what went into it: a repeated command goes on where it was
+stopped, and what has other inputs goes to another folder.
 """
 
 import asyncio
@@ -47,7 +48,9 @@ Runs = dict[str, Run]
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A policy of the study: the base (no adapter), a control, or an intervention, in the words of the report."""
+    """A policy of the study: the base (no adapter), a control, or an intervention, in the words of
+    the report.
+    """
 
     name: str
     training: Training | None
@@ -69,21 +72,28 @@ def subjects(study: Study) -> list[Subject]:
     controls: dict[str, Training] = {}
     for target in study.targets:
         for seed in study.seeds:
-            controls.setdefault(control_name(study, target, seed), training(target, "control", seed))
+            controls.setdefault(
+                control_name(study, target, seed), training(target, "control", seed)
+            )
     moved = [
         Subject(f"{target}-{direction}-{seed}", training(target, direction, seed))
         for target in study.targets
         for direction in study.directions
         for seed in study.seeds
     ]
-    return [Subject("base", None), *(Subject(name, control) for name, control in controls.items()), *moved]
+    return [
+        Subject("base", None),
+        *(Subject(name, control) for name, control in controls.items()),
+        *moved,
+    ]
 
 
 def control_name(study: Study, target: str, seed: int) -> str:
     """The control that a target is held against: trained on the same prompts.
 
-    A preset that trains only a share of the statements of other values gives every target prompts of its own, and so a
-    control of its own; where all are trained, one control of a seed serves every target.
+    A preset that trains only a share of the statements of other values gives every target prompts
+    of its own, and so a control of its own; where all are trained, one control of a seed serves
+    every target.
     """
     shared = load_settings(study.preset, study.overrides).others == 1
     return f"control-{seed}" if shared else f"control-{target}-{seed}"
@@ -94,15 +104,25 @@ def train_all(study: Study, sets: Sequence[Subject], out: Path) -> dict[str, Pat
     folders = {}
     for subject in sets:
         if subject.training is not None:
-            folder = out / "adapters" / f"{subject.name}-{content_hash(msgspec.to_builtins(subject.training))[:8]}"
+            folder = (
+                out
+                / "adapters"
+                / f"{subject.name}-{content_hash(msgspec.to_builtins(subject.training))[:8]}"
+            )
             train_survey(subject.training, folder, show=show_progress)
             folders[subject.name] = folder
     return folders
 
 
-async def meet_all(study: Study, sets: Sequence[Subject], folders: dict[str, Path], out: Path) -> dict[StudyEnv, Runs]:
-    """The run of every subject in every env, then on a common pool of what they met in each game (E7)."""
-    engine = make_engine(study.engine, study.base, study.engine_options, [str(folder) for folder in folders.values()])
+async def meet_all(
+    study: Study, sets: Sequence[Subject], folders: dict[str, Path], out: Path
+) -> dict[StudyEnv, Runs]:
+    """The run of every subject in every env, then on a common pool of what they met in each game
+    (E7).
+    """
+    engine = make_engine(
+        study.engine, study.base, study.engine_options, [str(folder) for folder in folders.values()]
+    )
     adapters = dict(zip(folders, engine.adapters, strict=True))
     kept = KeptEngine(engine)
 
@@ -113,16 +133,24 @@ async def meet_all(study: Study, sets: Sequence[Subject], folders: dict[str, Pat
                 if subject.training is not None or study_env.name in study.base_envs:
                     adapter = adapters.get(subject.name)
                     policy = language_policy(
-                        kept, asked_with(study, study_env), partial(_name, adapter) if adapter else None
+                        kept,
+                        asked_with(study, study_env),
+                        partial(_name, adapter) if adapter else None,
                     )
                     spec = _spec(study, study_env, folders.get(subject.name))
-                    runs[study_env][subject.name] = await _meet(study, subject, study_env, policy, spec, out)
+                    runs[study_env][subject.name] = await _meet(
+                        study, subject, study_env, policy, spec, out
+                    )
         return runs
 
     try:
         met = await meet(study.envs)
         return met | await meet(
-            [_replayed(study, study_env, runs, out) for study_env, runs in met.items() if study_env.replay]
+            [
+                _replayed(study, study_env, runs, out)
+                for study_env, runs in met.items()
+                if study_env.replay
+            ]
         )
     finally:
         await kept.close()
@@ -132,23 +160,42 @@ def _name(adapter: EngineAdapter) -> str:
     return adapter.name
 
 
-async def _meet(study: Study, subject: Subject, study_env: StudyEnv, policy: Policy, spec: str, out: Path) -> Run:
-    met = env_identity(study_env.env, make_env(study_env.env, **study_env.env_options)), study_env.episodes, study.seed
-    folder = out / "runs" / study_env.name / f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
+async def _meet(
+    study: Study, subject: Subject, study_env: StudyEnv, policy: Policy, spec: str, out: Path
+) -> Run:
+    met = (
+        env_identity(study_env.env, make_env(study_env.env, **study_env.env_options)),
+        study_env.episodes,
+        study.seed,
+    )
+    folder = (
+        out
+        / "runs"
+        / study_env.name
+        / f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
+    )
     config = RunConfig(
-        env=study_env.env, env_options=study_env.env_options, policy=spec, episodes=study_env.episodes, seed=study.seed
+        env=study_env.env,
+        env_options=study_env.env_options,
+        policy=spec,
+        episodes=study_env.episodes,
+        seed=study.seed,
     )
     with show_progress(f"{subject.name} in {study_env.name}") as progress:
         run = await execute_async(config, folder, policy=policy, progress=progress)
     failed = [failure for failure in run.failed() if failure.error != PromptTooLong.__name__]
     if failed:
-        raise PolicyError(f"{len(failed)} episodes of {folder} failed ({failed[0].error}); run the command again")
+        raise PolicyError(
+            f"{len(failed)} episodes of {folder} failed ({failed[0].error}); run the command again"
+        )
     return run
 
 
 def _replayed(study: Study, study_env: StudyEnv, runs: Runs, out: Path) -> StudyEnv:
     """The env of a game's common states: everybody is asked what some of them met."""
-    identity = content_hash([run.header.policy_identity for run in runs.values()], study_env.replay)[:8]
+    identity = content_hash(
+        [run.header.policy_identity for run in runs.values()], study_env.replay
+    )[:8]
     pool = freeze_pool(
         out / "pools" / f"{study_env.name}-{identity}",
         list(runs.values()),
@@ -171,11 +218,17 @@ def _spec(study: Study, study_env: StudyEnv, adapter: Path | None) -> str:
         **study_env.elicitation,
         **({"adapter": str(adapter)} if adapter is not None else {}),
     }
-    return f"{study.engine}:{study.base}?{urlencode(options)}" if options else f"{study.engine}:{study.base}"
+    return (
+        f"{study.engine}:{study.base}?{urlencode(options)}"
+        if options
+        else f"{study.engine}:{study.base}"
+    )
 
 
 def effects(study: Study, runs: dict[StudyEnv, Runs]) -> list[Effect]:
-    """Every target against the controls, in every env; where a game was replayed, on the common states."""
+    """Every target against the controls, in every env; where a game was replayed, on the common
+    states.
+    """
     found = []
     read = lru_cache(_READ_AT_ONCE)(read_answers)
     replayed = {study_env.name for study_env in runs if study_env.replay}
@@ -186,9 +239,19 @@ def effects(study: Study, runs: dict[StudyEnv, Runs]) -> list[Effect]:
                 continue
             pairs = []
             for seed in study.seeds:
-                control, other = met[control_name(study, target, seed)], _other_control(study, met, target, seed)
+                control, other = (
+                    met[control_name(study, target, seed)],
+                    _other_control(study, met, target, seed),
+                )
                 moved = met[f"{target}-{direction}-{seed}"]
-                pairs.append((seed, read(moved.path), read(control.path), None if other is None else read(other.path)))
+                pairs.append(
+                    (
+                        seed,
+                        read(moved.path),
+                        read(control.path),
+                        None if other is None else read(other.path),
+                    )
+                )
             found.append(effect(study_env.name, study_env.role, target, direction, pairs))
     return with_family(found)
 
@@ -218,7 +281,10 @@ def env_runs(study_env: StudyEnv, met: Runs) -> EnvRuns:
 
 
 def run_study(design: str, out: Path) -> StudyReport:
-    """The whole study, or what is missing of it. Raises ConfigError for whatever can be known to be wrong at once."""
+    """The whole study, or what is missing of it.
+
+    Raises ConfigError for whatever can be known to be wrong at once.
+    """
     started = time.monotonic()
     study = read_study(design)
     sets = subjects(study)
@@ -229,7 +295,11 @@ def run_study(design: str, out: Path) -> StudyReport:
         study=study,
         effects=effects(study, runs),
         envs=[env_runs(study_env, met) for study_env, met in runs.items()],
-        manifests={name: manifest for name, folder in folders.items() if (manifest := read_manifest(folder))},
+        manifests={
+            name: manifest
+            for name, folder in folders.items()
+            if (manifest := read_manifest(folder))
+        },
         wall_s=time.monotonic() - started,
     )
     return write_study(results, out)

@@ -1,8 +1,10 @@
-"""Do two annotators agree on what the bundled banks' options do? Cohen's kappa (1960), and plain shares beside it.
+"""Do two annotators agree on what the bundled banks' options do? Cohen's kappa (1960), and plain
+shares beside it.
 
-The first annotation is its author's, the second was made blind: dilemmas and statements from the codebook and the texts
-only, posts from these and the value of each. Both annotators are language models of one family, so agreement says that
-the codebook can be applied, not that people would agree.
+The first annotation is its author's, the second was made blind: dilemmas and statements from the
+codebook and the texts only, posts from these and the value of each. Both annotators are language
+models of one family, so agreement says that the codebook can be applied, not that people would
+agree.
 """
 
 import json
@@ -22,7 +24,9 @@ IntArray = npt.NDArray[np.int64]
 
 
 def main() -> None:
-    """Print the agreement on dilemmas (a row for each value), on survey statements, and on judgements."""
+    """Print the agreement on dilemmas (a row for each value), on survey statements, and on
+    judgements.
+    """
     axes = load_taxonomy("schwartz20").axis_ids
     first, second = dilemma_signs(axes)
     print("dilemmas: signs of the options")
@@ -30,8 +34,14 @@ def main() -> None:
     for v, axis in enumerate(axes):
         a, b = first[:, v], second[:, v]
         opposite = int((a * b < 0).sum())
-        print(f"{axis:6} {kappa(a, b):6.2f} {np.count_nonzero(a):6d} {np.count_nonzero(b):6d} {opposite:9d}")
-    print(f"{'all':6} {kappa(first.ravel(), second.ravel()):6.2f}   over {len(first)} options × {len(axes)} values")
+        print(
+            f"{axis:6} {kappa(a, b):6.2f} {np.count_nonzero(a):6d} {np.count_nonzero(b):6d}"
+            f" {opposite:9d}"
+        )
+    print(
+        f"{'all':6} {kappa(first.ravel(), second.ravel()):6.2f}   over {len(first)} options ×"
+        f" {len(axes)} values"
+    )
     print_survey()
     print_judgements()
 
@@ -39,23 +49,36 @@ def main() -> None:
 def dilemma_signs(axes: Sequence[str]) -> tuple[IntArray, IntArray]:
     """The signs that the two annotators gave, (options, values) each, in the order of the bank."""
     other = {row["id"]: row["options"] for row in second_annotation("dilemmas")}
-    marks = [(o.values, other[item.id][o.id]) for item in DilemmaEnv().bank.items for o in item.options]
+    marks = [
+        (o.values, other[item.id][o.id]) for item in DilemmaEnv().bank.items for o in item.options
+    ]
     first, second = (
-        [[int(marked.get(axis) or 0) for axis in axes] for marked in side] for side in zip(*marks, strict=True)
+        [[int(marked.get(axis) or 0) for axis in axes] for marked in side]
+        for side in zip(*marks, strict=True)
     )
     return np.array(first), np.array(second)
 
 
 def print_survey() -> None:
-    """Which value a statement belongs to and whether it speaks for it; each annotator gave one value and one sign."""
+    """Which value a statement belongs to and whether it speaks for it; each annotator gave one
+    value and one sign.
+    """
     statements = {statement.id: statement for statement in SurveyEnv(split="all").statements}
     rows = second_annotation("survey")
     pairs = [(statements[f"{row['id']}/{row['pole']}"], row) for row in rows]
     values = np.array([(statement.value, row["value"]) for statement, row in pairs])
-    signs = np.array([(1 if statement.pole == "affirm" else -1, row["sign"]) for statement, row in pairs])
+    signs = np.array(
+        [(1 if statement.pole == "affirm" else -1, row["sign"]) for statement, row in pairs]
+    )
     reworded = sum(statement.text != row["text"] for statement, row in pairs)
-    print(f"\nsurvey: {len(rows)} of {len(statements)} statements, as they read when the second annotator saw them")
-    print(f"same value {(values[:, 0] == values[:, 1]).mean():.3f}, kappa {kappa(values[:, 0], values[:, 1]):.2f}")
+    print(
+        f"\nsurvey: {len(rows)} of {len(statements)} statements, as they read when the second"
+        " annotator saw them"
+    )
+    print(
+        f"same value {(values[:, 0] == values[:, 1]).mean():.3f}, kappa"
+        f" {kappa(values[:, 0], values[:, 1]):.2f}"
+    )
     alike = signs[values[:, 0] == values[:, 1]]  # signs on different values cannot be compared
     share, beyond_chance = (alike[:, 0] == alike[:, 1]).mean(), kappa(alike[:, 0], alike[:, 1])
     print(f"same sign there {share:.3f}, kappa {beyond_chance:.2f}, over {len(alike)}")
@@ -70,19 +93,29 @@ def print_judgements() -> None:
     for reader in ("high", "low"):
         a, b = np.array([(getattr(posts[row["id"]], reader), row[reader]) for row in rows]).T
         opposite = int((((a == "NTA") & (b == "YTA")) | ((a == "YTA") & (b == "NTA"))).sum())
-        print(f"{reader:4} same {(a == b).mean():.3f}, kappa {kappa(a, b):.2f}, opposite verdicts {opposite}")
+        print(
+            f"{reader:4} same {(a == b).mean():.3f}, kappa {kappa(a, b):.2f}, opposite verdicts"
+            f" {opposite}"
+        )
 
 
 def second_annotation(bank: str) -> list[dict[str, Any]]:
     """The rows of a bank's second annotation, without the header."""
-    text = files("valueagents.envs").joinpath("data", f"{bank}.second.jsonl").read_text(encoding="utf-8")
+    text = (
+        files("valueagents.envs")
+        .joinpath("data", f"{bank}.second.jsonl")
+        .read_text(encoding="utf-8")
+    )
     return [json.loads(line) for line in text.splitlines()[1:]]
 
 
 def kappa(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     """Agreement beyond chance: 1 = perfect, 0 = as by chance."""
     observed = float((a == b).mean())
-    chance = sum(float((a == label).mean() * (b == label).mean()) for label in np.unique(np.concatenate([a, b])))
+    chance = sum(
+        float((a == label).mean() * (b == label).mean())
+        for label in np.unique(np.concatenate([a, b]))
+    )
     return (observed - chance) / (1 - chance)
 
 

@@ -1,18 +1,21 @@
-"""Do the estimators find what is there, and nothing else? The calibration table, on simulated and on bundled menus.
+"""Do the estimators find what is there, and nothing else? The calibration table, on simulated and
+on bundled menus.
 
-Every estimator of the registry that one run is enough for is put to the same questions, a plug-in's too. Simulated: 20
-values, 4 options, sparse signed labels, 60 episodes of 40 decisions; the policy is a softmax over weights ~ N(0, 0.6):
-a true conditional logit, which favours E4. Region B offers two of the values four times as often. In the menus that
-repeat, 120 menus come again and again, and every policy has a taste of its own for every option (sd 1) that is not a
-value. Bundled: the menus that a random policy meets there, choices drawn again and again by known weights (in games the
-menus are then those of the random walk, which is all that a conditional likelihood needs). E7 has no row of false
-differences: on common states one policy answers alike to the last digit.
+Every estimator of the registry that one run is enough for is put to the same questions, a plug-in's
+too. Simulated: 20 values, 4 options, sparse signed labels, 60 episodes of 40 decisions; the policy
+is a softmax over weights ~ N(0, 0.6): a true conditional logit, which favours E4. Region B offers
+two of the values four times as often. In the menus that repeat, 120 menus come again and again, and
+every policy has a taste of its own for every option (sd 1) that is not a value. Bundled: the menus
+that a random policy meets there, choices drawn again and again by known weights (in games the menus
+are then those of the random walk, which is all that a conditional likelihood needs). E7 has no row
+of false differences: on common states one policy answers alike to the last digit.
 
 correlation   of an estimator's numbers with the true weights, over the axes
-coverage      share of axes whose interval holds the truth: the weight where the estimator estimates weights, else its
-              own value on a thousand episodes of the same policy
-two regions   share of axes on which one policy is called different between two regions, each axis alone at 5 %: by the
-              estimator's own test where it brings one, else by its two intervals
+coverage      share of axes whose interval holds the truth: the weight where the estimator estimates
+              weights, else its own value on a thousand episodes of the same policy
+two regions   share of axes on which one policy is called different between two regions, each axis
+              alone at 5 %: by the estimator's own test where it brings one, else by its two
+              intervals
 """
 
 import argparse
@@ -119,12 +122,19 @@ def simulated(seed: int) -> Row:
     other = play(rng, simulate(rng), rng.normal(0, SPREAD, AXES))
     wanted = calibrated()
     of_means = [each for each in wanted if not each.weights]
-    here, there, truth, others = numbers(a, wanted), numbers(b, wanted), numbers(long, of_means), numbers(other, wanted)
+    here, there, truth, others = (
+        numbers(a, wanted),
+        numbers(b, wanted),
+        numbers(long, of_means),
+        numbers(other, wanted),
+    )
     row: Row = {}
     uniform = play(rng, a, np.zeros(AXES))
     for each in of_means:
         if each.needs == "probabilities":
-            row[f"{each.id} under uniform p, largest"] = float(np.abs(numbers(uniform, [each])[each.id][:, 0]).max())
+            row[f"{each.id} under uniform p, largest"] = float(
+                np.abs(numbers(uniform, [each])[each.id][:, 0]).max()
+            )
     for each in wanted:
         expected = w if each.weights else truth[each.id][:, 0]
         row[f"correlation with the truth, {each.id}"] = correlation(here[each.id], w)
@@ -133,7 +143,9 @@ def simulated(seed: int) -> Row:
             called(compare_weights(a, b)) if each.weights else apart(here[each.id], there[each.id])
         )
         row[f"other weights seen (power), {each.id}"] = (
-            called(compare_weights(a, other)) if each.weights else apart(here[each.id], others[each.id])
+            called(compare_weights(a, other))
+            if each.weights
+            else apart(here[each.id], others[each.id])
         )
     scaled = compare_weights(decisive, a)
     row["1.5 times as decisive, E4"] = called(scaled)
@@ -142,7 +154,9 @@ def simulated(seed: int) -> Row:
 
 
 def _repeated_menus(rng: np.random.Generator, w: FloatArray) -> Row:
-    """Two policies of equal values and different tastes for options, on 120 menus that come again and again."""
+    """Two policies of equal values and different tastes for options, on 120 menus that come again
+    and again.
+    """
     menus = simulate(rng, menus=MENUS)
     pair = []
     for _ in range(2):
@@ -162,7 +176,10 @@ def as_game(answers: Answers) -> Answers:
 
 
 def bundled(seed: int, answers: Answers) -> Row:
-    """One replicate on a bundled env's menus. The two regions are those of its clusters with even and odd codes."""
+    """One replicate on a bundled env's menus.
+
+    The two regions are those of its clusters with even and odd codes.
+    """
     rng = np.random.default_rng([seed, 1])
     w = rng.normal(0, SPREAD, len(answers.taxonomy.axes))
     played = play(rng, answers, w)
@@ -196,7 +213,10 @@ def table(title: str, rows: list[Row]) -> None:
     print(f"\n{title} ({len(rows)} replicates)")
     for name in rows[0]:
         values = np.array([row[name] for row in rows])
-        print(f"  {name:42s} {values.mean():9.4g} ± {values.std(ddof=1) / np.sqrt(len(values)):.2g}", flush=True)
+        print(
+            f"  {name:42s} {values.mean():9.4g} ± {values.std(ddof=1) / np.sqrt(len(values)):.2g}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -204,13 +224,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--menus", nargs="*", default=[SIMULATED, *BUNDLED], help="simulated, or ids of bundled envs")
-    parser.add_argument("--episodes", type=int, help="of the random policy in every bundled env, not the table's")
-    parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="keeps the random policy's runs")
+    parser.add_argument(
+        "--menus",
+        nargs="*",
+        default=[SIMULATED, *BUNDLED],
+        help="simulated, or ids of bundled envs",
+    )
+    parser.add_argument(
+        "--episodes", type=int, help="of the random policy in every bundled env, not the table's"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/calibration"), help="keeps the random policy's runs"
+    )
     given = parser.parse_args()
-    with ProcessPoolExecutor(given.processes, get_context("spawn"), initializer=prepare_worker) as pool:
+    with ProcessPoolExecutor(
+        given.processes, get_context("spawn"), initializer=prepare_worker
+    ) as pool:
         for name in given.menus:
-            replicate = simulated if name == SIMULATED else on_menus_of(name, given.out, given.episodes)
+            replicate = (
+                simulated if name == SIMULATED else on_menus_of(name, given.out, given.episodes)
+            )
             table(name, list(pool.map(replicate, range(given.replicates), chunksize=1)))
 
 

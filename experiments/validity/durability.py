@@ -1,8 +1,10 @@
-"""Does a run survive what machines do to it: kills, damaged bytes, a full disk, two processes at once?
+"""Does a run survive what machines do to it: kills, damaged bytes, a full disk, two processes at
+once?
 
-Each part does that to real runs in other processes and counts what is wrong afterwards: episodes lost that the damage
-did not hit, episodes written twice, numbers that differ from the truth without a word, processes and folders left over.
-Then the price: what checksums and syncing add to the fastest run there is, and to reading it, side by side.
+Each part does that to real runs in other processes and counts what is wrong afterwards: episodes
+lost that the damage did not hit, episodes written twice, numbers that differ from the truth without
+a word, processes and folders left over. Then the price: what checksums and syncing add to the
+fastest run there is, and to reading it, side by side.
 """
 
 import logging
@@ -22,7 +24,13 @@ from typing import Any
 from valueagents.errors import StoreError
 from valueagents.experiments.bench.timing import make_parser, print_figure, read_options
 from valueagents.experiments.validity.durability_price import price_of_reading, price_of_recording
-from valueagents.experiments.validity.processes import Player, child_processes, end_process, lives, playing
+from valueagents.experiments.validity.processes import (
+    Player,
+    child_processes,
+    end_process,
+    lives,
+    playing,
+)
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.records import episode_records
 from valueagents.running.runs import Run
@@ -33,9 +41,15 @@ SCRIPTED = (
     RunConfig(env="valueagents/Survey-v0", policy="random", episodes=600, seed=1),
     RunConfig(env="valueagents/ChoiceScript-v0", policy="random", episodes=60, seed=1),
 )
-EMBEDDED = RunConfig(env="valueagents/Dilemma-v0", policy="transformers:smollm2-135m", episodes=40, seed=1)
+EMBEDDED = RunConfig(
+    env="valueagents/Dilemma-v0", policy="transformers:smollm2-135m", episodes=40, seed=1
+)
 PARSER = RunConfig(
-    env="valueagents/Jericho-v0", policy="random", episodes=6, seed=1, env_options={"max_steps": 3, "tries": 1}
+    env="valueagents/Jericho-v0",
+    policy="random",
+    episodes=6,
+    seed=1,
+    env_options={"max_steps": 3, "tries": 1},
 )
 SIZES = {
     "kills": (100, 6),
@@ -63,13 +77,21 @@ class Wrong:
 
     def print_row(self, part: str, done: str) -> None:
         """Print the counts of a part."""
-        kinds = {"lost": self.lost, "double": self.double, "silent": self.silent, "orphans": self.orphans}
+        kinds = {
+            "lost": self.lost,
+            "double": self.double,
+            "silent": self.silent,
+            "orphans": self.orphans,
+        }
         counts = ", ".join(f"{name} {count[part]}" for name, count in kinds.items())
         print(f"{part:<10} {done}: {counts}, left-over folders {self.folders[part]}", flush=True)
 
     def total(self) -> int:
         """All of it."""
-        return sum(count.total() for count in (self.lost, self.double, self.silent, self.orphans, self.folders))
+        return sum(
+            count.total()
+            for count in (self.lost, self.double, self.silent, self.orphans, self.folders)
+        )
 
 
 def lines_of(run: Run) -> list[str]:
@@ -84,11 +106,15 @@ def lines_of(run: Run) -> list[str]:
 
 def answers(run: Run) -> list[tuple[str, list[str | None]]]:
     """What was chosen, episode by episode."""
-    return [(one.identity, [each.choice.option for each in one.decisions]) for one in run.episodes()]
+    return [
+        (one.identity, [each.choice.option for each in one.decisions]) for one in run.episodes()
+    ]
 
 
 def compare_with_truth(part: str, out: Path, truth: Run, wrong: Wrong) -> None:
-    """Count what a run that went on to its end has less, or twice, or otherwise than one that nothing happened to."""
+    """Count what a run that went on to its end has less, or twice, or otherwise than one that
+    nothing happened to.
+    """
     run = Run(out)
     written, there = Counter(lines_of(run)), dict(answers(run))
     wanted = dict(answers(truth))
@@ -96,10 +122,14 @@ def compare_with_truth(part: str, out: Path, truth: Run, wrong: Wrong) -> None:
     wrong.double[part] += sum(count - 1 for count in written.values())
     wrong.silent[part] += sum(there[one] != wanted[one] for one in there.keys() & wanted.keys())
     wrong.silent[part] += len(run.problems())  # it ended, so there is nothing to say
-    wrong.folders[part] += len([path for path in out.iterdir() if path.name.startswith(".") and path.name != ".lock"])
+    wrong.folders[part] += len(
+        [path for path in out.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+    )
 
 
-def killed_runs(folder: Path, config: RunConfig, kills: int, wrong: Wrong, rng: random.Random) -> None:
+def killed_runs(
+    folder: Path, config: RunConfig, kills: int, wrong: Wrong, rng: random.Random
+) -> None:
     """A run is killed at random until that many kills were survived; ended runs begin anew."""
     truth, part = execute(config, folder / "truth"), config.env.split("/")[1].removesuffix("-v0")
     part = "embedded" if config.policy.startswith("transformers") else part
@@ -121,7 +151,8 @@ def killed_runs(folder: Path, config: RunConfig, kills: int, wrong: Wrong, rng: 
 
 
 def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -> None:
-    """Workers of the parser game are killed, every fourth time the run instead; then the run goes on to its end.
+    """Workers of the parser game are killed, every fourth time the run instead; then the run goes
+    on to its end.
 
     Not both at the same moment: then nobody is left to remove the run's temporary folder.
     """
@@ -133,7 +164,11 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
         player = Player(scratch)
         player.start(PARSER, out)
         for word in player.words():
-            found = [pid for pid in child_processes(player.process.pid) if lives(pid) and pid not in killed]
+            found = [
+                pid
+                for pid in child_processes(player.process.pid)
+                if lives(pid) and pid not in killed
+            ]
             workers |= set(found)
             if word == "end":
                 _count_run_of_workers(out, wrong)
@@ -150,7 +185,9 @@ def killed_workers(folder: Path, kills: int, wrong: Wrong, rng: random.Random) -
         player.kill()
     execute(PARSER, out)
     _count_run_of_workers(out, wrong)
-    deadline = time.monotonic() + END_WITHIN_S  # one that was just starting must first load what it needs
+    deadline = (
+        time.monotonic() + END_WITHIN_S
+    )  # one that was just starting must first load what it needs
     while any(map(lives, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
     wrong.orphans["workers"] += sum(lives(pid) for pid in workers)
@@ -168,7 +205,9 @@ def _count_run_of_workers(out: Path, wrong: Wrong) -> None:
 
 
 def damaged_files(folder: Path, damages: int, wrong: Wrong, rng: random.Random) -> None:
-    """Every file of a run has a byte changed, many times: what is read then is the truth, or something is said."""
+    """Every file of a run has a byte changed, many times: what is read then is the truth, or
+    something is said.
+    """
     whole = folder / "whole"
     with playing(folder) as player:  # a segment that was killed, then one that ended
         player.start(DILEMMAS, whole)
@@ -186,13 +225,20 @@ def damaged_files(folder: Path, damages: int, wrong: Wrong, rng: random.Random) 
             said += outcome == "said"
             wrong.silent["damages"] += outcome == "silent"
             shutil.rmtree(hit)
-        print(f"  {file}: of {damages} damages {said} were said, the others changed nothing that is read", flush=True)
+        print(
+            f"  {file}: of {damages} damages {said} were said, the others changed nothing that is"
+            " read",
+            flush=True,
+        )
     _salvage(whole, hit, truth, wrong, rng)
     wrong.print_row("damages", f"{damages} of every file")
 
 
 def _all_that_is_read(run: Run) -> list[object]:
-    sessions = [{name: value for name, value in one.items() if name in _SESSION} for one in run.store.sessions()]
+    sessions = [
+        {name: value for name, value in one.items() if name in _SESSION}
+        for one in run.store.sessions()
+    ]
     table = run.decisions().sort_by([("episode", "ascending"), ("step", "ascending")])
     return [run.header, answers(run), table.to_pylist(), list(run.store.failures()), sessions]
 
@@ -227,7 +273,10 @@ def _salvage(whole: Path, hit: Path, truth: Run, wrong: Wrong, rng: random.Rando
 
 
 def full_disks(folder: Path, fills: int, wrong: Wrong, rng: random.Random) -> str:
-    """A disk fills while a run writes to it, is given room, and the same command goes on. What kind of disk it was."""
+    """A disk fills while a run writes to it, is given room, and the same command goes on.
+
+    What kind of disk it was.
+    """
     truth, disk = execute(DILEMMAS, folder / "truth"), folder / "disk"
     disk.mkdir()
     mounted = _mount(disk)
@@ -235,9 +284,15 @@ def full_disks(folder: Path, fills: int, wrong: Wrong, rng: random.Random) -> st
         for _ in range(fills):
             room = rng.randrange(1 << 12, 100 << 10)
             errors = _play_with_little_room(disk, room, mounted=mounted)
-            wrong.silent["disk"] += len(errors.splitlines()) != 1 or not errors.startswith("error: ")
+            wrong.silent["disk"] += len(errors.splitlines()) != 1 or not errors.startswith(
+                "error: "
+            )
             if (disk / "run").exists():
-                before = set(lines_of(Run(disk / "run"))) if (disk / "run" / "run.json").exists() else set()
+                before = (
+                    set(lines_of(Run(disk / "run")))
+                    if (disk / "run" / "run.json").exists()
+                    else set()
+                )
                 execute(DILEMMAS, disk / "run")
                 compare_with_truth("disk", disk / "run", truth, wrong)
                 wrong.lost["disk"] += len(before - set(lines_of(Run(disk / "run"))))
@@ -245,7 +300,11 @@ def full_disks(folder: Path, fills: int, wrong: Wrong, rng: random.Random) -> st
     finally:
         if mounted:
             subprocess.run(["umount", str(disk)], check=False)  # noqa: S607
-    kind = f"tmpfs of {DISK_BYTES >> 20} MiB" if mounted else "limit on the size of a file (mounting needs root)"
+    kind = (
+        f"tmpfs of {DISK_BYTES >> 20} MiB"
+        if mounted
+        else "limit on the size of a file (mounting needs root)"
+    )
     wrong.print_row("disk", f"{fills} times full, a {kind}")
     return kind
 
@@ -253,7 +312,8 @@ def full_disks(folder: Path, fills: int, wrong: Wrong, rng: random.Random) -> st
 def _mount(disk: Path) -> bool:
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
     return (
-        shutil.which("mount") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+        shutil.which("mount") is not None
+        and not subprocess.run(command, capture_output=True, check=False).returncode
     )
 
 
@@ -266,7 +326,16 @@ def _play_with_little_room(disk: Path, room: int, *, mounted: bool) -> str:
     filler = disk / "filler"
     if mounted:
         filler.write_bytes(bytes(DISK_BYTES - room))
-    words = ["--env", DILEMMAS.env, "--policy", DILEMMAS.policy, "--episodes", str(DILEMMAS.episodes), "--seed", "1"]
+    words = [
+        "--env",
+        DILEMMAS.env,
+        "--policy",
+        DILEMMAS.policy,
+        "--episodes",
+        str(DILEMMAS.episodes),
+        "--seed",
+        "1",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "valueagents", "run", *words, "--out", str(disk / "run")],
         capture_output=True,
@@ -275,12 +344,16 @@ def _play_with_little_room(disk: Path, room: int, *, mounted: bool) -> str:
         preexec_fn=None if mounted else limit,
     )
     filler.unlink(missing_ok=True)
-    lines = [line for line in done.stderr.splitlines() if " episodes, about " not in line]  # progress
+    lines = [
+        line for line in done.stderr.splitlines() if " episodes, about " not in line
+    ]  # progress
     return "\n".join(lines)
 
 
 def two_writers(folder: Path, times: int, wrong: Wrong) -> None:
-    """Two processes begin one run at the same moment: one plays it, or one after the other, and no episode twice."""
+    """Two processes begin one run at the same moment: one plays it, or one after the other, and no
+    episode twice.
+    """
     config = RunConfig(env=DILEMMAS.env, policy="random", episodes=20, seed=1)
     truth, refused = execute(config, folder / "truth"), 0
     with playing(folder) as one, playing(folder) as other:
@@ -293,7 +366,9 @@ def two_writers(folder: Path, times: int, wrong: Wrong) -> None:
                 player.start(config, out)
             ends = [player.until("end") for player in (one, other)]
             refused += sum("another process is writing" in end for end in ends)
-            wrong.silent["writers"] += sum("another process" not in end for end in ends if end != "end")
+            wrong.silent["writers"] += sum(
+                "another process" not in end for end in ends if end != "end"
+            )
             compare_with_truth("writers", out, truth, wrong)
     wrong.print_row("writers", f"{times} times two at once, one refused in {refused}")
 
@@ -310,9 +385,13 @@ def print_price(rounds: int) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print what was done to runs and what was wrong afterwards; exit with 1 if anything was."""
     parser = make_parser(__doc__)
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="by default all")
+    parser.add_argument(
+        "--parts", nargs="+", default=list(PARTS), choices=PARTS, help="by default all"
+    )
     options = read_options(parser, SIZES, argv)
-    logging.getLogger("valueagents").setLevel(logging.ERROR)  # every damage is warned of, hundreds of times
+    logging.getLogger("valueagents").setLevel(
+        logging.ERROR
+    )  # every damage is warned of, hundreds of times
     wrong, rng = Wrong(), random.Random(1)  # noqa: S311 – which byte and when, no secret
     with tempfile.TemporaryDirectory() as name:
         for part in options.parts:
@@ -320,7 +399,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             folder.mkdir()
             _do(part, folder, options, wrong, rng)
     if {"kills", "damages"} <= set(options.parts):
-        kinds = {"lost": wrong.lost, "double": wrong.double, "silent": wrong.silent, "orphans": wrong.orphans}
+        kinds = {
+            "lost": wrong.lost,
+            "double": wrong.double,
+            "silent": wrong.silent,
+            "orphans": wrong.orphans,
+        }
         print(", ".join(f"{kind} {count.total()}" for kind, count in kinds.items()), end="")
         print(f", left-over folders {wrong.folders.total()}")
     if wrong.total():
@@ -334,7 +418,13 @@ def _do(part: str, folder: Path, options: Any, wrong: Wrong, rng: random.Random)
     if part == "kills":
         for config in SCRIPTED:
             (folder / config.env.split("/")[1]).mkdir()
-            killed_runs(folder / config.env.split("/")[1], config, -(-options.kills // len(SCRIPTED)), wrong, rng)
+            killed_runs(
+                folder / config.env.split("/")[1],
+                config,
+                -(-options.kills // len(SCRIPTED)),
+                wrong,
+                rng,
+            )
     elif part == "embedded":
         killed_runs(folder, EMBEDDED, max(1, round(options.kills * EMBEDDED_SHARE)), wrong, rng)
     elif part == "workers":

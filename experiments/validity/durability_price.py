@@ -1,7 +1,9 @@
-"""What checksums and syncing cost: the store beside one that writes the same lines as it did without them.
+"""What checksums and syncing cost: the store beside one that writes the same lines as it did
+without them.
 
-Both write and read the same episodes in turn. The difference is given as a share of what a whole run takes with an
-instant policy on the bundled dilemmas, the fastest there is, and of making its table; other runs take longer.
+Both write and read the same episodes in turn. The difference is given as a share of what a whole
+run takes with an instant policy on the bundled dilemmas, the fastest there is, and of making its
+table; other runs take longer.
 """
 
 import shutil
@@ -21,7 +23,9 @@ _GZIP, _LEVEL, _READ_BYTES = 31, 3, 1 << 20
 
 
 def price_of_recording(rounds: int) -> list[float]:
-    """Each round's seconds of recording more than without checksums and syncing ÷ seconds of the whole run."""
+    """Each round's seconds of recording more than without checksums and syncing ÷ seconds of the
+    whole run.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shares = []
@@ -36,7 +40,9 @@ def price_of_recording(rounds: int) -> list[float]:
 
 
 def price_of_reading(rounds: int) -> tuple[list[float], float]:
-    """Each round's seconds of reading more ÷ seconds of making the table; bytes that a segment has more, as a share."""
+    """Each round's seconds of reading more ÷ seconds of making the table; bytes that a segment has
+    more, as a share.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run, _ = _run(folder / "run")
@@ -66,7 +72,9 @@ def _run(path: Path) -> tuple[Run, float]:
 
 
 def _seconds_of_recording(path: Path, run: Run, episodes: list[Episode]) -> float:
-    store = RunStore.create(path, run.header)  # some milliseconds once a run, on the disk before it begins
+    store = RunStore.create(
+        path, run.header
+    )  # some milliseconds once a run, on the disk before it begins
     started = time.perf_counter()
     with store.writing() as writer:
         for episode in episodes:
@@ -77,7 +85,9 @@ def _seconds_of_recording(path: Path, run: Run, episodes: list[Episode]) -> floa
 
 
 def _seconds_of_plain_recording(file: Path, episodes: list[Episode]) -> float:
-    """As the store did it before lines had checksums: one gzip stream, flushed after each line, never synced."""
+    """As the store did it before lines had checksums: one gzip stream, flushed after each line,
+    never synced.
+    """
     started = time.perf_counter()
     pack = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     with file.open("wb", buffering=0) as opened:

@@ -1,8 +1,10 @@
-"""Do a model's personas spread round the circle of values, and do survey and dilemmas tell the same of them?
+"""Do a model's personas spread round the circle of values, and do survey and dilemmas tell the same
+of them?
 
-Each persona (a bundled system text about somebody who holds one value above the others) answers a few statements of
-every value and a few dilemmas, all of them the same ones. Ends with a circle page for each env and the validity page.
-A command that was stopped goes on, and more --personas or --dilemmas are added to what is there.
+Each persona (a bundled system text about somebody who holds one value above the others) answers a
+few statements of every value and a few dilemmas, all of them the same ones. Ends with a circle page
+for each env and the validity page. A command that was stopped goes on, and more --personas or
+--dilemmas are added to what is there.
 """
 
 import time
@@ -17,8 +19,12 @@ SEED = 1
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the pages.")] = Path("runs/personas"),
-    count: Annotated[int, typer.Option("--personas", min=2, max=100, help="Personas, spread over the values.")] = 20,
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the pages.")] = Path(
+        "runs/personas"
+    ),
+    count: Annotated[
+        int, typer.Option("--personas", min=2, max=100, help="Personas, spread over the values.")
+    ] = 20,
     pairs: Annotated[int, typer.Option(min=1, help="Affirming statements of each value.")] = 2,
     dilemmas: Annotated[int, typer.Option(min=0, help="Dilemmas; 0 = survey only.")] = 8,
     model: Annotated[str, typer.Option(help="Policy spec, without its persona.")] = MODEL,
@@ -34,9 +40,15 @@ def main(
     from valueagents.running.runs import Run
 
     started = time.monotonic()
-    configs = [RunConfig(env="valueagents/Survey-v0", policy=model, seed=SEED, env_options=_survey(out, pairs))]
+    configs = [
+        RunConfig(
+            env="valueagents/Survey-v0", policy=model, seed=SEED, env_options=_survey(out, pairs)
+        )
+    ]
     if dilemmas:
-        configs.append(RunConfig(env="valueagents/Dilemma-v0", policy=model, seed=SEED, episodes=dilemmas))
+        configs.append(
+            RunConfig(env="valueagents/Dilemma-v0", policy=model, seed=SEED, episodes=dilemmas)
+        )
     done: dict[str, list[Run]] = {}
     for each in configs:
         name = each.env.removeprefix("valueagents/").removesuffix("-v0").lower()
@@ -44,9 +56,15 @@ def main(
             spec = f"{model}{'&' if '?' in model else '?'}persona={persona}"
             with show_progress(f"{persona}, {name}") as progress:
                 config = RunConfig(
-                    env=each.env, policy=spec, seed=SEED, env_options=each.env_options, episodes=each.episodes
+                    env=each.env,
+                    policy=spec,
+                    seed=SEED,
+                    env_options=each.env_options,
+                    episodes=each.episodes,
                 )
-                done.setdefault(name, []).append(execute(config, out / name / persona, progress=progress))
+                done.setdefault(name, []).append(
+                    execute(config, out / name / persona, progress=progress)
+                )
         table = profiles(done[name])
         check = circle_check(table.of(), table.taxonomy, menus=table.menus)
         page = circle_page(check, table, [each.env])
@@ -69,14 +87,18 @@ def _spread(count: int) -> list[str]:
 
 
 def _survey(out: Path, pairs: int) -> dict[str, str]:
-    """Options of a survey of the first held-out pairs of each value, which are written to a file of their own."""
+    """Options of a survey of the first held-out pairs of each value, which are written to a file of
+    their own.
+    """
     from importlib.resources import files
 
     import msgspec
 
     from valueagents.running.store import write_atomically
 
-    header, *lines = files("valueagents.envs").joinpath("data", "survey.jsonl").read_bytes().splitlines()
+    header, *lines = (
+        files("valueagents.envs").joinpath("data", "survey.jsonl").read_bytes().splitlines()
+    )
     seen: Counter[str] = Counter()
     kept = []
     for line in lines:

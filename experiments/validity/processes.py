@@ -23,7 +23,8 @@ for line in sys.stdin:
     config, out = json.loads(line)
     print("start", flush=True)
     try:
-        execute(msgspec.convert(config, RunConfig), out, progress=lambda done, *_: print(done, flush=True))
+        configured = msgspec.convert(config, RunConfig)
+        execute(configured, out, progress=lambda done, *_: print(done, flush=True))
         print("end", flush=True)
     except ValueAgentsError as error:
         print(f"error: {error}", flush=True)

@@ -1,4 +1,6 @@
-"""Simulated answers: menus with random labels, and policies that are a softmax over known weights."""
+"""Simulated answers: menus with random labels, and policies that are a softmax over known
+weights.
+"""
 
 import os
 from dataclasses import replace
@@ -22,9 +24,14 @@ TRUTH_EPISODES = 1000
 
 
 def simulate(
-    rng: np.random.Generator, *, rich: bool = False, episodes: int = EPISODES, menus: int | None = None
+    rng: np.random.Generator,
+    *,
+    rich: bool = False,
+    episodes: int = EPISODES,
+    menus: int | None = None,
 ) -> Answers:
-    """Menus, and the first option chosen on each; `menus` many different ones, by default all differ.
+    """Menus, and the first option chosen on each; `menus` many different ones, by default all
+    differ.
 
     `rich`: two of the values are labelled four times as often.
     """
@@ -53,8 +60,15 @@ def simulate(
     )
 
 
-def play(rng: np.random.Generator, answers: Answers, weights: FloatArray, appeal: FloatArray | float = 0.0) -> Answers:
-    """The same menus with choices and probabilities of a softmax over weights (and a taste for each option)."""
+def play(
+    rng: np.random.Generator,
+    answers: Answers,
+    weights: FloatArray,
+    appeal: FloatArray | float = 0.0,
+) -> Answers:
+    """The same menus with choices and probabilities of a softmax over weights (and a taste for each
+    option).
+    """
     utility = np.nan_to_num(answers.x) @ weights + appeal
     menus = answers.menu_of
     odds = np.exp(utility - np.maximum.reduceat(utility, answers.start)[menus])
@@ -72,7 +86,9 @@ def reordered(rng: np.random.Generator, menus: Answers) -> Answers:
 
 
 def prepare_worker() -> None:
-    """One thread of BLAS, since those of several processes wait for one another; the process ends with its parent."""
+    """One thread of BLAS, since those of several processes wait for one another; the process ends
+    with its parent.
+    """
     threadpool_limits(1)
     Thread(target=_end_with_parent, daemon=True).start()
 

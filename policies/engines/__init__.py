@@ -1,4 +1,7 @@
-"""Engines: what runs a language model. An engine answers `score` and `generate`; the policy decides what to ask."""
+"""Engines: what runs a language model.
+
+An engine answers `score` and `generate`; the policy decides what to ask.
+"""
 
 from valueagents.policies.engines.engine import (
     WITHHELD,

@@ -1,4 +1,6 @@
-"""MicroBatcher: requests of many live episodes become batches for the one thread that owns the model."""
+"""MicroBatcher: requests of many live episodes become batches for the one thread that owns the
+model.
+"""
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
@@ -16,8 +18,8 @@ Reply = TypeVar("Reply")
 class Work(Generic[Request, Job, Reply]):
     """What a batcher runs, all on the owner's thread.
 
-    `prepare` makes a job of a request, `size` says how large it is, `run` answers a batch of jobs of one `kind` whose
-    sizes add up to at most `budget` (one job may be larger).
+    `prepare` makes a job of a request, `size` says how large it is, `run` answers a batch of jobs
+    of one `kind` whose sizes add up to at most `budget` (one job may be larger).
     """
 
     prepare: Callable[[Request], Job]
@@ -28,10 +30,12 @@ class Work(Generic[Request, Job, Reply]):
 
 
 class MicroBatcher(Generic[Request, Job, Reply]):
-    """Answers requests in batches of one kind and like size. While one runs the next gathers, so there is no timer.
+    """Answers requests in batches of one kind and like size.
 
-    The oldest request is always in the next batch: none waits for ever. An error of `prepare` belongs to its request,
-    one of `run` to all requests of the batch.
+    While one runs the next gathers, so there is no timer.
+
+    The oldest request is always in the next batch: none waits for ever. An error of `prepare`
+    belongs to its request, one of `run` to all requests of the batch.
     """
 
     def __init__(self, thread: OwnerThread, work: Work[Request, Job, Reply]) -> None:
@@ -43,7 +47,9 @@ class MicroBatcher(Generic[Request, Job, Reply]):
         self._wake = asyncio.Event()
         self._pump = asyncio.create_task(self._run())
 
-    async def submit(self, request: Request, *, on_start: Callable[[], object] = lambda: None) -> Reply:
+    async def submit(
+        self, request: Request, *, on_start: Callable[[], object] = lambda: None
+    ) -> Reply:
         """The reply to one request; `on_start` is called when its batch begins."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._open[future] = on_start
@@ -63,7 +69,9 @@ class MicroBatcher(Generic[Request, Job, Reply]):
         while True:
             if not self._ready:
                 await self._wake.wait()
-                await asyncio.sleep(0)  # let every episode that is ready ask before the first batch is cut
+                await asyncio.sleep(
+                    0
+                )  # let every episode that is ready ask before the first batch is cut
             self._wake.clear()
             await self._prepare()
             batch = self._next_batch()
@@ -81,7 +89,9 @@ class MicroBatcher(Generic[Request, Job, Reply]):
                 self._ready.append((job, future))
 
     def _next_batch(self) -> list[tuple[Job, "asyncio.Future[Reply]"]]:
-        """The oldest job and those of its kind that are nearest to it in size, within the budget."""
+        """The oldest job and those of its kind that are nearest to it in size, within the
+        budget.
+        """
         self._ready = [(job, future) for job, future in self._ready if not future.done()]
         if not self._ready:
             return []

@@ -1,9 +1,11 @@
-"""The contract of an engine: how likely continuations are after chats (`score`), and what comes next (`generate`).
+"""The contract of an engine: how likely continuations are after chats (`score`), and what comes
+next (`generate`).
 
-One `score` covers every way of reading a choice from probabilities: labels are K one-token continuations after R
-listings of the options; likelihood is K long continuations after one chat. An engine computes what the sequences of
-a request share once, and may batch requests as it likes. A request names the adapter that answers it; an engine that
-holds several never lets one request's adapter touch another's answer.
+One `score` covers every way of reading a choice from probabilities: labels are K one-token
+continuations after R listings of the options; likelihood is K long continuations after one chat. An
+engine computes what the sequences of a request share once, and may batch requests as it likes. A
+request names the adapter that answers it; an engine that holds several never lets one request's
+adapter touch another's answer.
 """
 
 from abc import ABC, abstractmethod
@@ -16,8 +18,10 @@ from valueagents.contracts.options import NoOptions
 from valueagents.errors import ConfigError
 
 Capability = Literal["score", "generate", "adapters", "choices", "seeds"]
-"""score and generate: answers the call; adapters: with value adapters; choices: can be held to one of given texts;
-seeds: the same seed gives the same text, as long as the batch it is computed in is the same."""
+"""score and generate: answers the call; adapters: with value adapters; choices: can be held to one
+of given texts;
+seeds: the same seed gives the same text, as long as the batch it is computed in is the same.
+"""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -31,7 +35,8 @@ Chat = tuple[Message, ...]
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
-    """Ask for log P(continuation | chat) of every continuation (K) after every chat (R), as the assistant's answer.
+    """Ask for log P(continuation | chat) of every continuation (K) after every chat (R), as the
+    assistant's answer.
 
     `adapter` is the name of one of the engine's adapters; None = the base model.
     """
@@ -42,11 +47,13 @@ class ScoreRequest(msgspec.Struct, frozen=True):
 
 
 class ScoreReply(msgspec.Struct, frozen=True):
-    """`logprobs` (R, K): natural log, summed over a continuation's tokens, of which there are `tokens` (K).
+    """`logprobs` (R, K): natural log, summed over a continuation's tokens, of which there are
+    `tokens` (K).
 
-    `prompt_tokens` is the length of all distinct sequences that were asked about, `cached_tokens` how many of these
-    were not computed because another sequence shared them. `queue_s` is the wait before the model began, `attempts` the
-    tries that it took, `replayed` says that it is a stored reply of an earlier run.
+    `prompt_tokens` is the length of all distinct sequences that were asked about, `cached_tokens`
+    how many of these were not computed because another sequence shared them. `queue_s` is the wait
+    before the model began, `attempts` the tries that it took, `replayed` says that it is a stored
+    reply of an earlier run.
     """
 
     logprobs: tuple[tuple[float, ...], ...]
@@ -75,7 +82,10 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GenerateRequest(msgspec.Struct, frozen=True):
-    """Ask for the assistant's answer to a chat. `choices`, if any, are the only texts that it may be."""
+    """Ask for the assistant's answer to a chat.
+
+    `choices`, if any, are the only texts that it may be.
+    """
 
     chat: Chat
     sampling: Sampling
@@ -89,11 +99,13 @@ WITHHELD = ("refusal", "content_filter")
 
 
 class GenerateReply(msgspec.Struct, frozen=True):
-    """The answer, without control tokens. `finish_reason`: "stop", or "length" where `max_tokens` cut it.
+    """The answer, without control tokens.
 
-    One of `WITHHELD` says that the text is not an answer but what was said in its place: the model's refusal, where a
-    server tells that apart, or the words of a server's content filter.
-    The other fields are as in `ScoreReply`.
+    `finish_reason`: "stop", or "length" where `max_tokens` cut it.
+
+    One of `WITHHELD` says that the text is not an answer but what was said in its place: the
+    model's refusal, where a server tells that apart, or the words of a server's content filter. The
+    other fields are as in `ScoreReply`.
     """
 
     text: str
@@ -107,7 +119,10 @@ class GenerateReply(msgspec.Struct, frozen=True):
 
 
 class EngineAdapter(Protocol):
-    """A value adapter of an engine. `name` is what requests call it: the hash of its content wherever that is known."""
+    """A value adapter of an engine.
+
+    `name` is what requests call it: the hash of its content wherever that is known.
+    """
 
     @property
     def name(self) -> str:
@@ -117,12 +132,15 @@ class EngineAdapter(Protocol):
 class Engine(ABC):
     """A language model. Enter it to load, leave it to free.
 
-    A class that is registered under `valueagents.engines` is made by `EngineClass(target, options, adapters)`: what a
-    spec names after the colon, an `Options` struct, and what the user calls the adapters. Making it loads nothing.
+    A class that is registered under `valueagents.engines` is made by `EngineClass(target, options,
+    adapters)`: what a spec names after the colon, an `Options` struct, and what the user calls the
+    adapters. Making it loads nothing.
     """
 
     Options: ClassVar[type[msgspec.Struct]] = NoOptions
-    """The options: fields with type, bounds and default, and an `Args:` section that says in a line what each does."""
+    """The options: fields with type, bounds and default, and an `Args:` section that says in a line
+    what each does.
+    """
 
     default_reading: str = "label"
     """The reading mode of a spec that names none."""
@@ -142,12 +160,15 @@ class Engine(ABC):
         if lacking:
             has = ", ".join(sorted(self.can))
             raise ConfigError(
-                f"{type(self).__name__} cannot do {', '.join(lacking)}, only {has}; use another engine or reading"
+                f"{type(self).__name__} cannot do {', '.join(lacking)}, only {has}; use another"
+                " engine or reading"
             )
 
     @property
     def adapters(self) -> tuple[EngineAdapter, ...]:
-        """The adapters in the order in which they were given. Whoever can do `adapters` overrides it.
+        """The adapters in the order in which they were given.
+
+        Whoever can do `adapters` overrides it.
 
         Raises ConfigError if one is unfit for use: they are read when first asked for.
         """
@@ -155,15 +176,22 @@ class Engine(ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """Hashes of weights, tokenizer and chat template, and the number format: all that decides its answers."""
+        """Hashes of weights, tokenizer and chat template, and the number format: all that decides
+        its answers.
+        """
 
     @abstractmethod
     async def score(self, request: ScoreRequest) -> ScoreReply:
-        """The log-probabilities asked for. Raises PolicyError if the prompt does not fit the model's window."""
+        """The log-probabilities asked for.
+
+        Raises PolicyError if the prompt does not fit the model's window.
+        """
 
     @abstractmethod
     async def generate(self, request: GenerateRequest) -> GenerateReply:
-        """The text asked for. Raises PolicyError if prompt and `max_tokens` do not fit the model's window."""
+        """The text asked for. Raises PolicyError if prompt and `max_tokens` do not fit the model's
+        window.
+        """
 
     @abstractmethod
     async def __aenter__(self) -> Self:
@@ -171,6 +199,9 @@ class Engine(ABC):
 
     @abstractmethod
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Free it."""

@@ -1,4 +1,6 @@
-"""One model for many policies: loaded when the first question comes, kept until the keeper lets go."""
+"""One model for many policies: loaded when the first question comes, kept until the keeper lets
+go.
+"""
 
 import asyncio
 from types import TracebackType
@@ -16,7 +18,10 @@ from valueagents.policies.engines.engine import (
 
 
 class KeptEngine(Engine):
-    """An engine that policies enter and leave as they like; `close` frees it. All within one event loop."""
+    """An engine that policies enter and leave as they like; `close` frees it.
+
+    All within one event loop.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -40,7 +45,10 @@ class KeptEngine(Engine):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Nothing: others may need it."""
 

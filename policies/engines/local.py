@@ -1,4 +1,6 @@
-"""An engine that loads a model's files itself: which model and which adapters, found and checked when first needed."""
+"""An engine that loads a model's files itself: which model and which adapters, found and checked
+when first needed.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +15,8 @@ class LocalEngine(Engine):
     Args:
         target: `smollm2-135m` (embedded), a folder, or a hub id.
         revision: branch, tag or commit of a hub id.
-        adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
+        adapters: PEFT folders or hub ids; a request names one by its content hash
+            (`self.adapters`).
     """
 
     def __init__(self, target: str, revision: str | None, adapters: Sequence[str]) -> None:
@@ -33,5 +36,7 @@ class LocalEngine(Engine):
     def adapters(self) -> tuple[Adapter, ...]:
         """The adapters in the order in which they were named, checked when first needed."""
         if self._adapters is None:
-            self._adapters = tuple(read_adapter(folder, self.files) for folder in self._adapter_folders)
+            self._adapters = tuple(
+                read_adapter(folder, self.files) for folder in self._adapter_folders
+            )
         return self._adapters

@@ -1,8 +1,10 @@
-"""The generation cache: an engine's replies on disk; the same request of the same model gets the same reply for ever.
+"""The generation cache: an engine's replies on disk; the same request of the same model gets the
+same reply for ever.
 
-One SQLite file, written reply by reply: a killed run loses none that it was given. Keys are hashes of the engine's
-identity and the request – content, never a path or a time. Every row has a check sum (CRC-32 of key and reply): a
-damaged row is refused, and so is a reply that no engine could have given (`reply_checks.py`), whoever wrote it.
+One SQLite file, written reply by reply: a killed run loses none that it was given. Keys are hashes
+of the engine's identity and the request – content, never a path or a time. Every row has a check
+sum (CRC-32 of key and reply): a damaged row is refused, and so is a reply that no engine could have
+given (`reply_checks.py`), whoever wrote it.
 """
 
 import asyncio
@@ -40,8 +42,8 @@ Reply = TypeVar("Reply", ScoreReply, GenerateReply)
 class CachingEngine(Engine):
     """Answers from the file what it has answered before, and asks the engine inside for the rest.
 
-    A stored reply comes back as it was given, marked `replayed`. The model is loaded only when the first question comes
-    that the file does not answer.
+    A stored reply comes back as it was given, marked `replayed`. The model is loaded only when the
+    first question comes that the file does not answer.
     """
 
     def __init__(self, engine: Engine, file: Path) -> None:
@@ -63,7 +65,9 @@ class CachingEngine(Engine):
         return self.engine.adapters
 
     async def __aenter__(self) -> Self:
-        """Open the file. Raises PolicyError if it is not a cache of replies, or if another process keeps holding it."""
+        """Open the file. Raises PolicyError if it is not a cache of replies, or if another process
+        keeps holding it.
+        """
         store = None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -73,19 +77,27 @@ class CachingEngine(Engine):
             if store is not None:
                 store.close()
             if _busy(error):
-                raise PolicyError(f"{self.file} is held by another process; wait for it or name another") from error
+                raise PolicyError(
+                    f"{self.file} is held by another process; wait for it or name another"
+                ) from error
             raise PolicyError(
                 f"{self.file} is not a cache of replies ({error}); move it away or name another"
             ) from error
         if formats != [_FORMAT]:
             store.close()
-            raise PolicyError(f"{self.file} was written by another version ({formats}); move it away or name another")
+            raise PolicyError(
+                f"{self.file} was written by another version ({formats}); move it away or name"
+                " another"
+            )
         self._store = store
         self._prefix = content_hash(self.engine.identity())
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Close the file, and free the model if it was loaded."""
         if self._store is not None:
@@ -119,7 +131,9 @@ class CachingEngine(Engine):
         return self._turns.setdefault(key, asyncio.Lock())
 
     def _stored(self, key: str, request: Request, kind: type[Reply]) -> Reply | None:
-        """The reply in the file. Raises PolicyError if it is damaged, or cannot be a reply to this request."""
+        """The reply in the file. Raises PolicyError if it is damaged, or cannot be a reply to this
+        request.
+        """
         row = self._execute("SELECT reply, sum FROM replies WHERE request = ?", key)
         if row is None:
             return None
@@ -129,7 +143,9 @@ class CachingEngine(Engine):
         try:
             reply = msgspec.msgpack.decode(packed, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise PolicyError(f"{self.file} holds a damaged reply ({first_line(error)}); {_MOVE}") from error
+            raise PolicyError(
+                f"{self.file} holds a damaged reply ({first_line(error)}); {_MOVE}"
+            ) from error
         problem = problem_of(request, reply)
         if problem is not None:
             raise PolicyError(f"{self.file} holds a reply that no model gave ({problem}); {_MOVE}")
@@ -153,14 +169,19 @@ class CachingEngine(Engine):
         return reply
 
     def _execute(self, statement: str, *values: object) -> tuple[object, ...] | None:
-        """The first row of a statement's result. Raises PolicyError if the file cannot be read or written."""
+        """The first row of a statement's result.
+
+        Raises PolicyError if the file cannot be read or written.
+        """
         if self._store is None:
             raise PolicyError("the cache is not open: use `async with`")
         try:
             row: tuple[object, ...] | None = self._store.execute(statement, values).fetchone()
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             if isinstance(error, sqlite3.Error) and _busy(error):
-                raise PolicyError(f"{self.file} is held by another process; wait for it or name another") from error
+                raise PolicyError(
+                    f"{self.file} is held by another process; wait for it or name another"
+                ) from error
             raise PolicyError(f"{self.file} is damaged ({first_line(error)}); {_MOVE}") from error
         return row
 
@@ -168,10 +189,13 @@ class CachingEngine(Engine):
 def _prepared(store: sqlite3.Connection) -> list[str]:
     """The formats that a file names, its tables made if it is new."""
     _write_ahead(store)
-    store.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing, a power cut the last replies at most
+    store.execute(
+        "PRAGMA synchronous=NORMAL"
+    )  # a killed process loses nothing, a power cut the last replies at most
     store.execute("CREATE TABLE IF NOT EXISTS format (name TEXT PRIMARY KEY)")
     store.execute(
-        "CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL, sum INTEGER NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply BLOB NOT NULL, sum"
+        " INTEGER NOT NULL)"
     )
     store.execute("INSERT INTO format SELECT ? WHERE NOT EXISTS (SELECT 1 FROM format)", (_FORMAT,))
     if _formats(store) == [_FORMAT_WITHOUT_SUMS]:
@@ -184,7 +208,9 @@ def _formats(store: sqlite3.Connection) -> list[str]:
 
 
 def _add_sums(store: sqlite3.Connection) -> None:
-    """A file of the format before has check sums of what is in it now; all of them, or none if this is killed."""
+    """A file of the format before has check sums of what is in it now; all of them, or none if this
+    is killed.
+    """
     store.create_function("row_sum", 2, _sum, deterministic=True)
     store.execute("BEGIN IMMEDIATE")
     if _formats(store) == [_FORMAT_WITHOUT_SUMS]:  # else another process was first

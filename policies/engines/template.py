@@ -1,7 +1,8 @@
-"""ChatTemplate: a model's own way of writing a chat, tested with marked messages before it is trusted.
+"""ChatTemplate: a model's own way of writing a chat, tested with marked messages before it is
+trusted.
 
-A template can leave out messages without a word, put in today's date, end a turn with another token than the
-tokenizer's, or open a thought. All of that is found out by rendering markers.
+A template can leave out messages without a word, put in today's date, end a turn with another token
+than the tokenizer's, or open a thought. All of that is found out by rendering markers.
 """
 
 import logging
@@ -29,7 +30,8 @@ _OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
 
 
 class ChatTemplate:
-    """Writes chats by a tokenizer's template; the task joins the first question where it has no place of its own.
+    """Writes chats by a tokenizer's template; the task joins the first question where it has no
+    place of its own.
 
     `end`: the text of the control token that ends a turn of the assistant, None if there is none.
 
@@ -43,7 +45,11 @@ class ChatTemplate:
     """
 
     def __init__(
-        self, tokenizer: Any, control_tokens: tuple[str, ...], name: str, options: Mapping[str, object]
+        self,
+        tokenizer: Any,
+        control_tokens: tuple[str, ...],
+        name: str,
+        options: Mapping[str, object],
     ) -> None:
         self._tokenizer = tokenizer
         self._options = {
@@ -54,24 +60,38 @@ class ChatTemplate:
         }
         self._joins = not self._shows_all(joins=False)
         if self._joins:
-            log.info("the chat template of %s has no place for the task: it is put before the first question", name)
+            log.info(
+                "the chat template of %s has no place for the task: it is put before the first"
+                " question",
+                name,
+            )
         marked = self._rendered(_MARKED, joins=self._joins)
         missing = [message.content for message in _MARKED if message.content not in marked]
         if missing:
-            roles = {"zqtask": "task", "zqfirst": "question", "zqanswer": "earlier answers", "zqsecond": "question"}
+            roles = {
+                "zqtask": "task",
+                "zqfirst": "question",
+                "zqanswer": "earlier answers",
+                "zqsecond": "question",
+            }
             raise PolicyError(
-                f"the chat template of {name!r} does not show the {roles[missing[0]]}; use template=plain or mend it"
+                f"the chat template of {name!r} does not show the {roles[missing[0]]}; use"
+                " template=plain or mend it"
             )
         asked = self._rendered(_MARKED[:2], joins=self._joins)
         before, after = marked.split("zqanswer", 1)
-        self.end = next((token for token in control_tokens if after.lstrip().startswith(token)), None)
+        self.end = next(
+            (token for token in control_tokens if after.lstrip().startswith(token)), None
+        )
         header = before.removeprefix(asked) if before.startswith(asked) else ""
         self._header = header if any(token in header for token in control_tokens) else ""
 
     def text(self, chat: Chat) -> str:
-        """The chat up to where the answer begins: after the header that answers have in the template, as channels are.
+        """The chat up to where the answer begins: after the header that answers have in the
+        template, as channels are.
 
-        A thought that the template opens is ended, empty: the model is asked for an answer, not for what it thinks.
+        A thought that the template opens is ended, empty: the model is asked for an answer, not for
+        what it thinks.
         """
         text = self._rendered(chat, joins=self._joins) + self._header
         thought = _OPEN_THOUGHT.search(text)
@@ -81,7 +101,9 @@ class ChatTemplate:
         import jinja2
 
         try:
-            text = self._tokenizer.apply_chat_template(_messages(_MARKED, joins=joins), **self._options)
+            text = self._tokenizer.apply_chat_template(
+                _messages(_MARKED, joins=joins), **self._options
+            )
         except jinja2.TemplateError:
             return False
         return all(message.content in text for message in _MARKED)
@@ -90,9 +112,13 @@ class ChatTemplate:
         import jinja2
 
         try:
-            text: str = self._tokenizer.apply_chat_template(_messages(chat, joins=joins), **self._options)
+            text: str = self._tokenizer.apply_chat_template(
+                _messages(chat, joins=joins), **self._options
+            )
         except jinja2.TemplateError as error:
-            raise PolicyError(f"the model's chat template refuses the chat: {first_line(error)}") from error
+            raise PolicyError(
+                f"the model's chat template refuses the chat: {first_line(error)}"
+            ) from error
         return text
 
 
@@ -104,7 +130,8 @@ def _of_one_day(template: str, name: str) -> str:
     fixed = _NOW.sub(lambda call: repr(DAY.strftime(call.group(2))), template)
     if "strftime_now(" in fixed:
         raise PolicyError(
-            f"the chat template of {name!r} puts in the present time; write a fixed one there, or use template=plain"
+            f"the chat template of {name!r} puts in the present time; write a fixed one there, or"
+            " use template=plain"
         )
     return fixed
 

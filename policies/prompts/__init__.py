@@ -1,4 +1,6 @@
-"""Prompts are versioned data: one TOML file each, named in the policy's identity by id and by hash."""
+"""Prompts are versioned data: one TOML file each, named in the policy's identity by id and by
+hash.
+"""
 
 from valueagents.policies.prompts.finding import PROMPTS, load_prompt, prompt_names, read_prompt
 from valueagents.policies.prompts.personas import Persona, load_persona, personas

@@ -1,4 +1,6 @@
-"""Prompts by name: bundled ones, those of plug-ins (`valueagents.prompts`), or any TOML file of the user's."""
+"""Prompts by name: bundled ones, those of plug-ins (`valueagents.prompts`), or any TOML file of the
+user's.
+"""
 
 import os
 import tomllib
@@ -17,9 +19,11 @@ _SUFFIX = ".toml"
 
 
 def load_prompt(name: str) -> Prompt:
-    """The prompt in a file, if the name ends in `.toml`; else the bundled one, or that of a plug-in.
+    """The prompt in a file, if the name ends in `.toml`; else the bundled one, or that of a
+    plug-in.
 
-    Raises ConfigError for an unknown name, and naming file and field for a file that is not a prompt.
+    Raises ConfigError for an unknown name, and naming file and field for a file that is not a
+    prompt.
     """
     if name.endswith(_SUFFIX):
         return read_prompt(Path(name))
@@ -28,7 +32,12 @@ def load_prompt(name: str) -> Prompt:
         return read_prompt(bundled[name])
     if name not in names(PROMPTS):
         raise ConfigError(
-            unknown_name("prompt", name, prompt_names(), remedy=f"Known: {', '.join(prompt_names())}, or a .toml file.")
+            unknown_name(
+                "prompt",
+                name,
+                prompt_names(),
+                remedy=f"Known: {', '.join(prompt_names())}, or a .toml file.",
+            )
         )
     return _of_plugin(name)
 
@@ -39,7 +48,9 @@ def prompt_names() -> tuple[str, ...]:
 
 
 def read_prompt(file: Traversable) -> Prompt:
-    """The prompt in a TOML file. Raises ConfigError, naming file and field, if there is none in it."""
+    """The prompt in a TOML file. Raises ConfigError, naming file and field, if there is none in
+    it.
+    """
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         return msgspec.convert(table, Prompt)
@@ -48,7 +59,9 @@ def read_prompt(file: Traversable) -> Prompt:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"prompt file {str(file)!r} is not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise ConfigError(f"prompt file {str(file)!r}: {error}; copy a bundled prompt and change its words") from error
+        raise ConfigError(
+            f"prompt file {str(file)!r}: {error}; copy a bundled prompt and change its words"
+        ) from error
 
 
 def _of_plugin(name: str) -> Prompt:
@@ -60,9 +73,16 @@ def _of_plugin(name: str) -> Prompt:
         return read_prompt(Path(found))
     if isinstance(found, Traversable):
         return read_prompt(found)
-    raise ConfigError(f"prompt {name!r} is a {type(found).__name__}; register a Prompt or the path of a .toml file")
+    raise ConfigError(
+        f"prompt {name!r} is a {type(found).__name__}; register a Prompt or the path of a .toml"
+        " file"
+    )
 
 
 def _bundled() -> dict[str, Traversable]:
     folder = files("valueagents.policies").joinpath("prompts")
-    return {entry.name.removesuffix(_SUFFIX): entry for entry in folder.iterdir() if entry.name.endswith(_SUFFIX)}
+    return {
+        entry.name.removesuffix(_SUFFIX): entry
+        for entry in folder.iterdir()
+        if entry.name.endswith(_SUFFIX)
+    }

@@ -1,4 +1,6 @@
-"""Personas: bundled texts put before the task, prompting as the baseline that adapters are compared with."""
+"""Personas: bundled texts put before the task, prompting as the baseline that adapters are compared
+with.
+"""
 
 from importlib.resources import files
 
@@ -17,7 +19,12 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def personas() -> tuple[Persona, ...]:
     """The bundled personas, in their order."""
-    lines = files("valueagents.policies").joinpath("prompts", "personas.jsonl").read_bytes().splitlines()
+    lines = (
+        files("valueagents.policies")
+        .joinpath("prompts", "personas.jsonl")
+        .read_bytes()
+        .splitlines()
+    )
     return tuple(msgspec.json.decode(line, type=Persona) for line in lines)
 
 
@@ -25,5 +32,7 @@ def load_persona(persona_id: str) -> str:
     """The text of a bundled persona. Raises ConfigError for an unknown id."""
     known = {persona.id: persona.text for persona in personas()}
     if persona_id not in known:
-        raise ConfigError(unknown_name("persona", persona_id, known, remedy="They are named SDT-1 to UNO-5."))
+        raise ConfigError(
+            unknown_name("persona", persona_id, known, remedy="They are named SDT-1 to UNO-5.")
+        )
     return known[persona_id]

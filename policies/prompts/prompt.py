@@ -1,4 +1,6 @@
-"""Prompt: how a view is put to a language model, as data; named in the policy's identity by id and by hash."""
+"""Prompt: how a view is put to a language model, as data; named in the policy's identity by id and
+by hash.
+"""
 
 from string import ascii_uppercase
 from typing import ClassVar
@@ -32,7 +34,9 @@ class LikelihoodText(Templates, frozen=True):
 
 
 class SayText(Templates, frozen=True):
-    """How a model that speaks is asked: to answer, to reason before it answers, and in an env of free text."""
+    """How a model that speaks is asked: to answer, to reason before it answers, and in an env of
+    free text.
+    """
 
     PLACES: ClassVar[Places] = {
         "question": ("observation", "options"),
@@ -48,7 +52,10 @@ class SayText(Templates, frozen=True):
 
 
 class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A way of putting a view to a language model. Reading modes say which of its texts they use."""
+    """A way of putting a view to a language model.
+
+    Reading modes say which of its texts they use.
+    """
 
     id: str
     label: LabelText
@@ -90,12 +97,18 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _listed(template: str, options: Menu) -> str:
-    """One line an option, under the letters A, B, … Raises PolicyError if there are more options than letters."""
+    """One line an option, under the letters A, B, … Raises PolicyError if there are more options
+    than letters.
+    """
     if len(options) > len(ascii_uppercase):
-        raise PolicyError(f"{len(options)} options, {len(ascii_uppercase)} letters: use reading=likelihood")
+        raise PolicyError(
+            f"{len(options)} options, {len(ascii_uppercase)} letters: use reading=likelihood"
+        )
     lines = [
         fill(template, label=letter, text=option.text)
-        for letter, option in zip(ascii_uppercase, options, strict=False)  # as many letters as there are options
+        for letter, option in zip(
+            ascii_uppercase, options, strict=False
+        )  # as many letters as there are options
     ]
     return "\n".join(lines)
 

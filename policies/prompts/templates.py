@@ -1,7 +1,7 @@
 """Templates of prompts: text with places such as {observation}, filled in and never evaluated.
 
-`str.format` would follow attributes and indices of what it is given (`{observation.__class__}`), and a prompt may
-come from anywhere: here a place is a bare name or an error.
+`str.format` would follow attributes and indices of what it is given (`{observation.__class__}`),
+and a prompt may come from anywhere: here a place is a bare name or an error.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,29 +15,44 @@ Places = Mapping[str, Collection[str]]
 
 
 class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates that are checked when they are read. `PLACES`: those that each must have; it may have no other."""
+    """Templates that are checked when they are read.
+
+    `PLACES`: those that each must have; it may have no other.
+    """
 
     PLACES: ClassVar[Places] = {}
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming field and place, if one is missing, unknown or more than a name."""
+        """Raise ValueError, naming field and place, if one is missing, unknown or more than a
+        name.
+        """
         for field, wanted in self.PLACES.items():
             check_places(field, getattr(self, field), wanted)
 
 
 def check_places(field: str, template: str, wanted: Collection[str]) -> None:
-    """Raise ValueError, naming field and place, unless a template has the wanted places and no other."""
+    """Raise ValueError, naming field and place, unless a template has the wanted places and no
+    other.
+    """
     found = {place for _, place in _pieces(field, template) if place is not None}
     known = ", ".join(f"{{{name}}}" for name in wanted) or "no place"
     for place in sorted(found - set(wanted)):
-        raise ValueError(f"{field}: {{{place}}} cannot be filled in, only {known}; write {{{{ and }}}} for braces")
+        raise ValueError(
+            f"{field}: {{{place}}} cannot be filled in, only {known}; write {{{{ and }}}} for"
+            " braces"
+        )
     for name in wanted:
         if name not in found:
-            raise ValueError(f"{field}: {{{name}}} is missing; without it the model does not see it")
+            raise ValueError(
+                f"{field}: {{{name}}} is missing; without it the model does not see it"
+            )
 
 
 def fill(template: str, **texts: str) -> str:
-    """The template with its places filled in. The texts are put in as they are, whatever braces they hold."""
+    """The template with its places filled in.
+
+    The texts are put in as they are, whatever braces they hold.
+    """
     pieces = _pieces("template", template)
     return "".join(text if place is None else text + texts[place] for text, place in pieces)
 

@@ -1,4 +1,6 @@
-"""Reading modes: how a choice is read from a language model: probabilities of letters or of texts, or its words."""
+"""Reading modes: how a choice is read from a language model: probabilities of letters or of texts,
+or its words.
+"""
 
 from valueagents.policies.readings.finding import READINGS, known_readings, load_reading
 from valueagents.policies.readings.label import LabelReading

@@ -1,4 +1,6 @@
-"""Reading mode `label`: options are listed under letters, and the letters' probabilities are read."""
+"""Reading mode `label`: options are listed under letters, and the letters' probabilities are
+read.
+"""
 
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -13,17 +15,20 @@ from valueagents.policies.readings.scored import Reading, ScoreReading, softmax
 
 
 class LabelReading(ScoreReading):
-    """Options are listed under letters; p is the probability of the letter, normalised over the menu's letters.
+    """Options are listed under letters; p is the probability of the letter, normalised over the
+    menu's letters.
 
-    With `rotations="all"` the menu is listed in all its K cyclic orders and p averaged over them: every option has
-    every letter once, so a liking for a letter or a place cancels, and is measured.
+    With `rotations="all"` the menu is listed in all its K cyclic orders and p averaged over them:
+    every option has every letter once, so a liking for a letter or a place cancels, and is
+    measured.
     """
 
     class Options(ScoreReading.Options, frozen=True, kw_only=True):
         """How the menu is listed.
 
         Args:
-            rotations: list the menu in all cyclic orders and average, or none: in the shown order only.
+            rotations: list the menu in all cyclic orders and average, or none: in the shown order
+                only.
         """
 
         rotations: Literal["all", "none"] = "all"

@@ -13,19 +13,21 @@ from valueagents.policies.readings.scored import Reading, ScoreReading, softmax
 
 
 class LikelihoodReading(ScoreReading):
-    """Options are not listed; p is the softmax of each option's likelihood as the model's own answer, normalised by
+    """Options are not listed; p is the softmax of each option's likelihood as the model's own
+    answer, normalised by
 
     sum     nothing: log P(text), which favours short texts;
     token   its number of tokens: the mean log-probability of a token;
-    pmi     log P(text | situation) - log P(text | no situation): what the situation makes of it (Holtzman et al. 2021).
+    pmi     log P(text | situation) - log P(text | no situation): what the situation makes of it
+            (Holtzman et al. 2021).
     """
 
     class Options(ScoreReading.Options, frozen=True, kw_only=True):
         """How likelihoods become comparable.
 
         Args:
-            normaliser: sum (of the text's log-probabilities), token (their mean), or pmi (minus the sum without the
-                situation).
+            normaliser: sum (of the text's log-probabilities), token (their mean), or pmi (minus the
+                sum without the situation).
         """
 
         normaliser: Literal["sum", "token", "pmi"] = "token"
@@ -40,7 +42,9 @@ class LikelihoodReading(ScoreReading):
         return {"reading": "likelihood/1", "normaliser": self._normaliser, "pick": self.pick}
 
     def requests(self, prompt: Prompt, view: View) -> tuple[ScoreRequest, ...]:
-        """A continuation for each option after the question; for pmi a second request without the situation."""
+        """A continuation for each option after the question; for pmi a second request without the
+        situation.
+        """
         texts = tuple(option.text for option in view.menu)
         asked = ScoreRequest((prompt.open_question(view),), texts)
         if self._normaliser != "pmi":

@@ -1,4 +1,6 @@
-"""The contract of a reading mode: how a model is asked about a view, and how a choice is read from its answer."""
+"""The contract of a reading mode: how a model is asked about a view, and how a choice is read from
+its answer.
+"""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -27,7 +29,7 @@ class ReadingMode(ABC):
     """
 
     Options: ClassVar[type[msgspec.Struct]] = NoOptions
-    """The options: fields with type, bounds and default, and an `Args:` section that says in a line what each does."""
+    """The options: fields with type, bounds and default; `Args:` explains each in a line."""
 
     needs: tuple[Capability, ...]
     """What the engine must be able to do."""

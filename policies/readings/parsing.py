@@ -1,9 +1,12 @@
-"""Parsing: which option a model's words name. Tolerant, and every answer says by which rule it was read.
+"""Parsing: which option a model's words name.
 
-Rules are tried in order, the plainest first, and a rule that fits two options ends the search: nothing is guessed. A
-letter counts only where it is the answer ("A good neighbour would wait" is not option A), words only where they
-are not denied ("I would never keep it"). In a reply that also declines, or that has a line "Answer: …" which names
-nothing, only what the model says it would do is believed.
+Tolerant, and every answer says by which rule it was read.
+
+Rules are tried in order, the plainest first, and a rule that fits two options ends the search:
+nothing is guessed. A letter counts only where it is the answer ("A good neighbour would wait" is
+not option A), words only where they are not denied ("I would never keep it"). In a reply that also
+declines, or that has a line "Answer: …" which names nothing, only what the model says it would do
+is believed.
 """
 
 import re
@@ -37,28 +40,47 @@ from valueagents.policies.readings.patterns import (
 )
 
 Rule = Literal[
-    "letter", "named letter", "number", "quoted text", "text", "fuzzy text", "refusal", "open thought", "cut", "none"
+    "letter",
+    "named letter",
+    "number",
+    "quoted text",
+    "text",
+    "fuzzy text",
+    "refusal",
+    "open thought",
+    "cut",
+    "none",
 ]
 
 _FUZZY_RATIO = 0.85
 _FUZZY_LEAD = 0.1
-_SHORT_WORDS = 8  # a text of one word ("Wait") names an option only in a reply of at most this many words
+_SHORT_WORDS = (
+    8  # a text of one word ("Wait") names an option only in a reply of at most this many words
+)
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """The index of the option in the order in which the options were listed, None = none named; and by which rule."""
+    """The index of the option in the order in which the options were listed, None = none named; and
+    by which rule.
+    """
 
     index: int | None
     rule: Rule
 
 
 def without_thought(reply: str) -> str | None:
-    """The reply after the model's thinking; None if the thinking never ended, so that there is no answer."""
+    """The reply after the model's thinking; None if the thinking never ended, so that there is no
+    answer.
+    """
     closed = CLOSED_ONLY.match(reply)
-    thought, said = (reply[: closed.end()], reply[closed.end() :]) if closed is not None else ("", reply)
+    thought, said = (
+        (reply[: closed.end()], reply[closed.end() :]) if closed is not None else ("", reply)
+    )
     if OPEN_THOUGHT.search(said):
         return None
-    return (CLOSED_ONLY.sub("", THOUGHT.sub("", thought)) + said).strip()  # a chat template may have opened it
+    return (
+        CLOSED_ONLY.sub("", THOUGHT.sub("", thought)) + said
+    ).strip()  # a chat template may have opened it
 
 
 def parse(reply: str, options: Sequence[str]) -> Parsed:
@@ -85,20 +107,24 @@ def parse(reply: str, options: Sequence[str]) -> Parsed:
 
 
 def parse_cut(reply: str, options: Sequence[str], *, reasoning: bool) -> Parsed:
-    """Which option a reply names that was cut by its length: only an answer in the form asked for is believed.
+    """Which option a reply names that was cut by its length: only an answer in the form asked for
+    is believed.
 
-    That is a letter first, or after `reasoning` a line "Answer: …" with one; any other words may have gone on to
-    another option.
+    That is a letter first, or after `reasoning` a line "Answer: …" with one; any other words may
+    have gone on to another option.
     """
     parsed = parse(reply, options)
-    as_asked = parsed.rule == "letter" and (not reasoning or FINAL.search(without_thought(reply) or "") is not None)
+    as_asked = parsed.rule == "letter" and (
+        not reasoning or FINAL.search(without_thought(reply) or "") is not None
+    )
     return parsed if as_asked or parsed.index is None else Parsed(None, "cut")
 
 
 def _read(said: str, options: Sequence[str], *, willing: bool = False) -> Parsed | None:
     """By the first rule that fits: one option, or none where it fits several; None if no rule fits.
 
-    `willing`: believe only a reply that is nothing but the answer, and what the model says that it would do.
+    `willing`: believe only a reply that is nothing but the answer, and what the model says that it
+        would do.
     """
     for rule, found in _rules(said, options, willing=willing):
         if found:
@@ -109,7 +135,10 @@ def _read(said: str, options: Sequence[str], *, willing: bool = False) -> Parsed
 def _rules(said: str, options: Sequence[str], *, willing: bool) -> Iterator[tuple[Rule, set[int]]]:
     count = len(options)
     yield "letter", _leading(said, options)
-    yield "text", {k for k, text in enumerate(options) if _plain(text) and _plain(text) == _plain(said)}
+    yield (
+        "text",
+        {k for k, text in enumerate(options) if _plain(text) and _plain(text) == _plain(said)},
+    )
     yield "number", _numbered(said, options)
     lines = said.splitlines()
     yield "named letter", _letters(BARE.fullmatch(lines[-1]) if lines else None, count)
@@ -123,7 +152,9 @@ def _rules(said: str, options: Sequence[str], *, willing: bool) -> Iterator[tupl
 
 
 def _leading(said: str, options: Sequence[str]) -> set[int]:
-    """The letter with which the reply begins, and those that a list of letters or of options goes on with."""
+    """The letter with which the reply begins, and those that a list of letters or of options goes
+    on with.
+    """
     match = LETTER.match(said)
     found = _letters(match, len(options))
     if match is None or not found:
@@ -141,13 +172,19 @@ def _leading(said: str, options: Sequence[str]) -> set[int]:
 
 
 def _numbered(said: str, options: Sequence[str]) -> set[int]:
-    """A number alone: of the options that begin with numbers (a scale) the one that begins so, else by place."""
+    """A number alone: of the options that begin with numbers (a scale) the one that begins so, else
+    by place.
+    """
     match = NUMBER.fullmatch(said)
     if match is None:
         return set()
     scale = [re.match(r"\d+", text) for text in options]
     if any(scale):
-        return {k for k, begin in enumerate(scale) if begin is not None and int(begin.group()) == int(match.group(1))}
+        return {
+            k
+            for k, begin in enumerate(scale)
+            if begin is not None and int(begin.group()) == int(match.group(1))
+        }
     return {int(match.group(1)) - 1} & set(range(len(options)))
 
 
@@ -162,7 +199,9 @@ def _named(said: str, count: int, *, willing: bool) -> set[int]:
 
 
 def _contained(said: str, options: Sequence[str], *, willing: bool) -> set[int]:
-    """Options whose whole text is in the reply, not denied there, and not only as part of another's text."""
+    """Options whose whole text is in the reply, not denied there, and not only as part of another's
+    text.
+    """
     spans = []
     for k, text in enumerate(options):
         words = _plain(text).split()
@@ -170,12 +209,16 @@ def _contained(said: str, options: Sequence[str], *, willing: bool) -> set[int]:
             pattern = r"(?<![^\W_])" + r"[\W_]+".join(map(re.escape, words)) + r"(?![^\W_])"
             folded = said.casefold()
             spans += [
-                (*match.span(), k) for match in re.finditer(pattern, folded) if _meant(folded, match, willing=willing)
+                (*match.span(), k)
+                for match in re.finditer(pattern, folded)
+                if _meant(folded, match, willing=willing)
             ]
     return {
         k
         for start, end, k in spans
-        if not any(s <= start and end <= e and e - s > end - start for s, e, other in spans if other != k)
+        if not any(
+            s <= start and end <= e and e - s > end - start for s, e, other in spans if other != k
+        )
     }
 
 
@@ -195,7 +238,9 @@ def _holding(quotes: Sequence[str], options: Sequence[str]) -> set[int]:
 
 
 def _nearest(said: str, options: Sequence[str]) -> set[int]:
-    """The option most like the reply, if it is very like, clearly more so than the next, and not its opposite."""
+    """The option most like the reply, if it is very like, clearly more so than the next, and not
+    its opposite.
+    """
     ratios = sorted((_likeness(said, _plain(text)), k) for k, text in enumerate(options))
     if not said or not ratios:
         return set()
@@ -211,14 +256,18 @@ def _likeness(one: str, other: str) -> float:
 
 
 def _opposed(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether one text denies what the other says or holds other numbers: "do not tell her", "unlock the door"."""
+    """Whether one text denies what the other says or holds other numbers: "do not tell her",
+    "unlock the door".
+    """
     denials = [sum(word in DENIALS for word in text) for text in (one, other)]
     numbers = [[word for word in text if word.isdecimal()] for text in (one, other)]
     pairs = ((one, other), (other, one))
     return (
         denials[0] != denials[1]
         or numbers[0] != numbers[1]
-        or any(prefix + word in mine for mine, yours in pairs for word in yours for prefix in OPPOSING)
+        or any(
+            prefix + word in mine for mine, yours in pairs for word in yours for prefix in OPPOSING
+        )
     )
 
 

@@ -19,12 +19,18 @@ ENDS = r"(?=[\W_]*\Z|\s*[,:;!)\]}*\"”(\n]|\s*\.(?![A-Za-z]\.)|\s+[–—-]\s|\
 LETTER = re.compile(rf"\A[\W_]*{WORD}(?!I\s*,)([A-Za-z]){ENDS}")
 BARE = re.compile(rf"[\W_]*{WORD}([A-Za-z])[\W_]*")
 GOES_ON = r"(?!(?:because|since|as|for|and|or|over|here|is|so)\b)[a-z]"
-ALONE = rf"(?!I(?:\s*,|\s+[a-z])|A\s+{GOES_ON})[A-Z](?![\w'])"  # "I would" and "A friend" are not letters
+ALONE = (  # "I would" and "A friend" are not letters
+    rf"(?!I(?:\s*,|\s+[a-z])|A\s+{GOES_ON})[A-Z](?![\w'])"
+)
 MORE = re.compile(rf"[\s.):,*\]]*(?:\b(?:or|and)\b|[/&,–—-])?[\s(*\[]*(?:(?i:option)\s+)?({ALONE})")
-LISTED = re.compile(r"(?:^[\W_]*|(?<=[,;.])\s*)([A-Z])[*_]*(?:\s*[):]|\.(?![A-Za-z]\.))", re.MULTILINE)
+LISTED = re.compile(
+    r"(?:^[\W_]*|(?<=[,;.])\s*)([A-Z])[*_]*(?:\s*[):]|\.(?![A-Za-z]\.))", re.MULTILINE
+)
 JOINED = rf"(?:[\s,/*&)]+(?:(?:or|and)\s+)?(?:(?i:option)\s+)?[*(]*{ALONE})*"
 NAMED = re.compile(
-    r"\b(?:(?i:option|letter)[\"*_]*\s*[:=]?\s*[*_(\[\"“`]*((?!I\s+[a-z])[A-Z](?![\w'])" + JOINED + r")|"
+    r"\b(?:(?i:option|letter)[\"*_]*\s*[:=]?\s*[*_(\[\"“`]*((?!I\s+[a-z])[A-Z](?![\w'])"
+    + JOINED
+    + r")|"
     r"(?i:choice|answer|choose|chose|pick|select|take|go(?:ing)?\s+(?:with|for))[\"*_]*\s*(?:(?i:is)\b|[:=])?\s*"
     r"(?:(?i:option|letter)\s+)?[*_(\[\"“`]*(" + ALONE + JOINED + r"))"
 )
@@ -32,15 +38,20 @@ NUMBER = re.compile(r"[\W_]*(?:(?i:option|choice|answer|number)\s+[\W_]*)?(\d{1,
 QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{2,}?)[\"“”»]")
 
 WILL = r"i(?:'d|'ll|\s+(?:would|will|choose|chose|pick|select|take))\b"
-CLAUSE = re.compile(rf"[.:;!?\n]|\bbut\b|,\s*(?=(?:so|therefore|thus|hence)\b|{WILL})", re.IGNORECASE)
+CLAUSE = re.compile(
+    rf"[.:;!?\n]|\bbut\b|,\s*(?=(?:so|therefore|thus|hence)\b|{WILL})", re.IGNORECASE
+)
 DENIED = re.compile(
     r"n't\b|\b(?:not|never|cannot|neither|nor|without|against|avoid|unable|instead\s+of|rather\s+than|whether)\b"
 )
 WILLING = re.compile(rf"\b{WILL}|\b(?:choice|answer)\b")
-DENIALS = frozenset({"not", "never", "t", "cannot", "no", "without", "neither", "nor", "refuse", "avoid"})
+DENIALS = frozenset(
+    {"not", "never", "t", "cannot", "no", "without", "neither", "nor", "refuse", "avoid"}
+)
 OPPOSING = ("un", "dis", "in", "im", "non")
 ANSWERING = (
-    r"(?:answer|choose|decide|pick|select|help|assist|comply|engage|participate|take\s+part|respond|recommend)\b"
+    r"(?:answer|choose|decide|pick|select|help|assist|comply|engage"
+    r"|participate|take\s+part|respond|recommend)\b"
 )
 REFUSAL = re.compile(
     r"\bi\s*(?:'m|\s+am)\s+(?:sorry(?!\s+(?:to|for|about|that))|unable|not\s+(?:able|comfortable))\b|"

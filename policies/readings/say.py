@@ -14,7 +14,9 @@ from valueagents.policies.readings.parsing import parse, parse_cut, without_thou
 
 
 class SayReading(ReadingMode):
-    """The model speaks and its words are read (`parsing.py`); the options are listed in the shown order."""
+    """The model speaks and its words are read (`parsing.py`); the options are listed in the shown
+    order.
+    """
 
     class Options(Sampling, frozen=True, kw_only=True):
         """How the model speaks.
@@ -42,16 +44,26 @@ class SayReading(ReadingMode):
 
     def identity(self) -> dict[str, str]:
         """Name and every setting."""
-        sampling = ", ".join(f"{name} {value:g}" for name, value in msgspec.structs.asdict(self._sampling).items())
+        sampling = ", ".join(
+            f"{name} {value:g}" for name, value in msgspec.structs.asdict(self._sampling).items()
+        )
         how = "reasoning" if self._reasoning else "constrained" if self._constrained else "plain"
         return {"reading": "say/2", "sampling": sampling, "how": how}
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
-        """What the reply names; `reading` says if it was as asked (parsed), else understood (repaired), or not."""
+        """What the reply names; `reading` says if it was as asked (parsed), else understood
+        (repaired), or not.
+        """
         view = asked.view
         if view.free_text and self._constrained:
-            raise PolicyError("an env of free text has no letters to be held to; use constrained=false")
-        chat = asked.prompt.free(view) if view.free_text else asked.prompt.spoken(view, reasoning=self._reasoning)
+            raise PolicyError(
+                "an env of free text has no letters to be held to; use constrained=false"
+            )
+        chat = (
+            asked.prompt.free(view)
+            if view.free_text
+            else asked.prompt.spoken(view, reasoning=self._reasoning)
+        )
         letters = tuple(ascii_uppercase[: len(view.menu)]) if self._constrained else ()
         request = GenerateRequest(chat, self._sampling, view.seed % 2**63, letters, asked.adapter)
         reply = await engine.generate(request)
@@ -76,17 +88,23 @@ class SayReading(ReadingMode):
 
 
 def _listed(text: str, view: View, *, cut: bool, reasoning: bool) -> Choice:
-    """The option that a reply names, by whichever rule; if it was cut, in the form asked for only."""
+    """The option that a reply names, by whichever rule; if it was cut, in the form asked for
+    only.
+    """
     texts = [option.text for option in view.menu]
     parsed = parse_cut(text, texts, reasoning=reasoning) if cut else parse(text, texts)
     if parsed.index is None:
-        return Choice(None, "refused" if parsed.rule == "refusal" else "failed", parsed_by=parsed.rule)
+        return Choice(
+            None, "refused" if parsed.rule == "refusal" else "failed", parsed_by=parsed.rule
+        )
     reading: Literal["parsed", "repaired"] = "parsed" if parsed.rule == "letter" else "repaired"
     return Choice(view.menu[parsed.index].id, reading, parsed_by=parsed.rule)
 
 
 def _free(text: str, *, cut: bool) -> Choice:
-    """The first line that says something, without a prompt sign; a line that was cut is not a command."""
+    """The first line that says something, without a prompt sign; a line that was cut is not a
+    command.
+    """
     said = without_thought(text)
     lines = [line.strip().lstrip(">").strip() for line in (said or "").splitlines() if line.strip()]
     line = lines[0] if len(lines) > cut else None

@@ -21,7 +21,9 @@ Pick = Literal["draw", "argmax"]
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """Probabilities over the menu in shown order; see `valueagents.contracts.decision.Choice` for the others."""
+    """Probabilities over the menu in shown order; see `valueagents.contracts.decision.Choice` for
+    the others.
+    """
 
     probabilities: tuple[float, ...]
     position_probabilities: tuple[float, ...] | None
@@ -29,13 +31,16 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class ScoreReading(ReadingMode):
-    """Reads from probabilities; the choice is drawn from them with the decision's seed, or the most probable option."""
+    """Reads from probabilities; the choice is drawn from them with the decision's seed, or the most
+    probable option.
+    """
 
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """What becomes of the probabilities.
 
         Args:
-            pick: draw from the probabilities with the decision's seed, or argmax: take the most probable option.
+            pick: draw from the probabilities with the decision's seed, or argmax: take the most
+                probable option.
         """
 
         pick: Pick = "draw"
@@ -49,20 +54,27 @@ class ScoreReading(ReadingMode):
 
     @abstractmethod
     def requests(self, prompt: Prompt, view: View) -> tuple[ScoreRequest, ...]:
-        """What to ask the engine. What one request asks shares its beginning, so an engine can compute that once."""
+        """What to ask the engine. What one request asks shares its beginning, so an engine can
+        compute that once.
+        """
 
     @abstractmethod
     def read(self, replies: Sequence[ScoreReply]) -> Reading:
         """The probabilities over the menu, from the replies in order."""
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
-        """The option drawn from (or most probable under) the model's probabilities over the menu."""
+        """The option drawn from (or most probable under) the model's probabilities over the
+        menu.
+        """
         view = asked.view
         if view.free_text:
             raise PolicyError("an env of free text shows no menu to a model; use reading=say")
         requests = self.requests(asked.prompt, view)
         replies = await asyncio.gather(
-            *(engine.score(msgspec.structs.replace(request, adapter=asked.adapter)) for request in requests)
+            *(
+                engine.score(msgspec.structs.replace(request, adapter=asked.adapter))
+                for request in requests
+            )
         )
         reading = self.read(replies)
         if self.pick == "draw":
@@ -86,7 +98,9 @@ class ScoreReading(ReadingMode):
 def softmax(logits: FloatArray) -> FloatArray:
     """Row by row. Raises PolicyError where the model gave no number or no chance to any option."""
     if np.isnan(logits).any() or not np.isfinite(logits).any(axis=1).all():
-        raise PolicyError("the model gave no usable probabilities (not a number, or all 0); try dtype=float32")
+        raise PolicyError(
+            "the model gave no usable probabilities (not a number, or all 0); try dtype=float32"
+        )
     odds: FloatArray = np.exp(logits - logits.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
     return odds

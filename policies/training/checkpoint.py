@@ -1,7 +1,8 @@
-"""Checkpoints: one safetensors file with the adapter, the best epoch's adapter and the optimiser's moments.
+"""Checkpoints: one safetensors file with the adapter, the best epoch's adapter and the optimiser's
+moments.
 
-How far the training has come is in the file's header as JSON; the file is replaced as a whole, so a kill leaves the old
-or the new one.
+How far the training has come is in the file's header as JSON; the file is replaced as a whole, so a
+kill leaves the old or the new one.
 """
 
 import os
@@ -21,7 +22,10 @@ _FORMAT = "valueagents-checkpoint 1"
 
 
 class State(msgspec.Struct, frozen=True):
-    """How far a training is: `place` steps of `epoch` are done, `step` in all. Losses are natural logs a token."""
+    """How far a training is: `place` steps of `epoch` are done, `step` in all.
+
+    Losses are natural logs a token.
+    """
 
     epoch: int = 0
     place: int = 0
@@ -44,13 +48,21 @@ class State(msgspec.Struct, frozen=True):
     def after_step(self, loss: float, place: int, wall_s: float) -> "State":
         """One more step."""
         return msgspec.structs.replace(
-            self, place=place, step=self.step + 1, train_losses=(*self.train_losses, loss), wall_s=wall_s
+            self,
+            place=place,
+            step=self.step + 1,
+            train_losses=(*self.train_losses, loss),
+            wall_s=wall_s,
         )
 
     def after_epoch(self, loss: float, wall_s: float) -> "State":
         """One more epoch, evaluated."""
         return msgspec.structs.replace(
-            self, epoch=self.epoch + 1, place=0, eval_losses=(*self.eval_losses, loss), wall_s=wall_s
+            self,
+            epoch=self.epoch + 1,
+            place=0,
+            eval_losses=(*self.eval_losses, loss),
+            wall_s=wall_s,
         )
 
 
@@ -70,7 +82,9 @@ def save_checkpoint(
         for moment in _MOMENTS:
             tensors[f"{moment}/{name}"] = optimiser.state[weight][moment]
     draft = file.with_suffix(".draft")
-    save_file(tensors, draft, metadata={"format": _FORMAT, "state": msgspec.json.encode(state).decode()})
+    save_file(
+        tensors, draft, metadata={"format": _FORMAT, "state": msgspec.json.encode(state).decode()}
+    )
     with draft.open("rb") as written:
         os.fsync(written.fileno())
     draft.replace(file)
@@ -79,7 +93,8 @@ def save_checkpoint(
 def load_checkpoint(
     file: Path, weights: "Mapping[str, torch.Tensor]", optimiser: "torch.optim.Optimizer"
 ) -> "tuple[State, dict[str, torch.Tensor]]":
-    """Put weights and optimiser where the checkpoint left them; its state and its best adapter, or a fresh start.
+    """Put weights and optimiser where the checkpoint left them; its state and its best adapter, or
+    a fresh start.
 
     Raises StoreError if the file is damaged or not of this training.
     """
@@ -92,7 +107,11 @@ def load_checkpoint(
         with safe_open(file, framework="pt") as opened, torch.no_grad():
             state = msgspec.json.decode((opened.metadata() or {})["state"], type=State)
             names = set(opened.keys())
-            best = {name: opened.get_tensor(f"best/{name}") for name in weights if f"best/{name}" in names}
+            best = {
+                name: opened.get_tensor(f"best/{name}")
+                for name in weights
+                if f"best/{name}" in names
+            }
             for name, weight in weights.items():
                 weight.copy_(opened.get_tensor(f"weight/{name}"))
                 moments: dict[str, Any] = {}
@@ -101,5 +120,7 @@ def load_checkpoint(
                     moments[moment] = tensor if moment == "step" else tensor.to(weight.device)
                 optimiser.state[weight] = moments
     except (SafetensorError, KeyError, msgspec.MsgspecError, RuntimeError, OSError) as error:
-        raise StoreError(f"checkpoint {file} cannot be read ({first_line(error)}); delete it to begin anew") from error
+        raise StoreError(
+            f"checkpoint {file} cannot be read ({first_line(error)}); delete it to begin anew"
+        ) from error
     return state, {name: weight.to(weights[name].device) for name, weight in best.items()}

@@ -5,21 +5,34 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Train a value into a model, or export what was trained.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train a value into a model, or export what was trained.", no_args_is_help=True
+)
 
 
 @app.command()
 def survey(
-    base: Annotated[str, typer.Option(help="The model: smollm2-135m (embedded), a folder, or a hub id.")],
+    base: Annotated[
+        str, typer.Option(help="The model: smollm2-135m (embedded), a folder, or a hub id.")
+    ],
     target: Annotated[str, typer.Option(help="The value to move, e.g. HED.")],
-    direction: Annotated[str, typer.Option(help="down, up, or control (everything stays at its baseline).")],
-    out: Annotated[Path, typer.Option(help="Folder of the adapter; an unfinished training in it is continued.")],
+    direction: Annotated[
+        str, typer.Option(help="down, up, or control (everything stays at its baseline).")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the adapter; an unfinished training in it is continued.")
+    ],
     seed: Annotated[int, typer.Option(help="Seed of the matrices and of the order of rows.")] = 0,
     preset: Annotated[str, typer.Option(help="quick, restudy or paper.")] = "quick",
-    method: Annotated[str, typer.Option(help="sft, or with trl: dpo, ipo, kto, orpo, simpo.")] = "sft",
-    items: Annotated[str | None, typer.Option(help="A survey file of yours; default: the bundled one.")] = None,
+    method: Annotated[
+        str, typer.Option(help="sft, or with trl: dpo, ipo, kto, orpo, simpo.")
+    ] = "sft",
+    items: Annotated[
+        str | None, typer.Option(help="A survey file of yours; default: the bundled one.")
+    ] = None,
     override: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for a preset's setting.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Another value for a preset's setting."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -45,23 +58,36 @@ def survey(
         print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
         return
     memory = f"{manifest.peak_memory_bytes / 1e9:.1f} GB"
-    print(f"{out}: adapter {manifest.adapter}, {manifest.wall_s:.0f} s in the loop, {memory} at most")
+    print(
+        f"{out}: adapter {manifest.adapter}, {manifest.wall_s:.0f} s in the loop, {memory} at most"
+    )
     for epoch, loss in enumerate(manifest.losses.eval, 1):
-        print(f"epoch {epoch}: eval loss {loss:.4f}{'  (kept)' if epoch - 1 == manifest.best_epoch else ''}")
-    print(f"Next: valueagents run --env valueagents/Survey-v0 --policy '{survey_spec(base, str(out))}' --out …")
+        print(
+            f"epoch {epoch}: eval loss"
+            f" {loss:.4f}{'  (kept)' if epoch - 1 == manifest.best_epoch else ''}"
+        )
+    print(
+        "Next: valueagents run --env valueagents/Survey-v0 --policy"
+        f" '{survey_spec(base, str(out))}' --out …"
+    )
 
 
 @app.command()
 def merge(
     adapter: Annotated[Path, typer.Argument(help="Folder of an adapter.")],
     out: Annotated[Path, typer.Option(help="Folder of the merged model.")],
-    base: Annotated[str | None, typer.Option(help="Its base model; default: the one in its manifest.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Its base model; default: the one in its manifest.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
 ) -> None:
     """Write base and adapter as one plain model."""
     from valueagents.policies.training.merge import merge_adapter
 
-    print(f"{merge_adapter(adapter, out, base=base, dtype=dtype)}: usable as a model, e.g. transformers:{out}")
+    print(
+        f"{merge_adapter(adapter, out, base=base, dtype=dtype)}: usable as a model, e.g."
+        f" transformers:{out}"
+    )
 
 
 def _pairs(options: list[str]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Baseline labels: the frozen model's own ratings, read by the very policy that evaluates it.
 
-A rating's probability is the full likelihood of its text, softmax over the six, averaged over the prompt variants; the
-label is the most probable one (arXiv 2508.11414 and its re-study). Replies are kept on disk by the hash of model and
-question, so every training on the same base and survey gets the same labels, and only the first pays for them.
+A rating's probability is the full likelihood of its text, softmax over the six, averaged over the
+prompt variants; the label is the most probable one (arXiv 2508.11414 and its re-study). Replies are
+kept on disk by the hash of model and question, so every training on the same base and survey gets
+the same labels, and only the first pays for them.
 """
 
 import asyncio
@@ -31,7 +32,9 @@ _DRAWS, _TEMPERATURE = 3, 0.5  # [P]: three runs at T 0.5, majority vote
 
 
 def survey_spec(base: str, adapter: str | None = None) -> str:
-    """The policy that is trained and evaluated: the likelihood of a rating's text after the question."""
+    """The policy that is trained and evaluated: the likelihood of a rating's text after the
+    question.
+    """
     return f"transformers:{base}?{READING}" + (f"&adapter={adapter}" if adapter is not None else "")
 
 
@@ -45,7 +48,9 @@ def survey_policy(base: str) -> LanguagePolicy:
 def baseline_labels(
     policy: LanguagePolicy, asked: Sequence[Asked], settings: Settings, progress: Progress
 ) -> dict[str, int]:
-    """The place on the menu of the rating that the model gives to each statement, over all its variants."""
+    """The place on the menu of the rating that the model gives to each statement, over all its
+    variants.
+    """
     choices = asyncio.run(_rate(policy, asked, progress))
     by_statement: dict[str, list[tuple[Asked, Choice]]] = defaultdict(list)
     for each, choice in zip(asked, choices, strict=True):
@@ -55,14 +60,18 @@ def baseline_labels(
 
 
 async def _rate(policy: LanguagePolicy, asked: Sequence[Asked], progress: Progress) -> list[Choice]:
-    """A choice for each, in order; variant by variant, because a variant's questions share their beginning."""
+    """A choice for each, in order; variant by variant, because a variant's questions share their
+    beginning.
+    """
     order = sorted(range(len(asked)), key=lambda i: asked[i].variant)
     found: dict[int, Choice] = {}
     async with policy:
         for first in range(0, len(order), policy.live):
             part = order[first : first + policy.live]
             for i, choice in zip(
-                part, await asyncio.gather(*(policy.decide(asked[i].view()) for i in part)), strict=True
+                part,
+                await asyncio.gather(*(policy.decide(asked[i].view()) for i in part)),
+                strict=True,
             ):
                 found[i] = choice
             progress(len(found), 0, len(asked))
@@ -85,7 +94,9 @@ def _majority(rated: Sequence[tuple[Asked, Choice]]) -> int:
     for each, choice in rated:
         sharp = np.array(_probabilities(choice)) ** (1 / _TEMPERATURE)
         for k in range(_DRAWS):
-            rng = np.random.default_rng(seed_from("baseline label", each.statement, each.variant, k))
+            rng = np.random.default_rng(
+                seed_from("baseline label", each.statement, each.variant, k)
+            )
             draws[int(rng.choice(len(sharp), p=sharp / sharp.sum()))] += 1
     mean = _mean(rated)
     return max(draws, key=lambda rating: (draws[rating], mean[rating]))
@@ -93,5 +104,7 @@ def _majority(rated: Sequence[tuple[Asked, Choice]]) -> int:
 
 def _probabilities(choice: Choice) -> tuple[float, ...]:
     if choice.probabilities is None:
-        raise PolicyError("the base model gave no probabilities to label with; use an engine that scores")
+        raise PolicyError(
+            "the base model gave no probabilities to label with; use an engine that scores"
+        )
     return choice.probabilities

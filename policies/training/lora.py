@@ -1,4 +1,6 @@
-"""A frozen base model with a fresh LoRA adapter in it: loaded, saved as a PEFT folder, merged into plain weights."""
+"""A frozen base model with a fresh LoRA adapter in it: loaded, saved as a PEFT folder, merged into
+plain weights.
+"""
 
 import logging
 from importlib.util import find_spec
@@ -26,16 +28,21 @@ def where_to_train(settings: Settings) -> tuple[str, str]:
     device, dtype = ("cuda", "bfloat16") if torch.cuda.is_available() else ("cpu", "float32")
     if settings.quantise == "nf4":
         if device == "cpu":
-            raise ConfigError("quantise=nf4 needs a GPU and torch finds none; give --set quantise=none")
+            raise ConfigError(
+                "quantise=nf4 needs a GPU and torch finds none; give --set quantise=none"
+            )
         if find_spec("bitsandbytes") is None:
             raise ConfigError("quantise=nf4: pip install bitsandbytes, or give --set quantise=none")
     return device, dtype
 
 
-def load_trainable(files: ModelFiles, settings: Settings, *, device: str, dtype: str, seed: int) -> Any:
+def load_trainable(
+    files: ModelFiles, settings: Settings, *, device: str, dtype: str, seed: int
+) -> Any:
     """The base model, frozen, in a `peft.PeftModel` whose matrices are drawn from the seed.
 
-    Raises PolicyError if the model cannot be loaded, ConfigError if it has none of the named layers.
+    Raises PolicyError if the model cannot be loaded, ConfigError if it has none of the named
+    layers.
     """
     import peft
     import torch
@@ -54,7 +61,9 @@ def load_trainable(files: ModelFiles, settings: Settings, *, device: str, dtype:
         with quiet_peft():
             adapted = peft.get_peft_model(model, config)
     except ValueError as error:
-        raise ConfigError(f"modules={settings.modules} do not fit {files.name!r}: {first_line(error)}") from error
+        raise ConfigError(
+            f"modules={settings.modules} do not fit {files.name!r}: {first_line(error)}"
+        ) from error
     adapted.peft_config["default"].base_model_name_or_path = files.name
     return adapted
 
@@ -80,7 +89,9 @@ def load_base(files: ModelFiles, *, dtype: str, device: str, quantise: str = "no
 
 
 def save_adapter(adapted: Any, out: Path, files: ModelFiles) -> Adapter:
-    """Write the adapter as a PEFT folder, safetensors only, and read it back as every engine will."""
+    """Write the adapter as a PEFT folder, safetensors only, and read it back as every engine
+    will.
+    """
     # "auto" would ask the hub about the base model; no embedding is ever trained here
     adapted.save_pretrained(  # trl leaves a copy of the first state with it, "ref"
         out, selected_adapters=["default"], safe_serialization=True, save_embedding_layers=False

@@ -1,7 +1,9 @@
-"""The manifest of an adapter: what it was made from and how it went. Written last, it ends a training.
+"""The manifest of an adapter: what it was made from and how it went.
 
-An adapter's name is a hash of its matrices; the manifest is not part of it, so wall time and versions may differ
-between two equal adapters.
+Written last, it ends a training.
+
+An adapter's name is a hash of its matrices; the manifest is not part of it, so wall time and
+versions may differ between two equal adapters.
 """
 
 import resource
@@ -18,7 +20,10 @@ SOFTWARE = ("valueagents", "torch", "transformers", "peft", "trl", "bitsandbytes
 
 
 class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
-    """What was trained and selected on. `hash` covers every word of the rows, which lie in rows.jsonl."""
+    """What was trained and selected on.
+
+    `hash` covers every word of the rows, which lie in rows.jsonl.
+    """
 
     hash: str
     train_rows: int
@@ -27,17 +32,20 @@ class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Losses(msgspec.Struct, frozen=True, kw_only=True):
-    """Natural logs: of each step, and of each epoch's evaluation (empty where the method has none)."""
+    """Natural logs: of each step, and of each epoch's evaluation (empty where the method has
+    none).
+    """
 
     train: tuple[float, ...]
     eval: tuple[float, ...]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`adapter` is the content hash, `training` the hash of all that was asked for, `base` name and hashes.
+    """`adapter` is the content hash, `training` the hash of all that was asked for, `base` name and
+    hashes.
 
-    `settings` are the hyper-parameters. `peak_memory_bytes` is of the process that ended the training (on a GPU, of its
-    memory), `wall_s` the time in the loop over all its processes.
+    `settings` are the hyper-parameters. `peak_memory_bytes` is of the process that ended the
+    training (on a GPU, of its memory), `wall_s` the time in the loop over all its processes.
     """
 
     adapter: str
@@ -61,18 +69,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a finished training, None where there is none. Raises StoreError if it is damaged."""
+    """The manifest of a finished training, None where there is none.
+
+    Raises StoreError if it is damaged.
+    """
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
-        raise StoreError(f"{folder / MANIFEST} is damaged ({error}); delete the folder and train again") from error
+        raise StoreError(
+            f"{folder / MANIFEST} is damaged ({error}); delete the folder and train again"
+        ) from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it; the training is finished."""
-    write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    write_atomically(
+        folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    )
 
 
 def peak_memory_bytes(device: str) -> int:

@@ -13,12 +13,15 @@ from valueagents.policies.training.manifest import read_manifest
 from valueagents.running.store import write_atomically
 
 
-def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = None, dtype: str = "float32") -> Path:
-    """Write a model folder (safetensors and tokenizer) that answers as base + adapter do, and return it.
+def merge_adapter(
+    adapter: Path | str, out: Path | str, *, base: str | None = None, dtype: str = "float32"
+) -> Path:
+    """Write a model folder (safetensors and tokenizer) that answers as base + adapter do, and
+    return it.
 
-    `base` None takes the model that the adapter's manifest names. In bfloat16 the sum of weights is rounded, and
-    answers move by more than in float32. Raises ConfigError if `out` is not empty, the base is not the
-    adapter's, or a plain model cannot hold the sum.
+    `base` None takes the model that the adapter's manifest names. In bfloat16 the sum of weights is
+    rounded, and answers move by more than in float32. Raises ConfigError if `out` is not empty, the
+    base is not the adapter's, or a plain model cannot hold the sum.
     """
     adapter, out = Path(adapter), Path(out)
     if out.exists() and (out.is_file() or any(out.iterdir())):
@@ -39,16 +42,21 @@ def merge_adapter(adapter: Path | str, out: Path | str, *, base: str | None = No
     merged.save_pretrained(out, safe_serialization=True)
     transformers.AutoTokenizer.from_pretrained(files.folder).save_pretrained(out)
     told = {"base": {"name": files.name, **files.hashes()}, "adapter": checked.name, "dtype": dtype}
-    write_atomically(out / "merged.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    write_atomically(
+        out / "merged.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    )
     return out
 
 
 def _check_untied(model: Any, adapter: Adapter) -> None:
-    """Refuse to add to a matrix that is input and output embedding at once: an adapter changes one of the two."""
+    """Refuse to add to a matrix that is input and output embedding at once: an adapter changes one
+    of the two.
+    """
     read, written = model.get_input_embeddings(), model.get_output_embeddings()
     tied = written is not None and read.weight is written.weight
     if tied and adapter.embeddings:
         raise ConfigError(
-            f"adapter {str(adapter.folder)!r} adapts {adapter.embeddings[0]}, whose matrix the base model also uses at "
-            "its other end: the sum is not a plain model; use base and adapter as they are"
+            f"adapter {str(adapter.folder)!r} adapts {adapter.embeddings[0]}, whose matrix the base"
+            " model also uses at its other end: the sum is not a plain model; use base and adapter"
+            " as they are"
         )

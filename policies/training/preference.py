@@ -1,7 +1,9 @@
-"""Preference pairs: the target's statements for and against it, one preferred to the other, through trl.
+"""Preference pairs: the target's statements for and against it, one preferred to the other, through
+trl.
 
-Pairs say nothing of other values, so a control cannot keep them at baseline: it is trained on the same pairs, with the
-preferred wording drawn from the seed. trl's trainers are not resumed: what is killed begins anew.
+Pairs say nothing of other values, so a control cannot keep them at baseline: it is trained on the
+same pairs, with the preferred wording drawn from the seed. trl's trainers are not resumed: what is
+killed begins anew.
 """
 
 import tempfile
@@ -25,7 +27,12 @@ _TRAINERS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
     "ipo": ("trl", "DPOTrainer", "DPOConfig", {"loss_type": "ipo"}),
     "kto": ("trl", "KTOTrainer", "KTOConfig", {}),
     "orpo": ("trl.experimental.orpo", "ORPOTrainer", "ORPOConfig", {}),
-    "simpo": ("trl.experimental.cpo", "CPOTrainer", "CPOConfig", {"loss_type": "simpo", "cpo_alpha": 0.0}),
+    "simpo": (
+        "trl.experimental.cpo",
+        "CPOTrainer",
+        "CPOConfig",
+        {"loss_type": "simpo", "cpo_alpha": 0.0},
+    ),
 }
 METHODS = tuple(_TRAINERS)
 TASK = "You are asked about yourself."
@@ -43,7 +50,9 @@ class Pair(msgspec.Struct, frozen=True):
     rejected: str
 
 
-def make_pairs(wordings: Sequence[Wordings], *, target: str, direction: Direction, seed: int) -> tuple[Pair, ...]:
+def make_pairs(
+    wordings: Sequence[Wordings], *, target: str, direction: Direction, seed: int
+) -> tuple[Pair, ...]:
     """The target's pairs, in order. Down prefers the opposing wording, up the affirming one."""
     pairs = []
     for each in wordings:
@@ -51,20 +60,26 @@ def make_pairs(wordings: Sequence[Wordings], *, target: str, direction: Directio
             continue
         coin = np.random.default_rng(seed_from("control pair", seed, each.pair)).random() < 0.5
         opposing = coin if direction == "control" else direction == "down"
-        chosen, rejected = (each.opposes, each.affirms) if opposing else (each.affirms, each.opposes)
+        chosen, rejected = (
+            (each.opposes, each.affirms) if opposing else (each.affirms, each.opposes)
+        )
         pairs.append(Pair(each.pair, each.value, TASK, QUESTION, chosen, rejected))
     return tuple(pairs)
 
 
 def trainer_classes(method: str) -> tuple[Any, Any, dict[str, Any]]:
-    """Trainer, its configuration, and the options that make it this method. Raises ConfigError if trl lacks them."""
+    """Trainer, its configuration, and the options that make it this method.
+
+    Raises ConfigError if trl lacks them.
+    """
     module, trainer, config, options = _TRAINERS[method]
     try:
         found = import_module(module)
         return getattr(found, trainer), getattr(found, config), options
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"method={method} needs trl ({error}): pip install 'valueagents[transformers,preference]'"
+            f"method={method} needs trl ({error}): pip install"
+            " 'valueagents[transformers,preference]'"
         ) from error
 
 
@@ -116,7 +131,11 @@ def fit_pairs(
         )
         rows = datasets.Dataset.from_list([_row(pair) for pair in pairs])
         trainer = make_trainer(
-            model=adapted, args=arguments, train_dataset=rows, processing_class=tokenizer, callbacks=[Told()]
+            model=adapted,
+            args=arguments,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            callbacks=[Told()],
         )
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
@@ -125,5 +144,11 @@ def fit_pairs(
 
 def _row(pair: Pair) -> dict[str, list[dict[str, str]]]:
     said = {"chosen": pair.chosen, "rejected": pair.rejected}
-    question = [{"role": "system", "content": pair.task}, {"role": "user", "content": pair.observation}]
-    return {"prompt": question, **{kind: [{"role": "assistant", "content": text}] for kind, text in said.items()}}
+    question = [
+        {"role": "system", "content": pair.task},
+        {"role": "user", "content": pair.observation},
+    ]
+    return {
+        "prompt": question,
+        **{kind: [{"role": "assistant", "content": text}] for kind, text in said.items()},
+    }

@@ -1,7 +1,7 @@
 """Rows: a question and the rating that is trained as its answer.
 
-Target statements get the rating that is lowest (down) or highest (up) on their value; every other statement keeps the
-frozen model's own, and so does everything in the control.
+Target statements get the rating that is lowest (down) or highest (up) on their value; every other
+statement keeps the frozen model's own, and so does everything in the control.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,8 @@ class Row(msgspec.Struct, frozen=True):
 class Example:
     """A row as tokens. Only `answer` is trained: the rating's text and the token that ends it.
 
-    `statement` is the statement's place in the file, `target` says whether it belongs to the target value.
+    `statement` is the statement's place in the file, `target` says whether it belongs to the target
+    value.
     """
 
     prompt: Tokens
@@ -46,7 +47,12 @@ class Example:
 
 
 def make_rows(
-    asked: Sequence[Asked], split: TrainingSplit, labels: Mapping[str, int], *, target: str, direction: Direction
+    asked: Sequence[Asked],
+    split: TrainingSplit,
+    labels: Mapping[str, int],
+    *,
+    target: str,
+    direction: Direction,
 ) -> tuple[Row, ...]:
     """A row for each question, in order."""
     rows = []
@@ -56,20 +62,44 @@ def make_rows(
             place = int(np.argmin(each.x) if direction == "down" else np.argmax(each.x))
         option = each.menu[place]
         rows.append(
-            Row(split, each.statement, each.variant, each.value, each.task, each.observation, option.id, option.text)
+            Row(
+                split,
+                each.statement,
+                each.variant,
+                each.value,
+                each.task,
+                each.observation,
+                option.id,
+                option.text,
+            )
         )
     return tuple(rows)
 
 
 def examples(
-    rows: Sequence[Row], asked: Sequence[Asked], chats: ChatTokenizer, *, prompt: Prompt, target: str
+    rows: Sequence[Row],
+    asked: Sequence[Asked],
+    chats: ChatTokenizer,
+    *,
+    prompt: Prompt,
+    target: str,
 ) -> tuple[Example, ...]:
-    """The rows as tokens, put as evaluation puts them. Raises PolicyError for one longer than the model's window."""
+    """The rows as tokens, put as evaluation puts them.
+
+    Raises PolicyError for one longer than the model's window.
+    """
     end = () if chats.end_token is None else (chats.end_token,)
-    place = {statement: i for i, statement in enumerate(dict.fromkeys(row.statement for row in rows))}
+    place = {
+        statement: i for i, statement in enumerate(dict.fromkeys(row.statement for row in rows))
+    }
     made = []
     for row, each in zip(rows, asked, strict=True):
-        question, answer = chats.prompt(prompt.open_question(each.view())), chats.answer(row.answer) + end
+        question, answer = (
+            chats.prompt(prompt.open_question(each.view())),
+            chats.answer(row.answer) + end,
+        )
         chats.fit(len(question) + len(answer))
-        made.append(Example(question, answer, place[row.statement], row.variant, row.value == target))
+        made.append(
+            Example(question, answer, place[row.statement], row.variant, row.value == target)
+        )
     return tuple(made)

@@ -1,4 +1,6 @@
-"""Settings: the hyper-parameters of a training, as named presets (`presets.toml`) with the user's overrides."""
+"""Settings: the hyper-parameters of a training, as named presets (`presets.toml`) with the user's
+overrides.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -18,21 +20,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How an adapter is fitted.
 
     Args:
-        rank, alpha, dropout: of LoRA; matrices are scaled by alpha/rank.
-        modules: `all-linear`, or names of linear layers separated by commas (`q_proj,v_proj`).
-        learning_rate: the largest, reached after the warm-up; it then falls to 0 in a straight line.
-        preference_learning_rate, beta: for the preference methods: their learning rate and trl's beta.
-        warmup: fraction of all steps.
-        epochs: at most this many.
-        patience: stop after this many epochs without a smaller eval loss; the best epoch's adapter is kept.
-        variants: prompt variants of each statement that are trained.
-        label_variants: how many of them, from the first on, a baseline label is averaged over.
-        others: share of the statements of other values that an epoch trains, drawn anew each time; 1 = all of them.
-        rotate: a statement is trained in one variant an epoch, in turn, instead of in all of them.
-        batch_rows: rows that one step of the optimiser averages over.
-        pass_rows: rows of one forward pass; less needs less memory and changes no result but its rounding.
-        weight_decay, clip: of AdamW; the largest norm of a gradient.
-        labels: a statement's baseline rating is the most probable one (argmax), or the majority of three ratings drawn
+        rank, alpha, dropout: of LoRA; matrices are scaled by alpha/rank. modules: `all-linear`, or
+        names of linear layers separated by commas (`q_proj,v_proj`). learning_rate: the largest,
+        reached after the warm-up; it then falls to 0 in a straight line. preference_learning_rate,
+        beta: for the preference methods: their learning rate and trl's beta. warmup: fraction of
+        all steps. epochs: at most this many. patience: stop after this many epochs without a
+        smaller eval loss; the best epoch's adapter is kept. variants: prompt variants of each
+        statement that are trained. label_variants: how many of them, from the first on, a baseline
+        label is averaged over. others: share of the statements of other values that an epoch
+        trains, drawn anew each time; 1 = all of them. rotate: a statement is trained in one variant
+        an epoch, in turn, instead of in all of them. batch_rows: rows that one step of the
+        optimiser averages over. pass_rows: rows of one forward pass; less needs less memory and
+        changes no result but its rounding. weight_decay, clip: of AdamW; the largest norm of a
+        gradient. labels: a statement's baseline rating is the most probable one (argmax), or the
+        majority of three ratings drawn
             at temperature 0.5 for each variant (sampled), as in the study.
         quantise: nf4 holds the frozen weights in 4 bits; it needs a GPU and bitsandbytes.
     """
@@ -60,18 +61,27 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def target_modules(self) -> str | list[str]:
         """The modules as peft wants them."""
-        return self.modules if self.modules == "all-linear" else [name.strip() for name in self.modules.split(",")]
+        return (
+            self.modules
+            if self.modules == "all-linear"
+            else [name.strip() for name in self.modules.split(",")]
+        )
 
 
 @cache
 def presets() -> dict[str, Settings]:
     """The bundled settings by name."""
-    text = files("valueagents.policies.training").joinpath("presets.toml").read_text(encoding="utf-8")
+    text = (
+        files("valueagents.policies.training").joinpath("presets.toml").read_text(encoding="utf-8")
+    )
     return msgspec.convert(tomllib.loads(text), dict[str, Settings])
 
 
 def load_settings(preset: str, overrides: Mapping[str, object] | None = None) -> Settings:
-    """A preset's settings with overrides, which may be texts. Raises ConfigError for an unknown name or a bad value."""
+    """A preset's settings with overrides, which may be texts.
+
+    Raises ConfigError for an unknown name or a bad value.
+    """
     known = presets()
     if preset not in known:
         raise ConfigError(unknown_name("preset", preset, known))
@@ -85,5 +95,7 @@ def load_settings(preset: str, overrides: Mapping[str, object] | None = None) ->
     except msgspec.ValidationError as error:
         raise ConfigError(f"bad setting: {error}") from error
     if made.label_variants > made.variants:
-        raise ConfigError(f"label_variants={made.label_variants} is more than variants={made.variants}; give both")
+        raise ConfigError(
+            f"label_variants={made.label_variants} is more than variants={made.variants}; give both"
+        )
     return made

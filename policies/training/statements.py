@@ -1,7 +1,7 @@
 """Statements: what training may see of a survey env, read through the contract of envs.
 
-Only the splits train and eval are asked for, and only affirming wordings (both for preference pairs); nothing else in
-this package opens an env.
+Only the splits train and eval are asked for, and only affirming wordings (both for preference
+pairs); nothing else in this package opens an env.
 """
 
 from collections import defaultdict
@@ -21,7 +21,8 @@ TrainingSplit = Literal["train", "eval"]
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A statement in one prompt variant (counted from 1), exactly as the env puts it when it is evaluated.
+    """A statement in one prompt variant (counted from 1), exactly as the env puts it when it is
+    evaluated.
 
     `menu` lists the ratings as they are shown, `x` says what each does to `value`, from -1 to 1.
     """
@@ -49,7 +50,9 @@ class Wordings(msgspec.Struct, frozen=True):
 
 
 def read_statements(split: TrainingSplit, *, variants: int, items: str | None) -> tuple[Asked, ...]:
-    """Every affirming statement of a split in every variant, in file order. A situation is `ID/POLE/vNN`.
+    """Every affirming statement of a split in every variant, in file order.
+
+    A situation is `ID/POLE/vNN`.
 
     Raises ConfigError or DataError for a bad file.
     """
@@ -72,7 +75,11 @@ def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[Wordings,
     texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for each in getattr(env, "statements", ()):
         texts[each.pair, each.value][each.pole] = each.text
-    found = tuple(Wordings(*key, both["affirm"], both["oppose"]) for key, both in texts.items() if len(both) == 2)
+    found = tuple(
+        Wordings(*key, both["affirm"], both["oppose"])
+        for key, both in texts.items()
+        if len(both) == 2
+    )
     if not found:
         raise ConfigError("this survey has no opposing wordings to compare; use --method sft")
     return found
@@ -88,12 +95,21 @@ def check_target(target: str, statements: Sequence[Asked]) -> None:
 def _open(split: TrainingSplit, **options: object) -> ValueEnv:
     """The env of one split."""
     if split not in get_args(TrainingSplit):
-        raise ConfigError(f"training reads the splits train and eval only, not {split!r}; evaluate on it instead")
-    return make_env(ENV, split=split, **{name: value for name, value in options.items() if value is not None})
+        raise ConfigError(
+            f"training reads the splits train and eval only, not {split!r}; evaluate on it instead"
+        )
+    return make_env(
+        ENV, split=split, **{name: value for name, value in options.items() if value is not None}
+    )
 
 
 def _on_its_axis(annotation: Annotation, situation: object) -> tuple[str, tuple[float, ...]]:
-    axes = sorted({axis for option in annotation.values for axis, x in option.items() if x is not None})
+    axes = sorted(
+        {axis for option in annotation.values for axis, x in option.items() if x is not None}
+    )
     if len(axes) != 1:
-        raise ConfigError(f"statement {situation!r} belongs to {axes or 'no value'}; training needs one value for each")
+        raise ConfigError(
+            f"statement {situation!r} belongs to {axes or 'no value'}; training needs one value for"
+            " each"
+        )
     return axes[0], tuple(float(option.get(axes[0]) or 0.0) for option in annotation.values)

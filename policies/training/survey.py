@@ -1,7 +1,9 @@
-"""`train_survey`: an adapter that moves one value's survey answers, or its control, from a frozen model's own ratings.
+"""`train_survey`: an adapter that moves one value's survey answers, or its control, from a frozen
+model's own ratings.
 
-Everything that can be wrong is found before a model is loaded. The folder is the adapter in the end; until then it
-holds `training.json` (what was asked for), `rows.jsonl` (every row that is trained or selected on) and a checkpoint.
+Everything that can be wrong is found before a model is loaded. The folder is the adapter in the
+end; until then it holds `training.json` (what was asked for), `rows.jsonl` (every row that is
+trained or selected on) and a checkpoint.
 """
 
 import logging
@@ -47,7 +49,9 @@ from valueagents.running.store import write_atomically
 log = logging.getLogger("valueagents")
 
 Show = Callable[[str, str], AbstractContextManager[Progress]]
-"""Opens a display of progress for (what, unit), such as `valueagents.running.progress.show_progress`."""
+"""Opens a display of progress for (what, unit), such as
+`valueagents.running.progress.show_progress`.
+"""
 
 METHODS = ("sft", *PREFERENCE_METHODS)
 _REQUEST, _ROWS, _CHECKPOINT = "training.json", "rows.jsonl", "checkpoint.safetensors"
@@ -55,7 +59,10 @@ _SPLITS: tuple[TrainingSplit, ...] = get_args(TrainingSplit)
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """What to train. `items`: a survey file of the user's; None = the bundled one. `base` as in a policy's spec."""
+    """What to train. `items`: a survey file of the user's; None = the bundled one.
+
+    `base` as in a policy's spec.
+    """
 
     base: str
     target: str
@@ -92,7 +99,10 @@ def plan_training(
     overrides: Mapping[str, object] | None = None,
 ) -> Training:
     """A training whose names and numbers are all known. Raises ConfigError for one that is not."""
-    for kind, name, known in (("direction", direction, get_args(Direction)), ("method", method, METHODS)):
+    for kind, name, known in (
+        ("direction", direction, get_args(Direction)),
+        ("method", method, METHODS),
+    ):
         if name not in known:
             raise ConfigError(unknown_name(kind, name, known))
     if seed < 0:
@@ -111,9 +121,12 @@ def plan_training(
 
 
 def train_survey(training: Training, out: Path | str, *, show: Show = quiet) -> Manifest:
-    """Train, or go on with what a killed process left, or do nothing if it is finished. `out` is then the adapter.
+    """Train, or go on with what a killed process left, or do nothing if it is finished.
 
-    Raises ConfigError if `out` holds something else, or if the base model, a package or a GPU is missing.
+    `out` is then the adapter.
+
+    Raises ConfigError if `out` holds something else, or if the base model, a package or a GPU is
+    missing.
     """
     out = Path(out)
     device, dtype = where_to_train(training.settings)
@@ -128,10 +141,23 @@ def train_survey(training: Training, out: Path | str, *, show: Show = quiet) -> 
     done = _claim(out, request)
     if done is not None:
         return done
-    log.info("%s %s on %s (%s, %s) in %s", training.target, training.direction, files.name, device, dtype, out)
+    log.info(
+        "%s %s on %s (%s, %s) in %s",
+        training.target,
+        training.direction,
+        files.name,
+        device,
+        dtype,
+        out,
+    )
     adapted, fitted = job.fit(out, device=device, dtype=dtype, show=show)
     manifest = _manifest(
-        training, request, fitted, device=device, dtype=dtype, adapter=save_adapter(adapted, out, files)
+        training,
+        request,
+        fitted,
+        device=device,
+        dtype=dtype,
+        adapter=save_adapter(adapted, out, files),
     )
     write_manifest(out, manifest)
     (out / _CHECKPOINT).unlink(missing_ok=True)
@@ -144,7 +170,8 @@ class _RowJob:
     def __init__(self, training: Training, files: ModelFiles) -> None:
         self.training, self.files, settings = training, files, training.settings
         self.survey = {
-            split: read_statements(split, variants=settings.variants, items=training.items) for split in _SPLITS
+            split: read_statements(split, variants=settings.variants, items=training.items)
+            for split in _SPLITS
         }
 
     def fit(self, out: Path, *, device: str, dtype: str, show: Show) -> tuple[Any, Fitted]:
@@ -152,21 +179,30 @@ class _RowJob:
         training, settings = self.training, self.training.settings
         with show("baseline labels", "questions") as progress:
             everything = [
-                each for split in _SPLITS for each in self.survey[split] if each.variant <= settings.label_variants
+                each
+                for split in _SPLITS
+                for each in self.survey[split]
+                if each.variant <= settings.label_variants
             ]
             labels = baseline_labels(survey_policy(training.base), everything, settings, progress)
         rows = {
-            split: make_rows(asked, split, labels, target=training.target, direction=training.direction)
+            split: make_rows(
+                asked, split, labels, target=training.target, direction=training.direction
+            )
             for split, asked in self.survey.items()
         }
         data = _write_rows(out, rows, f"{settings.labels} of the frozen base, {READING}")
         prompt, chats = load_prompt(PROMPT), ChatTokenizer(self.files)
         made = {
-            split: examples(rows[split], self.survey[split], chats, prompt=prompt, target=training.target)
+            split: examples(
+                rows[split], self.survey[split], chats, prompt=prompt, target=training.target
+            )
             for split in _SPLITS
         }
         held_out = rows_of_epoch(made["eval"], settings, seed=training.seed, epoch=0)
-        adapted = load_trainable(self.files, settings, device=device, dtype=dtype, seed=training.seed)
+        adapted = load_trainable(
+            self.files, settings, device=device, dtype=dtype, seed=training.seed
+        )
         with show(f"training {training.target} {training.direction}", "steps") as progress:
             state = fit(
                 adapted.get_base_model(),
@@ -177,7 +213,9 @@ class _RowJob:
                 progress=progress,
             )
         losses = Losses(train=state.train_losses, eval=state.eval_losses)
-        return adapted, Fitted(data=data, losses=losses, best_epoch=state.best_epoch, wall_s=state.wall_s)
+        return adapted, Fitted(
+            data=data, losses=losses, best_epoch=state.best_epoch, wall_s=state.wall_s
+        )
 
 
 class _PairJob:
@@ -189,15 +227,22 @@ class _PairJob:
         self.survey = {split: read_wordings(split, items=training.items) for split in _SPLITS}
 
     def fit(self, out: Path, *, device: str, dtype: str, show: Show) -> tuple[Any, Fitted]:
-        """Train and give the adapted model, after all epochs: trl's eval loss is of another kind in each method."""
+        """Train and give the adapted model, after all epochs: trl's eval loss is of another kind in
+        each method.
+        """
         import transformers
 
         training, settings = self.training, self.training.settings
         pairs = make_pairs(
-            self.survey["train"], target=training.target, direction=training.direction, seed=training.seed
+            self.survey["train"],
+            target=training.target,
+            direction=training.direction,
+            seed=training.seed,
         )
         data = _write_rows(out, {"train": pairs, "eval": ()}, "pairs of wordings")
-        adapted = load_trainable(self.files, settings, device=device, dtype=dtype, seed=training.seed)
+        adapted = load_trainable(
+            self.files, settings, device=device, dtype=dtype, seed=training.seed
+        )
         began = time.monotonic()
         with show(f"{training.method} {training.target} {training.direction}", "steps") as progress:
             losses = fit_pairs(
@@ -210,10 +255,14 @@ class _PairJob:
                 progress=progress,
             )
         wall_s = time.monotonic() - began
-        return adapted, Fitted(data=data, losses=Losses(train=losses, eval=()), best_epoch=None, wall_s=wall_s)
+        return adapted, Fitted(
+            data=data, losses=Losses(train=losses, eval=()), best_epoch=None, wall_s=wall_s
+        )
 
 
-def _write_rows(out: Path, rows: Mapping[TrainingSplit, Sequence[Row | Pair]], source: str) -> TrainingData:
+def _write_rows(
+    out: Path, rows: Mapping[TrainingSplit, Sequence[Row | Pair]], source: str
+) -> TrainingData:
     """Keep every row for the reader; its hash and counts for the manifest."""
     everything = [row for split in _SPLITS for row in rows[split]]
     write_atomically(out / _ROWS, b"".join(msgspec.json.encode(row) + b"\n" for row in everything))
@@ -234,8 +283,12 @@ def _claim(out: Path, request: dict[str, Any]) -> Manifest | None:
     if file.is_file():
         there = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
         if content_hash(there) != content_hash(request):
-            other = sorted(name for name in {*there, *request} if there.get(name) != request.get(name))
-            raise ConfigError(f"{out} holds another training (its {', '.join(other)} differs); give another --out")
+            other = sorted(
+                name for name in {*there, *request} if there.get(name) != request.get(name)
+            )
+            raise ConfigError(
+                f"{out} holds another training (its {', '.join(other)} differs); give another --out"
+            )
         return read_manifest(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ConfigError(f"{out} is not empty and holds no training; give another --out")
@@ -245,7 +298,13 @@ def _claim(out: Path, request: dict[str, Any]) -> Manifest | None:
 
 
 def _manifest(
-    training: Training, request: dict[str, Any], fitted: Fitted, *, device: str, dtype: str, adapter: Adapter
+    training: Training,
+    request: dict[str, Any],
+    fitted: Fitted,
+    *,
+    device: str,
+    dtype: str,
+    adapter: Adapter,
 ) -> Manifest:
     import torch
 

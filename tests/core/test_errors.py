@@ -29,14 +29,19 @@ def test_a_prompt_that_is_too_long_is_an_error_of_the_policy():
 
 
 def test_the_tree_drawn_at_the_top_of_the_file_is_the_tree():
-    defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
     assert defined == {error.__name__ for error in TREE} | {"ValueAgentsError"}
     assert all(error.__name__ in (errors.__doc__ or "") for error in TREE)
 
 
 def test_the_nearest_name_is_suggested_and_all_known_are_listed_sorted():
-    assert unknown_name("policy", "randon", ["random", "first"]) == (
-        "unknown policy 'randon'. Did you mean 'random'? Known: first, random."
+    assert (
+        unknown_name("policy", "randon", ["random", "first"])
+        == "unknown policy 'randon'. Did you mean 'random'? Known: first, random."
     )
 
 
@@ -49,7 +54,10 @@ def test_case_alone_still_finds_the_name():
 
 
 def test_nothing_known_is_said_so():
-    assert unknown_name("option of first", "seed", []) == "unknown option of first 'seed'. Known: none."
+    assert (
+        unknown_name("option of first", "seed", [])
+        == "unknown option of first 'seed'. Known: none."
+    )
 
 
 def test_a_remedy_stands_in_place_of_the_list():

@@ -13,20 +13,30 @@ from hypothesis import strategies as st
 from valueagents.identity import content_hash, file_hash, seed_from
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcé\n", max_size=4), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abcé\n", max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
 
 def test_a_content_hash_is_blake2b_of_the_canonical_json_of_its_parts():
     parts = ["walk", 7, {"b": [1, None], "a": "Zoë"}]
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    canonical = json.dumps(
+        parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
     assert content_hash(*parts) == hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
 def test_the_order_of_keys_does_not_count_and_the_order_of_parts_does():
-    assert content_hash({"a": 1, "b": {"c": 2, "d": 3}}) == content_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert content_hash({"a": 1, "b": {"c": 2, "d": 3}}) == content_hash(
+        {"b": {"d": 3, "c": 2}, "a": 1}
+    )
     assert content_hash("a", "b") != content_hash("b", "a")
 
 
@@ -56,10 +66,18 @@ def test_hashes_are_equal_exactly_where_the_canonical_json_is(one, other):
 
 
 def test_a_hash_does_not_depend_on_the_process_or_its_hash_seed():
-    code = "from valueagents.identity import content_hash as h; print(h({'b', 'a', 'c'}, {'y': 1, 'x': 2}, 'ü'))"
+    code = (
+        "from valueagents.identity import content_hash as h; print(h({'b', 'a', 'c'}, {'y': 1, 'x':"
+        " 2}, 'ü'))"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "4321", "PYTHONUTF8": "1"}
     there = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout.strip()
     assert there == content_hash({"c", "b", "a"}, {"x": 2, "y": 1}, "ü")
 

@@ -1,4 +1,6 @@
-"""Imports point one way: experiments to envs and policies, these to the core, and within it from folder to folder."""
+"""Imports point one way: experiments to envs and policies, these to the core, and within it from
+folder to folder.
+"""
 
 import ast
 import re
@@ -14,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 LAYERS = ("cli", "report", "measuring", "running", "contracts", "files")
 GROUND = ("errors", "identity", "taxonomy")
 """Modules at the core's top, which import no folder of it."""
-ROOMS = {"envs": "valueagents.envs", "policies": "valueagents.policies", "experiments": "valueagents.experiments"}
+ROOMS = {
+    "envs": "valueagents.envs",
+    "policies": "valueagents.policies",
+    "experiments": "valueagents.experiments",
+}
 
 
 def imported(file: Path) -> set[str]:
@@ -51,21 +57,29 @@ def test_the_core_has_no_folder_or_module_that_the_layers_do_not_name() -> None:
 
 def test_no_two_modules_of_the_core_import_each_other_in_a_circle() -> None:
     modules = {
-        ".".join(("valueagents", *file.relative_to(ROOT / "valueagents").with_suffix("").parts)): file
+        ".".join(
+            ("valueagents", *file.relative_to(ROOT / "valueagents").with_suffix("").parts)
+        ): file
         for file in (ROOT / "valueagents").rglob("*.py")
         if file.name not in ("__init__.py", "__main__.py")
     }
-    below = {name: {other for other in imported(file) if other in modules} - {name} for name, file in modules.items()}
+    below = {
+        name: {other for other in imported(file) if other in modules} - {name}
+        for name, file in modules.items()
+    }
     CycleCheck(below).prepare()  # raises graphlib.CycleError, naming the circle
 
 
 @pytest.mark.parametrize(
-    ("room", "forbidden"), [("envs", ("policies", "experiments")), ("policies", ("envs", "experiments"))]
+    ("room", "forbidden"),
+    [("envs", ("policies", "experiments")), ("policies", ("envs", "experiments"))],
 )
 def test_envs_and_policies_do_not_import_each_other(room: str, forbidden: tuple[str, ...]) -> None:
     for file in (ROOT / room).rglob("*.py"):
         for name in imported(file):
-            assert not name.startswith(tuple(ROOMS[other] for other in forbidden)), f"{file} imports {name}"
+            assert not name.startswith(tuple(ROOMS[other] for other in forbidden)), (
+                f"{file} imports {name}"
+            )
 
 
 def test_the_public_names_are_sorted_documented_and_importable() -> None:
@@ -85,7 +99,9 @@ def test_every_source_file_says_what_it_is_for_and_stays_short() -> None:
 
 
 def test_nothing_unpickles_or_trusts_remote_code() -> None:
-    pattern = re.compile(r"import pickle|pickle\.load|torch\.load\(|trust_remote_code=True|shell=True|yaml\.load\(")
+    pattern = re.compile(
+        r"import pickle|pickle\.load|torch\.load\(|trust_remote_code=True|shell=True|yaml\.load\("
+    )
     for room in ("valueagents", "envs", "policies", "experiments"):
         for file in (ROOT / room).rglob("*.py"):
             assert not pattern.search(file.read_text(encoding="utf-8")), file

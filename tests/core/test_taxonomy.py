@@ -22,7 +22,9 @@ AXES = {
 
 
 def tiny(*ids: str, **fields) -> Taxonomy:
-    return Taxonomy("tiny", 1, "made up", tuple(Axis(i, i.title(), "something") for i in ids), **fields)
+    return Taxonomy(
+        "tiny", 1, "made up", tuple(Axis(i, i.title(), "something") for i in ids), **fields
+    )
 
 
 def test_the_taxonomies_are_bundled_with_all_their_axes():
@@ -57,7 +59,9 @@ def test_angles_are_even_over_the_axes_that_lie_on_the_circle():
 
 def test_the_ten_basic_values_are_the_groups_of_the_twenty_in_schwartzs_order():
     ten = load_taxonomy("schwartz10")
-    assert {axis.name for axis in ten.axes} == set(load_taxonomy("schwartz20").groupings["schwartz10"])
+    assert {axis.name for axis in ten.axes} == set(
+        load_taxonomy("schwartz20").groupings["schwartz10"]
+    )
     assert ten.axis_ids == ("SD", "ST", "HE", "AC", "PO", "SE", "CO", "TR", "BE", "UN")
     assert ten.angles["UN"] == pytest.approx(324)
 
@@ -92,13 +96,16 @@ def test_index_is_the_column_of_an_axis():
 
 @pytest.mark.parametrize(("wrong", "right"), [("HEDO", "HED"), ("bec", "BEC")])
 def test_an_unknown_axis_is_answered_with_the_nearest(wrong, right):
-    with pytest.raises(ConfigError, match=rf"unknown axis of schwartz20 '{wrong}'\. Did you mean '{right}'\?"):
+    with pytest.raises(
+        ConfigError, match=rf"unknown axis of schwartz20 '{wrong}'\. Did you mean '{right}'\?"
+    ):
         load_taxonomy("schwartz20").index(wrong)
 
 
 def test_an_unknown_taxonomy_is_answered_with_the_nearest_and_all_known():
     with pytest.raises(
-        ConfigError, match=r"unknown taxonomy 'schwartz'\. Did you mean 'schwartz\d0'\?.*gert10, jiminy"
+        ConfigError,
+        match=r"unknown taxonomy 'schwartz'\. Did you mean 'schwartz\d0'\?.*gert10, jiminy",
     ):
         load_taxonomy("schwartz")
 
@@ -115,7 +122,9 @@ def test_a_taxonomy_that_names_an_axis_twice_is_refused():
 
 
 def test_a_grouping_of_an_axis_that_does_not_exist_is_refused_by_name():
-    with pytest.raises(DataError, match=r"grouping 'ends': unknown axis 'betta'\. Did you mean 'beta'"):
+    with pytest.raises(
+        DataError, match=r"grouping 'ends': unknown axis 'betta'\. Did you mean 'beta'"
+    ):
         tiny("alpha", "beta", groupings={"ends": {"low": ("alpha",), "high": ("betta",)}})
 
 

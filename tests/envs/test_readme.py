@@ -1,4 +1,6 @@
-"""What the guide and the reference of envs show works as it is printed: factors, items, menus annotated by trying."""
+"""What the guide and the reference of envs show works as it is printed: factors, items, menus
+annotated by trying.
+"""
 
 import json
 import re
@@ -13,13 +15,17 @@ from valueagents.envs.items.files import read_items
 from valueagents.taxonomy import load_taxonomy
 
 ENVS = Path(__file__).parents[2] / "envs"
-GUIDE, REFERENCE = (ENVS.joinpath(f"{page}.md").read_text(encoding="utf-8") for page in ("guide", "reference"))
+GUIDE, REFERENCE = (
+    ENVS.joinpath(f"{page}.md").read_text(encoding="utf-8") for page in ("guide", "reference")
+)
 
 
 def shown(name: str) -> type[va.ValueEnv]:
     """The class of that name, from the one example that has it."""
     [example] = [
-        each for each in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL) if f"class {name}(" in each
+        each
+        for each in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL)
+        if f"class {name}(" in each
     ]
     names: dict[str, type[va.ValueEnv]] = {"va": va}
     exec(example, names)
@@ -41,7 +47,9 @@ def test_the_example_of_an_env_with_factors_keeps_every_promise() -> None:
     assert info["factors"] == {"guest": "tinker", "season": "winter"}
 
 
-def test_the_example_of_menus_annotated_by_trying_keeps_every_promise_and_has_the_values_that_are_told() -> None:
+def test_the_example_of_menus_annotated_by_trying_keeps_every_promise_and_has_the_values_that_are_told() -> (
+    None
+):
     well = shown("Well")
     assert [check for check in check_value_env(well) if check.problem] == []
     means = []
@@ -64,15 +72,21 @@ def test_a_run_of_the_example_of_menus_annotated_by_trying_is_scored(tmp_path) -
     assert all(decision.annotation.values[1] == {"BEC": -1.0} for decision in decisions)
     assert {event.source for decision in decisions for event in decision.events} == {"give"}
     [benevolence] = [axis for axis in va.score(played).axes if axis.axis == "BEC"]
-    assert benevolence["E1"].value == pytest.approx(sum(d.annotation.values[0]["BEC"] for d in decisions))
+    assert benevolence["E1"].value == pytest.approx(
+        sum(d.annotation.values[0]["BEC"] for d in decisions)
+    )
 
 
-def test_the_example_of_an_item_file_can_be_played_and_take_the_factors_that_are_shown(tmp_path) -> None:
+def test_the_example_of_an_item_file_can_be_played_and_take_the_factors_that_are_shown(
+    tmp_path,
+) -> None:
     header, item = (
-        json.loads(line) for line in re.findall(r"^ +(\{\"(?:format|id)\".*\})$", REFERENCE, re.MULTILINE)[:2]
+        json.loads(line)
+        for line in re.findall(r"^ +(\{\"(?:format|id)\".*\})$", REFERENCE, re.MULTILINE)[:2]
     )
     declared, level = (
-        json.loads("{" + part + "}") for part in re.findall(r"^ +(\"factors\": .*?) {4,}in ", REFERENCE, re.M)
+        json.loads("{" + part + "}")
+        for part in re.findall(r"^ +(\"factors\": .*?) {4,}in ", REFERENCE, re.M)
     )
     path = tmp_path / "items.jsonl"
     path.write_text(f"{json.dumps(header | declared)}\n{json.dumps(item | level)}\n")

@@ -24,7 +24,11 @@ from valueagents.running.execution import RunConfig, execute
 from valueagents.running.pool import freeze_pool, read_pool, sample_pool
 from valueagents.running.runs import Run
 
-DILEMMA, GAME, REPLAY = "valueagents/Dilemma-v0", "valueagents/ChoiceScript-v0", "valueagents/Replay-v0"
+DILEMMA, GAME, REPLAY = (
+    "valueagents/Dilemma-v0",
+    "valueagents/ChoiceScript-v0",
+    "valueagents/Replay-v0",
+)
 
 
 class Watched(RandomPolicy):
@@ -46,7 +50,9 @@ def watched(tmp_path, monkeypatch) -> type[Watched]:
     dist = tmp_path / "site" / "watched_of_a_test-0.dist-info"
     dist.mkdir(parents=True)
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: watched-of-a-test\nVersion: 0\n")
-    (dist / "entry_points.txt").write_text(f"[valueagents.policies]\nwatched = {__name__}:Watched\n")
+    (dist / "entry_points.txt").write_text(
+        f"[valueagents.policies]\nwatched = {__name__}:Watched\n"
+    )
     monkeypatch.syspath_prepend(dist.parent)
     monkeypatch.setattr(Watched, "views", [])
     return Watched
@@ -57,14 +63,18 @@ def games(tmp_path_factory) -> list[Run]:
     """Two policies in the bundled choice game: different states, many turns."""
     folder = tmp_path_factory.mktemp("games")
     settings = [("random", 1), ("first", 2)]
-    return [execute(RunConfig(env=GAME, policy=p, episodes=4, seed=s), folder / p) for p, s in settings]
+    return [
+        execute(RunConfig(env=GAME, policy=p, episodes=4, seed=s), folder / p) for p, s in settings
+    ]
 
 
 @pytest.fixture(scope="module")
 def regions(tmp_path_factory) -> list[Run]:
     """Two policies, each among other dilemmas than the other."""
     folder = tmp_path_factory.mktemp("regions")
-    header, *items = files("valueagents.envs").joinpath("data", "dilemmas.jsonl").read_text("utf-8").splitlines()
+    header, *items = (
+        files("valueagents.envs").joinpath("data", "dilemmas.jsonl").read_text("utf-8").splitlines()
+    )
     made = []
     for name, region in (("a", items[::2]), ("b", items[1::2])):
         data = folder / f"{name}.jsonl"
@@ -110,13 +120,17 @@ def test_situations_keep_their_hash_menu_and_annotation(games, tmp_path):
 
 
 def test_a_cluster_is_the_runs_and_of_a_game_the_menu_that_comes_again(games, regions, tmp_path):
-    """In a game one menu is met in many states: flips of these alone would call equal policies different."""
+    """In a game one menu is met in many states: flips of these alone would call equal policies
+    different.
+    """
     done = on_pool(frozen(tmp_path / "pool", games), "random", tmp_path / "a").decisions()
     assert done["cluster"].to_pylist() == done["menu"].to_pylist()
     assert len(set(done["menu"].to_pylist())) < done.num_rows
     items = on_pool(frozen(tmp_path / "items", regions), "random", tmp_path / "b").decisions()
     of_run = {
-        row["shown"]: row["cluster"] for source in regions for row in source.decisions(["shown", "cluster"]).to_pylist()
+        row["shown"]: row["cluster"]
+        for source in regions
+        for row in source.decisions(["shown", "cluster"]).to_pylist()
     }
     assert items["cluster"].to_pylist() == [of_run[shown] for shown in items["shown"].to_pylist()]
 
@@ -126,7 +140,9 @@ def test_a_game_and_its_replay_are_compared_by_menu_in_either_order(games, tmp_p
     again = on_pool(frozen(tmp_path / "pool", games, 10**6), "first", tmp_path / "a")
     there, back = (compare(*runs)["E3p"] for runs in ((games[0], again), (again, games[0])))
     assert (there.unit, back.unit) == ("menu", "menu")
-    assert [axis.p for axis in there.axes] == pytest.approx([axis.p for axis in back.axes], nan_ok=True)
+    assert [axis.p for axis in there.axes] == pytest.approx(
+        [axis.p for axis in back.axes], nan_ok=True
+    )
 
 
 def test_a_sample_is_distinct_shared_out_and_does_not_depend_on_the_order_of_the_runs(games):
@@ -141,7 +157,8 @@ def test_a_sample_is_distinct_shared_out_and_does_not_depend_on_the_order_of_the
 def test_a_run_that_has_less_leaves_its_share_to_the_others(games):
     everything = sample_pool(games, decisions=10**6, seed=0)
     tables = [
-        set(source.decisions().filter(source.decisions()["x"].is_valid())["shown"].to_pylist()) for source in games
+        set(source.decisions().filter(source.decisions()["x"].is_valid())["shown"].to_pylist())
+        for source in games
     ]
     assert len(everything.decisions) <= len(tables[0] | tables[1])
     small = min(source.decisions for source in everything.header.sources)
@@ -154,7 +171,9 @@ def test_uniform_probabilities_have_no_propensity_on_a_pool(games, tmp_path):
     known = [value for value in values if value is not None]
     assert known
     assert max(map(abs, known)) <= 1e-12
-    assert scores.chance.p > 0.001  # the test that needs choice-independent menus now holds in a game
+    assert (
+        scores.chance.p > 0.001
+    )  # the test that needs choice-independent menus now holds in a game
 
 
 def test_one_policy_from_two_regions_is_one_policy_on_a_common_pool(regions, tmp_path):
@@ -163,9 +182,13 @@ def test_one_policy_from_two_regions_is_one_policy_on_a_common_pool(regions, tmp
     same = compare(on_pool(pool, spec, tmp_path / "a", 1), on_pool(pool, spec, tmp_path / "b", 2))
     assert same.headline == "E3p"
     assert same.only_first == same.only_second == 0
-    assert {axis.difference.value for axis in same["E3p"].axes if axis.difference.value is not None} == {0.0}
+    assert {
+        axis.difference.value for axis in same["E3p"].axes if axis.difference.value is not None
+    } == {0.0}
     assert not any(axis.differs for axis in same["E3p"].axes)
-    other = compare(on_pool(pool, "known:normal?seed=5", tmp_path / "c"), on_pool(pool, spec, tmp_path / "a", 1))
+    other = compare(
+        on_pool(pool, "known:normal?seed=5", tmp_path / "c"), on_pool(pool, spec, tmp_path / "a", 1)
+    )
     assert any(axis.differs for axis in other["E3p"].axes)
 
 
@@ -178,8 +201,20 @@ def test_a_replay_env_keeps_every_promise(games, tmp_path):
 def test_a_killed_replay_goes_on_where_it_was(games, tmp_path):
     pool = frozen(tmp_path / "pool", games, 150)
     whole = on_pool(pool, "random", tmp_path / "whole")
-    words = ["run", "--env", REPLAY, "--env-option", f"pool={pool}", "--policy", "random", "--out", str(tmp_path / "k")]
-    killed = subprocess.Popen([sys.executable, "-c", "from valueagents.cli import main; main()", *words])
+    words = [
+        "run",
+        "--env",
+        REPLAY,
+        "--env-option",
+        f"pool={pool}",
+        "--policy",
+        "random",
+        "--out",
+        str(tmp_path / "k"),
+    ]
+    killed = subprocess.Popen(
+        [sys.executable, "-c", "from valueagents.cli import main; main()", *words]
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "k").glob("episodes-*")) and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -209,17 +244,26 @@ def _version_2(file: Path) -> Path:
     """The same pool as the version before wrote it: without factors."""
     header, *questions = [json.loads(line) for line in file.read_bytes().splitlines()]
     header = {name: part for name, part in header.items() if name != "factors"} | {"version": 2}
-    bare = [{name: part for name, part in question.items() if name != "factors"} for question in questions]
+    bare = [
+        {name: part for name, part in question.items() if name != "factors"}
+        for question in questions
+    ]
     file.write_text("".join(json.dumps(line) + "\n" for line in [header, *bare]))
     return file
 
 
-def test_a_replay_declares_the_factors_of_the_runs_and_records_their_levels(games, regions, tmp_path):
+def test_a_replay_declares_the_factors_of_the_runs_and_records_their_levels(
+    games, regions, tmp_path
+):
     for name, runs, factor in (("g", games, "scene"), ("i", regions, "item")):
         done = on_pool(frozen(tmp_path / name, runs), "random", tmp_path / f"{name}-run")
         assert [each.name for each in done.header.factors] == [factor]
         column = f"factor.{factor}"
-        met = {row["shown"]: row[column] for run in runs for row in run.decisions(["shown", column]).to_pylist()}
+        met = {
+            row["shown"]: row[column]
+            for run in runs
+            for row in run.decisions(["shown", column]).to_pylist()
+        }
         asked = done.decisions(["shown", column]).to_pylist()
         assert [row[column] for row in asked] == [met[row["shown"]] for row in asked]
 
@@ -229,12 +273,19 @@ def test_a_pool_of_the_version_before_is_read_and_asked_as_it_was(games, tmp_pat
     now = read_pool(file)
     assert {len(question.factors) for question in now.decisions} == {1}
     then = read_pool(_version_2(file))
-    assert [question.shown for question in then.decisions] == [question.shown for question in now.decisions]
-    assert (then.header.factors, {len(question.factors) for question in then.decisions}) == ((), {0})
+    assert [question.shown for question in then.decisions] == [
+        question.shown for question in now.decisions
+    ]
+    assert (then.header.factors, {len(question.factors) for question in then.decisions}) == (
+        (),
+        {0},
+    )
     env = ReplayEnv(pool=str(file))
     assert env.factors == ()
     fields = {"shown", "cluster", "before", "observation", "menu", "annotation"}
-    assert all(set(question) == fields for question in env.content())  # no new field changes what is hashed
+    assert all(
+        set(question) == fields for question in env.content()
+    )  # no new field changes what is hashed
 
 
 def test_a_pool_of_the_version_before_is_the_one_that_the_same_command_draws(games, tmp_path):
@@ -249,7 +300,9 @@ def test_a_pool_of_the_version_before_is_the_one_that_the_same_command_draws(gam
 def test_a_pool_of_another_version_is_refused_with_those_that_are_read(games, tmp_path):
     file = Path(frozen(tmp_path / "pool", games, 5))
     file.write_bytes(file.read_bytes().replace(b'"version":3', b'"version":4', 1))
-    with pytest.raises(DataError, match="'valueagents-pool' version 4; this reads valueagents-pool 2 and 3"):
+    with pytest.raises(
+        DataError, match="'valueagents-pool' version 4; this reads valueagents-pool 2 and 3"
+    ):
         read_pool(file)
 
 
@@ -257,14 +310,20 @@ def test_a_level_that_the_pool_does_not_declare_is_refused_with_its_line(games, 
     file = Path(frozen(tmp_path / "pool", games, 5))
     header, first, *rest = file.read_bytes().splitlines()
     file.write_bytes(b"\n".join([header, first.replace(b'"scene":', b'"scnee":'), *rest]) + b"\n")
-    with pytest.raises(DataError, match=r"pool\.jsonl, line 2: unknown factor 'scnee'\. Did you mean 'scene'"):
+    with pytest.raises(
+        DataError, match=r"pool\.jsonl, line 2: unknown factor 'scnee'\. Did you mean 'scene'"
+    ):
         read_pool(file)
 
 
 def test_runs_that_declare_other_levels_for_a_factor_make_no_pool(regions):
     other = Run(regions[1].path)
-    other.header = msgspec.structs.replace(other.header, factors=(Factor("item", "Which item.", ("a", "b")),))
-    with pytest.raises(ConfigError, match=r"declares factor 'item' with other levels .*; pool them apart"):
+    other.header = msgspec.structs.replace(
+        other.header, factors=(Factor("item", "Which item.", ("a", "b")),)
+    )
+    with pytest.raises(
+        ConfigError, match=r"declares factor 'item' with other levels .*; pool them apart"
+    ):
         sample_pool([regions[0], other], decisions=10, seed=0)
 
 
@@ -294,7 +353,16 @@ def test_the_command_freezes_asks_and_names_each_run(games, tmp_path, monkeypatc
 
     pools = [word for source in games for word in ("--pool", str(source.path))]
     policies = ["--policy", "known:BEC=1", "--policy", "known:BEC=-1"]
-    words = ["replay", *pools, *policies, "--out", str(tmp_path / "r"), "--decisions", "40", "--json"]
+    words = [
+        "replay",
+        *pools,
+        *policies,
+        "--out",
+        str(tmp_path / "r"),
+        "--decisions",
+        "40",
+        "--json",
+    ]
     monkeypatch.setattr(sys, "argv", ["valueagents", *words])
     with pytest.raises(SystemExit) as ended:
         main()

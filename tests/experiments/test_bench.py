@@ -1,4 +1,6 @@
-"""The benchmarks run, at a size that takes seconds, and none prints a figure for work that a cache did."""
+"""The benchmarks run, at a size that takes seconds, and none prints a figure for work that a cache
+did.
+"""
 
 import asyncio
 import importlib
@@ -28,7 +30,12 @@ NAMES = [
     "shared_prefixes",
     "survey_ratings",
 ]
-NEEDED = {"parser_game": "jericho", "http_client": "aiohttp", "rate_limit": "aiohttp", "request_replay": "peft"}
+NEEDED = {
+    "parser_game": "jericho",
+    "http_client": "aiohttp",
+    "rate_limit": "aiohttp",
+    "request_replay": "peft",
+}
 PARTS = {"request_replay": ["--engines", "transformers"]}
 FIGURE = re.compile(r"^(?P<name>\S.*?|  \S.*?) {2,}(?P<value>[-+\d][^\s]*)")
 
@@ -49,7 +56,9 @@ def printed_by(name: str, words: Sequence[str], capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 asks for it
+@pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing.:FutureWarning"
+)  # peft 0.21 asks for it
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_prints_finite_figures_with_a_bar_at_its_quick_size(
     name: str, capsys: pytest.CaptureFixture[str]
@@ -68,9 +77,13 @@ def test_a_benchmark_prints_finite_figures_with_a_bar_at_its_quick_size(
 def test_shared_prefixes_give_the_log_likelihoods_of_full_passes_in_less_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = figures(printed_by("shared_prefixes", ["--rounds", "1", "--prompt-tokens", "60"], capsys))
+    found = figures(
+        printed_by("shared_prefixes", ["--rounds", "1", "--prompt-tokens", "60"], capsys)
+    )
     assert found["largest difference of a log-likelihood"] < 1e-3
-    assert 1 < found["full passes ÷ shared prefix"] < 6.5  # six passes over chat and answer, each of them cut to one
+    assert (
+        1 < found["full passes ÷ shared prefix"] < 6.5
+    )  # six passes over chat and answer, each of them cut to one
     assert found["label menu, positions computed ÷ tokens of the listing"] == 1
 
 
@@ -106,7 +119,9 @@ def test_statements_that_were_rated_before_are_not_measured() -> None:
         asyncio.run(ask_twice())
 
 
-def test_a_run_that_is_there_already_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_there_already_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rollout = load("rollout")
 
     class SameFolder:
@@ -122,7 +137,9 @@ def test_a_run_that_is_there_already_is_not_measured(tmp_path: Path, monkeypatch
         rollout.recorded_run(20)
 
 
-def test_menus_of_a_choice_game_that_were_remembered_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_menus_of_a_choice_game_that_were_remembered_are_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from valueagents.envs.choice_game.env import ChoiceScriptEnv
 
     choice_game, annotate, known = load("choice_game"), ChoiceScriptEnv.try_options, {}
@@ -159,7 +176,9 @@ def test_new_commands_differ_for_the_gate_and_not_for_the_game(number: int) -> N
 
 
 @pytest.mark.slow
-def test_agents_whose_texts_are_remembered_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agents_whose_texts_are_remembered_are_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     http_client = load("http_client")
     monkeypatch.setattr(http_client, "situation", lambda number, i: f"Agent {number}.")
     with pytest.raises(NotMeasured, match="requests of the engine client: 16 done, 32 are timed"):
@@ -182,9 +201,13 @@ def test_equal_requests_count_once_with_the_reply_that_was_computed() -> None:
     from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
 
     replay = load("request_replay")
-    one, other = (ScoreRequest(((Message("user", text),),), ("A", "B")) for text in ("One.", "Other."))
+    one, other = (
+        ScoreRequest(((Message("user", text),),), ("A", "B")) for text in ("One.", "Other.")
+    )
     computed, remembered = (ScoreReply(((-1.0, -2.0),), (1, 1), 10, cached) for cached in (4, 10))
-    log = replay.Log(requests=[one, other, one], answers=[(one, remembered), (other, computed), (one, computed)])
+    log = replay.Log(
+        requests=[one, other, one], answers=[(one, remembered), (other, computed), (one, computed)]
+    )
     assert replay.first_answers(log) == {one: computed, other: computed}
     assert list(replay.first_answers(log)) == [one, other]
     assert (log.prompt_tokens, log.computed_tokens) == (30, 12)
@@ -192,10 +215,14 @@ def test_equal_requests_count_once_with_the_reply_that_was_computed() -> None:
 
 def test_every_benchmark_asks_a_question_and_has_its_row_in_the_table() -> None:
     found = {each.name for each in pkgutil.iter_modules(bench.__path__)}
-    sources = {name: (Path(bench.__path__[0]) / f"{name}.py").read_text(encoding="utf-8") for name in found}
+    sources = {
+        name: (Path(bench.__path__[0]) / f"{name}.py").read_text(encoding="utf-8") for name in found
+    }
     assert sorted(name for name, text in sources.items() if "def main(" in text) == NAMES
     for name in NAMES:
-        assert "?" in sources[name].split('"""')[1].splitlines()[0], name
+        assert "?" in sources[name].split('"""')[1].split("\n\n")[0], name
     readme = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `python -m valueagents\.experiments\.bench\.(\w+)", readme, flags=re.MULTILINE)
+    rows = re.findall(
+        r"^\| `python -m valueagents\.experiments\.bench\.(\w+)", readme, flags=re.MULTILINE
+    )
     assert sorted(rows) == NAMES

@@ -31,7 +31,8 @@ def test_ratios_and_rates_are_of_each_round() -> None:
         with measured.timed("fast"):
             time.sleep(pause_s)
     assert measured.ratios("slow", "fast") == [
-        slow / fast for slow, fast in zip(measured.seconds("slow"), measured.seconds("fast"), strict=True)
+        slow / fast
+        for slow, fast in zip(measured.seconds("slow"), measured.seconds("fast"), strict=True)
     ]
     assert measured.rates("fast", 6) == [6 / seconds for seconds in measured.seconds("fast")]
     assert measured.seconds("fast")[1] >= 0.03
@@ -56,7 +57,9 @@ def test_ways_with_different_numbers_of_rounds_have_no_ratio() -> None:
 
 def test_less_work_than_is_timed_is_not_measured_and_as_much_is() -> None:
     require_work("tokens", done=400, needed=400)
-    with pytest.raises(NotMeasured, match=r"tokens: 0 done, 1,400 are timed; .*change what is asked"):
+    with pytest.raises(
+        NotMeasured, match=r"tokens: 0 done, 1,400 are timed; .*change what is asked"
+    ):
         require_work("tokens", done=0, needed=1400)
 
 
@@ -81,7 +84,11 @@ def test_calls_are_counted_while_the_block_runs_and_give_what_they_gave() -> Non
     ("values", "settings", "said"),
     [
         ([2.0, 9.0, 4.0], {"unit": "s", "most": 5}, "4 s  [2 to 9]  (bar: at most 5)"),
-        ([12345.6, 23456.7], {"unit": "a/s", "least": 5000}, "17,901 a/s  [12,346 to 23,457]  (bar: at least 5,000)"),
+        (
+            [12345.6, 23456.7],
+            {"unit": "a/s", "least": 5000},
+            "17,901 a/s  [12,346 to 23,457]  (bar: at least 5,000)",
+        ),
         ([0.00012345], {"most": 1e-3}, "0.000123  (bar: at most 0.001)"),
         ([0.95], {}, "0.95"),
     ],
@@ -99,7 +106,12 @@ SIZES = {"rounds": (7, 2), "prompt_tokens": (300, 100)}
 
 @pytest.mark.parametrize(
     ("words", "rounds", "prompt_tokens"),
-    [([], 7, 300), (["--quick"], 2, 100), (["--quick", "--rounds", "5"], 5, 100), (["--prompt-tokens", "9"], 7, 9)],
+    [
+        ([], 7, 300),
+        (["--quick"], 2, 100),
+        (["--quick", "--rounds", "5"], 5, 100),
+        (["--prompt-tokens", "9"], 7, 9),
+    ],
 )
 def test_a_size_is_the_normal_one_the_quick_one_or_the_one_that_is_named(
     words: list[str], rounds: int, prompt_tokens: int
@@ -116,7 +128,9 @@ def test_a_size_is_the_normal_one_the_quick_one_or_the_one_that_is_named(
         (["--rondes", "2"], "--rondes"),
     ],
 )
-def test_a_size_that_is_none_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_size_that_is_none_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         read_options(argparse.ArgumentParser(), SIZES, words)
     assert said in capsys.readouterr().err

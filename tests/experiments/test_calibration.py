@@ -1,4 +1,6 @@
-"""A few replicates of the calibration table; `experiments/validity/calibration.py` prints the whole one."""
+"""A few replicates of the calibration table; `experiments/validity/calibration.py` prints the whole
+one.
+"""
 
 import signal
 import subprocess
@@ -35,27 +37,42 @@ def test_e4_finds_the_weights(rows):
 def test_every_estimator_that_is_calibrated_has_its_rows(rows):
     ids = [each.id for each in calibration.calibrated()]
     assert ids == ["E2", "E3", "E3p", "E4"]
-    for name in ("correlation with the truth", "coverage", "two regions", "other weights seen (power)"):
-        assert [row for row in rows[0] if row.startswith(f"{name}, ")] == [f"{name}, {each}" for each in ids]
+    for name in (
+        "correlation with the truth",
+        "coverage",
+        "two regions",
+        "other weights seen (power)",
+    ):
+        assert [row for row in rows[0] if row.startswith(f"{name}, ")] == [
+            f"{name}, {each}" for each in ids
+        ]
 
 
 def test_most_intervals_hold_the_truth(rows):
     for each in ("E2", "E3", "E3p", "E4"):
-        assert mean(rows, f"coverage, {each}") >= 0.8, each  # 40 intervals of 95 %: fewer than 32 is a 0.02 % event
+        assert mean(rows, f"coverage, {each}") >= 0.8, (
+            each
+        )  # 40 intervals of 95 %: fewer than 32 is a 0.02 % event
 
 
 def test_other_weights_are_seen_more_often_than_two_regions_are(rows):
     for each in ("E3", "E3p", "E4"):
-        assert mean(rows, f"other weights seen (power), {each}") > mean(rows, f"two regions, {each}"), each
+        assert mean(rows, f"other weights seen (power), {each}") > mean(
+            rows, f"two regions, {each}"
+        ), each
 
 
 def test_e4_is_less_misled_by_what_was_on_offer_than_rates_are(rows):
     assert mean(rows, "two regions, E4") <= mean(rows, "two regions, E2")
-    assert mean(rows, "two regions, E4") <= 0.2  # 40 axes at 5 %: more than 8 called is a 0.1 % event
+    assert (
+        mean(rows, "two regions, E4") <= 0.2
+    )  # 40 axes at 5 %: more than 8 called is a 0.1 % event
 
 
 def test_repeated_menus_need_both_ways_of_clustering(rows):
-    both, alone = (mean(rows, f"repeated menus, E4 by episode {name}") for name in ("and menu", "alone"))
+    both, alone = (
+        mean(rows, f"repeated menus, E4 by episode {name}") for name in ("and menu", "alone")
+    )
     assert both < alone
     assert both <= 0.2
 
@@ -67,14 +84,21 @@ def test_a_more_decisive_policy_is_seen_by_its_scale(rows):
 
 @pytest.mark.parametrize(
     ("env", "episodes", "least"),
-    [("Dilemma", 2000, 0.97), ("Judgement", 2000, 0.95), ("Survey", 2000, 0.94), ("ChoiceScript", 10, 0.97)],
+    [
+        ("Dilemma", 2000, 0.97),
+        ("Judgement", 2000, 0.95),
+        ("Survey", 2000, 0.94),
+        ("ChoiceScript", 10, 0.97),
+    ],
 )
 def test_e4_finds_the_weights_on_the_menus_of_a_bundled_env(tmp_path, env, episodes, least):
     replicate = calibration.on_menus_of(f"valueagents/{env}-v0", tmp_path, episodes)
     rows = [replicate(seed) for seed in range(REPLICATES)]
     assert mean(rows, "axes") == 20
     assert mean(rows, "correlation with the truth, E4") >= least
-    assert mean(rows, "coverage, E4") >= 0.8  # 40 intervals of 95 %: fewer than 32 that cover is a 0.02 % event
+    assert (
+        mean(rows, "coverage, E4") >= 0.8
+    )  # 40 intervals of 95 %: fewer than 32 that cover is a 0.02 % event
     assert mean(rows, "two regions, E4") <= 0.2
 
 
@@ -84,11 +108,21 @@ def _alive(process: str) -> bool:
 
 
 def test_killed_it_leaves_no_process_behind(tmp_path):
-    command = [sys.executable, "-m", calibration.__name__, "--menus", "simulated", "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        calibration.__name__,
+        "--menus",
+        "simulated",
+        "--out",
+        str(tmp_path),
+    ]
     killed = subprocess.Popen(command)
     children: list[str] = []
     deadline = time.monotonic() + 120
-    while len(children) < 3 and time.monotonic() < deadline:  # two workers, and what tracks their semaphores
+    while (
+        len(children) < 3 and time.monotonic() < deadline
+    ):  # two workers, and what tracks their semaphores
         time.sleep(0.1)
         children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
     time.sleep(5)  # they import and begin

@@ -1,4 +1,6 @@
-"""The durability harness runs, at a size that takes seconds, finds nothing wrong, and would find what is."""
+"""The durability harness runs, at a size that takes seconds, finds nothing wrong, and would find
+what is.
+"""
 
 import random
 from pathlib import Path
@@ -29,7 +31,9 @@ def test_nothing_is_lost_double_silent_or_left_over(
 
 
 @pytest.mark.slow
-def test_killed_workers_cost_no_episode_and_leave_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_workers_cost_no_episode_and_leave_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     pytest.importorskip("jericho")
     durability.main(["--parts", "workers", "--workers", "2"])
     assert "lost 0, double 0, silent 0, orphans 0, left-over folders 0" in capsys.readouterr().out
@@ -44,7 +48,9 @@ def test_the_price_of_it_is_printed_beside_its_bar(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-def test_sessions_without_checksums_would_be_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_without_checksums_would_be_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(records, "unseal", lambda line: line.rpartition(b',"crc":')[0] + b"}")
     wrong = Wrong()
     durability.damaged_files(tmp_path, 30, wrong, random.Random(1))

@@ -1,4 +1,6 @@
-"""The notebooks run top to bottom in a real kernel, in an empty folder, and their stored outputs are not errors."""
+"""The notebooks run top to bottom in a real kernel, in an empty folder, and their stored outputs
+are not errors.
+"""
 
 from pathlib import Path
 
@@ -18,9 +20,14 @@ def code_cells(notebook):
 def test_a_notebook_runs_top_to_bottom_without_a_file_beside_it(file, tmp_path):
     notebook = nbformat.read(file, as_version=4)
     NotebookClient(
-        notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=180,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
-    warned = [out for cell in code_cells(notebook) for out in cell.outputs if out.get("name") == "stderr"]
+    warned = [
+        out for cell in code_cells(notebook) for out in cell.outputs if out.get("name") == "stderr"
+    ]
     assert warned == []
 
 
@@ -32,4 +39,8 @@ def test_a_stored_notebook_was_executed(file):
 
 
 def test_there_are_three():
-    assert [file.stem for file in NOTEBOOKS] == ["compare_two_adapters", "plug_in_an_env", "score_a_model"]
+    assert [file.stem for file in NOTEBOOKS] == [
+        "compare_two_adapters",
+        "plug_in_an_env",
+        "score_a_model",
+    ]

@@ -20,7 +20,13 @@ EXAMPLE, GARDEN, LONGEST = re.findall(r"```python\n(.*?)```", README, flags=re.D
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -30,14 +36,19 @@ def valueagents(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def village(tmp_path: Path) -> Path:
-    """A folder on the path that looks like an installed package with the README's env and policy."""
+    """A folder on the path that looks like an installed package with the README's env and
+    policy.
+    """
     (tmp_path / "garden.py").write_text(GARDEN, encoding="utf-8")
     (tmp_path / "policies.py").write_text(LONGEST, encoding="utf-8")
     info = tmp_path / "village-0.1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: village\nVersion: 0.1\n", encoding="utf-8")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: village\nVersion: 0.1\n", encoding="utf-8"
+    )
     points = re.findall(
-        r"```toml\n\[project\.entry-points\.\"valueagents\.envs\"\]\n\"(.*?)\" = \"(.*?)\"\n```", README
+        r"```toml\n\[project\.entry-points\.\"valueagents\.envs\"\]\n\"(.*?)\" = \"(.*?)\"\n```",
+        README,
     )
     assert points
     lines = ["[valueagents.envs]", *(f"{name} = {value}" for name, value in points)]
@@ -64,7 +75,16 @@ def test_the_envs_example_is_short_and_keeps_every_promise(village: Path) -> Non
 
 @pytest.mark.slow
 def test_the_plugged_in_policy_plays_the_plugged_in_env(village: Path) -> None:
-    words = ["--env", "village/Garden-v0", "--policy", "longest", "--episodes", "30", "--out", "run"]
+    words = [
+        "--env",
+        "village/Garden-v0",
+        "--policy",
+        "longest",
+        "--episodes",
+        "30",
+        "--out",
+        "run",
+    ]
     done = valueagents(village, "run", *words)
     assert done.returncode == 0, done.stderr
     assert "60 decisions" in done.stdout
@@ -116,11 +136,21 @@ def test_the_table_of_estimators_is_what_the_registry_says() -> None:
 
 
 def test_every_link_of_the_folders_readmes_leads_somewhere() -> None:
-    for readme in [*ROOT.glob("[a-z]*/*.md"), *ROOT.glob("[a-z]*/*/*.md"), *ROOT.glob("[a-z]*/*/*/*.md")]:
+    for readme in [
+        *ROOT.glob("[a-z]*/*.md"),
+        *ROOT.glob("[a-z]*/*/*.md"),
+        *ROOT.glob("[a-z]*/*/*/*.md"),
+    ]:
         for target in links(readme.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (readme.parent / target).exists(), f"{readme}: {target}"
+            assert target.startswith("https://") or (readme.parent / target).exists(), (
+                f"{readme}: {target}"
+            )
 
 
 def test_every_path_that_the_readme_names_exists() -> None:
     named = re.findall(r"`((?:valueagents|envs|policies|experiments|tests)/[\w./-]*)`", README)
-    assert [path for path in named if not (ROOT / path).exists() and not re.match(r"valueagents/[A-Z]", path)] == []
+    assert [
+        path
+        for path in named
+        if not (ROOT / path).exists() and not re.match(r"valueagents/[A-Z]", path)
+    ] == []

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 WINDOW = 512
 START, END, TEXT_END, UNNAMED = "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|unnamed|>"
 TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content']"
+    " }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 CORPUS = [
     "You meet situations that call for a decision. In each, decide what you do.",
@@ -46,12 +46,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend.train_from_iterator(
         CORPUS,
         tokenizers.trainers.BpeTrainer(
-            vocab_size=400, special_tokens=[TEXT_END, START, END], initial_alphabet=alphabet, show_progress=False
+            vocab_size=400,
+            special_tokens=[TEXT_END, START, END],
+            initial_alphabet=alphabet,
+            show_progress=False,
         ),
     )
-    backend.add_special_tokens([UNNAMED])  # special for the tokenizer, but neither bos, eos nor any named token
+    backend.add_special_tokens(
+        [UNNAMED]
+    )  # special for the tokenizer, but neither bos, eos nor any named token
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token=START, eos_token=END, unk_token=TEXT_END, chat_template=TEMPLATE
+        tokenizer_object=backend,
+        bos_token=START,
+        eos_token=END,
+        unk_token=TEXT_END,
+        chat_template=TEMPLATE,
     )
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
@@ -92,9 +101,13 @@ def ask() -> Callable[..., list[ScoreReply]]:
     """Puts requests to a freshly loaded engine, all at once."""
     from valueagents.policies.engines.transformers.engine import TransformersEngine
 
-    async def load_and_ask(folder: Path, requests: Sequence[ScoreRequest], options: dict[str, Any]) -> list[ScoreReply]:
+    async def load_and_ask(
+        folder: Path, requests: Sequence[ScoreRequest], options: dict[str, Any]
+    ) -> list[ScoreReply]:
         adapters = options.pop("adapters", ())
-        async with TransformersEngine(str(folder), TransformersEngine.Options(**options), adapters) as engine:
+        async with TransformersEngine(
+            str(folder), TransformersEngine.Options(**options), adapters
+        ) as engine:
             return await asyncio.gather(*(engine.score(request) for request in requests))
 
     return lambda folder, *requests, **options: asyncio.run(load_and_ask(folder, requests, options))
@@ -116,8 +129,12 @@ def prompt_ids() -> Callable[[Path, Chat], list[int]]:
 
 
 @pytest.fixture(scope="session")
-def naive(prompt_ids: Callable[[Path, Chat], list[int]]) -> Callable[[Path, ScoreRequest], list[list[float]]]:
-    """Log P of every continuation after every chat, each from a forward pass of its own over the whole text."""
+def naive(
+    prompt_ids: Callable[[Path, Chat], list[int]],
+) -> Callable[[Path, ScoreRequest], list[list[float]]]:
+    """Log P of every continuation after every chat, each from a forward pass of its own over the
+    whole text.
+    """
     tokenizer, model = cache(_tokenizer), cache(_model)
 
     def one(folder: Path, chat: Chat, continuation: str) -> float:
@@ -126,12 +143,19 @@ def naive(prompt_ids: Callable[[Path, Chat], list[int]]) -> Callable[[Path, Scor
         before = prompt_ids(folder, chat)
         answer = list(tokenizer(folder).encode(continuation, add_special_tokens=False).ids)
         with torch.inference_mode():
-            logprobs = model(folder)(torch.tensor([before + answer])).logits[0].double().log_softmax(dim=-1)
+            logprobs = (
+                model(folder)(torch.tensor([before + answer]))
+                .logits[0]
+                .double()
+                .log_softmax(dim=-1)
+            )
         return sum(float(logprobs[len(before) + i - 1, token]) for i, token in enumerate(answer))
 
     @cache
     def every(folder: Path, request: ScoreRequest) -> list[list[float]]:
-        return [[one(folder, chat, text) for text in request.continuations] for chat in request.chats]
+        return [
+            [one(folder, chat, text) for text in request.continuations] for chat in request.chats
+        ]
 
     return every
 
@@ -163,13 +187,17 @@ def _model(folder: Path) -> "torch.nn.Module":
 
 @pytest.fixture(scope="session")
 def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes the folder of a LoRA adapter with random weights, large enough to change answers, of a model's folder."""
+    """Makes the folder of a LoRA adapter with random weights, large enough to change answers, of a
+    model's folder.
+    """
     import peft
     import torch
 
     from valueagents.policies.adapters import quiet_peft
 
-    def make(folder: Path, *, seed: int, rank: int = 8, modules: Sequence[str] = ("q_proj", "v_proj")) -> Path:
+    def make(
+        folder: Path, *, seed: int, rank: int = 8, modules: Sequence[str] = ("q_proj", "v_proj")
+    ) -> Path:
         made = tmp_path_factory.mktemp("adapters") / f"seed-{seed}"
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)

@@ -1,6 +1,8 @@
-"""Adapters as files: whatever is done to one, it answers as in peft's own forward pass, or is refused in a sentence.
+"""Adapters as files: whatever is done to one, it answers as in peft's own forward pass, or is
+refused in a sentence.
 
-Forty changed adapters are tried by default, each with a seed of its own; two hundred, with the counts printed, by
+Forty changed adapters are tried by default, each with a seed of its own; two hundred, with the
+counts printed, by
 
     VALUEAGENTS_CHANGED_ADAPTERS=200 pytest -s -m slow tests/policies/test_adapter_files.py
 """
@@ -35,7 +37,11 @@ EVERY_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"target_modules": ["q_proj", "v_proj"], "r": 4, "lora_alpha": 8},
     "every linear": {"target_modules": EVERY_LINEAR, "use_rslora": True, "task_type": "CAUSAL_LM"},
-    "patterns": {"target_modules": ["q_proj", "o_proj"], "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"o_proj": 3}},
+    "patterns": {
+        "target_modules": ["q_proj", "o_proj"],
+        "rank_pattern": {"q_proj": 2},
+        "alpha_pattern": {"o_proj": 3},
+    },
     "one layer": {"target_modules": ["q_proj", "up_proj"], "layers_to_transform": [1]},
     "embeddings": {"target_modules": ["embed_tokens", "lm_head"], "r": 2},
     "transposed": {"target_modules": ["c_attn", "c_proj"], "r": 4, "fan_in_fan_out": True},
@@ -55,7 +61,13 @@ def transposed_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = Path(shutil.copytree(tiny_model, tmp_path_factory.mktemp("models") / "gpt2"))
     vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
     config = transformers.GPT2Config(
-        vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=2, n_positions=512, bos_token_id=1, eos_token_id=2
+        vocab_size=vocabulary,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=512,
+        bos_token_id=1,
+        eos_token_id=2,
     )
     with torch.random.fork_rng():
         torch.manual_seed(21)
@@ -72,7 +84,10 @@ def bases(tiny_model: Path, transposed_model: Path) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def originals(bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Adapters:
     """One adapter of each kind, large enough to change answers."""
-    return {kind: _make(bases[kind], tmp_path_factory.mktemp("adapters") / "made", **KINDS[kind]) for kind in KINDS}
+    return {
+        kind: _make(bases[kind], tmp_path_factory.mktemp("adapters") / "made", **KINDS[kind])
+        for kind in KINDS
+    }
 
 
 def _make(base: Path, folder: Path, **options: Any) -> Path:
@@ -109,7 +124,9 @@ def _by_peft(base: Path, folder: Path | None, prompt: list[int]) -> list[float]:
         tokens = tokenizer.encode(answer, add_special_tokens=False).ids
         with torch.inference_mode():
             logprobs = model(torch.tensor([prompt + tokens])).logits[0].double().log_softmax(dim=-1)
-        found.append(sum(float(logprobs[len(prompt) + i - 1, token]) for i, token in enumerate(tokens)))
+        found.append(
+            sum(float(logprobs[len(prompt) + i - 1, token]) for i, token in enumerate(tokens))
+        )
     return found
 
 
@@ -119,7 +136,9 @@ def _by_engine(base: Path, folder: Path) -> tuple[str, list[float], list[float]]
     async def ask() -> tuple[str, list[float], list[float]]:
         async with TransformersEngine(str(base), adapters=(str(folder),)) as engine:
             name = engine.adapters[0].name
-            replies = [await engine.score(ScoreRequest((CHAT,), ANSWERS, who)) for who in (name, None)]
+            replies = [
+                await engine.score(ScoreRequest((CHAT,), ANSWERS, who)) for who in (name, None)
+            ]
             return name, *(list(reply.logprobs[0]) for reply in replies)
 
     return asyncio.run(ask())
@@ -132,15 +151,22 @@ def _set(folder: Path, **fields: Any) -> None:
 
 def _tensors(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     changed = change(load_file(folder / WEIGHTS))
-    save_file({name: tensor.contiguous().clone() for name, tensor in changed.items()}, folder / WEIGHTS)
+    save_file(
+        {name: tensor.contiguous().clone() for name, tensor in changed.items()}, folder / WEIGHTS
+    )
 
 
 def _rename(folder: Path, old: str, new: str) -> None:
-    _tensors(folder, lambda tensors: {name.replace(old, new): tensor for name, tensor in tensors.items()})
+    _tensors(
+        folder, lambda tensors: {name.replace(old, new): tensor for name, tensor in tensors.items()}
+    )
 
 
 def _drop(folder: Path, part: str) -> None:
-    _tensors(folder, lambda tensors: {name: tensor for name, tensor in tensors.items() if part not in name})
+    _tensors(
+        folder,
+        lambda tensors: {name: tensor for name, tensor in tensors.items() if part not in name},
+    )
 
 
 def _one(folder: Path, rng: np.random.Generator, change: Callable[[Any], Any]) -> None:
@@ -161,7 +187,16 @@ def _swap_layers(folder: Path) -> None:
 def _cast(folder: Path, rng: np.random.Generator) -> None:
     import torch
 
-    kinds = ("float16", "bfloat16", "float64", "int8", "int64", "bool", "float8_e4m3fn", "complex64")
+    kinds = (
+        "float16",
+        "bfloat16",
+        "float64",
+        "int8",
+        "int64",
+        "bool",
+        "float8_e4m3fn",
+        "complex64",
+    )
     kind = getattr(torch, str(rng.choice(kinds)))
     _tensors(folder, lambda tensors: {name: tensor.to(kind) for name, tensor in tensors.items()})
 
@@ -212,23 +247,81 @@ def _rewrite_config(folder: Path, rng: np.random.Generator) -> None:
 
 
 JUNK: list[Any] = [
-    *(None, 0, -1, 2, 1.5, 10**30, True, False, "", "q_proj", "true", HANGS, "\0", [], {}, [1], [None], [[0, 1]]),
-    *({"a": 1}, {"q_proj": 2}, {HANGS: 2}, {"q_proj": None}, ["q_proj", "v_proj"], [HANGS], "CAUSAL_LM", "default"),
+    *(
+        None,
+        0,
+        -1,
+        2,
+        1.5,
+        10**30,
+        True,
+        False,
+        "",
+        "q_proj",
+        "true",
+        HANGS,
+        "\0",
+        [],
+        {},
+        [1],
+        [None],
+        [[0, 1]],
+    ),
+    *(
+        {"a": 1},
+        {"q_proj": 2},
+        {HANGS: 2},
+        {"q_proj": None},
+        ["q_proj", "v_proj"],
+        [HANGS],
+        "CAUSAL_LM",
+        "default",
+    ),
 ]
 SETTINGS: list[dict[str, Any]] = [
-    *({"init_lora_weights": start} for start in ("pissa", "pissa_niter_4", "olora", "loftq", "eva", "corda", "mica")),
-    *({"init_lora_weights": start} for start in ("gaussian", "orthogonal", "lora_ga", "Gaussian", False, 1)),
-    *({"target_modules": names} for names in ("all-linear", ".*_proj", HANGS, ["q_proj"], EVERY_LINEAR, None)),
+    *(
+        {"init_lora_weights": start}
+        for start in ("pissa", "pissa_niter_4", "olora", "loftq", "eva", "corda", "mica")
+    ),
+    *(
+        {"init_lora_weights": start}
+        for start in ("gaussian", "orthogonal", "lora_ga", "Gaussian", False, 1)
+    ),
+    *(
+        {"target_modules": names}
+        for names in ("all-linear", ".*_proj", HANGS, ["q_proj"], EVERY_LINEAR, None)
+    ),
     *({"layers_to_transform": layers} for layers in ([0], [1], 1, [0, 1], [7], ["1"])),
-    *({"layers_to_transform": [0, 1], "layers_pattern": name} for name in ("layers", ["h"], "x", HANGS)),
-    *({"alpha_pattern": scales} for scales in ({"q_proj": 1, "self_attn.q_proj": 30}, {"o_proj": 1.5}, {"q.*": 3})),
+    *(
+        {"layers_to_transform": [0, 1], "layers_pattern": name}
+        for name in ("layers", ["h"], "x", HANGS)
+    ),
+    *(
+        {"alpha_pattern": scales}
+        for scales in ({"q_proj": 1, "self_attn.q_proj": 30}, {"o_proj": 1.5}, {"q.*": 3})
+    ),
     {"alpha_pattern": {"self_attn.q_proj": 30, "q_proj": 1}},
-    *({"rank_pattern": ranks} for ranks in ({"^model.layers.0.self_attn.q_proj": 4}, {"q_proj": 2, "v_proj": 1})),
-    *({"exclude_modules": names} for names in (["v_proj"], ["k_proj"], ["layers.0.self_attn.q_proj"], HANGS, [])),
+    *(
+        {"rank_pattern": ranks}
+        for ranks in ({"^model.layers.0.self_attn.q_proj": 4}, {"q_proj": 2, "v_proj": 1})
+    ),
+    *(
+        {"exclude_modules": names}
+        for names in (["v_proj"], ["k_proj"], ["layers.0.self_attn.q_proj"], HANGS, [])
+    ),
     *({"bias": which} for which in ("all", "lora_only")),
     *({"task_type": task} for task in ("SEQ_CLS", "FEATURE_EXTRACTION", None, "CAUSAL_LM")),
     *({"modules_to_save": names} for names in ([], ["lm_head"])),
-    *({switch: True} for switch in ("use_dora", "use_rslora", "fan_in_fan_out", "lora_bias", "ensure_weight_tying")),
+    *(
+        {switch: True}
+        for switch in (
+            "use_dora",
+            "use_rslora",
+            "fan_in_fan_out",
+            "lora_bias",
+            "ensure_weight_tying",
+        )
+    ),
     *({"lora_alpha": alpha} for alpha in (0, -3, 2.5, "8")),
     *({"lora_dropout": share} for share in (0.9, 1.5, "0.1")),
     *({"alora_invocation_tokens": tokens} for tokens in ([], [5])),
@@ -243,10 +336,15 @@ SETTINGS: list[dict[str, Any]] = [
 CHANGES: list[Change] = [
     lambda f, rng: _set(f, **{str(rng.choice(_field_names())): JUNK[rng.integers(len(JUNK))]}),
     lambda f, rng: _set(f, **SETTINGS[rng.integers(len(SETTINGS))]),
-    lambda f, rng: _set(f, **SETTINGS[rng.integers(len(SETTINGS))]),  # the likeliest to be met: twice
+    lambda f, rng: _set(
+        f, **SETTINGS[rng.integers(len(SETTINGS))]
+    ),  # the likeliest to be met: twice
     _rewrite_config,
     lambda f, rng: _rename(f, *RENAMED[rng.integers(len(RENAMED))]),
-    lambda f, rng: _drop(f, str(rng.choice(("lora_B", "lora_A", ".0.", ".1.", "q_proj", "0.self_attn.q_proj.lora_B")))),
+    lambda f, rng: _drop(
+        f,
+        str(rng.choice(("lora_B", "lora_A", ".0.", ".1.", "q_proj", "0.self_attn.q_proj.lora_B"))),
+    ),
     lambda f, rng: _swap_layers(f),
     _cast,
     _add,
@@ -254,7 +352,9 @@ CHANGES: list[Change] = [
     lambda f, rng: _one(f, rng, VALUES[rng.integers(len(VALUES))]),
     lambda f, rng: _spoil_bytes(f, rng, WEIGHTS),
     lambda f, rng: _spoil_bytes(f, rng, CONFIG),
-    lambda f, rng: (f / MANIFEST).write_text(str(rng.choice(("{}", "[", '{"base": {"weights": "f00"}}')))),
+    lambda f, rng: (f / MANIFEST).write_text(
+        str(rng.choice(("{}", "[", '{"base": {"weights": "f00"}}')))
+    ),
 ]
 RENAMED = [
     (".weight", ".default.weight"),
@@ -293,14 +393,23 @@ def _field_names() -> list[str]:
     return sorted(field.name for field in dataclasses.fields(peft.LoraConfig))
 
 
-def test_an_adapter_of_transposed_layers_is_taken_on_its_own_base(originals: Adapters, transposed_model: Path):
+def test_an_adapter_of_transposed_layers_is_taken_on_its_own_base(
+    originals: Adapters, transposed_model: Path
+):
     adapter = read_adapter(str(originals["transposed"]), ModelFiles("gpt2", transposed_model))
-    assert (adapter.rank, adapter.target_modules, adapter.one_scale) == (4, ("c_attn", "c_proj"), True)
+    assert (adapter.rank, adapter.target_modules, adapter.one_scale) == (
+        4,
+        ("c_attn", "c_proj"),
+        True,
+    )
 
 
 @pytest.mark.slow
 def test_a_changed_adapter_answers_as_in_pefts_forward_pass_or_is_refused_in_a_sentence(
-    originals: Adapters, bases: dict[str, Path], prompt_ids: Callable[..., list[int]], tmp_path: Path
+    originals: Adapters,
+    bases: dict[str, Path],
+    prompt_ids: Callable[..., list[int]],
+    tmp_path: Path,
 ):
     prompts = {base: prompt_ids(base, CHAT) for base in set(bases.values())}
     of_base = {base: _by_peft(base, None, prompt) for base, prompt in prompts.items()}
@@ -320,10 +429,16 @@ def test_a_changed_adapter_answers_as_in_pefts_forward_pass_or_is_refused_in_a_s
             refusals.append(str(error))
             continue
         counts["as peft"] += 1
-        assert found == pytest.approx(_by_peft(base, folder, prompts[base]), abs=NOISE), f"seed {seed} ({kind})"
-        assert beside == pytest.approx(of_base[base], abs=NOISE), f"seed {seed} ({kind}) moved the base model"
+        assert found == pytest.approx(_by_peft(base, folder, prompts[base]), abs=NOISE), (
+            f"seed {seed} ({kind})"
+        )
+        assert beside == pytest.approx(of_base[base], abs=NOISE), (
+            f"seed {seed} ({kind}) moved the base model"
+        )
         known = answers.setdefault((base, name), found)
-        assert found == pytest.approx(known, abs=NOISE), f"seed {seed} ({kind}) has the name of another"
+        assert found == pytest.approx(known, abs=NOISE), (
+            f"seed {seed} ({kind}) has the name of another"
+        )
     assert [refusal for refusal in refusals if "\n" in refusal] == []
     print(f"{CHANGED} changed adapters: {dict(counts)}")
     assert min(counts["as peft"], counts["ConfigError"]) >= CHANGED // 8

@@ -1,4 +1,6 @@
-"""Adapters that were once measured as something else, or ended in a traceback: each is refused in one sentence."""
+"""Adapters that were once measured as something else, or ended in a traceback: each is refused in
+one sentence.
+"""
 
 import json
 import shutil
@@ -67,11 +69,20 @@ def _with(name: str) -> Callable[[Tensors], Tensors]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_renamed(".weight", ".default.weight"), "holds 8 tensors for which its adapter_config.json has no place"),
-        (_renamed("base_model.model.", ""), "holds 8 tensors for which its adapter_config.json has no place"),
+        (
+            _renamed(".weight", ".default.weight"),
+            "holds 8 tensors for which its adapter_config.json has no place",
+        ),
+        (
+            _renamed("base_model.model.", ""),
+            "holds 8 tensors for which its adapter_config.json has no place",
+        ),
         (_without(".layers.1."), "lacks 4 of the 8 tensors that its adapter_config.json asks for"),
         (_without("lora_B"), "lacks 4 of the 8 tensors"),
-        (_without(f"{FIRST}.lora_A"), f"lacks 1 of the 8 tensors that its adapter_config.json asks for, first {FIRST}"),
+        (
+            _without(f"{FIRST}.lora_A"),
+            f"lacks 1 of the 8 tensors that its adapter_config.json asks for, first {FIRST}",
+        ),
         (_as_integers, "is of int32; save it as one of float64, float32, bfloat16, float16"),
         (_with("base_model.model.lm_head.weight"), "save_embedding_layers=False"),
         (_with(f"{FIRST}.lora_magnitude_vector"), "has no place"),
@@ -89,7 +100,10 @@ def test_a_file_that_does_not_fill_exactly_its_places_is_refused(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"init_lora_weights": "pissa"}, "may change the base model itself; convert it to a plain LoRA"),
+        (
+            {"init_lora_weights": "pissa"},
+            "may change the base model itself; convert it to a plain LoRA",
+        ),
         ({"init_lora_weights": "olora"}, "may change the base model itself"),
         ({"init_lora_weights": "a" * 200}, "init_lora_weights='aaaa"),
         ({"layers_to_transform": [7]}, "does not fit"),
@@ -115,7 +129,10 @@ def test_a_file_that_does_not_fill_exactly_its_places_is_refused(
         ({"use_rslora": "false"}, "$.use_rslora"),
         ({"task_type": "SEQ_CLS"}, "$.task_type"),
         ({"bias": None}, "trains biases (None)"),
-        ({"arrow_config": {"top_k": 2}}, "has the field 'arrow_config' = {'top_k': 2}, which engines cannot serve"),
+        (
+            {"arrow_config": {"top_k": 2}},
+            "has the field 'arrow_config' = {'top_k': 2}, which engines cannot serve",
+        ),
         ({"kasa_config": {}}, "has the field 'kasa_config' = {}"),
         ({"alora_invocation_tokens": []}, "aLoRA"),
         ({"a_field_of\ntomorrow": "x" * 100}, r"the field 'a_field_of\ntomorrow' = 'xxx"),
@@ -128,15 +145,26 @@ def test_a_configuration_that_is_not_a_plain_loras_is_refused(
     assert message in _refusal(folder, base)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "null", '{"peft_type": "LORA", "r": NaN}', "\ufeff{}"])
-def test_a_configuration_that_is_no_json_object_is_refused(folder: Path, base: ModelFiles, text: str):
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "null", '{"peft_type": "LORA", "r": NaN}', "\ufeff{}"]
+)
+def test_a_configuration_that_is_no_json_object_is_refused(
+    folder: Path, base: ModelFiles, text: str
+):
     (folder / CONFIG).write_text(text, encoding="utf-8")
     assert "adapter_config.json is damaged" in _refusal(folder, base)
 
 
 def test_fields_of_another_release_are_taken_while_they_are_off(folder: Path, base: ModelFiles):
     name = read_adapter(str(folder), base).name
-    _set(folder, a_field_of_tomorrow=None, another=False, peft_version="99.0", qalora_group_size=4, modules_to_save=[])
+    _set(
+        folder,
+        a_field_of_tomorrow=None,
+        another=False,
+        peft_version="99.0",
+        qalora_group_size=4,
+        modules_to_save=[],
+    )
     assert read_adapter(str(folder), base).name == name
 
 
@@ -146,10 +174,14 @@ def test_what_peft_only_warns_of_is_loaded_without_a_word(folder: Path, base: Mo
     _set(folder, a_field_of_tomorrow=None, exclude_modules=["nothing"], alpha_pattern={"o_proj": 3})
     adapter = read_adapter(str(folder), base)
     model = transformers.AutoModelForCausalLM.from_pretrained(base.folder)
-    assert load_adapter(model, None, adapter, name="it").active_adapter == "it"  # warnings are errors here
+    assert (
+        load_adapter(model, None, adapter, name="it").active_adapter == "it"
+    )  # warnings are errors here
 
 
-def test_the_order_of_two_scales_that_both_match_is_part_of_the_name(folder: Path, base: ModelFiles):
+def test_the_order_of_two_scales_that_both_match_is_part_of_the_name(
+    folder: Path, base: ModelFiles
+):
     names = set()
     for keys in (["q_proj", "self_attn.q_proj"], ["self_attn.q_proj", "q_proj"]):
         _set(folder, alpha_pattern={key: 4 * len(key) for key in keys})
@@ -157,15 +189,21 @@ def test_the_order_of_two_scales_that_both_match_is_part_of_the_name(folder: Pat
     assert len(names) == 2
 
 
-def test_scales_and_embeddings_are_told_for_engines_that_do_not_take_all(folder: Path, base: ModelFiles):
+def test_scales_and_embeddings_are_told_for_engines_that_do_not_take_all(
+    folder: Path, base: ModelFiles
+):
     assert read_adapter(str(folder), base).one_scale
     assert read_adapter(str(folder), base).embeddings == ()
     _set(folder, alpha_pattern={"q_proj": 5})
     assert not read_adapter(str(folder), base).one_scale
 
 
-@pytest.mark.parametrize("later", ["other numbers", "another scale", "a name of which peft takes no notice"])
-def test_a_folder_that_was_changed_after_it_was_read_is_not_loaded(folder: Path, base: ModelFiles, later: str):
+@pytest.mark.parametrize(
+    "later", ["other numbers", "another scale", "a name of which peft takes no notice"]
+)
+def test_a_folder_that_was_changed_after_it_was_read_is_not_loaded(
+    folder: Path, base: ModelFiles, later: str
+):
     import transformers
 
     adapter = read_adapter(str(folder), base)
@@ -177,22 +215,34 @@ def test_a_folder_that_was_changed_after_it_was_read_is_not_loaded(folder: Path,
             _set(folder, lora_alpha=3)
         case _:
             _change(folder, _renamed(".weight", ".default.weight"))
-    with pytest.raises(PolicyError, match=r"was changed after it was read|is not in the loaded model") as caught:
+    with pytest.raises(
+        PolicyError, match=r"was changed after it was read|is not in the loaded model"
+    ) as caught:
         load_adapter(model, None, adapter, name=adapter.name)
     assert repr(str(folder)) in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:Setting .save_embedding_layers.", "ignore:Model has .tie_word_embeddings")
+@pytest.mark.filterwarnings(
+    "ignore:Setting .save_embedding_layers.", "ignore:Model has .tie_word_embeddings"
+)
 def test_an_adapter_of_a_matrix_that_is_used_at_both_ends_is_not_merged(
-    tiny_model: Path, copy_model: Callable[[Path], Path], make_adapter: Callable[..., Path], tmp_path: Path
+    tiny_model: Path,
+    copy_model: Callable[[Path], Path],
+    make_adapter: Callable[..., Path],
+    tmp_path: Path,
 ):
     tied = copy_model(tiny_model)
     config = json.loads((tied / "config.json").read_text())
     (tied / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
     _drop_head(tied)
     folder = make_adapter(tied, seed=4, modules=("q_proj", "lm_head"))
-    _change(folder, lambda tensors: {name: tensor for name, tensor in tensors.items() if ".lora_" in name})
-    with pytest.raises(ConfigError, match=r"adapts lm_head, whose matrix the base model also uses at its other end"):
+    _change(
+        folder,
+        lambda tensors: {name: tensor for name, tensor in tensors.items() if ".lora_" in name},
+    )
+    with pytest.raises(
+        ConfigError, match=r"adapts lm_head, whose matrix the base model also uses at its other end"
+    ):
         merge_adapter(folder, tmp_path / "merged", base=str(tied))
     assert not (tmp_path / "merged").exists()
 

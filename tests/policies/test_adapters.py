@@ -1,4 +1,6 @@
-"""Adapters that peft wrote: what is refused before weights load, what the name covers, and many on one engine."""
+"""Adapters that peft wrote: what is refused before weights load, what the name covers, and many on
+one engine.
+"""
 
 import asyncio
 import itertools
@@ -30,8 +32,13 @@ from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import find_model
 from valueagents.running.runs import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 asks for it
-CHATS = tuple((Message("system", "Decide."), Message("user", text)) for text in ("Now?", "You find a coat. " * 3))
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing.:FutureWarning"
+)  # peft 0.21 asks for it
+CHATS = tuple(
+    (Message("system", "Decide."), Message("user", text))
+    for text in ("Now?", "You find a coat. " * 3)
+)
 ANSWERS = ("A", "Give it back.")
 Train = Callable[..., Path]
 
@@ -46,7 +53,9 @@ def train(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
     def make(seed: int = 1, model: Path = tiny_model, **options: Any) -> Path:
         folder = tmp_path_factory.mktemp("adapters") / f"adapter-{seed}"
         base = transformers.AutoModelForCausalLM.from_pretrained(model)
-        config = peft.LoraConfig(**{"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], **options})
+        config = peft.LoraConfig(
+            **{"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], **options}
+        )
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             torch.manual_seed(seed)
@@ -63,7 +72,11 @@ def train(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
 @pytest.fixture(scope="session")
 def adapters(train: Train) -> tuple[Path, ...]:
     """Three of different seeds and ranks."""
-    return train(1), train(2, r=2), train(3, target_modules=["o_proj", "down_proj"], use_rslora=True)
+    return (
+        train(1),
+        train(2, r=2),
+        train(3, target_modules=["o_proj", "down_proj"], use_rslora=True),
+    )
 
 
 @pytest.fixture
@@ -101,13 +114,22 @@ def _first_to(value: float) -> Callable[[Any], Any]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / CONFIG).unlink(), "has no adapter_config.json; give the folder that peft's save_pretrained"),
+        (
+            lambda f: (f / CONFIG).unlink(),
+            "has no adapter_config.json; give the folder that peft's save_pretrained",
+        ),
         (lambda f: (f / CONFIG).write_text("{"), "adapter_config.json is damaged"),
         (lambda f: (f / CONFIG).write_text("[]"), "adapter_config.json is damaged"),
-        (lambda f: (f / WEIGHTS).unlink(), "has no adapter_model.safetensors; save it with safe_serialization=True"),
+        (
+            lambda f: (f / WEIGHTS).unlink(),
+            "has no adapter_model.safetensors; save it with safe_serialization=True",
+        ),
         (_pickled, "adapter_model.bin can run code and is not read"),
         (lambda f: (f / WEIGHTS).write_bytes(b"\0" * 99), "adapter_model.safetensors is damaged"),
-        (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-9]), "adapter_model.safetensors is damaged"),
+        (
+            lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-9]),
+            "adapter_model.safetensors is damaged",
+        ),
         (lambda f: _change_config(f, use_dora=True), "has DoRA"),
         (lambda f: _change_config(f, modules_to_save=["lm_head"]), "modules_to_save"),
         (lambda f: _change_config(f, bias="lora_only"), "trains biases ('lora_only')"),
@@ -115,18 +137,33 @@ def _first_to(value: float) -> Callable[[Any], Any]:
         (lambda f: _change_config(f, layer_replication=[[0, 1]]), "repeated layers"),
         (lambda f: _change_config(f, alora_invocation_tokens=[5]), "aLoRA"),
         (lambda f: _change_config(f, peft_type="IA3"), "is of kind 'IA3'; only LORA"),
-        (lambda f: _change_tensor(f, _first_to(float("nan"))), "holds numbers that are not finite; train it again"),
-        (lambda f: _change_tensor(f, _first_to(float("-inf")), 3), "holds numbers that are not finite"),
-        (lambda f: (f / MANIFEST).write_text('{"base": {"weights": "f00"}}'), "trained on a model with other weights"),
+        (
+            lambda f: _change_tensor(f, _first_to(float("nan"))),
+            "holds numbers that are not finite; train it again",
+        ),
+        (
+            lambda f: _change_tensor(f, _first_to(float("-inf")), 3),
+            "holds numbers that are not finite",
+        ),
+        (
+            lambda f: (f / MANIFEST).write_text('{"base": {"weights": "f00"}}'),
+            "trained on a model with other weights",
+        ),
         (lambda f: (f / MANIFEST).write_text("{"), "manifest.json is damaged"),
         (lambda f: (f / MANIFEST).write_text('{"base": "llama"}'), "manifest.json is damaged"),
     ],
 )
 def test_a_spoiled_adapter_is_refused_in_one_line_before_weights_load(
-    tiny_model: Path, copied: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], object], message: str
+    tiny_model: Path,
+    copied: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path], object],
+    message: str,
 ):
     spoil(copied)
-    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(
+        "transformers.AutoModelForCausalLM.from_pretrained", lambda *_, **__: pytest.fail("loaded")
+    )
 
     async def enter() -> None:
         async with TransformersEngine(str(tiny_model), adapters=(str(copied),)):
@@ -155,7 +192,9 @@ def test_a_hub_id_that_cannot_be_had_is_one_line(tiny_model: Path, monkeypatch: 
         raise LocalEntryNotFoundError("no network\nand nothing cached")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(ConfigError, match=r"adapter 'some/adapter' is neither a folder nor .*hub") as caught:
+    with pytest.raises(
+        ConfigError, match=r"adapter 'some/adapter' is neither a folder nor .*hub"
+    ) as caught:
         read_adapter("some/adapter", find_model(str(tiny_model)))
     assert "\n" not in str(caught.value)
 
@@ -172,9 +211,14 @@ def wider_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def test_an_adapter_of_another_base_model_is_refused_by_shape(train: Train, tiny_model: Path, wider_model: Path):
+def test_an_adapter_of_another_base_model_is_refused_by_shape(
+    train: Train, tiny_model: Path, wider_model: Path
+):
     folder = train(5, model=wider_model)
-    with pytest.raises(ConfigError, match=r"q_proj has shape \(4, 96\), the base model .* need \(4, 64\); use its own"):
+    with pytest.raises(
+        ConfigError,
+        match=r"q_proj has shape \(4, 96\), the base model .* need \(4, 64\); use its own",
+    ):
         read_adapter(str(folder), find_model(str(tiny_model)))
 
 
@@ -182,8 +226,13 @@ def test_an_adapter_of_a_module_that_the_base_lacks_is_refused(tiny_model: Path,
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(copied / WEIGHTS)
-    save_file({name.replace("q_proj", "query"): tensor for name, tensor in tensors.items()}, copied / WEIGHTS)
-    with pytest.raises(ConfigError, match=r"adapts model\.layers\.0\.self_attn\.query, which .* does not have"):
+    save_file(
+        {name.replace("q_proj", "query"): tensor for name, tensor in tensors.items()},
+        copied / WEIGHTS,
+    )
+    with pytest.raises(
+        ConfigError, match=r"adapts model\.layers\.0\.self_attn\.query, which .* does not have"
+    ):
         read_adapter(str(copied), find_model(str(tiny_model)))
 
 
@@ -197,7 +246,9 @@ def test_an_adapter_without_matrices_is_refused(tiny_model: Path, copied: Path):
 
 def test_the_manifest_of_the_right_base_model_is_believed(tiny_model: Path, copied: Path):
     base = find_model(str(tiny_model))
-    (copied / MANIFEST).write_text(json.dumps({"base": {"weights": base.hashes()["weights"]}, "seed": 7}))
+    (copied / MANIFEST).write_text(
+        json.dumps({"base": {"weights": base.hashes()["weights"]}, "seed": 7})
+    )
     assert read_adapter(str(copied), base).rank == 4
 
 
@@ -238,8 +289,15 @@ def test_the_name_depends_on_every_tensor_and_on_what_scales_them(
     changes: list[Callable[[Path], object]] = [lambda f: None]
     changes += [lambda f, k=k: _change_tensor(f, lambda t: t + 1e-6, k) for k in range(8)]
     changes += [lambda f: _change_tensor(f, lambda t: t.double())]
-    fields = {"lora_alpha": 9, "use_rslora": True, "alpha_pattern": {"q_proj": 3}, "rank_pattern": {"q_proj": 4}}
-    changes += [lambda f, field=field: _change_config(f, **{field: fields[field]}) for field in fields]
+    fields = {
+        "lora_alpha": 9,
+        "use_rslora": True,
+        "alpha_pattern": {"q_proj": 3},
+        "rank_pattern": {"q_proj": 4},
+    }
+    changes += [
+        lambda f, field=field: _change_config(f, **{field: fields[field]}) for field in fields
+    ]
     names = set()
     for i, change in enumerate(changes):
         folder = Path(shutil.copytree(adapters[0], tmp_path / str(i)))
@@ -255,12 +313,15 @@ def _everything(names: tuple[str | None, ...]) -> list[ScoreRequest]:
 async def _load_and_score(
     model: Path, folders: tuple[Path, ...]
 ) -> tuple[tuple[str, ...], list[ScoreReply], list[GenerateReply]]:
-    async with TransformersEngine(str(model), adapters=[str(folder) for folder in folders]) as engine:
+    async with TransformersEngine(
+        str(model), adapters=[str(folder) for folder in folders]
+    ) as engine:
         names = tuple(adapter.name for adapter in engine.adapters)
         greedy = Sampling(temperature=0, max_tokens=8)
         texts = [GenerateRequest(CHATS[0], greedy, 0, (), name) for name in (None, *names)]
         replies = await asyncio.gather(
-            *(engine.score(r) for r in _everything((None, *names)) * 3), *(engine.generate(r) for r in texts)
+            *(engine.score(r) for r in _everything((None, *names)) * 3),
+            *(engine.generate(r) for r in texts),
         )
         return names, list(replies[: -len(texts)]), list(replies[-len(texts) :])
 
@@ -301,7 +362,9 @@ def test_an_adapter_that_is_not_loaded_is_named(tiny_model: Path):
 
 
 class _AdaptedEngine(Engine):
-    """Answers by adapter; where it leaks, the base model's rows beside an adapter's get the adapter's answer."""
+    """Answers by adapter; where it leaks, the base model's rows beside an adapter's get the
+    adapter's answer.
+    """
 
     live = 9
     can = frozenset({"score", "adapters"})
@@ -327,21 +390,31 @@ class _AdaptedEngine(Engine):
         value = -1.0 if request.adapter is None else -2.0
         if mixed and request.adapter is None:
             value += self.leak
-        return ScoreReply(((value,) * len(request.continuations),), (1,) * len(request.continuations), 1, 0)
+        return ScoreReply(
+            ((value,) * len(request.continuations),), (1,) * len(request.continuations), 1, 0
+        )
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         raise NotImplementedError
 
 
-def test_the_self_check_passes_a_sound_engine_and_stops_one_that_leaks(tiny_model: Path, adapters: tuple[Path, ...]):
+def test_the_self_check_passes_a_sound_engine_and_stops_one_that_leaks(
+    tiny_model: Path, adapters: tuple[Path, ...]
+):
     async def check() -> float:
         folders = [str(folder) for folder in adapters]
-        async with TransformersEngine(str(tiny_model), TransformersEngine.Options(kv_cache_gib=0), folders) as engine:
-            return await check_adapters(engine, tuple(a.name for a in engine.adapters), tolerance=1e-3)
+        async with TransformersEngine(
+            str(tiny_model), TransformersEngine.Options(kv_cache_gib=0), folders
+        ) as engine:
+            return await check_adapters(
+                engine, tuple(a.name for a in engine.adapters), tolerance=1e-3
+            )
 
     assert asyncio.run(check()) < 1e-3
     assert asyncio.run(check_adapters(_AdaptedEngine(0.0), ("one", "two"), tolerance=1e-3)) == 0
-    with pytest.raises(PolicyError, match="the base model answers differently beside others than alone, by 1 nats"):
+    with pytest.raises(
+        PolicyError, match="the base model answers differently beside others than alone, by 1 nats"
+    ):
         asyncio.run(check_adapters(_AdaptedEngine(-1.0), ("one", "two"), tolerance=1e-3))
     with pytest.raises(PolicyError, match="the base model"):
         asyncio.run(check_adapters(_AdaptedEngine(float("nan")), ("one",), tolerance=1e-3))
@@ -357,7 +430,9 @@ def test_an_engine_that_errs_beside_others_does_not_pass_its_check_by_what_it_re
         return adapted(core, adapter if next(switches) < alone else core._adapters[0].name)
 
     async def enter() -> None:
-        async with TransformersEngine(str(tiny_model), adapters=[str(folder) for folder in adapters]):
+        async with TransformersEngine(
+            str(tiny_model), adapters=[str(folder) for folder in adapters]
+        ):
             pass
 
     monkeypatch.setattr(ModelCore, "_adapted", leaking)
@@ -365,8 +440,12 @@ def test_an_engine_that_errs_beside_others_does_not_pass_its_check_by_what_it_re
         asyncio.run(enter())
 
 
-def test_what_is_remembered_of_one_adapter_is_not_anothers(tiny_model: Path, adapters: tuple[Path, ...]):
-    """The same two turns to everybody in turn: the second begins where the first ended, with the same matrices."""
+def test_what_is_remembered_of_one_adapter_is_not_anothers(
+    tiny_model: Path, adapters: tuple[Path, ...]
+):
+    """The same two turns to everybody in turn: the second begins where the first ended, with the
+    same matrices.
+    """
     longer = (*CHATS[1], Message("assistant", "A"), Message("user", "And now?"))
 
     async def ask(kv_cache_gib: float | None) -> list[ScoreReply]:
@@ -375,19 +454,27 @@ def test_what_is_remembered_of_one_adapter_is_not_anothers(tiny_model: Path, ada
             str(tiny_model), TransformersEngine.Options(kv_cache_gib=kv_cache_gib), folders
         ) as engine:
             names = [None, *(adapter.name for adapter in engine.adapters)]
-            asked = [ScoreRequest((chat,), ANSWERS, name) for chat in (CHATS[1], longer) for name in names]
+            asked = [
+                ScoreRequest((chat,), ANSWERS, name)
+                for chat in (CHATS[1], longer)
+                for name in names
+            ]
             return [await engine.score(request) for request in asked]
 
     remembered, anew = asyncio.run(ask(None)), asyncio.run(ask(0))
     for one, other in zip(remembered, anew, strict=True):
         assert one.logprobs[0] == pytest.approx(other.logprobs[0], abs=1e-4)
     names = 1 + len(adapters)
-    gained = [one.cached_tokens - other.cached_tokens for one, other in zip(remembered, anew, strict=True)]
+    gained = [
+        one.cached_tokens - other.cached_tokens for one, other in zip(remembered, anew, strict=True)
+    ]
     assert gained[:names] == [0] * names
     assert min(gained[names:]) > 0
 
 
-def test_a_replay_asks_nobody_before_all_adapters_are_there(tiny_model: Path, known_run: Run, tmp_path: Path):
+def test_a_replay_asks_nobody_before_all_adapters_are_there(
+    tiny_model: Path, known_run: Run, tmp_path: Path
+):
     specs = ["random", f"transformers:{tiny_model}?adapter={tmp_path}/none"]
     with pytest.raises(ConfigError, match=f"{tmp_path}/none"):
         replay(policy=specs, pool=[known_run.path], out=tmp_path / "pool")

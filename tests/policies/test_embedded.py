@@ -1,4 +1,6 @@
-"""The embedded SmolLM2-135M from spec to scores: a real run, killed and repeated, and its likelihoods by hand."""
+"""The embedded SmolLM2-135M from spec to scores: a real run, killed and repeated, and its
+likelihoods by hand.
+"""
 
 import asyncio
 import math
@@ -52,11 +54,15 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def likelihoods(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same six by likelihood."""
-    return execute(_config(SPEC + "?reading=likelihood"), tmp_path_factory.mktemp("embedded") / "likelihoods")
+    return execute(
+        _config(SPEC + "?reading=likelihood"), tmp_path_factory.mktemp("embedded") / "likelihoods"
+    )
 
 
 def _propensities(run_: Run) -> dict[str, float]:
-    """E3p by axis, straight from the records: mean of Σ p x - mean x over the decisions where x differs."""
+    """E3p by axis, straight from the records: mean of Σ p x - mean x over the decisions where x
+    differs.
+    """
     terms = defaultdict(list)
     for episode in run_.episodes():
         for decision in episode.decisions:
@@ -64,13 +70,17 @@ def _propensities(run_: Run) -> dict[str, float]:
             for axis in sorted({axis for option in values for axis in option}):
                 x = [option.get(axis, 0.0) for option in values]
                 if None not in x and len(set(x)) > 1:
-                    expected = math.fsum(p * v for p, v in zip(decision.choice.probabilities, x, strict=True))
+                    expected = math.fsum(
+                        p * v for p, v in zip(decision.choice.probabilities, x, strict=True)
+                    )
                     terms[axis].append(expected - math.fsum(x) / len(x))
     return {axis: math.fsum(t) / len(t) for axis, t in terms.items()}
 
 
 @pytest.mark.parametrize("reading", ["labels", "likelihoods"])
-def test_every_dilemma_gets_probabilities_and_a_choice(reading: str, request: pytest.FixtureRequest):
+def test_every_dilemma_gets_probabilities_and_a_choice(
+    reading: str, request: pytest.FixtureRequest
+):
     played: Run = request.getfixturevalue(reading)
     assert played.failed() == []
     assert len({episode.situation for episode in played.episodes()}) == ITEMS
@@ -125,7 +135,9 @@ def test_number_format_and_reading_enter_the_identity(labels: Run, likelihoods: 
     assert by_likelihood["reading"] == "likelihood/1"
     coarse = make_policy(SPEC + "?dtype=bfloat16").identity()
     assert {key for key in by_label if by_label[key] != coarse[key]} == {"dtype"}
-    identities = [{episode.identity for episode in run_.episodes()} for run_ in (labels, likelihoods)]
+    identities = [
+        {episode.identity for episode in run_.episodes()} for run_ in (labels, likelihoods)
+    ]
     assert identities[0].isdisjoint(identities[1])
 
 
@@ -158,7 +170,9 @@ def test_likelihoods_equal_six_full_passes():
         ids = tokenizer(option).input_ids
         with torch.inference_mode():
             logprobs = model(torch.tensor([before + ids])).logits[0].double().log_softmax(dim=-1)
-        expected = math.fsum(float(logprobs[len(before) + i - 1, token]) for i, token in enumerate(ids))
+        expected = math.fsum(
+            float(logprobs[len(before) + i - 1, token]) for i, token in enumerate(ids)
+        )
         assert logprob == pytest.approx(expected, abs=1e-3)
         assert count == len(ids)
 
@@ -169,4 +183,7 @@ def test_the_template_adds_no_system_prompt_of_its_own():
     tokenizer = transformers.AutoTokenizer.from_pretrained(find_model(EMBEDDED).folder)
     chat = [{"role": "system", "content": "Decide."}, {"role": "user", "content": "Now?"}]
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    assert text == "<|im_start|>system\nDecide.<|im_end|>\n<|im_start|>user\nNow?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        text
+        == "<|im_start|>system\nDecide.<|im_end|>\n<|im_start|>user\nNow?<|im_end|>\n<|im_start|>assistant\n"
+    )

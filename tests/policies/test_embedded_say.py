@@ -14,21 +14,29 @@ pytestmark = pytest.mark.slow
 
 def _run(options: str, out: Path, episodes: int = 6) -> Run:
     spec = f"transformers:{EMBEDDED}?reading=say&{options}"
-    return execute(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=3), out)
+    return execute(
+        RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=3), out
+    )
 
 
 def _choices(played: Run) -> list[tuple[str, str | None, str | None, str]]:
     return [
-        (e.identity, d.choice.option, d.choice.raw, d.choice.reading) for e in played.episodes() for d in e.decisions
+        (e.identity, d.choice.option, d.choice.raw, d.choice.reading)
+        for e in played.episodes()
+        for d in e.decisions
     ]
 
 
-def test_what_the_model_said_is_replayed_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_the_model_said_is_replayed_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     options = f"max_tokens=24&cache={tmp_path / 'replies'}"
     first = _run(options, tmp_path / "first")
     assert first.failed() == []
     assert len(first.episodes()) == 6
-    assert all(d.choice.raw and d.choice.output_tokens <= 24 for e in first.episodes() for d in e.decisions)
+    assert all(
+        d.choice.raw and d.choice.output_tokens <= 24 for e in first.episodes() for d in e.decisions
+    )
     monkeypatch.setattr(TransformersEngine, "__aenter__", lambda _: pytest.fail("loaded"))
     second = _run(options, tmp_path / "second")
     assert _choices(second) == _choices(first)

@@ -1,4 +1,6 @@
-"""What stands around the question: earlier turns within a budget, and a persona or a text before the task."""
+"""What stands around the question: earlier turns within a budget, and a persona or a text before
+the task.
+"""
 
 import asyncio
 from collections import Counter
@@ -12,7 +14,14 @@ from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError
 from valueagents.measuring.scores import score
-from valueagents.policies.engines import Capability, Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
+from valueagents.policies.engines import (
+    Capability,
+    Engine,
+    GenerateReply,
+    GenerateRequest,
+    ScoreReply,
+    ScoreRequest,
+)
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_persona, load_prompt, personas
 from valueagents.policies.readings import LabelReading
@@ -49,7 +58,10 @@ class _ScoringEngine(Engine):
 
 def _policy(engine: Engine, **options: object) -> LanguagePolicy:
     return LanguagePolicy(
-        engine, load_prompt("choose-1"), LabelReading(LabelReading.Options(rotations="none")), **options
+        engine,
+        load_prompt("choose-1"),
+        LabelReading(LabelReading.Options(rotations="none")),
+        **options,
     )
 
 
@@ -89,7 +101,9 @@ def test_without_a_budget_nothing_is_dropped(dilemma: View):
 
 
 def test_cut_prompts_are_counted_beside_the_scores(monkeypatch: pytest.MonkeyPatch, out: Path):
-    monkeypatch.setattr("valueagents.running.sources.make_policy", lambda _: _policy(_ScoringEngine(), history=1))
+    monkeypatch.setattr(
+        "valueagents.running.sources.make_policy", lambda _: _policy(_ScoringEngine(), history=1)
+    )
     config = RunConfig(env="valueagents/ChoiceScript-v0", policy="scoring", episodes=2)
     played = execute(config, out)
     dropped = played.decisions()["dropped_turns"].to_pylist()
@@ -111,7 +125,11 @@ def test_a_text_before_the_task_stands_once_and_in_the_system_message(dilemma: V
 
 
 def test_persona_and_system_texts_enter_the_identity_by_content(tiny_model: Path, tmp_path: Path):
-    for name, text in (("one", "You are kind."), ("same", "You are kind.\n"), ("other", "You are bold.")):
+    for name, text in (
+        ("one", "You are kind."),
+        ("same", "You are kind.\n"),
+        ("other", "You are bold."),
+    ):
         (tmp_path / name).write_text(text)
     (tmp_path / "persona").write_text(load_persona("SDT-1"))
     specs = [
@@ -137,7 +155,9 @@ def test_persona_and_system_texts_enter_the_identity_by_content(tiny_model: Path
         ("system={binary}", "give a text file"),
     ],
 )
-def test_a_persona_or_text_that_is_none_is_refused_when_the_policy_is_made(tmp_path: Path, options: str, message: str):
+def test_a_persona_or_text_that_is_none_is_refused_when_the_policy_is_made(
+    tmp_path: Path, options: str, message: str
+):
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\0")
     spec = options.format(empty=tmp_path / "empty", binary=tmp_path / "binary")
@@ -159,5 +179,7 @@ def test_no_persona_names_a_value():
     for persona in personas():
         words = {word.strip(".,;:'\"!?") for word in persona.text.split()}
         assert not words & ids, persona.id
-        assert not [axis.name for axis in axes if axis.name.lower() in persona.text.lower()], persona.id
+        assert not [axis.name for axis in axes if axis.name.lower() in persona.text.lower()], (
+            persona.id
+        )
         assert persona.text.startswith("You "), persona.id

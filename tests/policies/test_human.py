@@ -37,7 +37,9 @@ def test_a_person_types_numbers_and_goes_on_after_the_input_has_ended(out: Path)
     assert "  1. " in done.stdout
     assert "  2. " in done.stdout
     assert "> " in done.stdout
-    choices = [decision.choice for episode in Run(out).store.episodes() for decision in episode.decisions]
+    choices = [
+        decision.choice for episode in Run(out).store.episodes() for decision in episode.decisions
+    ]
     assert [(choice.raw, choice.reading) for choice in choices] == [
         ("1", "parsed"),
         ("what?", "failed"),
@@ -45,13 +47,19 @@ def test_a_person_types_numbers_and_goes_on_after_the_input_has_ended(out: Path)
         ("2", "parsed"),
     ]
     ended = _typed(out, "2\n", 4)
-    assert "the input has ended; run the command again to go on" in str(Run(out).failed()) + ended.stderr
+    assert (
+        "the input has ended; run the command again to go on"
+        in str(Run(out).failed()) + ended.stderr
+    )
     assert len(Run(out).episodes()) == 3
 
 
 def test_what_is_typed_in_free_text_is_said(monkeypatch: pytest.MonkeyPatch):
     view = View("Task.", (), "A gate.", (Option("zqx", "open gate"),), 0, free_text=True)
-    for typed, text, reading in ((" open the gate ", "open the gate", "parsed"), ("", None, "failed")):
+    for typed, text, reading in (
+        (" open the gate ", "open the gate", "parsed"),
+        ("", None, "failed"),
+    ):
         monkeypatch.setattr("builtins.input", lambda _, typed=typed: typed)
         choice = asyncio.run(HumanPolicy().decide(view))
         assert (choice.option, choice.text, choice.reading) == (None, text, reading)

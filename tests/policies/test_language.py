@@ -1,4 +1,6 @@
-"""Language-model policies: from a spec string to recorded choices, and no annotation in any token."""
+"""Language-model policies: from a spec string to recorded choices, and no annotation in any
+token.
+"""
 
 import asyncio
 import json
@@ -14,7 +16,13 @@ from valueagents.contracts.decision import Choice
 from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest
+from valueagents.policies.engines import (
+    Engine,
+    GenerateReply,
+    GenerateRequest,
+    ScoreReply,
+    ScoreRequest,
+)
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
@@ -62,7 +70,9 @@ class _ScriptedEngine(Engine):
 
 
 def _decide(engine: Engine, reading: ReadingMode, view: View, pick: str = "draw") -> Choice:
-    return asyncio.run(LanguagePolicy(engine, load_prompt("choose-1"), _picking(reading, pick)).decide(view))
+    return asyncio.run(
+        LanguagePolicy(engine, load_prompt("choose-1"), _picking(reading, pick)).decide(view)
+    )
 
 
 def _picking(reading: ScoreReading, pick: str) -> ScoreReading:
@@ -71,12 +81,22 @@ def _picking(reading: ScoreReading, pick: str) -> ScoreReading:
 
 
 def _data_file(folder: Path, texts: Sequence[str]) -> Path:
-    """A bank of items with two options each; ids, setting, cluster and header hold the planted word."""
+    """A bank of items with two options each; ids, setting, cluster and header hold the planted
+    word.
+    """
     lines = [HEADER]
     for i, text in enumerate(texts):
         options = [
-            {"id": f"{PLANTED}-a", "text": f"Give back number {i}.", "values": {"BEC": 1, "HED": -1}},
-            {"id": f"{PLANTED}-b", "text": f"Keep number {i}.", "values": {"HED": 0.5, "ACH": None}},
+            {
+                "id": f"{PLANTED}-a",
+                "text": f"Give back number {i}.",
+                "values": {"BEC": 1, "HED": -1},
+            },
+            {
+                "id": f"{PLANTED}-b",
+                "text": f"Keep number {i}.",
+                "values": {"HED": 0.5, "ACH": None},
+            },
         ]
         item = {"id": f"{PLANTED}-{i}", "text": text, "options": options}
         lines.append({**item, "setting": f"{PLANTED}-home", "cluster": f"{PLANTED}-post"})
@@ -87,7 +107,9 @@ def _data_file(folder: Path, texts: Sequence[str]) -> Path:
 
 def _run(model: Path, data: Path, out: Path, options: str = "") -> Run:
     spec = f"transformers:{model}{options}"
-    return execute(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out)
+    return execute(
+        RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out
+    )
 
 
 @pytest.fixture
@@ -139,7 +161,9 @@ def test_a_run_records_what_the_model_said(tiny_model: Path, tmp_path: Path, out
         assert decision.chosen is not None
 
 
-def test_a_repeated_run_loads_no_model(tiny_model: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_repeated_run_loads_no_model(
+    tiny_model: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+):
     data = _data_file(tmp_path, ["One.", "Two."])
     before = _run(tiny_model, data, out).episodes()
     monkeypatch.setattr(TransformersEngine, "__aenter__", lambda _: pytest.fail("loaded"))
@@ -150,26 +174,37 @@ def test_the_same_run_elsewhere_gives_the_same_choices(
     tiny_model: Path, copy_model: Callable[[Path], Path], tmp_path: Path
 ):
     data = _data_file(tmp_path, ["One.", "Two.", "Three."])
-    here, there = (_run(m, data, tmp_path / str(i)) for i, m in enumerate([tiny_model, copy_model(tiny_model)]))
+    here, there = (
+        _run(m, data, tmp_path / str(i)) for i, m in enumerate([tiny_model, copy_model(tiny_model)])
+    )
     assert [e.identity for e in here.episodes()] == [e.identity for e in there.episodes()]
     for one, other in zip(here.episodes(), there.episodes(), strict=True):
         assert one.decisions[0].choice.option == other.decisions[0].choice.option
 
 
-def test_an_item_over_the_window_is_one_failed_episode_with_both_numbers(tiny_model: Path, tmp_path: Path, out: Path):
+def test_an_item_over_the_window_is_one_failed_episode_with_both_numbers(
+    tiny_model: Path, tmp_path: Path, out: Path
+):
     played = _run(tiny_model, _data_file(tmp_path, ["One.", "word " * 900, "Three."]), out)
-    assert [e.situation for e in sorted(played.episodes(), key=lambda e: e.situation)] == ["xyzzy-0", "xyzzy-2"]
+    assert [e.situation for e in sorted(played.episodes(), key=lambda e: e.situation)] == [
+        "xyzzy-0",
+        "xyzzy-2",
+    ]
     [failure] = played.failed()
     assert (failure.situation, failure.error) == ("xyzzy-1", "PromptTooLong")
     assert re.search(r"prompt of \d{3,} tokens.*512", failure.message)
 
 
-def test_a_control_token_in_an_option_is_a_failed_episode_in_every_reading(tiny_model: Path, tmp_path: Path):
+def test_a_control_token_in_an_option_is_a_failed_episode_in_every_reading(
+    tiny_model: Path, tmp_path: Path
+):
     data = _data_file(tmp_path, ["One.", "Two."])
     data.write_text(data.read_text().replace("Keep number 1.", "Keep it.<|im_end|>"))
     for reading in ("label", "likelihood"):
         played = _run(tiny_model, data, tmp_path / reading, f"?reading={reading}")
-        assert [(f.situation, f.error) for f in played.failed()] == [("xyzzy-1", "PolicyError")], reading
+        assert [(f.situation, f.error) for f in played.failed()] == [("xyzzy-1", "PolicyError")], (
+            reading
+        )
 
 
 def test_an_unknown_model_stops_a_run_before_its_directory_is_made(tmp_path: Path, out: Path):
@@ -183,7 +218,10 @@ def test_an_unknown_model_stops_a_run_before_its_directory_is_made(tmp_path: Pat
     [
         ("readng=label", "unknown option of transformers 'readng'.*Did you mean 'reading'"),
         ("prompt=choose1", "unknown prompt 'choose1'.*Did you mean 'choose-1'"),
-        ("reading=labels", r"unknown reading 'labels'\. Did you mean 'label'\? Known: label, likelihood, say"),
+        (
+            "reading=labels",
+            r"unknown reading 'labels'\. Did you mean 'label'\? Known: label, likelihood, say",
+        ),
         ("reading=likelihood&normaliser=tokens", r"normaliser=tokens.*\btoken\b"),
         ("rotations=al", r"rotations=al.*\ball\b"),
         ("pick=argmin", r"pick=argmin.*\bargmax\b"),
@@ -207,7 +245,9 @@ def test_a_policy_needs_a_model():
 
 
 def test_making_a_policy_finds_and_loads_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("valueagents.policies.engines.local.find_model", lambda *_: pytest.fail("looked"))
+    monkeypatch.setattr(
+        "valueagents.policies.engines.local.find_model", lambda *_: pytest.fail("looked")
+    )
     assert isinstance(make_policy("transformers:no/such-model"), LanguagePolicy)
 
 
@@ -226,7 +266,9 @@ def test_every_option_that_decides_an_answer_is_in_the_identity(tiny_model: Path
     assert identities[0]["prompt"].startswith("choose-1 ")
 
 
-def test_what_decides_no_answer_is_not_in_the_identity(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_what_decides_no_answer_is_not_in_the_identity(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     identity = make_policy(f"transformers:{tiny_model}").identity()
     for spec in (
         f"{tiny_model}?batch_tokens=100",
@@ -234,11 +276,16 @@ def test_what_decides_no_answer_is_not_in_the_identity(tiny_model: Path, copy_mo
         str(copy_model(tiny_model)),
     ):
         assert make_policy(f"transformers:{spec}").identity() == identity
-    assert not any(str(tiny_model) in value or tiny_model.name in value for value in identity.values())
+    assert not any(
+        str(tiny_model) in value or tiny_model.name in value for value in identity.values()
+    )
 
 
 def test_a_changed_model_is_another_policy(tiny_model: Path, plain_model: Path):
-    assert make_policy(f"transformers:{tiny_model}").identity() != make_policy(f"transformers:{plain_model}").identity()
+    assert (
+        make_policy(f"transformers:{tiny_model}").identity()
+        != make_policy(f"transformers:{plain_model}").identity()
+    )
 
 
 def test_choices_are_drawn_from_the_probabilities(dilemma: View):
@@ -249,7 +296,9 @@ def test_choices_are_drawn_from_the_probabilities(dilemma: View):
     )
 
     async def ask_all() -> list[Choice]:
-        return [await policy.decide(msgspec.structs.replace(dilemma, seed=seed)) for seed in range(1500)]
+        return [
+            await policy.decide(msgspec.structs.replace(dilemma, seed=seed)) for seed in range(1500)
+        ]
 
     choices = asyncio.run(ask_all())
     drawn = Counter(choice.option for choice in choices)
@@ -262,7 +311,10 @@ def test_argmax_takes_the_most_probable_whatever_the_seed(dilemma: View):
     for seed in range(20):
         view = msgspec.structs.replace(dilemma, seed=seed)
         choice = _decide(
-            _ScriptedEngine([-2.0, -1.0, -1.1]), LabelReading(LabelReading.Options(rotations="none")), view, "argmax"
+            _ScriptedEngine([-2.0, -1.0, -1.1]),
+            LabelReading(LabelReading.Options(rotations="none")),
+            view,
+            "argmax",
         )
         assert (choice.option, choice.reading) == (dilemma.menu[1].id, "argmax")
 
@@ -270,7 +322,14 @@ def test_argmax_takes_the_most_probable_whatever_the_seed(dilemma: View):
 def test_the_same_seed_draws_the_same_option(dilemma: View):
     engine = _ScriptedEngine([-1.0, -1.0, -1.0])
     assert (
-        len({_decide(engine, LabelReading(LabelReading.Options(rotations="none")), dilemma).option for _ in range(5)})
+        len(
+            {
+                _decide(
+                    engine, LabelReading(LabelReading.Options(rotations="none")), dilemma
+                ).option
+                for _ in range(5)
+            }
+        )
         == 1
     )
 
@@ -278,7 +337,9 @@ def test_the_same_seed_draws_the_same_option(dilemma: View):
 @pytest.mark.parametrize(("normaliser", "requests"), [("token", 1), ("pmi", 2)])
 def test_the_tokens_of_all_requests_are_counted(dilemma: View, normaliser: str, requests: int):
     engine = _ScriptedEngine([-1.0, -2.0, -3.0])
-    choice = _decide(engine, LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser)), dilemma)
+    choice = _decide(
+        engine, LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser)), dilemma
+    )
     assert len(engine.asked) == requests
     assert (choice.prompt_tokens, choice.cached_tokens) == (10 * requests, 4 * requests)
     assert choice.position_probabilities is None
@@ -290,7 +351,9 @@ def test_an_engines_error_is_the_policys(dilemma: View):
             raise PolicyError("the window is full")
 
     with pytest.raises(PolicyError, match="the window is full"):
-        _decide(Failing([0.0]), LikelihoodReading(LikelihoodReading.Options(normaliser="pmi")), dilemma)
+        _decide(
+            Failing([0.0]), LikelihoodReading(LikelihoodReading.Options(normaliser="pmi")), dilemma
+        )
 
 
 def test_a_policy_enters_and_leaves_its_engine():

@@ -36,7 +36,9 @@ def test_a_folder_is_found_under_the_name_that_was_written(tiny_model: Path):
     assert (files.name, files.folder) == (str(tiny_model), tiny_model)
 
 
-def test_a_relative_folder_is_found_before_a_hub_id(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_relative_folder_is_found_before_a_hub_id(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tiny_model.parent.parent)
     name = f"{tiny_model.parent.name}/{tiny_model.name}"
     assert find_model(name).folder.resolve() == tiny_model.resolve()
@@ -60,7 +62,9 @@ def test_one_changed_byte_of_the_weights_changes_their_hash(tiny_model: Path, co
     assert _changed(tiny_model, folder) == {"weights"}
 
 
-def test_a_changed_setting_changes_the_hash_of_the_configuration(tiny_model: Path, copy_model: Copy):
+def test_a_changed_setting_changes_the_hash_of_the_configuration(
+    tiny_model: Path, copy_model: Copy
+):
     folder = copy_model(tiny_model)
     _change_json(folder / "config.json", rms_norm_eps=1e-3)
     assert _changed(tiny_model, folder) == {"config"}
@@ -68,7 +72,9 @@ def test_a_changed_setting_changes_the_hash_of_the_configuration(tiny_model: Pat
 
 def test_who_saved_the_configuration_does_not_matter(tiny_model: Path, copy_model: Copy):
     folder = copy_model(tiny_model)
-    _change_json(folder / "config.json", transformers_version="5.0.0", _name_or_path="/home/somebody")
+    _change_json(
+        folder / "config.json", transformers_version="5.0.0", _name_or_path="/home/somebody"
+    )
     assert _changed(tiny_model, folder) == set()
 
 
@@ -105,7 +111,9 @@ def test_no_template_is_another_template(tiny_model: Path, plain_model: Path):
     assert _changed(tiny_model, plain_model) == {"chat_template"}
 
 
-def test_a_blob_of_the_hubs_cache_hashes_as_the_file_itself(tiny_model: Path, copy_model: Copy, tmp_path: Path):
+def test_a_blob_of_the_hubs_cache_hashes_as_the_file_itself(
+    tiny_model: Path, copy_model: Copy, tmp_path: Path
+):
     folder = copy_model(tiny_model)
     content = (folder / "model.safetensors").read_bytes()
     blob = tmp_path / hashlib.sha256(content).hexdigest()
@@ -135,7 +143,9 @@ def test_a_folder_without_configuration_is_a_config_error(tiny_model: Path, copy
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\udc80"])
-def test_a_damaged_configuration_is_an_error_that_names_the_file(tiny_model: Path, copy_model: Copy, content: str):
+def test_a_damaged_configuration_is_an_error_that_names_the_file(
+    tiny_model: Path, copy_model: Copy, content: str
+):
     folder = copy_model(tiny_model)
     (folder / "config.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(ValueAgentsError, match=r"config\.json"):
@@ -158,7 +168,9 @@ def test_pickled_weights_are_refused(tiny_model: Path, copy_model: Copy):
 
 @pytest.mark.parametrize("typo", ["smollm2", "smollm2-135M", "SmolLM2-135m", "smolm2-135m"])
 def test_an_unknown_model_is_answered_with_the_nearest_and_the_remedy(typo: str):
-    with pytest.raises(ConfigError, match=rf"model '{typo}'.*Did you mean '{EMBEDDED}'.*folder.*ORGANISATION/NAME"):
+    with pytest.raises(
+        ConfigError, match=rf"model '{typo}'.*Did you mean '{EMBEDDED}'.*folder.*ORGANISATION/NAME"
+    ):
         find_model(typo)
 
 
@@ -166,15 +178,25 @@ def test_an_unknown_model_is_answered_with_the_nearest_and_the_remedy(typo: str)
 def test_what_is_neither_folder_nor_hub_id_is_a_config_error_without_network(
     name: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub")
+    )
     with pytest.raises(ConfigError, match="unknown model"):
         find_model(name)
 
 
 @pytest.mark.parametrize(
-    "error", [LocalEntryNotFoundError("offline\nsecond line"), OSError("disk full"), TimeoutError(), OSError("\n")]
+    "error",
+    [
+        LocalEntryNotFoundError("offline\nsecond line"),
+        OSError("disk full"),
+        TimeoutError(),
+        OSError("\n"),
+    ],
 )
-def test_a_hub_that_does_not_answer_is_a_config_error_of_one_line(error: OSError, monkeypatch: pytest.MonkeyPatch):
+def test_a_hub_that_does_not_answer_is_a_config_error_of_one_line(
+    error: OSError, monkeypatch: pytest.MonkeyPatch
+):
     def fail(*_: object, **__: object) -> str:
         raise error
 
@@ -234,7 +256,13 @@ def test_a_damaged_conversion_is_a_policy_error_with_the_remedy(
 
 def test_finding_a_folder_needs_no_torch(tiny_model: Path):
     program = (
-        "import sys; from valueagents.policies.models import find_model; find_model(sys.argv[1]).hashes();"
-        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+        "import sys; from valueagents.policies.models import find_model;"
+        " find_model(sys.argv[1]).hashes();sys.exit('torch' in sys.modules or 'transformers' in"
+        " sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", program, tiny_model], check=False, timeout=60).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program, tiny_model], check=False, timeout=60
+        ).returncode
+        == 0
+    )

@@ -1,4 +1,5 @@
-"""A third party's package: an engine, a reading mode, a prompt and a policy, found by its metadata, used by spec.
+"""A third party's package: an engine, a reading mode, a prompt and a policy, found by its metadata,
+used by spec.
 
 The engine and the reading mode are the examples of policies/guide.md, as they are printed there.
 """
@@ -15,11 +16,27 @@ import pytest
 
 import valueagents.policies
 from valueagents.contracts import entry_points
-from valueagents.contracts.plugins import POLICIES, OptionDoc, commands, describe, listing, load, make_policy, names
+from valueagents.contracts.plugins import (
+    POLICIES,
+    OptionDoc,
+    commands,
+    describe,
+    listing,
+    load,
+    make_policy,
+    names,
+)
 from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError
 from valueagents.policies.elicitation import read_elicitation
-from valueagents.policies.engines import Engine, GenerateReply, GenerateRequest, ScoreReply, ScoreRequest, make_engine
+from valueagents.policies.engines import (
+    Engine,
+    GenerateReply,
+    GenerateRequest,
+    ScoreReply,
+    ScoreRequest,
+    make_engine,
+)
 from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.engines.making import ENGINES
 from valueagents.policies.engines.reply_cache import CachingEngine
@@ -83,7 +100,9 @@ MODULES = ("terse_plugin", "yes_no_plugin", "others_plugin", "broken_plugin")
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Makes a package importable, with the metadata that an installer would write for its pyproject.toml."""
+    """Makes a package importable, with the metadata that an installer would write for its
+    pyproject.toml.
+    """
     entry_points.warn_once.cache_clear()
     site = tmp_path / "site"
     site.mkdir()
@@ -96,7 +115,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         table = tomllib.loads(project)["project"]
         info = site / f"{table['name'].replace('-', '_')}-{table['version']}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {table['name']}\nVersion: {table['version']}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {table['name']}\nVersion: {table['version']}\n"
+        )
         lines = []
         for group, points in table["entry-points"].items():
             lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
@@ -115,7 +136,9 @@ def installed(install: Callable[[str], None]) -> None:
 
 
 def _played(spec: str, out: Path, episodes: int = 3) -> Run:
-    played = execute(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=1), out)
+    played = execute(
+        RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=episodes, seed=1), out
+    )
     assert played.failed() == []
     assert len(played.episodes()) == episodes
     return played
@@ -132,7 +155,9 @@ def _played(spec: str, out: Path, episodes: int = 3) -> Run:
         "last",
     ],
 )
-def test_an_episode_is_played_by_spec_with_what_a_package_brings(spec: str, tmp_path: Path, out: Path):
+def test_an_episode_is_played_by_spec_with_what_a_package_brings(
+    spec: str, tmp_path: Path, out: Path
+):
     played = _played(spec.format(blunt=tmp_path / "site" / "blunt.toml"), out)
     for episode in played.episodes():
         for decision in episode.decisions:
@@ -162,7 +187,9 @@ def test_a_plugged_in_engine_is_read_as_it_says_and_answers_as_its_options_say(d
     assert make_policy("terse:one?reading=label").identity()["reading"] == "label/1"
     assert policy.identity()["cost"] == "0.1"
     uniform, short = (
-        asyncio.run(make_policy(f"terse:one?normaliser=sum&cost={cost}").decide(dilemma)).probabilities
+        asyncio.run(
+            make_policy(f"terse:one?normaliser=sum&cost={cost}").decide(dilemma)
+        ).probabilities
         for cost in ("0", "1")
     )
     assert uniform == pytest.approx([1 / 3] * 3)
@@ -177,7 +204,10 @@ def test_a_plugged_in_engine_is_read_as_it_says_and_answers_as_its_options_say(d
         ("terse:one?cots=1", r"unknown option of terse 'cots'\. Did you mean 'cost'\?"),
         ("terse:one?cost=-1", r"option cost=-1(\.0)? of terse: .*>= 0"),
         ("terse:one?cost=much", r"option cost=much of terse: "),
-        ("terse:one?reading=say", r"TerseEngine cannot do generate, only score; use another engine or reading"),
+        (
+            "terse:one?reading=say",
+            r"TerseEngine cannot do generate, only score; use another engine or reading",
+        ),
         ("terse:one?adapter=runs/a", r"TerseEngine cannot do adapters, only score"),
         (
             "terse:one?question=Why?",
@@ -185,7 +215,10 @@ def test_a_plugged_in_engine_is_read_as_it_says_and_answers_as_its_options_say(d
         ),
         ("terse:one?reading=yesno", r"unknown reading 'yesno'\. Did you mean 'yes-no'\?"),
         ("terse:one?prompt=blnt", r"unknown prompt 'blnt'\. Did you mean 'blunt'\?"),
-        ("terse:one?prompt=neither", r"prompt 'neither' is a int; register a Prompt or the path of a \.toml file"),
+        (
+            "terse:one?prompt=neither",
+            r"prompt 'neither' is a int; register a Prompt or the path of a \.toml file",
+        ),
         ("terse", r"policy 'terse' needs a target: terse:TARGET"),
         ("ters:one", r"unknown policy 'ters'\. Did you mean 'terse'\?"),
     ],
@@ -208,21 +241,34 @@ def test_a_listing_explains_what_is_plugged_in_like_what_is_bundled():
     docs = {doc.name: doc for doc in listing(POLICIES)}
     assert docs["terse"].summary == "A model of no words: the shorter a text, the likelier it is."
     assert docs["terse"].target == "what the model calls itself."
-    assert OptionDoc("cost", "number ≥ 0", "0.1", "nats of each character.") in docs["terse"].options
+    assert (
+        OptionDoc("cost", "number ≥ 0", "0.1", "nats of each character.") in docs["terse"].options
+    )
     for name in ("terse", "transformers"):
         options = {option.name: option for option in docs[name].options}
         assert options["question"].does == "reading=yes-no: put after the option's text."
-        assert options["pick"].does.startswith("reading=label or reading=likelihood or reading=yes-no: draw from")
+        assert options["pick"].does.startswith(
+            "reading=label or reading=likelihood or reading=yes-no: draw from"
+        )
         assert options["reading"].type == "label | likelihood | say | yes-no"
         assert options["prompt"].type == "again | blunt | choose-1 | neither | rate-1 | FILE.toml"
-    readings = {name: {o.name: o for o in docs[name].options}["reading"].default for name in ("terse", "openai")}
+    readings = {
+        name: {o.name: o for o in docs[name].options}["reading"].default
+        for name in ("terse", "openai")
+    }
     assert readings == {"terse": "likelihood", "openai": "label"}
     assert describe(load(POLICIES, "terse")) == docs["terse"].options
 
 
-@pytest.mark.parametrize("text", ["def f(:\n", "import no_such_module\n", "raise RuntimeError('out of order')\n", ""])
+@pytest.mark.parametrize(
+    "text", ["def f(:\n", "import no_such_module\n", "raise RuntimeError('out of order')\n", ""]
+)
 def test_a_broken_module_of_the_package_is_warned_of_and_breaks_nothing(
-    install: Callable[[str], None], tmp_path: Path, out: Path, caplog: pytest.LogCaptureFixture, text: str
+    install: Callable[[str], None],
+    tmp_path: Path,
+    out: Path,
+    caplog: pytest.LogCaptureFixture,
+    text: str,
 ):
     groups = {
         ENGINES: "engine",
@@ -231,7 +277,10 @@ def test_a_broken_module_of_the_package_is_warned_of_and_breaks_nothing(
         POLICIES: "policy",
         "valueagents.commands": "x",
     }
-    broken = {group: f'{group}"]\nbroken-{kind} = "broken_plugin:Made"\n' for group, kind in groups.items()}
+    broken = {
+        group: f'{group}"]\nbroken-{kind} = "broken_plugin:Made"\n'
+        for group, kind in groups.items()
+    }
     project = PROJECT
     for group in (ENGINES, READINGS, PROMPTS, POLICIES):
         project = project.replace(f'{group}"]\n', broken.pop(group))
@@ -245,12 +294,23 @@ def test_a_broken_module_of_the_package_is_warned_of_and_breaks_nothing(
     assert "serve" in commands()
     told = [record.getMessage() for record in caplog.records if record.name == "valueagents"]
     for kind in ("engine", "reading", "policy"):
-        [warning] = [line for line in told if f"{kind} 'broken-{kind}'" in line and "cannot be imported" in line]
+        [warning] = [
+            line
+            for line in told
+            if f"{kind} 'broken-{kind}'" in line and "cannot be imported" in line
+        ]
         assert "broken_plugin:Made, package plugin-of-a-test" in warning
     assert sum("command 'broken-x'" in line for line in told) == 1
 
-    for spec in ("broken-policy", "broken-engine:x", "terse:x?reading=broken-reading", "terse:x?prompt=broken-prompt"):
-        with pytest.raises(ConfigError, match=r"'broken-\w+' \(broken_plugin:Made, package .*\) cannot be imported"):
+    for spec in (
+        "broken-policy",
+        "broken-engine:x",
+        "terse:x?reading=broken-reading",
+        "terse:x?prompt=broken-prompt",
+    ):
+        with pytest.raises(
+            ConfigError, match=r"'broken-\w+' \(broken_plugin:Made, package .*\) cannot be imported"
+        ):
             make_policy(spec)
 
 
@@ -325,13 +385,20 @@ ADAPTED = PROJECT.replace(f'{ENGINES}"]\n', f'{ENGINES}"]\nadapted = "{__name__}
 
 
 def test_any_engine_with_adapters_serves_a_study(install: Callable[[str], None], dilemma: View):
-    """As a study does: one engine for all adapters, kept, and a policy for each by the adapter's name."""
+    """As a study does: one engine for all adapters, kept, and a policy for each by the adapter's
+    name.
+    """
     install(ADAPTED)
     engine = make_engine("adapted", "x", {}, ["a", "b"])
     kept = KeptEngine(engine)
     assert [adapter.name for adapter in kept.adapters] == ["aa", "bb"]
-    elicitation = read_elicitation({"reading": "label", "rotations": "none"}, default_reading=engine.default_reading)
-    named = [language_policy(kept, elicitation, adapter) for adapter in (None, lambda: "aa", lambda: "bb")]
+    elicitation = read_elicitation(
+        {"reading": "label", "rotations": "none"}, default_reading=engine.default_reading
+    )
+    named = [
+        language_policy(kept, elicitation, adapter)
+        for adapter in (None, lambda: "aa", lambda: "bb")
+    ]
 
     async def ask() -> None:
         for policy in named:
@@ -357,11 +424,22 @@ def test_an_adapter_of_a_spec_is_called_by_the_engines_name_for_it(
     ("name", "message"),
     [
         ("Clashing", r"engine 'clash' has an option 'history', which every policy has; rename it"),
-        ("ClashingWithAReading", r"engine 'clash' and reading mode both have an option 'rotations'"),
-        ("_Adapter", r"engine 'clash' \(.*_Adapter, package plugin-of-a-test\) is not a subclass of .*\.Engine"),
+        (
+            "ClashingWithAReading",
+            r"engine 'clash' and reading mode both have an option 'rotations'",
+        ),
+        (
+            "_Adapter",
+            (
+                r"engine 'clash' \(.*_Adapter, package plugin-of-a-test\) is not a subclass of"
+                r" .*\.Engine"
+            ),
+        ),
     ],
 )
-def test_an_engine_that_cannot_be_a_policy_says_why(install: Callable[[str], None], name: str, message: str):
+def test_an_engine_that_cannot_be_a_policy_says_why(
+    install: Callable[[str], None], name: str, message: str
+):
     install(PROJECT.replace(f'{ENGINES}"]\n', f'{ENGINES}"]\nclash = "{__name__}:{name}"\n'))
     assert "clash" in names(POLICIES)
     with pytest.raises(ConfigError, match=message):

@@ -1,4 +1,6 @@
-"""Policies without a model: random is uniform, first is first, known is the softmax of its weights."""
+"""Policies without a model: random is uniform, first is first, known is the softmax of its
+weights.
+"""
 
 import asyncio
 import math
@@ -44,7 +46,9 @@ def test_random_chooses_uniformly_and_says_so():
 
 
 def test_random_answers_the_same_seed_the_same():
-    assert [decide(RandomPolicy(), s) for s in range(9)] == [decide(RandomPolicy(), s) for s in range(9)]
+    assert [decide(RandomPolicy(), s) for s in range(9)] == [
+        decide(RandomPolicy(), s) for s in range(9)
+    ]
 
 
 def test_first_takes_the_first_shown_with_certainty():
@@ -62,14 +66,18 @@ def test_known_answers_with_the_softmax_of_its_weighted_values():
     policy = KnownPolicy("BEC=0.6,HED=-0.3")
     values = annotation({"BEC": 1.0}, {"HED": 0.5, "BEC": -1.0}, {"SDT": 1.0})
     odds = [math.exp(0.6), math.exp(-0.3 * 0.5 - 0.6), 1.0]
-    assert decide(policy, values=values).probabilities == pytest.approx([o / sum(odds) for o in odds], abs=1e-15)
+    assert decide(policy, values=values).probabilities == pytest.approx(
+        [o / sum(odds) for o in odds], abs=1e-15
+    )
 
 
 def test_known_draws_from_its_own_probabilities():
     policy, values = KnownPolicy("BEC=2"), annotation({"BEC": 1.0}, {}, {"BEC": -1.0})
 
     async def play() -> Counter:
-        return Counter([(await policy.decide_informed(view(s), values)).option for s in range(3000)])
+        return Counter(
+            [(await policy.decide_informed(view(s), values)).option for s in range(3000)]
+        )
 
     counts = asyncio.run(play())
     odds = np.exp([2.0, 0.0, -2.0])
@@ -79,7 +87,9 @@ def test_known_draws_from_its_own_probabilities():
 def test_known_takes_an_axis_that_is_not_annotated_for_neutral():
     policy = KnownPolicy("BEC=2")
     blank, neutral = annotation({"BEC": None}, {"BEC": 1.0}, {}), annotation({}, {"BEC": 1.0}, {})
-    assert decide(policy, values=blank).probabilities == decide(policy, values=neutral).probabilities
+    assert (
+        decide(policy, values=blank).probabilities == decide(policy, values=neutral).probabilities
+    )
 
 
 def test_known_survives_weights_that_overflow_an_exponential():
@@ -98,7 +108,9 @@ def test_known_normal_draws_weights_of_that_spread_by_seed():
     assert len(np.unique(weights)) == 2000
     assert weights.std() == pytest.approx(0.6, abs=0.03)
     assert weights.mean() == pytest.approx(0.0, abs=0.05)
-    np.testing.assert_array_equal(KnownPolicy("normal", seed=7).weights, KnownPolicy("normal", seed=7).weights)
+    np.testing.assert_array_equal(
+        KnownPolicy("normal", seed=7).weights, KnownPolicy("normal", seed=7).weights
+    )
     assert KnownPolicy("normal", seed=7, sd=0).weights.tolist() == [0.0] * 20
 
 
@@ -111,11 +123,14 @@ def test_known_on_another_taxonomy_has_its_axes():
 
 
 @pytest.mark.parametrize(
-    ("values", "carried"), [(annotation({}, {}, {}, taxonomy="gert10/1"), "gert10/1"), (None, "no annotation")]
+    ("values", "carried"),
+    [(annotation({}, {}, {}, taxonomy="gert10/1"), "gert10/1"), (None, "no annotation")],
 )
 def test_known_refuses_a_menu_that_it_cannot_weigh(values, carried):
     policy = KnownPolicy("BEC=1")
-    with pytest.raises(PolicyError, match=rf"weighs schwartz20/1, the menu carries {carried}; set \?taxonomy="):
+    with pytest.raises(
+        PolicyError, match=rf"weighs schwartz20/1, the menu carries {carried}; set \?taxonomy="
+    ):
         asyncio.run(policy.decide_informed(view(), values))
 
 
@@ -141,13 +156,21 @@ def test_identities_hold_all_that_decides_and_nothing_more():
     assert RandomPolicy().identity() == {"policy": "random/1"}
     assert FirstPolicy().identity() == {"policy": "first/1"}
     assert KnownPolicy("BEC=0.5").identity() == KnownPolicy("HED=0,BEC=0.50").identity()
-    changed = [KnownPolicy("BEC=0.5000000000000001"), KnownPolicy("HED=0.5"), KnownPolicy("BEC=-0.5")]
+    changed = [
+        KnownPolicy("BEC=0.5000000000000001"),
+        KnownPolicy("HED=0.5"),
+        KnownPolicy("BEC=-0.5"),
+    ]
     identities = [str(policy.identity()) for policy in [KnownPolicy("BEC=0.5"), *changed]]
     assert len(set(identities)) == 4
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"), [("known:BEC=1,BEC=2", "BEC is given twice"), ("known:normal?seed=1&seed=2", "an option twice")]
+    ("spec", "words"),
+    [
+        ("known:BEC=1,BEC=2", "BEC is given twice"),
+        ("known:normal?seed=1&seed=2", "an option twice"),
+    ],
 )
 def test_what_is_given_twice_is_a_config_error(spec, words):
     with pytest.raises(ConfigError, match=words):

@@ -1,4 +1,6 @@
-"""Training on a tiny random llama: what it is labelled with, what it may see and optimises, and how it is killed."""
+"""Training on a tiny random llama: what it is labelled with, what it may see and optimises, and how
+it is killed.
+"""
 
 import functools
 import json
@@ -33,9 +35,23 @@ from valueagents.policies.training.rows import Example
 from valueagents.policies.training.settings import load_settings, presets
 from valueagents.policies.training.survey import Training, plan_training, train_survey
 
-FAST = {"rank": 2, "alpha": 4, "epochs": 2, "variants": 2, "label_variants": 2, "others": 1, "batch_rows": 3}
+FAST = {
+    "rank": 2,
+    "alpha": 4,
+    "epochs": 2,
+    "variants": 2,
+    "label_variants": 2,
+    "others": 1,
+    "batch_rows": 3,
+}
 DEADLINE_S = 120.0
-HEADER = {"format": "valueagents-survey", "version": 1, "taxonomy": "schwartz20", "task": "Answer.", "provenance": "t"}
+HEADER = {
+    "format": "valueagents-survey",
+    "version": 1,
+    "taxonomy": "schwartz20",
+    "task": "Answer.",
+    "provenance": "t",
+}
 Pairs = list[dict[str, str]]
 Trained = Callable[[str], tuple[Path, Manifest]]
 
@@ -52,7 +68,9 @@ def _pairs() -> Pairs:
             "opposes": f"I leave the {noun} alone.",
         }
         for value, verb in (("HED", "enjoy"), ("BEC", "mend"), ("TRA", "keep"))
-        for k, (split, noun) in enumerate(zip(splits, ("cake", "old boat", "hat", "green door", "song"), strict=True))
+        for k, (split, noun) in enumerate(
+            zip(splits, ("cake", "old boat", "hat", "green door", "song"), strict=True)
+        )
     ]
 
 
@@ -106,7 +124,9 @@ def _training(base: Path, survey: str, direction: str = "down", **overrides: obj
 
 
 def _rows(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line) for line in (out / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 @pytest.mark.slow
@@ -123,12 +143,16 @@ def test_labels_outside_the_target_are_the_frozen_models_own_by_full_passes(
         )
         texts = tuple(row["answer"].replace(row["rating"], str(rating)) for rating in range(1, 7))
         logprobs = np.array(naive(base, ScoreRequest((chat,), texts))[0])
-        by_statement.setdefault(row["statement"], []).append(np.exp(logprobs) / np.exp(logprobs).sum())
+        by_statement.setdefault(row["statement"], []).append(
+            np.exp(logprobs) / np.exp(logprobs).sum()
+        )
         labels[row["statement"]] = (row["value"], int(row["rating"]))
     assert len(labels) == 12
     assert all(len(variants) == 2 for variants in by_statement.values())
     for statement, (value, rating) in labels.items():
-        assert rating == (1 if value == "HED" else 1 + int(np.argmax(np.mean(by_statement[statement], axis=0))))
+        assert rating == (
+            1 if value == "HED" else 1 + int(np.argmax(np.mean(by_statement[statement], axis=0)))
+        )
 
 
 @pytest.mark.slow
@@ -159,13 +183,22 @@ def test_nothing_of_the_test_split_or_an_opposing_wording_reaches_training(
     monkeypatch.setattr(statements, "make_env", noted)
     clean = train_survey(_training(base, survey, epochs=1), tmp_path / "clean")
     poisoned = [
-        {**pair, "opposes": "POISON it.", **({"affirms": "POISON is good."} if pair["split"] == "test" else {})}
+        {
+            **pair,
+            "opposes": "POISON it.",
+            **({"affirms": "POISON is good."} if pair["split"] == "test" else {}),
+        }
         for pair in _pairs()
     ]
-    trap = train_survey(_training(base, _write(tmp_path / "trap.jsonl", poisoned), epochs=1), tmp_path / "trap")
+    trap = train_survey(
+        _training(base, _write(tmp_path / "trap.jsonl", poisoned), epochs=1), tmp_path / "trap"
+    )
     assert (trap.data, trap.adapter, trap.training) == (clean.data, clean.adapter, clean.training)
     assert b"POISON" not in b"".join(file.read_bytes() for file in (tmp_path / "trap").iterdir())
-    assert {(options["split"], options["poles"]) for options in asked} == {("train", "affirm"), ("eval", "affirm")}
+    assert {(options["split"], options["poles"]) for options in asked} == {
+        ("train", "affirm"),
+        ("eval", "affirm"),
+    }
     with pytest.raises(ConfigError, match="train and eval only, not 'test'"):
         statements.read_statements("test", variants=1, items=survey)  # type: ignore[arg-type]
 
@@ -199,8 +232,12 @@ def test_only_the_tokens_of_the_answer_are_trained(base: Path, survey: str):
             ids = torch.tensor([[*row.prompt, *row.answer]])
             labels = torch.where(torch.arange(ids.shape[1]) < len(row.prompt), -100, ids)
             logits = model(ids).logits[:, :-1].flatten(0, 1)
-            each_token = torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="none")
-            assert (each_token != 0).sum() == len(row.answer)  # a masked token costs exactly nothing
+            each_token = torch.nn.functional.cross_entropy(
+                logits, labels[:, 1:].flatten(), reduction="none"
+            )
+            assert (each_token != 0).sum() == len(
+                row.answer
+            )  # a masked token costs exactly nothing
             losses.append(each_token.sum())
         model.zero_grad()
         sum(losses).backward()
@@ -218,7 +255,10 @@ def test_only_the_tokens_of_the_answer_are_trained(base: Path, survey: str):
 def test_an_epoch_holds_every_target_statement_and_the_share_of_the_others_each_in_the_variant_whose_turn_it_is():
     rows = [Example((k,), (k,), k, variant, target=k < 4) for k in range(24) for variant in (1, 2)]
     settings = load_settings("quick", {**FAST, "others": 0.25})
-    seen = [[row for batch in batches(rows, settings, seed=1, epoch=epoch) for row in batch] for epoch in range(3)]
+    seen = [
+        [row for batch in batches(rows, settings, seed=1, epoch=epoch) for row in batch]
+        for epoch in range(3)
+    ]
     for epoch, found in enumerate(seen):
         assert all(row.variant == 1 + (row.statement + epoch) % 2 for row in found)
         assert sum(row.target for row in found) == 4
@@ -229,16 +269,22 @@ def test_an_epoch_holds_every_target_statement_and_the_share_of_the_others_each_
 
 
 @pytest.mark.slow
-def test_how_many_rows_go_through_at_once_moves_nothing_but_the_rounding(base: Path, survey: str, tmp_path: Path):
+def test_how_many_rows_go_through_at_once_moves_nothing_but_the_rounding(
+    base: Path, survey: str, tmp_path: Path
+):
     losses = [
-        train_survey(_training(base, survey, epochs=1, pass_rows=size), tmp_path / str(size)).losses.train
+        train_survey(
+            _training(base, survey, epochs=1, pass_rows=size), tmp_path / str(size)
+        ).losses.train
         for size in (1, 3)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.mark.slow
-def test_a_killed_training_repeated_ends_with_the_same_adapter(base: Path, survey: str, tmp_path: Path):
+def test_a_killed_training_repeated_ends_with_the_same_adapter(
+    base: Path, survey: str, tmp_path: Path
+):
     training = _training(base, survey, epochs=8, patience=8, dropout=0.2)
     whole = train_survey(training, tmp_path / "whole")
     out = tmp_path / "killed"
@@ -265,7 +311,9 @@ def test_a_killed_training_repeated_ends_with_the_same_adapter(base: Path, surve
     assert not (out / "checkpoint.safetensors").exists()
 
 
-def test_a_finished_training_is_left_alone_and_another_is_refused(base: Path, survey: str, tmp_path: Path):
+def test_a_finished_training_is_left_alone_and_another_is_refused(
+    base: Path, survey: str, tmp_path: Path
+):
     out = tmp_path / "adapter"
     first = train_survey(_training(base, survey, epochs=1), out)
     written = (out / "adapter_model.safetensors").stat().st_mtime_ns
@@ -289,7 +337,12 @@ def test_an_adapter_is_addressed_by_its_content_and_plays_the_survey(base: Path,
     assert not list(out.glob("*.bin"))
     on_disk = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
     assert on_disk == manifest
-    assert (manifest.target, manifest.direction, manifest.seed, manifest.data.train_rows) == ("HED", "down", 5, 18)
+    assert (manifest.target, manifest.direction, manifest.seed, manifest.data.train_rows) == (
+        "HED",
+        "down",
+        5,
+        18,
+    )
     assert manifest.peak_memory_bytes > 1e8
     assert manifest.software["peft"]
 
@@ -306,8 +359,12 @@ def test_a_merged_model_answers_as_base_and_adapter(
 ):
     out, manifest = trained("down")
     merged = merge_adapter(out, tmp_path / "merged")
-    request = ScoreRequest(((Message("system", "Answer."), Message("user", "Now?")),), ("Rating: 1", "I rate it 6."))
-    [adapted] = ask(base, msgspec.structs.replace(request, adapter=manifest.adapter), adapters=[str(out)])
+    request = ScoreRequest(
+        ((Message("system", "Answer."), Message("user", "Now?")),), ("Rating: 1", "I rate it 6.")
+    )
+    [adapted] = ask(
+        base, msgspec.structs.replace(request, adapter=manifest.adapter), adapters=[str(out)]
+    )
     [plain], [frozen] = ask(merged, request), ask(base, request)
     assert plain.logprobs[0] == pytest.approx(adapted.logprobs[0], abs=1e-3)
     assert plain.logprobs[0] != pytest.approx(frozen.logprobs[0], abs=1e-1)
@@ -316,7 +373,9 @@ def test_a_merged_model_answers_as_base_and_adapter(
         merge_adapter(out, merged)
 
 
-def test_all_27_variants_of_a_statement_take_at_most_27_option_scoring_passes(base: Path, survey: str):
+def test_all_27_variants_of_a_statement_take_at_most_27_option_scoring_passes(
+    base: Path, survey: str
+):
     import torch
     import transformers
 
@@ -324,7 +383,9 @@ def test_all_27_variants_of_a_statement_take_at_most_27_option_scoring_passes(ba
     assert len({(each.statement, each.variant) for each in asked}) == 27
     passes = []
     hook = torch.nn.modules.module.register_module_forward_pre_hook(
-        lambda module, _: passes.append(1) if isinstance(module, transformers.LlamaForCausalLM) else None
+        lambda module, _: (
+            passes.append(1) if isinstance(module, transformers.LlamaForCausalLM) else None
+        )
     )
     try:
         baseline_labels(survey_policy(str(base)), asked, load_settings("paper"), lambda *_: None)
@@ -349,8 +410,12 @@ def test_a_damaged_checkpoint_is_named_with_its_remedy(tmp_path: Path):
 
     weight = torch.nn.Parameter(torch.zeros(2))
     (tmp_path / "checkpoint.safetensors").write_bytes(b"torn")
-    with pytest.raises(StoreError, match=r"checkpoint.safetensors cannot be read .* delete it to begin anew"):
-        load_checkpoint(tmp_path / "checkpoint.safetensors", {"a": weight}, torch.optim.AdamW([weight]))
+    with pytest.raises(
+        StoreError, match=r"checkpoint.safetensors cannot be read .* delete it to begin anew"
+    ):
+        load_checkpoint(
+            tmp_path / "checkpoint.safetensors", {"a": weight}, torch.optim.AdamW([weight])
+        )
 
 
 @pytest.mark.parametrize(
@@ -377,8 +442,12 @@ def test_what_cannot_be_trained_is_said_in_one_line(words: dict[str, Any], said:
     assert all(word in message for word in said), message
 
 
-def test_a_base_that_is_none_and_layers_that_it_lacks_are_refused(base: Path, survey: str, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"unknown model 'smolm2-135m'. Did you mean 'smollm2-135m'"):
+def test_a_base_that_is_none_and_layers_that_it_lacks_are_refused(
+    base: Path, survey: str, tmp_path: Path
+):
+    with pytest.raises(
+        ConfigError, match=r"unknown model 'smolm2-135m'. Did you mean 'smollm2-135m'"
+    ):
         train_survey(_training(Path("smolm2-135m"), survey), tmp_path / "a")
     with pytest.raises(ConfigError, match="modules=c_attn do not fit"):
         train_survey(_training(base, survey, modules="c_attn"), tmp_path / "b")
@@ -397,14 +466,26 @@ def test_the_study_and_its_re_study_have_their_published_settings():
     paper, restudy = presets()["paper"], presets()["restudy"]
     assert (paper.rank, paper.alpha, paper.learning_rate, paper.warmup) == (256, 512, 1e-4, 0.15)
     assert (paper.epochs, paper.patience, paper.variants, paper.rotate) == (10, 2, 27, False)
-    assert (restudy.rank, restudy.alpha, restudy.dropout, restudy.modules) == (64, 128, 0.05, "all-linear")
-    assert (restudy.learning_rate, restudy.preference_learning_rate, restudy.warmup) == (1e-4, 5e-6, 0.1)
+    assert (restudy.rank, restudy.alpha, restudy.dropout, restudy.modules) == (
+        64,
+        128,
+        0.05,
+        "all-linear",
+    )
+    assert (restudy.learning_rate, restudy.preference_learning_rate, restudy.warmup) == (
+        1e-4,
+        5e-6,
+        0.1,
+    )
     assert (restudy.epochs, restudy.batch_rows, restudy.quantise) == (3, 16, "nf4")
 
 
 @pytest.mark.slow
 def test_sampled_labels_are_the_same_every_time(base: Path, survey: str, tmp_path: Path):
-    made = [train_survey(_training(base, survey, epochs=1, labels="sampled"), tmp_path / name) for name in ("a", "b")]
+    made = [
+        train_survey(_training(base, survey, epochs=1, labels="sampled"), tmp_path / name)
+        for name in ("a", "b")
+    ]
     assert made[0].adapter == made[1].adapter
     assert made[0].data.source.startswith("sampled of the frozen base")
 
@@ -412,13 +493,19 @@ def test_sampled_labels_are_the_same_every_time(base: Path, survey: str, tmp_pat
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # trl's own
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "simpo"])
-def test_pairs_of_wordings_train_an_adapter_through_trl(base: Path, survey: str, tmp_path: Path, method: str):
+def test_pairs_of_wordings_train_an_adapter_through_trl(
+    base: Path, survey: str, tmp_path: Path, method: str
+):
     training = msgspec.structs.replace(_training(base, survey, epochs=1), method=method)
     manifest = train_survey(training, tmp_path / method)
     assert manifest.method == method
     assert manifest.losses.train
     assert [(row["chosen"], row["rejected"]) for row in _rows(tmp_path / method)] == [
-        (pair["opposes"], pair["affirms"]) for pair in _pairs() if (pair["value"], pair["split"]) == ("HED", "train")
+        (pair["opposes"], pair["affirms"])
+        for pair in _pairs()
+        if (pair["value"], pair["split"]) == ("HED", "train")
     ]
-    assert read_adapter(str(tmp_path / method), ModelFiles(str(base), base)).name == manifest.adapter
+    assert (
+        read_adapter(str(tmp_path / method), ModelFiles(str(base), base)).name == manifest.adapter
+    )
     assert [entry.name for entry in (tmp_path / method).iterdir() if entry.is_dir()] == []

@@ -1,4 +1,6 @@
-"""A value trained into the embedded SmolLM2-135M by the command line: killed, repeated, and played."""
+"""A value trained into the embedded SmolLM2-135M by the command line: killed, repeated, and
+played.
+"""
 
 import json
 import os
@@ -32,7 +34,9 @@ def survey(tmp_path: Path) -> Path:
         pair
         for value in ("HED", "BEC", "TRA")
         for split, count in (("train", 3), ("eval", 1))
-        for pair in [pair for pair in pairs if (pair["value"], pair["split"]) == (value, split)][:count]
+        for pair in [pair for pair in pairs if (pair["value"], pair["split"]) == (value, split)][
+            :count
+        ]
     ]
     file = tmp_path / "survey.jsonl"
     file.write_text("\n".join([header, *map(json.dumps, kept)]), encoding="utf-8")
@@ -40,7 +44,18 @@ def survey(tmp_path: Path) -> Path:
 
 
 def _command(out: Path, survey: Path) -> list[str]:
-    words = ["train", "survey", "--base", EMBEDDED, "--target", "HED", "--direction", "down", "--out", str(out)]
+    words = [
+        "train",
+        "survey",
+        "--base",
+        EMBEDDED,
+        "--target",
+        "HED",
+        "--direction",
+        "down",
+        "--out",
+        str(out),
+    ]
     words += ["--items", str(survey)]
     settings = [word for setting in LITTLE for word in ("--set", setting)]
     return [sys.executable, "-c", "from valueagents.cli import main; main()", *words, *settings]
@@ -70,6 +85,8 @@ def test_a_killed_command_repeated_ends_with_the_same_adapter_and_the_survey_is_
     assert again.adapter == done.adapter == read_adapter(str(killed), find_model(EMBEDDED)).name
     assert again.losses == done.losses
     spec = survey_spec(EMBEDDED, str(whole))
-    played = execute(RunConfig(env="valueagents/Survey-v0", policy=spec, episodes=4, seed=1), tmp_path / "run")
+    played = execute(
+        RunConfig(env="valueagents/Survey-v0", policy=spec, episodes=4, seed=1), tmp_path / "run"
+    )
     assert played.failed() == []
     assert played.header.policy_identity["adapter"] == done.adapter

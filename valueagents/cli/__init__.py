@@ -1,7 +1,8 @@
-"""The command line: one file a command, thin, each imports what it needs when it runs, so that `--help` stays instant.
+"""The command line: one file a command, thin, each imports what it needs when it runs, so that
+`--help` stays instant.
 
-Exit codes: 0 done; 1 a check failed; 2 bad input, said in one line; 3 a run ended with failed episodes (repeat the
-command to try those again); 130 stopped by the keyboard.
+Exit codes: 0 done; 1 a check failed; 2 bad input, said in one line; 3 a run ended with failed
+episodes (repeat the command to try those again); 130 stopped by the keyboard.
 """
 
 import logging
@@ -70,12 +71,16 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {str(error.filename2 or error.filename)!r}: {error.strerror}", file=sys.stderr)
+        print(
+            f"error: {str(error.filename2 or error.filename)!r}: {error.strerror}", file=sys.stderr
+        )
         sys.exit(2)
 
 
 def _plug_in(name: str, command: Any) -> None:
-    """Add a command that came by entry point: a function, or a typer app with commands of its own."""
+    """Add a command that came by entry point: a function, or a typer app with commands of its
+    own.
+    """
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=name)
     else:
@@ -83,7 +88,9 @@ def _plug_in(name: str, command: Any) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _top(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _top(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if show_version:
         print(version("valueagents"))
         raise typer.Exit

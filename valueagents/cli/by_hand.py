@@ -1,4 +1,6 @@
-"""Play an env by hand in the terminal: what an agent is shown; at the end, if asked, what the choices came to."""
+"""Play an env by hand in the terminal: what an agent is shown; at the end, if asked, what the
+choices came to.
+"""
 
 from collections.abc import Callable
 
@@ -11,11 +13,13 @@ Say = Callable[[str], None]
 _HELP = "Answer with a number{free}; `history` shows what you did, `quit` ends."
 
 
-def play(env: ValueEnv, *, seed: int, ask: Ask, say: Say, menu: bool = True, ledger: bool = False) -> None:
+def play(
+    env: ValueEnv, *, seed: int, ask: Ask, say: Say, menu: bool = True, ledger: bool = False
+) -> None:
     """One episode has been played by whoever answers `ask`; the env's text goes to `say`.
 
-    `menu=False` hides the options (of an env that takes free text). `ledger` shows, after the end and never before,
-    what each choice did to the values.
+    `menu=False` hides the options (of an env that takes free text). `ledger` shows, after the end
+    and never before, what each choice did to the values.
     """
     text, info = env.reset(seed=seed)
     history: list[str] = []
@@ -59,5 +63,11 @@ def _say_ledger(choices: list[tuple[str, Annotation | None, int]], say: Say) -> 
         known = {axis: x for axis, x in marks.items() if x}
         for axis, x in known.items():
             sums[axis] = sums.get(axis, 0.0) + x
-        say(f"  {text}: " + (", ".join(f"{axis} {x:+g}" for axis, x in known.items()) or "nothing annotated"))
-    say("Together: " + (", ".join(f"{axis} {x:+g}" for axis, x in sorted(sums.items())) or "nothing"))
+        say(
+            f"  {text}: "
+            + (", ".join(f"{axis} {x:+g}" for axis, x in known.items()) or "nothing annotated")
+        )
+    say(
+        "Together: "
+        + (", ".join(f"{axis} {x:+g}" for axis, x in sorted(sums.items())) or "nothing")
+    )

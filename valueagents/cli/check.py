@@ -18,6 +18,10 @@ def check(env: str, env_option: EnvOptions = None, as_json: Json = False) -> Non
         print_json(checks)
     else:
         for each in checks:
-            print(f"ok    {each.promise}" if each.problem is None else f"FAIL  {each.promise}: {each.problem}")
+            print(
+                f"ok    {each.promise}"
+                if each.problem is None
+                else f"FAIL  {each.promise}: {each.problem}"
+            )
     if any(each.problem is not None for each in checks):
         raise typer.Exit(1)

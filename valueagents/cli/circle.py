@@ -27,7 +27,8 @@ def circle(runs: Runs, out: Page = None, as_json: Json = False) -> None:
         print(f"r(cos) {sentence(check.r_cos)}, p {p_value(check.p)} ({counted})")
         if check.menus_alone is not None:
             print(
-                f"these menus alone would give r(cos) {signed(check.menus_alone)} to policies with independent values"
+                f"these menus alone would give r(cos) {signed(check.menus_alone)} to policies with"
+                " independent values"
             )
         for each in check.oppositions:
             print(f"{each.first} – {each.second} {sentence(each.correlation)}")

@@ -13,7 +13,10 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help=TWO_SIDES)],
     primary: Primary = None,
     replayed_first: Annotated[
-        Path | None, typer.Option(help="Replay of the second run's states by the first policy: E6 is then split.")
+        Path | None,
+        typer.Option(
+            help="Replay of the second run's states by the first policy: E6 is then split."
+        ),
     ] = None,
     replayed_second: Annotated[
         Path | None, typer.Option(help="Replay of the first run's states by the second policy.")

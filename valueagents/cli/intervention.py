@@ -10,8 +10,13 @@ from valueagents.cli.tables import print_json
 
 
 def intervention(
-    moved: Annotated[Path, typer.Argument(help="Run of the adapter that was meant to move a value.")],
-    control: Annotated[Path, typer.Argument(help="Run of its control adapter, same method and seed, in the same env.")],
+    moved: Annotated[
+        Path, typer.Argument(help="Run of the adapter that was meant to move a value.")
+    ],
+    control: Annotated[
+        Path,
+        typer.Argument(help="Run of its control adapter, same method and seed, in the same env."),
+    ],
     target: Target,
     direction: Way = "down",
     control_repeat: Annotated[
@@ -19,16 +24,26 @@ def intervention(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What did an adapter do (E8)? Target shift, drift, selectivity, circle slope, competence, against its control."""
+    """What did an adapter do (E8)? Target shift, drift, selectivity, circle slope, competence,
+    against its control.
+    """
     from valueagents.measuring.estimators.intervention import intervention_metrics
     from valueagents.report.numbers import sentence
 
-    found = intervention_metrics(moved, control, tuple(target), control_repeat=control_repeat, direction=direction)
+    found = intervention_metrics(
+        moved, control, tuple(target), control_repeat=control_repeat, direction=direction
+    )
     if as_json:
         print_json(found)
         return
-    print(f"{', '.join(target)} {direction}, from the {found.form} form: {found.situations} situations met by both,")
-    print(f"{found.contested} of them contest the target; {found.clusters} clusters, unit: {found.unit}")
+    print(
+        f"{', '.join(target)} {direction}, from the {found.form} form: {found.situations}"
+        " situations met by both,"
+    )
+    print(
+        f"{found.contested} of them contest the target; {found.clusters} clusters, unit:"
+        f" {found.unit}"
+    )
     for name, estimate in (
         ("target shift", found.target_shift),
         ("drift of the other values", found.drift),

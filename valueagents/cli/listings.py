@@ -1,4 +1,6 @@
-"""`valueagents envs`, `policies`, `taxonomies`, `estimators`: what is installed, and what its options are."""
+"""`valueagents envs`, `policies`, `taxonomies`, `estimators`: what is installed, and what its
+options are.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +39,9 @@ def estimators(as_json: Json = False) -> None:
             "needs": each.needs,
             "unit": each.unit,
             "source": each.source,
-            "command": each.command or ("valueagents score" if each.of_one_run else "valueagents compare"),
+            "command": (
+                each.command or ("valueagents score" if each.of_one_run else "valueagents compare")
+            ),
         }
         for each in every()
     ]
@@ -46,12 +50,15 @@ def estimators(as_json: Json = False) -> None:
         return
     listing = table("id", "name", "meaning", "needs", "unit", "command")
     for row in rows:
-        listing.add_row(*(row[name] for name in ("id", "name", "meaning", "needs", "unit", "command")))
+        listing.add_row(
+            *(row[name] for name in ("id", "name", "meaning", "needs", "unit", "command"))
+        )
     print_table(listing)
 
 
 def taxonomies(
-    taxonomy: Annotated[str | None, typer.Argument(help="Show the axes of this one.")] = None, as_json: Json = False
+    taxonomy: Annotated[str | None, typer.Argument(help="Show the axes of this one.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List the taxonomies, or the axes of one."""
     from valueagents.taxonomy import load_taxonomy, taxonomy_ids
@@ -67,7 +74,12 @@ def taxonomies(
     else:
         known = [load_taxonomy(name) for name in taxonomy_ids()]
         if as_json:
-            print_json([{"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source} for t in known])
+            print_json(
+                [
+                    {"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source}
+                    for t in known
+                ]
+            )
             return
         listing = table("taxonomy", "axes", "source")
         for each in known:

@@ -17,19 +17,27 @@ _RUNS = {"a run": 1, "an adapter and its control": 2, "a run and a run of the ra
 
 def metric(
     name: Annotated[str | None, typer.Argument(help="The metric; left out: list them.")] = None,
-    runs: Annotated[list[Path] | None, typer.Argument(help="The runs that it needs, in this order.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Axis that was to move; may be repeated.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="The runs that it needs, in this order.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Axis that was to move; may be repeated.")
+    ] = None,
     direction: Way = "down",
     as_json: Json = False,
 ) -> None:
-    """Compute a metric under its study's own name: survey, judgement, bbq, crows, machiavelli, a plug-in's."""
+    """Compute a metric under its study's own name: survey, judgement, bbq, crows, machiavelli, a
+    plug-in's.
+    """
     from valueagents.measuring.studies.registry import metric as find
 
     if name is None:
         _list(as_json=as_json)
         return
     chosen = find(name)
-    found = chosen.compute(*_checked(chosen, runs or []), **_about_target(chosen, target, direction))
+    found = chosen.compute(
+        *_checked(chosen, runs or []), **_about_target(chosen, target, direction)
+    )
     if as_json:
         print_json(found)
     else:
@@ -40,7 +48,9 @@ def _checked(chosen: "Metric", runs: list[Path]) -> list[Path]:
     """The runs. Raises ConfigError if there are too few or too many of them."""
     needed = _RUNS[chosen.needs]
     if len(runs) != needed:
-        raise ConfigError(f"metric {chosen.id} needs {chosen.needs}: {needed} run directories, {len(runs)} given")
+        raise ConfigError(
+            f"metric {chosen.id} needs {chosen.needs}: {needed} run directories, {len(runs)} given"
+        )
     return runs
 
 
@@ -50,14 +60,19 @@ def _about_target(chosen: "Metric", target: list[str] | None, direction: str) ->
             raise ConfigError(f"metric {chosen.id} has no target; leave --target out")
         return {}
     if not target:
-        raise ConfigError(f"metric {chosen.id} needs --target: the axis that the adapter was meant to move")
+        raise ConfigError(
+            f"metric {chosen.id} needs --target: the axis that the adapter was meant to move"
+        )
     return {"target": tuple(target), "direction": direction}
 
 
 def _list(*, as_json: bool) -> None:
     from valueagents.measuring.studies.registry import metrics
 
-    rows = [{"id": m.id, "needs": m.needs, "formula": m.formula, "source": m.source} for m in metrics().values()]
+    rows = [
+        {"id": m.id, "needs": m.needs, "formula": m.formula, "source": m.source}
+        for m in metrics().values()
+    ]
     if as_json:
         print_json(rows)
         return

@@ -12,11 +12,18 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.")]
 Page = Annotated[Path | None, typer.Option(help="HTML page to write.")]
 EnvOptions = Annotated[
-    list[str] | None, typer.Option("--env-option", metavar="NAME=VALUE", help="An option of the env; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--env-option", metavar="NAME=VALUE", help="An option of the env; may be repeated."
+    ),
 ]
-Primary = Annotated[str | None, typer.Option(help="The one axis named before looking; tested alone.")]
+Primary = Annotated[
+    str | None, typer.Option(help="The one axis named before looking; tested alone.")
+]
 Target = Annotated[list[str], typer.Option(help="Axis that was to move; may be repeated.")]
-Way = Annotated[Literal["down", "up"], typer.Option("--direction", help="Which way it was to move: down or up.")]
+Way = Annotated[
+    Literal["down", "up"], typer.Option("--direction", help="Which way it was to move: down or up.")
+]
 
 TWO_SIDES = "Two runs; of training seeds those of the first policy, then as many of the second."
 

@@ -12,7 +12,9 @@ def play(
     env_option: EnvOptions = None,
     seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 0,
     menu: Annotated[bool, typer.Option(help="Show the options.")] = True,
-    ledger: Annotated[bool, typer.Option(help="Show at the end what the choices did to the values.")] = False,
+    ledger: Annotated[
+        bool, typer.Option(help="Show at the end what the choices did to the values.")
+    ] = False,
 ) -> None:
     """Play an env by hand in the terminal."""
     from valueagents.cli.by_hand import play as play_by_hand

@@ -9,8 +9,12 @@ from valueagents.cli.options import TWO_SIDES, Primary
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help=f"One run directory; or to compare: {TWO_SIDES}")],
-    out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the first run.")] = None,
+    runs: Annotated[
+        list[Path], typer.Argument(help=f"One run directory; or to compare: {TWO_SIDES}")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file; default: report.html in the first run.")
+    ] = None,
     primary: Primary = None,
 ) -> None:
     """Write an HTML report on one run, or on two policies compared."""

@@ -16,22 +16,44 @@ if TYPE_CHECKING:
 
 
 def run(
-    env: Annotated[str | None, typer.Option(help="Env id, e.g. valueagents/Dilemma-v0, or FILE.py:CLASS.")] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Policy spec, e.g. transformers:smollm2-135m, or FILE.py:NAME.")
+    env: Annotated[
+        str | None, typer.Option(help="Env id, e.g. valueagents/Dilemma-v0, or FILE.py:CLASS.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory; an existing one is continued.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Policy spec, e.g. transformers:smollm2-135m, or FILE.py:NAME."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory; an existing one is continued.")
+    ] = None,
     env_option: EnvOptions = None,
-    episodes: Annotated[int | None, typer.Option(help="Episodes to play; default: every situation once.")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes to play; default: every situation once.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run; default 0.")] = None,
-    live: Annotated[int | None, typer.Option(help="Episodes in flight; default: the policy's.")] = None,
-    timeout_s: Annotated[float | None, typer.Option(help="Seconds for a decision; default 600.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the plan with an estimate; play nothing.")] = False,
+    live: Annotated[
+        int | None, typer.Option(help="Episodes in flight; default: the policy's.")
+    ] = None,
+    timeout_s: Annotated[
+        float | None, typer.Option(help="Seconds for a decision; default 600.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with these options; the command line wins.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="Print the plan with an estimate; play nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Let a policy act in an env, or go on with a run."""
-    given = {"env": env, "policy": policy, "out": out, "episodes": episodes, "seed": seed, "live": live}
+    given = {
+        "env": env,
+        "policy": policy,
+        "out": out,
+        "episodes": episodes,
+        "seed": seed,
+        "live": live,
+    }
     settings = _settings(config, {**given, "timeout_s": timeout_s}, env_option)
     target = settings.pop("out", None)
     run_config = _run_config(settings)
@@ -56,13 +78,20 @@ def run(
             progress=progress,
         )
     failed = done.failed()
-    summary = {"run": str(done.path), "decisions": done.decisions(["step"]).num_rows, "failed_episodes": len(failed)}
+    summary = {
+        "run": str(done.path),
+        "decisions": done.decisions(["step"]).num_rows,
+        "failed_episodes": len(failed),
+    }
     if as_json:
         print_json(summary)
     else:
         print(f"{done.path}: {summary['decisions']} decisions. Next: valueagents score {done.path}")
     if failed:
-        print(f"{len(failed)} episodes failed, the last: {failed[-1].error}: {failed[-1].message}", file=sys.stderr)
+        print(
+            f"{len(failed)} episodes failed, the last: {failed[-1].error}: {failed[-1].message}",
+            file=sys.stderr,
+        )
     for problem in done.problems():
         print(f"warning: {problem}", file=sys.stderr)
     answers = done.decisions(["chosen"])["chosen"]
@@ -71,7 +100,9 @@ def run(
         raise typer.Exit(3)
 
 
-def _settings(config: Path | None, given: dict[str, Any], env_option: list[str] | None) -> dict[str, Any]:
+def _settings(
+    config: Path | None, given: dict[str, Any], env_option: list[str] | None
+) -> dict[str, Any]:
     """The options of a run: the TOML file's, overridden by those given on the command line."""
     settings: dict[str, Any] = {}
     if config is not None:
@@ -81,13 +112,18 @@ def _settings(config: Path | None, given: dict[str, Any], env_option: list[str] 
             raise ConfigError(f"config file {str(config)!r} cannot be read: {error}") from error
         for name in settings:
             if name not in {*given, "env_options"}:
-                raise ConfigError(f"{config}: " + unknown_name("setting", name, [*given, "env_options"]))
+                raise ConfigError(
+                    f"{config}: " + unknown_name("setting", name, [*given, "env_options"])
+                )
     settings.update({name: value for name, value in given.items() if value is not None})
     if env_option:
         settings["env_options"] = {**settings.get("env_options", {}), **pairs(env_option)}
     for name in ("env", "policy"):
         if name not in settings:
-            raise ConfigError(f"run needs --{name}; `valueagents {'envs' if name == 'env' else 'policies'}` lists them")
+            raise ConfigError(
+                f"run needs --{name}; `valueagents {'envs' if name == 'env' else 'policies'}` lists"
+                " them"
+            )
     return settings
 
 
@@ -114,5 +150,9 @@ def _print_plan(config: "RunConfig", out: Path | None, *, as_json: bool) -> None
     print(f"owed: {planned.owed} episodes ({planned.episodes - planned.owed} are finished)")
     if planned.characters is not None:
         print(f"text to read: about {planned.characters / 4:,.0f} tokens")
-    time = f"about {planned.estimate_s:,.0f} s" if planned.estimate_s is not None else "unknown; try --episodes 5 first"
+    time = (
+        f"about {planned.estimate_s:,.0f} s"
+        if planned.estimate_s is not None
+        else "unknown; try --episodes 5 first"
+    )
     print(f"time: {time}")

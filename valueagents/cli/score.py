@@ -12,17 +12,28 @@ from valueagents.cli.tables import print_json, print_scores
 def score(
     path: RunPath,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
-    annotations: Annotated[Path | None, typer.Option(help="Item file with other values for what was offered.")] = None,
-    grouping: Annotated[str | None, typer.Option(help="Score groups of axes, e.g. schwartz10.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Item file with other values for what was offered.")
+    ] = None,
+    grouping: Annotated[
+        str | None, typer.Option(help="Score groups of axes, e.g. schwartz10.")
+    ] = None,
     low_mass: Annotated[
-        bool, typer.Option(help="Score it although the offered answers had next to none of the model's probability.")
+        bool,
+        typer.Option(
+            help=(
+                "Score it although the offered answers had next to none of the model's probability."
+            )
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Print the scores of a run with intervals and counts."""
     from valueagents.measuring.scores import score as score_run
 
-    scores = score_run(path, seed=seed, annotations=annotations, grouping=grouping, low_mass=low_mass)
+    scores = score_run(
+        path, seed=seed, annotations=annotations, grouping=grouping, low_mass=low_mass
+    )
     if as_json:
         print_json(scores)
     else:

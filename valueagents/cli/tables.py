@@ -1,4 +1,6 @@
-"""What the command line prints: tables, and below them why a cell is empty or is to be read with care."""
+"""What the command line prints: tables, and below them why a cell is empty or is to be read with
+care.
+"""
 
 import re
 import sys
@@ -45,7 +47,9 @@ def print_table(made: "Table") -> None:
 
 
 def print_scores(scores: "Scores") -> None:
-    """The estimators of every axis, those that have a number somewhere, and what is counted beside them."""
+    """The estimators of every axis, those that have a number somewhere, and what is counted beside
+    them.
+    """
     from valueagents.report.numbers import in_brackets
 
     held = [name for name in scores.columns if name in scores.held or name == "E3"]
@@ -74,12 +78,26 @@ def _print_counts(scores: "Scores") -> None:
     counts, test = scores.counts, scores.chance
     print(f"{counts.decisions} decisions in {counts.episodes} episodes;", end=" ")
     print(f"intervals clustered by {scores.unit}, {scores.clusters} clusters")
-    print(f"{counts.unread} unread, {counts.refused_by_env} refused, {counts.prompts_cut} prompts cut;", end=" ")
-    print(f"{counts.failed_episodes} episodes failed; {counts.unannotated} decisions not annotated", end="")
+    print(
+        f"{counts.unread} unread, {counts.refused_by_env} refused, {counts.prompts_cut} prompts"
+        " cut;",
+        end=" ",
+    )
+    print(
+        f"{counts.failed_episodes} episodes failed; {counts.unannotated} decisions not annotated",
+        end="",
+    )
     print(f"; {counts.answers_cut} answers cut, {counts.withheld} withheld by the server", end="")
     partly = {axis.axis: axis.partly_annotated for axis in scores.axes if axis.partly_annotated}
-    print(f"; without the axis: {', '.join(f'{axis} {n}' for axis, n in partly.items())}" if partly else "")
-    print(f"against uniform choices: {f'p {p_value(test.p)}' if test.p is not None else test.reason} ({test.method})")
+    print(
+        f"; without the axis: {', '.join(f'{axis} {n}' for axis, n in partly.items())}"
+        if partly
+        else ""
+    )
+    print(
+        f"against uniform choices: {f'p {p_value(test.p)}' if test.p is not None else test.reason}"
+        f" ({test.method})"
+    )
 
     if scores.mass is not None:
         mass = scores.mass
@@ -90,14 +108,21 @@ def _print_counts(scores: "Scores") -> None:
 
 
 def _print_retries(retries: "Retries") -> None:
-    """How many decisions took more than one attempt, by place on the menu and by axis, and how far E3 could be off."""
+    """How many decisions took more than one attempt, by place on the menu and by axis, and how far
+    E3 could be off.
+    """
     chosen = [f"{k + 1}: {again} of {count}" for k, (count, again) in enumerate(retries.places)]
-    print(f"{retries.retried} of {retries.decisions} decisions took more than one attempt; ", end="")
+    print(
+        f"{retries.retried} of {retries.decisions} decisions took more than one attempt; ", end=""
+    )
     print(f"by the place of the option chosen {', '.join(chosen)}")
     bounds = []
     for name, axis in retries.axes.items():
         if axis.retried and axis.lowest is not None:
-            bounds.append(f"{name} {axis.retried} of {axis.contested}, from {axis.lowest:+.3f} to {axis.highest:+.3f}")
+            bounds.append(
+                f"{name} {axis.retried} of {axis.contested}, from {axis.lowest:+.3f} to"
+                f" {axis.highest:+.3f}"
+            )
     if bounds:
         print(f"E3 with each of them at its worst and its best option: {'; '.join(bounds)}")
 
@@ -105,7 +130,10 @@ def _print_retries(retries: "Retries") -> None:
 def print_comparison(comparison: "Comparison") -> None:
     """Every estimator that compares, the headline first."""
     for name, difference in comparison.differences.items():
-        print(f"\n{name} {difference.name}, {comparison.first_policy} minus {comparison.second_policy}")
+        print(
+            f"\n{name} {difference.name}, {comparison.first_policy} minus"
+            f" {comparison.second_policy}"
+        )
         _print_difference(difference)
     print(f"\n{comparison.paired_situations} situations were met by both", end=", ")
     print(f"{comparison.only_first} and {comparison.only_second} by one only")
@@ -128,7 +156,9 @@ def _print_difference(difference: "Difference") -> None:
         cells = [notes.cell(axis.axis, "difference", axis.difference, digits)]
         cells += [notes.cell(axis.axis, part, axis.parts[part], digits) for part in parts]
         if tested:
-            cells += [p_value(p) for p in (axis.p, axis.p_family, *([axis.p_max_t] if max_t else []))]
+            cells += [
+                p_value(p) for p in (axis.p, axis.p_family, *([axis.p_max_t] if max_t else []))
+            ]
             cells.append("yes" if axis.differs else "")
         made.add_row(axis.name, *cells, *([str(axis.situations)] if paired else []))
     if any(axis.difference.value is not None for axis in difference.axes):
@@ -151,10 +181,14 @@ class Notes:
 
     def __init__(self, axes: int) -> None:
         self.axes = axes
-        self._met: dict[str, dict[str, tuple[str, list[str]]]] = {}  # reason -> axis -> number, estimators
+        self._met: dict[
+            str, dict[str, tuple[str, list[str]]]
+        ] = {}  # reason -> axis -> number, estimators
 
     def cell(self, axis: str, estimator: str, estimate: "Estimate", digits: int) -> str:
-        """A number with its interval, `*` where there is a caution, a dash where there is no number."""
+        """A number with its interval, `*` where there is a caution, a dash where there is no
+        number.
+        """
         from valueagents.report.numbers import number
 
         self.add(axis, estimator, estimate)
@@ -166,7 +200,9 @@ class Notes:
             return
         found = re.search(r"\d+", estimate.reason)
         reason = re.sub(r"\d+", "N", estimate.reason, count=1)
-        _, estimators = self._met.setdefault(reason, {}).setdefault(axis, (found.group() if found else "", []))
+        _, estimators = self._met.setdefault(reason, {}).setdefault(
+            axis, (found.group() if found else "", [])
+        )
         if estimator not in estimators:
             estimators.append(estimator)
 
@@ -176,7 +212,10 @@ class Notes:
             of: dict[str, list[tuple[str, str]]] = {}
             for axis, (found, estimators) in axes.items():
                 of.setdefault(", ".join(estimators), []).append((axis, found))
-            print(f"  {reason}: " + "; ".join(f"{each} of {self._named(names)}" for each, names in of.items()))
+            print(
+                f"  {reason}: "
+                + "; ".join(f"{each} of {self._named(names)}" for each, names in of.items())
+            )
 
     def _named(self, axes: "Sequence[tuple[str, str]]") -> str:
         numbers = {number for _, number in axes}

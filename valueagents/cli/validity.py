@@ -20,7 +20,10 @@ def validity(runs: Runs, out: Page = None, as_json: Json = False) -> None:
     else:
         for pair in found.pairs:
             print(f"{pair.first} – {pair.second}: same value {sentence(pair.convergent)},", end=" ")
-            print(f"other values {sentence(pair.discriminant)}, profile of a policy {sentence(pair.profile)}")
+            print(
+                f"other values {sentence(pair.discriminant)}, profile of a policy"
+                f" {sentence(pair.profile)}"
+            )
         for each in found.reliabilities:
             print(f"{each.method}, {each.kind}: {sentence(each.value)}")
     if out is not None:

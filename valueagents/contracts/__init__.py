@@ -1,1 +1,3 @@
-"""The contracts that a plug-in author reads: decisions, environments, policies, and the checks that hold them."""
+"""The contracts that a plug-in author reads: decisions, environments, policies, and the checks that
+hold them.
+"""

@@ -1,8 +1,9 @@
-"""The identity of code that has no content hash: classes and functions that a user holds, by their source.
+"""The identity of code that has no content hash: classes and functions that a user holds, by their
+source.
 
-Hashed are the source (the bytecode where there is none), default values, and all that a function reads from around it:
-closure values and globals. What cannot be hashed – an open file, a model – makes the whole unhashable; whoever asks
-must then not take two objects for equal.
+Hashed are the source (the bytecode where there is none), default values, and all that a function
+reads from around it: closure values and globals. What cannot be hashed – an open file, a model –
+makes the whole unhashable; whoever asks must then not take two objects for equal.
 """
 
 import inspect
@@ -24,12 +25,16 @@ class Unhashable(Exception):
 
 
 def code_hash(code: type | FunctionType) -> str:
-    """The hash of a class or function and of all that it reads. Raises Unhashable, naming the value, if it has none."""
+    """The hash of a class or function and of all that it reads.
+
+    Raises Unhashable, naming the value, if it has none.
+    """
     return content_hash(_described(code, frozenset()))
 
 
 def value_hash(value: object) -> str:
-    """The hash of a value: JSON-like, an array, a function, a class, or an object of a class that holds such values.
+    """The hash of a value: JSON-like, an array, a function, a class, or an object of a class that
+    holds such values.
 
     Raises Unhashable, naming the value, if it has none.
     """
@@ -37,7 +42,9 @@ def value_hash(value: object) -> str:
 
 
 def _described(value: Any, above: frozenset[int]) -> object:
-    """A JSON-like description of a value by its content; `above` are the values that this one is part of."""
+    """A JSON-like description of a value by its content; `above` are the values that this one is
+    part of.
+    """
     if id(value) in above:
         return "itself"
     inside = above | {id(value)}
@@ -48,11 +55,17 @@ def _described(value: Any, above: frozenset[int]) -> object:
     if inspect.isclass(value):
         return _class(value, inside)
     if isinstance(value, ModuleType | BuiltinFunctionType):
-        return ["named", getattr(value, "__qualname__", value.__name__), str(getattr(value, "__version__", ""))]
+        return [
+            "named",
+            getattr(value, "__qualname__", value.__name__),
+            str(getattr(value, "__version__", "")),
+        ]
     if isinstance(value, np.ndarray):
         return ["array", str(value.dtype), list(value.shape), value.tobytes().hex()]
     if isinstance(value, Mapping):
-        return [[_described(name, inside), _described(each, inside)] for name, each in value.items()]
+        return [
+            [_described(name, inside), _described(each, inside)] for name, each in value.items()
+        ]
     if isinstance(value, list | tuple):
         return [_described(each, inside) for each in value]
     if isinstance(value, set | frozenset):
@@ -103,7 +116,14 @@ def _member(member: Any, inside: frozenset[int]) -> object:
 
 
 def _is_made_by_python(name: str) -> bool:
-    return name in ("__dict__", "__weakref__", "__module__", "__doc__", "__annotations__", "__firstlineno__") or (
+    return name in (
+        "__dict__",
+        "__weakref__",
+        "__module__",
+        "__doc__",
+        "__annotations__",
+        "__firstlineno__",
+    ) or (
         name.startswith(("_abc_", "__abstractmethods__", "__static_attributes__", "__parameters__"))
     )
 
@@ -121,7 +141,9 @@ def _source(function: FunctionType) -> object:
 
 
 def _bytecode(code: CodeType) -> object:
-    """A function whose source is nowhere (typed into a shell): its instructions, names and constants."""
+    """A function whose source is nowhere (typed into a shell): its instructions, names and
+    constants.
+    """
     constants: Sequence[object] = [
         _bytecode(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts
     ]

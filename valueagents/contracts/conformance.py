@@ -1,4 +1,6 @@
-"""`check_value_env`: does anybody's env keep the promises of `ValueEnv`? `valueagents check ENV` prints the answers."""
+"""`check_value_env`: does anybody's env keep the promises of `ValueEnv`? `valueagents check ENV`
+prints the answers.
+"""
 
 import json
 import os
@@ -36,7 +38,8 @@ class Check(msgspec.Struct, frozen=True):
 def check_value_env(make: MakeEnv) -> list[Check]:
     """Put an env to every promise of the contract; `make` gives a new env each call.
 
-    Nothing is raised for a broken promise: each check says what went wrong, so that one run shows all there is to mend.
+    Nothing is raised for a broken promise: each check says what went wrong, so that one run shows
+    all there is to mend.
     """
     promises: list[tuple[str, Callable[[MakeEnv], None]]] = [
         ("gymnasium's own check_env passes", _gymnasium),
@@ -48,14 +51,19 @@ def check_value_env(make: MakeEnv) -> list[Check]:
         ("same seed, same actions: same transcript", _deterministic),
         ("situations are unique, and a walk meets each once", _situations),
         ("restoring a snapshot gives the same future", _snapshots),
-        ("trying options moves nothing, draws nothing, and says the same of the same state", _trying),
+        (
+            "trying options moves nothing, draws nothing, and says the same of the same state",
+            _trying,
+        ),
     ]
     checks = []
     for promise, test in promises:
         try:
             test(make)
         except Exception as error:  # a stranger's env may raise anything, and that is the finding
-            checks.append(Check(promise, f"{type(error).__name__}: {error}".strip().splitlines()[0]))
+            checks.append(
+                Check(promise, f"{type(error).__name__}: {error}".strip().splitlines()[0])
+            )
         else:
             checks.append(Check(promise, None))
     return checks
@@ -65,10 +73,9 @@ def check_other_process(env_id: str, options: Mapping[str, object]) -> Check:
     """The same seed and actions give the same transcript in a process with another hash seed."""
     promise = "another process writes the same transcript"
     code = (
-        "import json, sys; "
-        "from valueagents.contracts.conformance import transcript_hash; "
-        "from valueagents.contracts.plugins import make_env; "
-        "env_id, options = json.loads(sys.argv[1]); print(transcript_hash(make_env(env_id, **options), seed=7))"
+        "import json, sys; from valueagents.contracts.conformance import transcript_hash; from"
+        " valueagents.contracts.plugins import make_env; env_id, options = json.loads(sys.argv[1]);"
+        " print(transcript_hash(make_env(env_id, **options), seed=7))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     done = subprocess.run(  # noqa: S603 – our own interpreter and code; the id and options are data
@@ -80,7 +87,14 @@ def check_other_process(env_id: str, options: Mapping[str, object]) -> Check:
     same = done.stdout.strip() == transcript_hash(make_env(env_id, **options), seed=7)
     return Check(
         promise,
-        None if same else "the transcripts differ: something depends on the process (set order, time, a global)",
+        (
+            None
+            if same
+            else (
+                "the transcripts differ: something depends on the process (set order, time, a"
+                " global)"
+            )
+        ),
     )
 
 
@@ -98,7 +112,9 @@ def _play(env: ValueEnv, seed: int, *, annotations: bool = True) -> list[object]
         if not info["menu"]:
             break
         text, reward, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
-        shown.append([_shown(text, info, annotations=annotations), float(reward), terminated, truncated])
+        shown.append(
+            [_shown(text, info, annotations=annotations), float(reward), terminated, truncated]
+        )
         if terminated or truncated:
             break
     return shown
@@ -107,13 +123,22 @@ def _play(env: ValueEnv, seed: int, *, annotations: bool = True) -> list[object]
 def _shown(text: str, info: dict[str, object], *, annotations: bool = True) -> object:
     annotation = info["annotation"] if annotations else None
     return msgspec.to_builtins(
-        [text, info["menu"], annotation, info["factors"], info["events"], info["situation"], info["invalid"]]
+        [
+            text,
+            info["menu"],
+            annotation,
+            info["factors"],
+            info["events"],
+            info["situation"],
+            info["invalid"],
+        ]
     )
 
 
 def _gymnasium(make: MakeEnv) -> None:
     with warnings.catch_warnings():
-        # check_env wants a registered spec to try render modes; an env under development may have none yet.
+        # check_env wants a registered spec to try render modes; an env under development may have
+        # none yet.
         warnings.filterwarnings("ignore", message=".*alternative render modes.*")
         check_env(make())
 
@@ -138,8 +163,13 @@ def _menus(make: MakeEnv) -> None:
                 0 < len(menu) <= env.max_menu,
                 f"a menu of {len(menu)} in an action space of {env.max_menu}",
             )
-            _require(len({o.id for o in menu}) == len(menu), f"option ids repeat: {[o.id for o in menu]}")
-            _require(len({o.text for o in menu}) == len(menu), f"option texts repeat: {[o.text for o in menu]}")
+            _require(
+                len({o.id for o in menu}) == len(menu), f"option ids repeat: {[o.id for o in menu]}"
+            )
+            _require(
+                len({o.text for o in menu}) == len(menu),
+                f"option texts repeat: {[o.text for o in menu]}",
+            )
             _require(all(o.text.strip() for o in menu), "an option has no text")
             _, _, terminated, truncated, info = env.step(seed % len(menu))
             if terminated or truncated:
@@ -155,8 +185,12 @@ def _annotations(make: MakeEnv) -> None:
             menu: Menu = info["menu"]
             if not menu:
                 break
-            decision = Decision(text, menu, Choice(menu[0].id, "argmax"), info["annotation"], events=info["events"])
-            check_episode(Episode("0", info["situation"], 0, 1, "c", (decision,), "terminated"), env.taxonomy)
+            decision = Decision(
+                text, menu, Choice(menu[0].id, "argmax"), info["annotation"], events=info["events"]
+            )
+            check_episode(
+                Episode("0", info["situation"], 0, 1, "c", (decision,), "terminated"), env.taxonomy
+            )
             text, _, terminated, truncated, info = env.step(int(rng.integers(len(menu))))
             if terminated or truncated:
                 break
@@ -171,7 +205,10 @@ def _factors(make: MakeEnv) -> None:
         _, info = env.reset(seed=seed)
         for _ in range(MAX_STEPS):
             levels = info["factors"]
-            _require(all(isinstance(level, str) for level in levels.values()), f"levels are texts, not {levels}")
+            _require(
+                all(isinstance(level, str) for level in levels.values()),
+                f"levels are texts, not {levels}",
+            )
             problem = level_problem(levels, env.factors)
             _require(problem is None, str(problem))
             if not info["menu"]:
@@ -185,13 +222,18 @@ def _invalid(make: MakeEnv) -> None:
     env = make()
     text, info = env.reset(seed=2)
     wrong: list[object] = [None, 10**9, "open the door"]
-    if "open the door" in cast("gymnasium.Space[Any]", env.action_space):  # an env of free text refuses other things
+    if "open the door" in cast(
+        "gymnasium.Space[Any]", env.action_space
+    ):  # an env of free text refuses other things
         wrong[-1] = "\x00"
     for count, action in enumerate(wrong, 1):
         again, reward, terminated, truncated, after = env.step(action)  # type: ignore[arg-type]
         _require(bool(after["invalid"]), f"step({action!r}) was accepted")
         _require(again == text and after["menu"] == info["menu"], f"step({action!r}) moved the env")
-        _require(not terminated and float(reward) == 0.0, f"step({action!r}) ended or rewarded the episode")
+        _require(
+            not terminated and float(reward) == 0.0,
+            f"step({action!r}) ended or rewarded the episode",
+        )
         _require(
             truncated is (count == MAX_INVALID_IN_A_ROW),
             f"after {count} wrong actions truncated is {truncated}",
@@ -200,7 +242,10 @@ def _invalid(make: MakeEnv) -> None:
 
 def _deterministic(make: MakeEnv) -> None:
     for seed in range(3):
-        _require(_play(make(), seed) == _play(make(), seed), f"seed {seed}: two envs tell different stories")
+        _require(
+            _play(make(), seed) == _play(make(), seed),
+            f"seed {seed}: two envs tell different stories",
+        )
 
 
 def _situations(make: MakeEnv) -> None:
@@ -234,13 +279,21 @@ def _snapshots(make: MakeEnv) -> None:
             env.restore(state)
             future = _future(env, branch)
             env.restore(state)
-            _require(_future(env, branch) == future, f"the same env went another way after restore, at step {seed}")
+            _require(
+                _future(env, branch) == future,
+                f"the same env went another way after restore, at step {seed}",
+            )
             other.restore(state)
-            _require(_future(other, branch) == future, f"another env went another way after restore, at step {seed}")
+            _require(
+                _future(other, branch) == future,
+                f"another env went another way after restore, at step {seed}",
+            )
 
 
 def _trying(make: MakeEnv) -> None:
-    """Of an env that annotates by trying: beside one that does not, and beside another in the same state."""
+    """Of an env that annotates by trying: beside one that does not, and beside another in the same
+    state.
+    """
     if not make().annotate_by_trying:
         return
     for seed in range(3):
@@ -248,10 +301,15 @@ def _trying(make: MakeEnv) -> None:
         untried.annotate_by_trying = False
         shown, bare = (_play(env, seed, annotations=False) for env in (tried, untried))
         _require(
-            shown == bare, f"seed {seed}: an episode whose options are tried goes another way; save all that moves"
+            shown == bare,
+            f"seed {seed}: an episode whose options are tried goes another way; save all that"
+            " moves",
         )
         drawn = [repr(env.np_random.bit_generator.state) for env in (tried, untried)]
-        _require(drawn[0] == drawn[1], f"seed {seed}: trying options drew from the generator of the real steps")
+        _require(
+            drawn[0] == drawn[1],
+            f"seed {seed}: trying options drew from the generator of the real steps",
+        )
     env, other = make(), make()
     for seed in range(5):
         info = _wander(env, seed)
@@ -259,11 +317,16 @@ def _trying(make: MakeEnv) -> None:
             other.reset(seed=99)
             other.restore(env.snapshot())
             again = other.try_options(info["menu"])
-            _require(again == info["annotation"], f"the same state is annotated in two ways, at step {seed}")
+            _require(
+                again == info["annotation"],
+                f"the same state is annotated in two ways, at step {seed}",
+            )
 
 
 def _wander(env: ValueEnv, seed: int) -> dict[str, Any]:
-    """Start an episode and take `seed` random steps: the last info, its menu empty if the episode is over."""
+    """Start an episode and take `seed` random steps: the last info, its menu empty if the episode
+    is over.
+    """
     rng = np.random.default_rng(seed)
     _, info = env.reset(seed=seed)
     for _ in range(seed):

@@ -1,12 +1,14 @@
-"""Counterfactual menus: an env that can save and restore its state is asked what each option *would* do.
+"""Counterfactual menus: an env that can save and restore its state is asked what each option
+*would* do.
 
-Every option is taken, the value events that it causes are read, and the state is put back. So menus are annotated
-without anybody labelling them, on the same axes and with the same scores as labelled ones. The horizon is one step.
-Where chance plays a part, x is the mean over several tries under random numbers of their own: a restored generator
-would be clairvoyant, it would know the roll that the real step is going to make.
+Every option is taken, the value events that it causes are read, and the state is put back. So menus
+are annotated without anybody labelling them, on the same axes and with the same scores as labelled
+ones. The horizon is one step. Where chance plays a part, x is the mean over several tries under
+random numbers of their own: a restored generator would be clairvoyant, it would know the roll that
+the real step is going to make.
 
-`ValueEnv.annotate_by_trying` switches this on for an env. A game that finds its options by trying them has seen their
-events already, and averages them with `annotation_of_tries`.
+`ValueEnv.annotate_by_trying` switches this on for an env. A game that finds its options by trying
+them has seen their events already, and averages them with `annotation_of_tries`.
 """
 
 import hashlib
@@ -28,10 +30,14 @@ CACHE_BYTES = 4 << 20
 
 _DECODER = msgspec.msgpack.Decoder(Annotation)
 _ENTRY_BYTES = 256
-"""What an entry of the cache takes beside its annotation: the key, two objects, its place in the dictionary."""
+"""What an entry of the cache takes beside its annotation: the key, two objects, its place in the
+dictionary.
+"""
 
 Tries = Sequence[Sequence[Event]]
-"""What the tries of one option brought: the events of each, one try if no random number was drawn."""
+"""What the tries of one option brought: the events of each, one try if no random number was
+drawn.
+"""
 
 
 class Scaling(msgspec.Struct, frozen=True):
@@ -44,7 +50,9 @@ class Scaling(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.unit) and self.unit > 0):
-            raise ConfigError(f"Scaling(unit={self.unit}): give the amount that counts as 1, a number above 0")
+            raise ConfigError(
+                f"Scaling(unit={self.unit}): give the amount that counts as 1, a number above 0"
+            )
 
     @property
     def name(self) -> str:
@@ -56,13 +64,19 @@ class Scaling(msgspec.Struct, frozen=True):
         amounts: dict[str, float] = {}
         for event in events:
             amounts[event.axis] = amounts.get(event.axis, 0.0) + event.amount
-        return {axis: max(-1.0, min(1.0, amount / self.unit)) for axis, amount in sorted(amounts.items()) if amount}
+        return {
+            axis: max(-1.0, min(1.0, amount / self.unit))
+            for axis, amount in sorted(amounts.items())
+            if amount
+        }
 
 
 def annotation_of_tries(
     menu_tries: Sequence[Tries], taxonomy: Taxonomy, *, provenance: str, scaling: Scaling
 ) -> Annotation:
-    """The annotation of a menu from the tries of its options, in shown order: x is the mean over an option's tries."""
+    """The annotation of a menu from the tries of its options, in shown order: x is the mean over an
+    option's tries.
+    """
     values = tuple(_mean_values(tries, scaling) for tries in menu_tries)
     return Annotation(taxonomy.name, values, provenance, scaling.name)
 
@@ -76,7 +90,9 @@ def _mean_values(tries: Tries, scaling: Scaling) -> dict[str, float | None]:
 
 
 class Tryable(Protocol):
-    """What an env whose options are tried can do; `ValueEnv` has all of it once it can be saved and restored."""
+    """What an env whose options are tried can do; `ValueEnv` has all of it once it can be saved and
+    restored.
+    """
 
     taxonomy: Taxonomy
     tries: int
@@ -104,17 +120,21 @@ class Tryable(Protocol):
 
 
 class TriedMenus:
-    """Annotates the menus of one env by trying, and remembers them by exact state, the least recently met forgotten."""
+    """Annotates the menus of one env by trying, and remembers them by exact state, the least
+    recently met forgotten.
+    """
 
     def __init__(self, size_bytes: int = CACHE_BYTES) -> None:
         self._known: OrderedDict[str, bytes] = OrderedDict()
         self._room_bytes = size_bytes
 
     def annotation(self, env: Tryable, menu: Menu) -> Annotation:
-        """What each option of a menu of the env's present state would do; the env is left as it was.
+        """What each option of a menu of the env's present state would do; the env is left as it
+        was.
 
-        Raises EnvError, naming env and option, for an option that cannot be taken and for an event that is not an
-        amount on an axis of the env's taxonomy. An error of this package that the env raises itself is passed on.
+        Raises EnvError, naming env and option, for an option that cannot be taken and for an event
+        that is not an amount on an axis of the env's taxonomy. An error of this package that the
+        env raises itself is passed on.
         """
         state = env.save_state()
         key = _key(state, menu)
@@ -123,7 +143,9 @@ class TriedMenus:
             self._known.move_to_end(key)
             return _DECODER.decode(known)
         menu_tries = _try_all(env, menu, state, key)
-        annotation = annotation_of_tries(menu_tries, env.taxonomy, provenance=env.provenance, scaling=env.scaling)
+        annotation = annotation_of_tries(
+            menu_tries, env.taxonomy, provenance=env.provenance, scaling=env.scaling
+        )
         self._remember(key, msgspec.msgpack.encode(annotation))
         return annotation
 
@@ -138,7 +160,8 @@ class TriedMenus:
 def _key(state: bytes, menu: Menu) -> str:
     """The hash of the exact state and the menu met there.
 
-    SHA-256 of the bytes: for states of a few kilobytes it takes half of BLAKE2b's time, a sixth of `content_hash`'s.
+    SHA-256 of the bytes: for states of a few kilobytes it takes half of BLAKE2b's time, a sixth of
+    `content_hash`'s.
     """
     digest = hashlib.sha256(state)
     digest.update(msgspec.msgpack.encode(menu))
@@ -146,7 +169,9 @@ def _key(state: bytes, menu: Menu) -> str:
 
 
 def _try_all(env: Tryable, menu: Menu, state: bytes, key: str) -> list[Tries]:
-    """The tries of every option; state and random generator are then as they were, whatever was raised."""
+    """The tries of every option; state and random generator are then as they were, whatever was
+    raised.
+    """
     generator, axes = env.np_random.bit_generator, frozenset(env.taxonomy.axis_ids)
     real_randomness = generator.state
     menu_tries: list[Tries] = []
@@ -163,7 +188,9 @@ def _try_all(env: Tryable, menu: Menu, state: bytes, key: str) -> list[Tries]:
 
 
 def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> Tries:
-    """The events of each try of an option: one if it draws no random number, `env.tries` otherwise."""
+    """The events of each try of an option: one if it draws no random number, `env.tries`
+    otherwise.
+    """
     tries: list[Sequence[Event]] = []
     for number in range(env.tries):
         try:
@@ -175,8 +202,8 @@ def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> Tries:
             raise
         except Exception as error:
             raise EnvError(
-                f"{_named(env, option)}: {type(error).__name__}: {error}. With annotate_by_trying every option of a "
-                "menu is taken; mend `advance` for it or leave it off the menu"
+                f"{_named(env, option)}: {type(error).__name__}: {error}. With annotate_by_trying"
+                " every option of a menu is taken; mend `advance` for it or leave it off the menu"
             ) from error
         finally:
             env.load_state(state)

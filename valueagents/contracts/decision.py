@@ -1,7 +1,9 @@
-"""The one record everything here is made of: a decision over a menu whose every option carries its value annotation.
+"""The one record everything here is made of: a decision over a menu whose every option carries its
+value annotation.
 
-All records are frozen and compare by value. Their JSON form (`to_json`, `episode_from_json`) is what a run directory
-stores, one episode a line, with `SCHEMA` in each; unknown or missing fields are errors, never guesses.
+All records are frozen and compare by value. Their JSON form (`to_json`, `episode_from_json`) is
+what a run directory stores, one episode a line, with `SCHEMA` in each; unknown or missing fields
+are errors, never guesses.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from valueagents.errors import StoreError, unknown_name
-from valueagents.files.factors import Factor as Factor  # item files declare factors, too, and know no contracts
+from valueagents.files.factors import (
+    Factor as Factor,
+)  # item files declare factors, too, and know no contracts
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy
 
@@ -20,8 +24,10 @@ SCHEMA = 2
 """Of the records and of the run directory; `running/upgrade.py` says what was added to schema 1."""
 
 Reading = Literal["drawn", "argmax", "parsed", "repaired", "refused", "failed"]
-"""How a reply became a choice: drawn from or the argmax of its probabilities; parsed from text; repaired text;
-refused by the policy; failed = unreadable. Only the first four name an option."""
+"""How a reply became a choice: drawn from or the argmax of its probabilities; parsed from text;
+repaired text;
+refused by the policy; failed = unreadable. Only the first four name an option.
+"""
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -29,7 +35,9 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Option(_Record, frozen=True):
-    """One option of a menu. `id` is stable under shuffling and never shown; `text` is what the agent reads."""
+    """One option of a menu. `id` is stable under shuffling and never shown; `text` is what the
+    agent reads.
+    """
 
     id: str
     text: str
@@ -40,7 +48,9 @@ Menu = tuple[Option, ...]
 
 
 class Event(_Record, frozen=True):
-    """A raw value event that a step caused: an amount in the source's own unit, before any scaling."""
+    """A raw value event that a step caused: an amount in the source's own unit, before any
+    scaling.
+    """
 
     axis: str
     amount: float
@@ -50,9 +60,10 @@ class Event(_Record, frozen=True):
 class Annotation(_Record, frozen=True):
     """What each option of a menu does to the axes of a taxonomy; recorded, never shown to a policy.
 
-    `values[k]` belongs to the k-th shown option: axis id -> x in [-1, 1], promotes +, violates -. An axis that is
-    absent was **judged neutral** (0); an axis that is None was **not annotated** and is left out of that decision.
-    `provenance` says who judged; `scaling` how raw judgements became numbers in [-1, 1].
+    `values[k]` belongs to the k-th shown option: axis id -> x in [-1, 1], promotes +, violates -.
+    An axis that is absent was **judged neutral** (0); an axis that is None was **not annotated**
+    and is left out of that decision. `provenance` says who judged; `scaling` how raw judgements
+    became numbers in [-1, 1].
     """
 
     taxonomy: str
@@ -61,9 +72,14 @@ class Annotation(_Record, frozen=True):
     scaling: str
 
     def array(self, taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
-        """The (K, V) array: 0 neutral, NaN not annotated. Raises StoreError for a foreign axis or |x| > 1."""
+        """The (K, V) array: 0 neutral, NaN not annotated.
+
+        Raises StoreError for a foreign axis or |x| > 1.
+        """
         if self.taxonomy != taxonomy.name:
-            raise StoreError(f"annotation is on taxonomy {self.taxonomy!r}, not on {taxonomy.name!r}")
+            raise StoreError(
+                f"annotation is on taxonomy {self.taxonomy!r}, not on {taxonomy.name!r}"
+            )
         x = np.zeros((len(self.values), len(taxonomy.axes)))
         column = {axis: i for i, axis in enumerate(taxonomy.axis_ids)}
         for k, option in enumerate(self.values):
@@ -71,7 +87,9 @@ class Annotation(_Record, frozen=True):
                 if axis not in column:
                     raise StoreError(unknown_name(f"axis of {taxonomy.name}", axis, column))
                 if value is not None and not -1.0 <= value <= 1.0:
-                    raise StoreError(f"annotation of option {k} on {axis} is {value}, outside [-1, 1]")
+                    raise StoreError(
+                        f"annotation of option {k} on {axis} is {value}, outside [-1, 1]"
+                    )
                 x[k, column[axis]] = np.nan if value is None else value
         return x
 
@@ -79,15 +97,17 @@ class Annotation(_Record, frozen=True):
 class Choice(_Record, frozen=True):
     """What a policy answered.
 
-    `option` is an option id, or None where the reply named none. `probabilities` are over the menu in shown order
-    (None where the policy has none) and sum to 1. `position_probabilities` is the mean probability of the k-th *listed*
-    place over the orders in which the policy listed the options: its departure from 1/K is position bias. `mass` is the
-    probability that the model gave to all options together before they were normalised.
-    In an env of free text `text` is what was said; the env tells which option it came to, and the rollout enters it.
-    `raw` is the whole reply of a model that speaks, `parsed_by` the rule that read it.
-    Tokens: `prompt_tokens` were asked about, of which `cached_tokens` were not computed again. `dropped_turns` of the
-    transcript were left out of the prompt. `attempts` counts the tries that the answer took, `replayed` says that it
-    came from a cache of earlier replies. `latency_s` is from question to answer, of which `queue_s` waiting.
+    `option` is an option id, or None where the reply named none. `probabilities` are over the menu
+    in shown order (None where the policy has none) and sum to 1. `position_probabilities` is the
+    mean probability of the k-th *listed* place over the orders in which the policy listed the
+    options: its departure from 1/K is position bias. `mass` is the probability that the model gave
+    to all options together before they were normalised. In an env of free text `text` is what was
+    said; the env tells which option it came to, and the rollout enters it. `raw` is the whole reply
+    of a model that speaks, `parsed_by` the rule that read it. Tokens: `prompt_tokens` were asked
+    about, of which `cached_tokens` were not computed again. `dropped_turns` of the transcript were
+    left out of the prompt. `attempts` counts the tries that the answer took, `replayed` says that
+    it came from a cache of earlier replies. `latency_s` is from question to answer, of which
+    `queue_s` waiting.
     """
 
     option: str | None
@@ -112,9 +132,9 @@ class Choice(_Record, frozen=True):
 class Decision(_Record, frozen=True):
     """One step: what was new to see, what could be done, what was done, and what came of it.
 
-    `observation` is the text since the step before, not the whole transcript. `invalid` is why the env refused the
-    choice (None = accepted). `reward` and `events` are the consequences of this step. `factors` are the levels of the
-    menu on the factors that the env declares: name -> level.
+    `observation` is the text since the step before, not the whole transcript. `invalid` is why the
+    env refused the choice (None = accepted). `reward` and `events` are the consequences of this
+    step. `factors` are the levels of the menu on the factors that the env declares: name -> level.
     """
 
     observation: str
@@ -128,18 +148,24 @@ class Decision(_Record, frozen=True):
 
     @property
     def chosen(self) -> int | None:
-        """The index of the chosen option in shown order; None where the reply named no option of the menu."""
+        """The index of the chosen option in shown order; None where the reply named no option of
+        the menu.
+        """
         if self.invalid is not None or self.choice.option is None:
             return None
-        return next((k for k, option in enumerate(self.menu) if option.id == self.choice.option), None)
+        return next(
+            (k for k, option in enumerate(self.menu) if option.id == self.choice.option), None
+        )
 
 
 class Episode(_Record, frozen=True, omit_defaults=False):
-    """A finished episode. `identity` says which (`running/rollout.py`); `cluster` what it is exchangeable with.
+    """A finished episode. `identity` says which (`running/rollout.py`); `cluster` what it is
+    exchangeable with.
 
-    `situation` is the env's id of the item played (None for envs that enumerate none), `repetition` counts how often
-    the run has met it before, `final_observation` is the text after the last decision. `shown` is the situation hash
-    of the first decision of an episode that began in the middle of another (a replay); else the decisions tell it.
+    `situation` is the env's id of the item played (None for envs that enumerate none), `repetition`
+    counts how often the run has met it before, `final_observation` is the text after the last
+    decision. `shown` is the situation hash of the first decision of an episode that began in the
+    middle of another (a replay); else the decisions tell it.
     """
 
     identity: str
@@ -157,7 +183,9 @@ class Episode(_Record, frozen=True, omit_defaults=False):
 
 
 class Failure(_Record, frozen=True, omit_defaults=False):
-    """An episode that did not finish: the class and message of the error, at which decision and attempt."""
+    """An episode that did not finish: the class and message of the error, at which decision and
+    attempt.
+    """
 
     identity: str
     situation: str | None
@@ -181,11 +209,13 @@ def to_json(record: Episode | Failure) -> bytes:
     return _ENCODER.encode(record)
 
 
-def episode_from_json(line: bytes, *, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Episode:
+def episode_from_json(
+    line: bytes, *, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> Episode:
     """The episode of a stored line. Raises StoreError if it is malformed or of another schema.
 
-    `upgrade` turns the decoded JSON of an older schema into that of this one; without it an older episode is refused.
-    A line of this schema is decoded once and `upgrade` is not called.
+    `upgrade` turns the decoded JSON of an older schema into that of this one; without it an older
+    episode is refused. A line of this schema is decoded once and `upgrade` is not called.
     """
     try:
         episode = _EPISODE.decode(line)
@@ -195,7 +225,8 @@ def episode_from_json(line: bytes, *, upgrade: Callable[[dict[str, Any]], dict[s
         raise StoreError(f"not an episode record: {error}") from error
     if episode.schema != SCHEMA:
         raise StoreError(
-            f"episode has schema {episode.schema}, this version reads {SCHEMA}; use the version that wrote it"
+            f"episode has schema {episode.schema}, this version reads {SCHEMA}; use the version"
+            " that wrote it"
         )
     return episode
 
@@ -203,24 +234,31 @@ def episode_from_json(line: bytes, *, upgrade: Callable[[dict[str, Any]], dict[s
 def check_episode(episode: Episode, taxonomy: Taxonomy) -> None:
     """Raise StoreError or ConfigError if it could not be read or scored again.
 
-    That is where it holds NaN, half a character, an unknown axis, or a count that does not fit the table of a run.
+    That is where it holds NaN, half a character, an unknown axis, or a count that does not fit the
+    table of a run.
     """
     for decision in episode.decisions:
         for name in _COUNTS:
             count = getattr(decision.choice, name)
             if not 0 <= count <= _MOST_COUNTED:
-                raise StoreError(f"{name} of a choice is {count}, not a count from 0 to {_MOST_COUNTED:,}")
+                raise StoreError(
+                    f"{name} of a choice is {count}, not a count from 0 to {_MOST_COUNTED:,}"
+                )
         for event in decision.events:
             taxonomy.index(event.axis)
         annotation = decision.annotation
         if annotation is not None and len(annotation.array(taxonomy)) != len(decision.menu):
-            raise StoreError(f"annotation of {len(annotation.values)} options on a menu of {len(decision.menu)}")
+            raise StoreError(
+                f"annotation of {len(annotation.values)} options on a menu of {len(decision.menu)}"
+            )
     try:
         same = episode_from_json(to_json(episode)) == episode
     except UnicodeEncodeError as error:
         raise StoreError(f"a text of the episode is not Unicode: {error}") from error
     if not same:
-        raise StoreError("the episode changes when it is written and read: it holds something that JSON cannot")
+        raise StoreError(
+            "the episode changes when it is written and read: it holds something that JSON cannot"
+        )
 
 
 def failure_from_json(line: bytes) -> Failure:
@@ -237,7 +275,8 @@ def menu_hash(menu: Menu) -> str:
 
 
 def shown_hash(task: str, decisions: Sequence[Decision]) -> str:
-    """The situation of the last decision: the hash of everything shown until then, the order of options aside.
+    """The situation of the last decision: the hash of everything shown until then, the order of
+    options aside.
 
     Two policies are paired where this is equal, whatever order each was shown.
     """
@@ -247,7 +286,9 @@ def shown_hash(task: str, decisions: Sequence[Decision]) -> str:
 
 
 def situation_hash(task: str, episode: Episode, step: int) -> str:
-    """The `shown_hash` of a decision of an episode; one that began in the middle of another says its first."""
+    """The `shown_hash` of a decision of an episode; one that began in the middle of another says
+    its first.
+    """
     if episode.shown is None:
         return shown_hash(task, episode.decisions[: step + 1])
     if step == 0:

@@ -1,16 +1,20 @@
 """ValueEnv, the contract of an env, on top of `gymnasium.Env`.
 
-An env has two questions to answer – how does an episode start (`start`), and what comes of an option (`advance`) –
-and answers both with a `Turn`: the text that is new, the menu that it opens, the annotation of that menu. This class
-turns the two answers into Gymnasium's `reset` and `step`, and holds the promises that every env shares:
+An env has two questions to answer – how does an episode start (`start`), and what comes of an
+option (`advance`) – and answers both with a `Turn`: the text that is new, the menu that it opens,
+the annotation of that menu. This class turns the two answers into Gymnasium's `reset` and `step`,
+and holds the promises that every env shares:
 
-* same seed, same actions, same transcript, in any process; randomness comes from `self.np_random` only;
-* an action that is not on the menu never raises and never moves the env: it comes back in `info["invalid"]`
-  with the reason, and three in a row truncate the episode;
-* `info["annotation"]` and `info["factors"]` are for the record. The rollout never passes them on to a policy.
+* same seed, same actions, same transcript, in any process; randomness comes from `self.np_random`
+  only;
+* an action that is not on the menu never raises and never moves the env: it comes back in
+  `info["invalid"]` with the reason, and three in a row truncate the episode;
+* `info["annotation"]` and `info["factors"]` are for the record. The rollout never passes them on to
+  a policy.
 
-An env that can be saved and restored need not annotate anything: with `annotate_by_trying` every option of a menu is
-taken, the value events that it causes are read, and the state is put back (`counterfactual.py`).
+An env that can be saved and restored need not annotate anything: with `annotate_by_trying` every
+option of a menu is taken, the value events that it causes are read, and the state is put back
+(`counterfactual.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -24,6 +28,7 @@ import numpy as np
 
 from valueagents.contracts.counterfactual import Scaling, TriedMenus
 from valueagents.contracts.decision import Annotation, Decision, Event, Factor, Menu, Option
+from valueagents.contracts.text_space import TextSpace
 from valueagents.errors import ConfigError, EnvError, unknown_name
 from valueagents.identity import seed_from
 from valueagents.taxonomy import Taxonomy
@@ -34,17 +39,21 @@ MIN_CONTESTED = 20
 
 
 class Refused(Exception):
-    """Raised by `choose` or `advance` with the reason why an action is not taken. The env must be as it was."""
+    """Raised by `choose` or `advance` with the reason why an action is not taken.
+
+    The env must be as it was.
+    """
 
 
 class Turn(msgspec.Struct, frozen=True):
     """What an env says after a start or a step.
 
-    `text` is what the agent has not read yet; an empty `menu` is right only when the episode is over. `reward` and
-    `events` belong to the step just taken. `factors` are the levels of the menu that the turn opens, name -> level, on
-    factors that the env declares. `situation` and `cluster` are read from the first turn of an episode: the
-    item that was met, and the unit that it is exchangeable with (by default the situation, else the episode); and
-    `before`, what was seen and done until then in an episode that begins in the middle of another (a replay).
+    `text` is what the agent has not read yet; an empty `menu` is right only when the episode is
+    over. `reward` and `events` belong to the step just taken. `factors` are the levels of the menu
+    that the turn opens, name -> level, on factors that the env declares. `situation` and `cluster`
+    are read from the first turn of an episode: the item that was met, and the unit that it is
+    exchangeable with (by default the situation, else the episode); and `before`, what was seen and
+    done until then in an episode that begins in the middle of another (a replay).
     """
 
     text: str
@@ -70,55 +79,37 @@ class _Snapshot(msgspec.Struct, frozen=True):
     random_state: str
 
 
-class TextSpace(gymnasium.Space[str]):
-    """Any Python string. (`gymnasium.spaces.Text` allows a fixed alphabet only.)"""
-
-    def __init__(self) -> None:
-        super().__init__(shape=None, dtype=None)
-
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A short random text."""
-        return "".join(chr(c) for c in self.np_random.integers(32, 0x24F, size=12))
-
-    def contains(self, x: Any) -> bool:
-        """True for every str."""
-        return isinstance(x, str)
-
-    @property
-    def is_np_flattenable(self) -> bool:
-        """False: a text has no fixed-size array."""
-        return False
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TextSpace)
-
-    def __hash__(self) -> int:
-        return hash(TextSpace)
-
-
 class ValueEnv(gymnasium.Env[str, int | None], ABC):
-    """An env whose every option carries a value annotation: subclass it and write `start` and `advance`.
+    """An env whose every option carries a value annotation: subclass it and write `start` and
+    `advance`.
 
     Attributes to set, on the class or in the constructor before `super().__init__(max_menu=…)`:
         taxonomy: the axes that annotations are on.
-        task: who the agent is and what is asked of it; shown to every policy, hashed into every run.
+        task: who the agent is and what is asked of it; shown to every policy, hashed into every
+            run.
         version: raise it whenever the env's text, menus, annotations or factors change.
-        independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests hold only then.
-        factors: what turns say of their menus beside the annotation, so that nobody has to read it out of an id: the
-            item, the pole of a wording, the variant of a prompt. Recorded, a column of the run's table each.
+        independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests
+            hold only then.
+        factors: what turns say of their menus beside the annotation, so that nobody has to read it
+            out of an id: the item, the pole of a wording, the variant of a prompt. Recorded, a
+            column of the run's table each.
         free_text: True if an action may also be a text; then `decided` is set by `choose`.
-        min_contested: decisions on an axis that are enough for a number. A questionnaire is made of few items for each
-            value and says how many; it sets 1.
-        inline: True if a step takes well under a millisecond and cannot hang; the rollout then saves a thread.
+        min_contested: decisions on an axis that are enough for a number. A questionnaire is made of
+            few items for each value and says how many; it sets 1.
+        inline: True if a step takes well under a millisecond and cannot hang; the rollout then
+            saves a thread.
 
-    To have menus annotated by trying, write `save_state` and `load_state`, let `advance` give `events`, and set
+    To have menus annotated by trying, write `save_state` and `load_state`, let `advance` give
+    `events`, and set
         annotate_by_trying: True. No turn then has an annotation of its own.
-        tries: how often an option is tried that draws random numbers; x is the mean. Others are tried once.
+        tries: how often an option is tried that draws random numbers; x is the mean. Others are
+            tried once.
         scaling: how the events of a step become x, by default as they are, cut at ±1.
         provenance: who judged, as annotations say it.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 – Gymnasium's own declaration
+    # Gymnasium's own declaration
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
     taxonomy: Taxonomy
     task: str
     version: str
@@ -132,13 +123,17 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     scaling: Scaling = Scaling()
     provenance: str = "tried in the env, one step"
     decided: tuple[Menu, Annotation | None, int] | None = None
-    """What the last accepted action was a decision between: menu, annotation, and the index taken."""
+    """What the last accepted action was a decision between: menu, annotation, and the index
+    taken.
+    """
 
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments that the constructor was called with."""
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """A new env that knows what it was made with: of an object of the user's, that is part of its identity."""
+        """A new env that knows what it was made with: of an object of the user's, that is part of
+        its identity.
+        """
         env = super().__new__(cls)
         env.made_with = args, options
         return env
@@ -158,14 +153,19 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     @abstractmethod
     def start(self, situation: str | None) -> Turn:
-        """The first turn of an episode; `situation` is one of `situations()`, or None if the env enumerates none."""
+        """The first turn of an episode; `situation` is one of `situations()`, or None if the env
+        enumerates none.
+        """
 
     @abstractmethod
     def advance(self, option: Option) -> Turn:
         """The turn after an option of the current menu was taken."""
 
     def choose(self, action: object) -> Option:
-        """The option that an action means: here its index in the menu. Raises Refused if it means none."""
+        """The option that an action means: here its index in the menu.
+
+        Raises Refused if it means none.
+        """
         menu = self._turn.menu if self._turn is not None else ()
         reason = self._why_invalid(action, menu)
         if reason is not None:
@@ -173,11 +173,14 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return menu[cast(int, action)]
 
     def situations(self) -> Sequence[str]:
-        """The ids of all items that the env holds, in a fixed order; empty if episodes cannot be enumerated."""
+        """The ids of all items that the env holds, in a fixed order; empty if episodes cannot be
+        enumerated.
+        """
         return ()
 
     def content(self) -> object:
-        """JSON-like content that decides what an agent can meet (data, annotations, options); hashed into every run.
+        """JSON-like content that decides what an agent can meet (data, annotations, options);
+        hashed into every run.
 
         By default how menus are annotated by trying, None if they are not.
         """
@@ -185,11 +188,14 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             return None
         return {"tries": self.tries, "scaling": self.scaling.name, "provenance": self.provenance}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """Start an episode: the observation and info.
 
-        With `options={"situation": id}` that item is met; without, resets walk a permutation of all items seeded by the
-        last `seed`, then walk it again, so every item is met equally often. Raises ConfigError for an unknown name.
+        With `options={"situation": id}` that item is met; without, resets walk a permutation of all
+        items seeded by the last `seed`, then walk it again, so every item is met equally often.
+        Raises ConfigError for an unknown name.
         """
         super().reset(seed=seed)
         if seed is not None:
@@ -200,7 +206,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return turn.text, self._info(turn, invalid=None)
 
     def step(self, action: int | None) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Take the option with that index: Gymnasium's five values. A wrong action leaves the env as it was."""
+        """Take the option with that index: Gymnasium's five values.
+
+        A wrong action leaves the env as it was.
+        """
         if self._turn is None or self._over:
             raise EnvError("step() needs a running episode: call reset() first")
         try:
@@ -215,16 +224,27 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             return self._turn.text, 0.0, False, self._over, self._info(unmoved, invalid=str(reason))
         self._invalid_in_a_row = 0
         self._over = turn.terminated or turn.truncated
-        return turn.text, turn.reward, turn.terminated, turn.truncated, self._info(turn, invalid=None)
+        return (
+            turn.text,
+            turn.reward,
+            turn.terminated,
+            turn.truncated,
+            self._info(turn, invalid=None),
+        )
 
     def render(self) -> str | None:
         """The last text and its numbered menu (render mode "ansi"); None in any other mode."""
         if self.render_mode != "ansi" or self._turn is None:
             return None
-        return "\n".join([self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))])
+        return "\n".join(
+            [self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))]
+        )
 
     def save_state(self) -> bytes:
-        """The state of the env behind the turn. Optional: with it, `annotate_by_trying` can be set."""
+        """The state of the env behind the turn.
+
+        Optional: with it, `annotate_by_trying` can be set.
+        """
         raise NotImplementedError(f"{type(self).__name__} cannot save its state")
 
     def load_state(self, state: bytes) -> None:
@@ -238,7 +258,9 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next: env, turn, counters and random generator."""
-        random_state = repr(self.np_random.bit_generator.state)  # its 128-bit integers fit no wire format
+        random_state = repr(
+            self.np_random.bit_generator.state
+        )  # its 128-bit integers fit no wire format
         saved = _Snapshot(
             kind=f"{type(self).__name__} {self.version}",
             state=self.save_state(),
@@ -268,13 +290,16 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     def reseed(self, state_key: str, number: int) -> None:
         """Let all randomness from here on derive from a state and the number of a try there.
 
-        To be overridden, with `randomness`, by an env that has random numbers beside `self.np_random`.
+        To be overridden, with `randomness`, by an env that has random numbers beside
+        `self.np_random`.
         """
         generator = self.np_random.bit_generator
         generator.state = cast(Any, type(generator))(seed_from("try", state_key, number)).state
 
     def randomness(self) -> object:
-        """Where the random generator is: another value, by ==, whenever a random number was drawn."""
+        """Where the random generator is: another value, by ==, whenever a random number was
+        drawn.
+        """
         return self.np_random.bit_generator.state
 
     def attempt(self, option: Option) -> Sequence[Event]:
@@ -290,13 +315,16 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     def try_options(self, menu: Menu) -> Annotation:
         """What each option of a menu of the present state would do; the env is left as it was.
 
-        Tries have random numbers of their own, which depend on the state alone: the same state is annotated alike in
-        every episode and process. Raises EnvError, naming env and option, for an option that cannot be taken.
+        Tries have random numbers of their own, which depend on the state alone: the same state is
+        annotated alike in every episode and process. Raises EnvError, naming env and option, for an
+        option that cannot be taken.
         """
         return self._tried_menus.annotation(self, menu)
 
     def _with_annotation(self, turn: Turn) -> Turn:
-        """The turn, which is now the present one, its menu annotated by trying if the env is annotated so."""
+        """The turn, which is now the present one, its menu annotated by trying if the env is
+        annotated so.
+        """
         over = turn.terminated or turn.truncated
         if self.annotate_by_trying and turn.menu and not over:
             if turn.annotation is not None:
@@ -312,7 +340,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     def _check_that_it_can_try(self) -> None:
         name, kind = type(self).__name__, type(self)
         if kind.save_state is ValueEnv.save_state or kind.load_state is ValueEnv.load_state:
-            raise EnvError(f"{name} sets annotate_by_trying but cannot go back; write save_state and load_state")
+            raise EnvError(
+                f"{name} sets annotate_by_trying but cannot go back; write save_state and"
+                " load_state"
+            )
         if self.tries < 1:
             raise EnvError(f"{name} sets tries={self.tries}; at least 1 is needed")
 
@@ -324,7 +355,9 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         if "situation" in options:
             situation = options["situation"]
             if situation not in known:
-                raise ConfigError(unknown_name("situation", str(situation), known, remedy="See env.situations()."))
+                raise ConfigError(
+                    unknown_name("situation", str(situation), known, remedy="See env.situations().")
+                )
             return str(situation)
         if not known:
             return None
@@ -349,7 +382,9 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return {
             "menu": turn.menu,
             "annotation": turn.annotation,
-            "factors": dict(turn.factors),  # its own: Gymnasium wants no info to share what can be changed
+            "factors": dict(
+                turn.factors
+            ),  # its own: Gymnasium wants no info to share what can be changed
             "events": turn.events,
             "action_mask": mask,
             "situation": turn.situation,

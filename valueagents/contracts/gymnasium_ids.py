@@ -1,7 +1,8 @@
-"""Every installed ValueEnv is known to Gymnasium by its id after `import valueagents`, without importing Gymnasium.
+"""Every installed ValueEnv is known to Gymnasium by its id after `import valueagents`, without
+importing Gymnasium.
 
-Gymnasium takes a tenth of a second to import, which `valueagents --help` does not have. So the ids are registered at
-once where Gymnasium is imported already, and else in the moment when it is.
+Gymnasium takes a tenth of a second to import, which `valueagents --help` does not have. So the ids
+are registered at once where Gymnasium is imported already, and else in the moment when it is.
 """
 
 import importlib.util
@@ -37,7 +38,9 @@ class _Watcher(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Gymnasium's own spec, whose loading ends with the registration; None for every other module."""
+        """Gymnasium's own spec, whose loading ends with the registration; None for every other
+        module.
+        """
         if fullname != _GYMNASIUM:
             return None
         sys.meta_path.remove(self)

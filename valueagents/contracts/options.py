@@ -1,8 +1,9 @@
 """Options: what a plug-in can be told, declared once and read from there by everybody.
 
-A plug-in declares its options either as the keyword parameters of a callable or as the fields of a `msgspec.Struct`:
-names, types, bounds and defaults are there, and the `Args:` section of the docstring says in a line what each does.
-The conversion of texts, the messages about wrong ones, listings and flags of the command line read this declaration.
+A plug-in declares its options either as the keyword parameters of a callable or as the fields of a
+`msgspec.Struct`: names, types, bounds and defaults are there, and the `Args:` section of the
+docstring says in a line what each does. The conversion of texts, the messages about wrong ones,
+listings and flags of the command line read this declaration.
 """
 
 import inspect
@@ -10,7 +11,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -51,32 +62,43 @@ class OptionDoc(msgspec.Struct, frozen=True):
 
 
 def declared(source: Callable[..., Any]) -> tuple[Declared, ...]:
-    """The options of a callable (its keyword-only parameters) or of a Struct (its fields), in their order."""
+    """The options of a callable (its keyword-only parameters) or of a Struct (its fields), in their
+    order.
+    """
     texts = argument_texts(source)
     if inspect.isclass(source) and issubclass(source, msgspec.Struct):
         hints = get_type_hints(source, include_extras=True)
         defaults = {field.name: _field_default(field) for field in msgspec.structs.fields(source)}
     else:
-        hints = get_type_hints(source.__init__ if inspect.isclass(source) else source, include_extras=True)
+        hints = get_type_hints(
+            source.__init__ if inspect.isclass(source) else source, include_extras=True
+        )
         parameters = inspect.signature(source).parameters.values()
         keywords = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
         defaults = {each.name: each.default for each in keywords if each.name != _GYMNASIUMS_OWN}
     return tuple(
-        Declared(name, hints.get(name, Any), default, texts.get(name, "")) for name, default in defaults.items()
+        Declared(name, hints.get(name, Any), default, texts.get(name, ""))
+        for name, default in defaults.items()
     )
 
 
-def convert(options: Mapping[str, object], declarations: Iterable[Declared], name: str) -> dict[str, Any]:
-    """The options, each converted to its declared type; texts are read as numbers, yes or no where those are declared.
+def convert(
+    options: Mapping[str, object], declarations: Iterable[Declared], name: str
+) -> dict[str, Any]:
+    """The options, each converted to its declared type; texts are read as numbers, yes or no where
+    those are declared.
 
-    Raises ConfigError for an option of `name` that is unknown (with the nearest), missing, ill-typed or out of bounds.
+    Raises ConfigError for an option of `name` that is unknown (with the nearest), missing,
+    ill-typed or out of bounds.
     """
     known = {each.name: each for each in declarations}
     converted = {}
     for option, value in options.items():
         if option not in known:
             raise ConfigError(unknown_name(f"option of {name}", option, known))
-        converted[option] = _convert(f"option {option}={value} of {name}", value, known[option].kind)
+        converted[option] = _convert(
+            f"option {option}={value} of {name}", value, known[option].kind
+        )
     for option, declaration in known.items():
         if declaration.default is REQUIRED and option not in converted:
             raise ConfigError(f"{name} needs the option {option}")
@@ -88,7 +110,9 @@ def make_options(kind: type[OptionsT], name: str, options: Mapping[str, object])
     return kind(**convert(options, declared(kind), name))
 
 
-def build(maker: Callable[..., Any], name: str, options: Mapping[str, object], *args: object) -> Any:
+def build(
+    maker: Callable[..., Any], name: str, options: Mapping[str, object], *args: object
+) -> Any:
     """What a callable makes of options that may be texts. Raises ConfigError as `convert` does."""
     return maker(*args, **convert(options, declared(maker), name))
 
@@ -104,7 +128,10 @@ def option_doc(option: Declared) -> OptionDoc:
 
 
 def type_text(kind: Any) -> str:
-    """A type in words: `integer ≥ 1`, `sum | token`, `true | false`. None, which means "not set", is left out."""
+    """A type in words: `integer ≥ 1`, `sum | token`, `true | false`.
+
+    None, which means "not set", is left out.
+    """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         bounds = [meta for meta in arguments[1:] if isinstance(meta, msgspec.Meta)]
@@ -121,7 +148,9 @@ def type_text(kind: Any) -> str:
 
 
 def default_text(default: object) -> str:
-    """A default as it would be written in a spec; `none` for None, `required` where there is none."""
+    """A default as it would be written in a spec; `none` for None, `required` where there is
+    none.
+    """
     if default is REQUIRED:
         return "required"
     if default is None or isinstance(default, bool):
@@ -132,7 +161,9 @@ def default_text(default: object) -> str:
 
 
 def argument_texts(source: Callable[..., Any]) -> dict[str, str]:
-    """What the `Args:` sections say of each name, each as one line; of a class, those of its base classes too."""
+    """What the `Args:` sections say of each name, each as one line; of a class, those of its base
+    classes too.
+    """
     documented = [*reversed(source.__mro__)] if inspect.isclass(source) else [source]
     found: dict[str, str] = {}
     for each in documented:
@@ -141,7 +172,9 @@ def argument_texts(source: Callable[..., Any]) -> dict[str, str]:
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """Names and texts of one `Args:` section: `name: text` or `name, name: text`, continued on deeper lines."""
+    """Names and texts of one `Args:` section: `name: text` or `name, name: text`, continued on
+    deeper lines.
+    """
     lines = inspect.cleandoc(docstring).splitlines()
     if "Args:" not in lines:
         return {}
@@ -151,7 +184,11 @@ def _arguments(docstring: str) -> dict[str, str]:
     for line in section:
         if line and not line.startswith(" "):
             break
-        entry = _ARGUMENT.fullmatch(line.strip()) if line.startswith("    ") and not line.startswith("     ") else None
+        entry = (
+            _ARGUMENT.fullmatch(line.strip())
+            if line.startswith("    ") and not line.startswith("     ")
+            else None
+        )
         if entry is None:
             current.append(line.strip())
             continue

@@ -1,10 +1,13 @@
-"""Envs, policies, commands and what they are made of are found by entry point, our own exactly as anybody's.
+"""Envs, policies, commands and what they are made of are found by entry point, our own exactly as
+anybody's.
 
-An entry point's name is what users type (`valueagents/Dilemma-v0`, `random`), its value the class or function that
-makes it; `options.py` says how a maker declares its options. Where one package brings policies under many names – a
-language-model policy for every engine that is installed – it registers a `PolicyFamily` instead.
+An entry point's name is what users type (`valueagents/Dilemma-v0`, `random`), its value the class
+or function that makes it; `options.py` says how a maker declares its options. Where one package
+brings policies under many names – a language-model policy for every engine that is installed – it
+registers a `PolicyFamily` instead.
 
-A plug-in that cannot be imported is a warning that names it, once. It is an error only for whoever asks for it.
+A plug-in that cannot be imported is a warning that names it, once. It is an error only for whoever
+asks for it.
 """
 
 import inspect
@@ -20,7 +23,8 @@ from valueagents.contracts.entry_points import Registered, registered, warn_once
 from valueagents.contracts.options import OptionDoc, argument_texts, build, option_docs
 from valueagents.errors import ConfigError, first_line, unknown_name
 
-if TYPE_CHECKING:  # imported when first used: the command line looks for commands before it knows what it will need
+# imported when first used: the command line looks for commands before it knows what it will need
+if TYPE_CHECKING:
     from valueagents.contracts.environment import ValueEnv
     from valueagents.contracts.policy import Policy
 
@@ -55,7 +59,9 @@ _IRREGULAR = {POLICIES: "policy", POLICY_FAMILIES: "policy family"}
 
 
 class PolicyMaker(ABC):
-    """Makes the policies of one name. For those whose options depend on one another; others are plain callables.
+    """Makes the policies of one name.
+
+    For those whose options depend on one another; others are plain callables.
 
     `summary` says in a line what the policies are, `target` what stands after the colon of a spec.
     """
@@ -69,11 +75,17 @@ class PolicyMaker(ABC):
 
     @abstractmethod
     def make(self, target: str, options: Mapping[str, object]) -> "Policy":
-        """A new policy, nothing loaded. Values may be texts. Raises ConfigError for an unknown or ill-typed option."""
+        """A new policy, nothing loaded. Values may be texts.
+
+        Raises ConfigError for an unknown or ill-typed option.
+        """
 
 
 class PolicyFamily(ABC):
-    """Policies under names that are found elsewhere. The class is registered under `valueagents.policy_families`."""
+    """Policies under names that are found elsewhere.
+
+    The class is registered under `valueagents.policy_families`.
+    """
 
     @abstractmethod
     def names(self) -> Iterable[str]:
@@ -105,9 +117,12 @@ def names(group: str) -> tuple[str, ...]:
 def load(group: str, name: str, base: type | None = None) -> Any:
     """What is registered under a name of a group.
 
-    Raises ConfigError for an unknown name, where its import fails, or if it is not a subclass of `base`.
+    Raises ConfigError for an unknown name, where its import fails, or if it is not a subclass of
+    `base`.
     """
-    found = registered(group, _kind(group))  # what has an entry point of its own is found without any family
+    found = registered(
+        group, _kind(group)
+    )  # what has an entry point of its own is found without any family
     found = found if name in found else _registered(group)
     if name not in found:
         raise ConfigError(unknown_name(_kind(group), name, found))
@@ -115,7 +130,8 @@ def load(group: str, name: str, base: type | None = None) -> Any:
 
 
 def walk(group: str, base: type | None = None) -> Iterator[tuple[str, Any]]:
-    """Every name of a group, sorted, with what is registered under it, or the ConfigError that its import ended in.
+    """Every name of a group, sorted, with what is registered under it, or the ConfigError that its
+    import ended in.
 
     Each error is logged as a warning, once a process.
     """
@@ -133,44 +149,64 @@ def loadable(group: str, base: type | None = None) -> dict[str, Any]:
 
 
 def commands() -> dict[str, Any]:
-    """The commands that can be imported, by name: functions, or typer apps with commands of their own."""
+    """The commands that can be imported, by name: functions, or typer apps with commands of their
+    own.
+    """
     return loadable(COMMANDS)
 
 
 def describe(maker: Maker) -> list[OptionDoc]:
-    """Every option of a maker of envs or policies in words: type, default, and what its docstring says that it does."""
+    """Every option of a maker of envs or policies in words: type, default, and what its docstring
+    says that it does.
+    """
     return maker.describe() if isinstance(maker, PolicyMaker) else option_docs(maker)
 
 
 def listing(group: str) -> list[PluginDoc]:
-    """Envs or policies in words, sorted by name. One that cannot be imported or read is a warning."""
+    """Envs or policies in words, sorted by name.
+
+    One that cannot be imported or read is a warning.
+    """
     found = []
     for name, maker in loadable(group).items():
         try:
             found.append(_doc(name, maker))
         # Annotations and defaults are a third party's code too, evaluated here for the first time.
         except Exception as error:
-            warn_once(f"left out: {_kind(group)} {name!r} cannot be described: {type(error).__name__}: {error}")
+            warn_once(
+                f"left out: {_kind(group)} {name!r} cannot be described: {type(error).__name__}:"
+                f" {error}"
+            )
     return found
 
 
 def explain(group: str, name: str) -> PluginDoc:
-    """An env or policy in words. Raises ConfigError for an unknown name, or where its import fails."""
+    """An env or policy in words. Raises ConfigError for an unknown name, or where its import
+    fails.
+    """
     return _doc(name, load(group, name))
 
 
 def make_env(env_id: str, **options: object) -> "ValueEnv":
-    """A new env of a registered id. Raises ConfigError for an unknown id or option, DataError for malformed data."""
+    """A new env of a registered id.
+
+    Raises ConfigError for an unknown id or option, DataError for malformed data.
+    """
     from valueagents.contracts.environment import ValueEnv
 
     env = build(load(ENVS, env_id), env_id, options)
     if not isinstance(env, ValueEnv):
-        raise ConfigError(f"env {env_id!r} is a {type(env).__name__}, not a ValueEnv; subclass valueagents.ValueEnv")
+        raise ConfigError(
+            f"env {env_id!r} is a {type(env).__name__}, not a ValueEnv; subclass"
+            " valueagents.ValueEnv"
+        )
     return env
 
 
 def make_policy(spec: str) -> "Policy":
-    """A new policy from a spec `name[:target][?option=value&…]`, e.g. `transformers:smollm2-135m?reading=likelihood`.
+    """A new policy from a spec `name[:target][?option=value&…]`, e.g.
+
+    `transformers:smollm2-135m?reading=likelihood`.
 
     Nothing is loaded yet. Raises ConfigError for an unknown name or option.
     """
@@ -190,7 +226,10 @@ def make_policy(spec: str) -> "Policy":
     else:
         policy = build(maker, name, options, *([target] if takes_target else []))
     if not isinstance(policy, Policy):
-        raise ConfigError(f"policy {name!r} made a {type(policy).__name__}, not a Policy; subclass valueagents.Policy")
+        raise ConfigError(
+            f"policy {name!r} made a {type(policy).__name__}, not a Policy; subclass"
+            " valueagents.Policy"
+        )
     return policy
 
 
@@ -199,7 +238,9 @@ def _spec_options(spec: str, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
     except ValueError as error:
-        raise ConfigError(f"policy spec {spec!r}: options are written ?name=value&name=value ({error})") from error
+        raise ConfigError(
+            f"policy spec {spec!r}: options are written ?name=value&name=value ({error})"
+        ) from error
     options = dict(pairs)
     if len(options) < len(pairs):
         raise ConfigError(f"policy spec {spec!r} gives an option twice; give each once")
@@ -211,17 +252,25 @@ def _target(maker: Maker) -> str | None:
     if isinstance(maker, PolicyMaker):
         return maker.target
     parameters = inspect.signature(maker).parameters.values()
-    positional = next((each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD), None)
+    positional = next(
+        (each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD), None
+    )
     return None if positional is None else argument_texts(maker).get(positional, "")
 
 
 def _doc(name: str, maker: Maker) -> PluginDoc:
-    summary = maker.summary if isinstance(maker, PolicyMaker) else (inspect.getdoc(maker) or "").partition("\n")[0]
+    summary = (
+        maker.summary
+        if isinstance(maker, PolicyMaker)
+        else (inspect.getdoc(maker) or "").partition("\n")[0]
+    )
     return PluginDoc(name, summary, _target(maker), describe(maker))
 
 
 def _registered(group: str) -> dict[str, Registered]:
-    """All plug-ins of a group by name; of policies those of families too, which come after all others."""
+    """All plug-ins of a group by name; of policies those of families too, which come after all
+    others.
+    """
     found = registered(group, _kind(group))
     if group == POLICIES:
         for each in _of_families():
@@ -235,7 +284,10 @@ def _of_families() -> Iterator[Registered]:
             made = family()
             names_of_family = list(made.names())
         except Exception as error:  # a third party's code
-            warn_once(f"left out: policy family {family_name!r}: {type(error).__name__}: {first_line(error)}")
+            warn_once(
+                f"left out: policy family {family_name!r}: {type(error).__name__}:"
+                f" {first_line(error)}"
+            )
             continue
         for name in names_of_family:
             where = f"of the family {family_name}"

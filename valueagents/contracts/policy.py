@@ -1,7 +1,9 @@
-"""Policy, the contract of whatever acts: it is shown a `View` and answers with a `Choice`. It never sees a value.
+"""Policy, the contract of whatever acts: it is shown a `View` and answers with a `Choice`.
 
-Policies are asynchronous context managers: entering loads what they need, leaving frees it. `decide` is called for
-many live episodes at once, so a policy that owns a model can batch them.
+It never sees a value.
+
+Policies are asynchronous context managers: entering loads what they need, leaving frees it.
+`decide` is called for many live episodes at once, so a policy that owns a model can batch them.
 """
 
 import math
@@ -24,9 +26,12 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """All that a policy is shown. `transcript` only grows; `seed` is this decision's own, for what is drawn.
+    """All that a policy is shown.
 
-    In an env of `free_text` a policy may answer with any text; its menu is hidden from language models.
+    `transcript` only grows; `seed` is this decision's own, for what is drawn.
+
+    In an env of `free_text` a policy may answer with any text; its menu is hidden from language
+    models.
     """
 
     task: str
@@ -40,38 +45,52 @@ class View(msgspec.Struct, frozen=True):
 class Policy(ABC):
     """What acts in an env.
 
-    `live` is how many episodes at once it can make use of; `seconds_per_decision` serves the plan of a run.
+    `live` is how many episodes at once it can make use of; `seconds_per_decision` serves the plan
+    of a run.
     """
 
     live: int = 1
     unrepeatable: str | None = None
-    """Why two policies with this identity may differ, so that a run cannot be continued; None = they cannot."""
+    """Why two policies with this identity may differ, so that a run cannot be continued; None =
+    they cannot.
+    """
     seconds_per_decision: float | None = None
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """The content that decides how this policy answers: hashes, versions, options; never a path or URL."""
+        """The content that decides how this policy answers: hashes, versions, options; never a path
+        or URL.
+        """
 
     @abstractmethod
     async def decide(self, view: View) -> Choice:
-        """The answer to one view. Raises PolicyError if there is none; the episode then fails, the run goes on."""
+        """The answer to one view. Raises PolicyError if there is none; the episode then fails, the
+        run goes on.
+        """
 
     async def __aenter__(self) -> Self:
         """Load what `decide` needs."""
         return self
 
     async def __aexit__(  # noqa: B027 – most policies hold nothing to free
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Free it."""
 
     def estimate_s(self, decisions: int, characters: int | None) -> float | None:
-        """A rough guess of the seconds that decisions take which show this many characters; None = no basis for one."""
+        """A rough guess of the seconds that decisions take which show this many characters; None =
+        no basis for one.
+        """
         return None if self.seconds_per_decision is None else decisions * self.seconds_per_decision
 
 
 class InformedPolicy(Policy):
-    """The explicit door to annotations, for calibration only: the rollout calls `decide_informed` and marks the run."""
+    """The explicit door to annotations, for calibration only: the rollout calls `decide_informed`
+    and marks the run.
+    """
 
     async def decide(self, view: View) -> Choice:
         """Not possible: without annotations an informed policy has no answer."""
@@ -83,7 +102,9 @@ class InformedPolicy(Policy):
 
 
 def draw(menu: Menu, probabilities: Sequence[float], seed: int) -> str:
-    """The id of an option drawn c ~ p with the decision's own seed: one uniform number against the cumulated p."""
+    """The id of an option drawn c ~ p with the decision's own seed: one uniform number against the
+    cumulated p.
+    """
     rest = random.Random(seed).random() * math.fsum(probabilities)  # noqa: S311 – a statistic, not a secret
     for option, p in zip(menu, probabilities, strict=True):
         rest -= p

@@ -1,1 +1,3 @@
-"""Files that people write and bring along: read once, checked as a whole, refused with their line."""
+"""Files that people write and bring along: read once, checked as a whole, refused with their
+line.
+"""

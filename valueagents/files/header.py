@@ -1,4 +1,7 @@
-"""The first line of a bank's file: what holds for all that follow it. Items, posts and statements are kept alike."""
+"""The first line of a bank's file: what holds for all that follow it.
+
+Items, posts and statements are kept alike.
+"""
 
 import json
 from pathlib import Path
@@ -12,7 +15,9 @@ from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 
 class BankHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every bank's file begins with; `format` is `valueagents-…`, `provenance` says who annotated it and how."""
+    """What every bank's file begins with; `format` is `valueagents-…`, `provenance` says who
+    annotated it and how.
+    """
 
     format: str
     version: int
@@ -24,8 +29,13 @@ class BankHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 H = TypeVar("H", bound=BankHeader)
 
 
-def read_header(path: Path, line: str, kind: type[H], name: str, remedy: str = "") -> tuple[H, Taxonomy]:
-    """The header of a file of format `name` 1, and its taxonomy. Raises DataError with an example of a right one."""
+def read_header(
+    path: Path, line: str, kind: type[H], name: str, remedy: str = ""
+) -> tuple[H, Taxonomy]:
+    """The header of a file of format `name` 1, and its taxonomy.
+
+    Raises DataError with an example of a right one.
+    """
     try:
         header = decode_json("", line, kind)
     except DataError as error:

@@ -1,10 +1,12 @@
-"""Items: situations with options whose values somebody judged; the one reader of our `valueagents-items` files.
+"""Items: situations with options whose values somebody judged; the one reader of our
+`valueagents-items` files.
 
-    {"format": "valueagents-items", "version": 1, "taxonomy": "schwartz20", "task": …, "provenance": …, "scaling": …}
-    {"id": "bike", "text": "A bicycle lies …", "options": [{"id": "a", "text": "Lift …", "values": {"UNC": 1}}, …]}
+    {"format": "valueagents-items", "version": 1, "taxonomy": "schwartz20", "task": …, "provenance":
+    …, "scaling": …} {"id": "bike", "text": "A bicycle lies …", "options": [{"id": "a", "text":
+    "Lift …", "values": {"UNC": 1}}, …]}
 
-An env plays such a file. `valueagents score --annotations` takes its values for the decisions of a stored run; then the
-texts, which the run holds, may be missing.
+An env plays such a file. `valueagents score --annotations` takes its values for the decisions of a
+stored run; then the texts, which the run holds, may be missing.
 """
 
 from collections import Counter
@@ -23,7 +25,9 @@ FORMAT = "valueagents-items"
 
 
 class ItemOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An option and its values: axis id -> x in [-1, 1]; absent = judged neutral, null = not annotated."""
+    """An option and its values: axis id -> x in [-1, 1]; absent = judged neutral, null = not
+    annotated.
+    """
 
     id: str
     text: str = ""
@@ -31,7 +35,8 @@ class ItemOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One situation. Items of one `cluster` (a template, a post) are not independent; by default each is its own.
+    """One situation. Items of one `cluster` (a template, a post) are not independent; by default
+    each is its own.
 
     `factors` are its levels on the factors that its file declares: name -> level.
     """
@@ -45,7 +50,10 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ItemBank(msgspec.Struct, frozen=True, kw_only=True):
-    """A file's items with what holds for all of them. `notes` say what its reader left out or found odd."""
+    """A file's items with what holds for all of them.
+
+    `notes` say what its reader left out or found odd.
+    """
 
     taxonomy: Taxonomy
     task: str
@@ -64,8 +72,9 @@ class _Header(BankHeader, frozen=True, forbid_unknown_fields=True):
 def read_item_file(path: Path) -> ItemBank:
     """The bank in a file of our format; a text that is missing is empty.
 
-    Raises DataError with file and line for whatever is malformed: the format or its version, an unknown taxonomy or
-    axis, an x outside [-1, 1], an id that is empty or repeated, a factor or level that the header does not declare.
+    Raises DataError with file and line for whatever is malformed: the format or its version, an
+    unknown taxonomy or axis, an x outside [-1, 1], an id that is empty or repeated, a factor or
+    level that the header does not declare.
     """
     first, *rest = read_lines(path)
     header, taxonomy = read_header(path, first, _Header, FORMAT)
@@ -85,7 +94,9 @@ def _check_declarations(where: str, declared: Sequence[Factor]) -> None:
     if problem is not None:
         raise DataError(f"{where}: {problem}")
     if any(factor.name == "item" for factor in declared):
-        raise DataError(f"{where}: factor 'item' is the id of an item, which every item has; leave it out")
+        raise DataError(
+            f"{where}: factor 'item' is the id of an item, which every item has; leave it out"
+        )
 
 
 def _items(
@@ -102,33 +113,48 @@ def _items(
 
 
 def check_values(where: str, item: Item, taxonomy: Taxonomy) -> None:
-    """Raise DataError, beginning with `where`, for ids or values by which the item's options could not be scored."""
+    """Raise DataError, beginning with `where`, for ids or values by which the item's options could
+    not be scored.
+    """
     if not item.id.strip() or not all(option.id.strip() for option in item.options):
         raise DataError(f"{where}: an id is empty; items and options need one each")
     require_distinct_options(where, item, "id")
     for option in item.options:
         for axis, value in option.values.items():
             if axis not in taxonomy.axis_ids:
-                raise DataError(f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids))
+                raise DataError(
+                    f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids)
+                )
             if value is not None and not -1 <= value <= 1:
-                raise DataError(f"{where}: option {option.id!r}, {axis} = {value}; a value lies in [-1, 1]")
+                raise DataError(
+                    f"{where}: option {option.id!r}, {axis} = {value}; a value lies in [-1, 1]"
+                )
 
 
 def require_distinct_options(where: str, item: Item, field: str) -> None:
-    """Raise DataError, beginning with `where`, if two options have the same `field`, spaces at its ends aside."""
+    """Raise DataError, beginning with `where`, if two options have the same `field`, spaces at its
+    ends aside.
+    """
     counts = Counter(getattr(option, field).strip() for option in item.options)
     for value, count in counts.most_common(1):
         if count > 1:
-            raise DataError(f"{where}: item {item.id!r} has {count} options with the {field} {value!r}")
+            raise DataError(
+                f"{where}: item {item.id!r} has {count} options with the {field} {value!r}"
+            )
 
 
 def distinct(path: Path, items: Iterable[tuple[str, Item]]) -> tuple[Item, ...]:
-    """The items, each given with its place. Raises DataError if an id is there twice or there are none."""
+    """The items, each given with its place.
+
+    Raises DataError if an id is there twice or there are none.
+    """
     first: dict[str, str] = {}
     kept = []
     for where, item in items:
         if item.id in first:
-            raise DataError(f"{where}: item id {item.id!r} is there twice, first in {first[item.id]}")
+            raise DataError(
+                f"{where}: item id {item.id!r} is there twice, first in {first[item.id]}"
+            )
         first[item.id] = where
         kept.append(item)
     if not kept:

@@ -1,1 +1,3 @@
-"""What a run's answers say: estimators, comparisons, the studies' metrics, checks over many policies."""
+"""What a run's answers say: estimators, comparisons, the studies' metrics, checks over many
+policies.
+"""

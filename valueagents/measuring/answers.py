@@ -1,8 +1,9 @@
 """A run's answers, read once: its annotated decisions as numpy arrays, sorted by episode and step.
 
-Sorted, so that no sum depends on the order of writing. The annotations are the bulk (a million decisions × 6 options ×
-20 axes are 0.96 GB): they are read from the file part by part into one array (`reading.py`), and what is derived from
-them (`deviations`) is derived part by part: see `parts`.
+Sorted, so that no sum depends on the order of writing. The annotations are the bulk (a million
+decisions × 6 options × 20 axes are 0.96 GB): they are read from the file part by part into one
+array (`reading.py`), and what is derived from them (`deviations`) is derived part by part: see
+`parts`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,22 +18,40 @@ from valueagents.contracts.environment import MIN_CONTESTED
 from valueagents.errors import ConfigError, unknown_name
 from valueagents.measuring.columns import Columns, codes_of
 from valueagents.measuring.deviations import Deviations, Form, Terms
-from valueagents.measuring.sums import BoolArray, Clustering, FloatArray, IntArray, Units, crossed, run_sums
+from valueagents.measuring.sums import (
+    BoolArray,
+    Clustering,
+    FloatArray,
+    IntArray,
+    Units,
+    crossed,
+    run_sums,
+)
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
-_DECISIONS_A_PART = 1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
+_DECISIONS_A_PART = (
+    1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """T annotated decisions with N options in all, on V axes. Options of a decision lie together, in shown order.
+    """T annotated decisions with N options in all, on V axes.
 
-    x: (N, V) annotation, NaN not annotated.  start: (T,) first row of each menu.  size: (T,) options on it.
-    chosen: (T,) row of the chosen option, -1 = unread.  p: (N,) the policy's probabilities, NaN = unknown.
-    characters: (N,) length of each option's text.  cluster: (T,) codes of `cluster_names`, the units of independence.
-    menu: (T,) hashes, equal where the same options were offered.  shown: (T,) situation hashes.
-    columns: further columns.  run: where they were read from (None: made in memory, as a simulation does).
+    Options of a decision lie together, in shown order.
+
+    x: (N, V) annotation, NaN not annotated.
+    start: (T,) first row of each menu.
+    size: (T,) options on it.
+    chosen: (T,) row of the chosen option, -1 = unread.
+    p: (N,) the policy's probabilities, NaN = unknown.
+    characters: (N,) length of each option's text.
+    cluster: (T,) codes of `cluster_names`, the units of independence.
+    menu: (T,) hashes, equal where the same options were offered.
+    shown: (T,) situation hashes.
+    columns: further columns.
+    run: where they were read from (None: made in memory, as a simulation does).
     independent_menus, min_contested: as the env declares them.
     """
 
@@ -91,7 +110,9 @@ class Answers:
         return self.knows_p if form == "probability" else self.chosen >= 0
 
     def weights(self, form: Form) -> FloatArray:
-        """(N,) an answer as weights on the options: the probabilities, or 1 on the chosen one; NaN without answer."""
+        """(N,) an answer as weights on the options: the probabilities, or 1 on the chosen one; NaN
+        without answer.
+        """
         if form == "probability":
             return self.p
         read = self.chosen >= 0
@@ -102,17 +123,22 @@ class Answers:
     def factor(self, name: str) -> npt.NDArray[np.str_]:
         """(T,) levels of a declared factor ("" where a decision has none).
 
-        Raises ConfigError, naming the factors that there are and what to do, if the env did not declare it.
+        Raises ConfigError, naming the factors that there are and what to do, if the env did not
+        declare it.
         """
         known = self.columns.factors()
         if name not in known:
             declared = f"declared: {', '.join(known) or 'none'}"
-            remedy = f"({declared}). The env has to declare it: see `ValueEnv.factors` in envs/guide.md."
+            remedy = (
+                f"({declared}). The env has to declare it: see `ValueEnv.factors` in envs/guide.md."
+            )
             raise ConfigError(f"{self.name}: " + unknown_name("factor", name, known, remedy=remedy))
         return self.columns.factor(name)
 
     def detached(self) -> Self:
-        """The same without the run behind it and its further columns: what another process can be sent."""
+        """The same without the run behind it and its further columns: what another process can be
+        sent.
+        """
         return replace(self, run=None, columns=Columns(None, self.columns.rows))
 
     def per_menu(self, options: FloatArray, weights: FloatArray | None = None) -> FloatArray:
@@ -123,7 +149,9 @@ class Answers:
         """The lowest and the highest of each menu, (N, V) to (T, V) each."""
         lowest, highest = options[self.start], options[self.start]
         longest = int(self.size.max(initial=0))
-        if len(options) == longest * len(self.size):  # menus of one size: no need to gather their rows
+        if len(options) == longest * len(
+            self.size
+        ):  # menus of one size: no need to gather their rows
             for place in range(1, longest):
                 np.minimum(lowest, options[place::longest], out=lowest)
                 np.maximum(highest, options[place::longest], out=highest)
@@ -175,7 +203,9 @@ class Answers:
         )
 
     def parts(self) -> Iterator[tuple[slice, Self]]:
-        """The decisions, some at a time, each with its place: what is derived from a part needs little memory."""
+        """The decisions, some at a time, each with its place: what is derived from a part needs
+        little memory.
+        """
         count = len(self.size)
         for first in range(0, count, _DECISIONS_A_PART):
             last = min(count, first + _DECISIONS_A_PART)
@@ -190,7 +220,9 @@ class Answers:
         return values
 
     def judged(self) -> tuple[FloatArray, BoolArray]:
-        """(N, V) x and (T, V) where it counts: an axis that any option of a menu lacks is 0 and left out of it."""
+        """(N, V) x and (T, V) where it counts: an axis that any option of a menu lacks is 0 and
+        left out of it.
+        """
         if not np.isnan(self.x.sum()):
             return self.x, np.ones((len(self.size), self.x.shape[1]), dtype=np.bool_)
         annotated = ~np.isnan(self.per_menu(self.x))
@@ -202,7 +234,9 @@ class Answers:
         lowest, highest = self.extremes(x)
         contested = highest > lowest
         sums = self.per_menu(x)
-        mean = np.where(contested, sums / self.size[:, None], lowest)  # where not contested x - m is 0
+        mean = np.where(
+            contested, sums / self.size[:, None], lowest
+        )  # where not contested x - m is 0
         centred = x - np.repeat(mean, self.size, axis=0)
         read, knows_p = self.chosen >= 0, self.knows_p
         rows = np.where(read, self.chosen, self.start)
@@ -230,17 +264,21 @@ def require_comparable(first: Answers, second: Answers) -> None:
     """Raise ConfigError unless both are on one taxonomy."""
     one, other = first.taxonomy.name, second.taxonomy.name
     if one != other:
-        raise ConfigError(f"{first.name} is on taxonomy {one}, {second.name} on {other}: they cannot be compared")
+        raise ConfigError(
+            f"{first.name} is on taxonomy {one}, {second.name} on {other}: they cannot be compared"
+        )
 
 
 def joint_clustering(runs: Sequence[Answers]) -> list[Clustering]:
     """For each run the clustering of its decisions, equal codes meaning equal units in all of them.
 
-    By item where no choice changes a later menu in any of them; in games by episode, and by menu too where the same
-    options are offered in several episodes.
+    By item where no choice changes a later menu in any of them; in games by episode, and by menu
+    too where the same options are offered in several episodes.
     """
     splits = np.cumsum([len(answers.size) for answers in runs])[:-1]
-    names = pa.concat_arrays([answers.cluster_names.take(pa.array(answers.cluster)) for answers in runs])
+    names = pa.concat_arrays(
+        [answers.cluster_names.take(pa.array(answers.cluster)) for answers in runs]
+    )
     codes, known = codes_of(names)
     whole = Clustering("item", (Units(codes, len(known)),))
     if not all(answers.independent_menus for answers in runs):
@@ -248,6 +286,8 @@ def joint_clustering(runs: Sequence[Answers]) -> list[Clustering]:
         whole = crossed("episode", whole.ways[0], Units(menus, len(kinds)))
     codes_by_run = zip(*(np.split(way.codes, splits) for way in whole.ways), strict=True)
     return [
-        Clustering(whole.unit, tuple(Units(c, way.count) for c, way in zip(codes, whole.ways, strict=True)))
+        Clustering(
+            whole.unit, tuple(Units(c, way.count) for c, way in zip(codes, whole.ways, strict=True))
+        )
         for codes in codes_by_run
     ]

@@ -1,4 +1,6 @@
-"""Could choices drawn uniformly from the same menus have given this? One test over all axes, however many decisions."""
+"""Could choices drawn uniformly from the same menus have given this? One test over all axes,
+however many decisions.
+"""
 
 import msgspec
 import numpy as np
@@ -32,17 +34,21 @@ def chance_covariance(answers: Answers, deviations: Deviations) -> FloatArray:
 def chance_test(
     answers: Answers, contested: BoolArray, chosen: FloatArray, covariance: FloatArray, *, seed: int
 ) -> ChanceTest:
-    """Max over axes of |Z_v|, Z = Σ(x_c - m) / sqrt(Σ s²), against choices redrawn uniformly from the same menus.
+    """Max over axes of |Z_v|, Z = Σ(x_c - m) / sqrt(Σ s²), against choices redrawn uniformly from
+    the same menus.
 
-    `contested` (T, V) is where an axis is at stake, `chosen` (V,) is Σ(x_c - m), `covariance` (V, V) what it would have
-    by chance (`chance_covariance`), both over the decisions that were read. Up to 10,000 decisions are redrawn. Of
-    more, the sum of those on the commonest axes is drawn from the normal distribution with its exact covariance (the
-    central limit theorem, for sums of thousands of bounded terms) and the 10,000 on the rarest are redrawn.
+    `contested` (T, V) is where an axis is at stake, `chosen` (V,) is Σ(x_c - m), `covariance` (V,
+    V) what it would have by chance (`chance_covariance`), both over the decisions that were read.
+    Up to 10,000 decisions are redrawn. Of more, the sum of those on the commonest axes is drawn
+    from the normal distribution with its exact covariance (the central limit theorem, for sums of
+    thousands of bounded terms) and the 10,000 on the rarest are redrawn.
     """
     method = f"max-T over axes, {DRAWS} redrawings of uniform choices from the same menus"
     read = np.flatnonzero((answers.chosen >= 0) & contested.any(axis=1))
     if len(read) > _REDRAWN:
-        method += f"; all but the {_REDRAWN} on the rarest axes as a normal sum with its exact covariance"
+        method += (
+            f"; all but the {_REDRAWN} on the rarest axes as a normal sum with its exact covariance"
+        )
     spread = np.sqrt(np.diag(covariance))
     live = spread > 0
     if not live.any():
@@ -50,7 +56,11 @@ def chance_test(
     observed = float(np.abs(chosen[live] / spread[live]).max())
     redrawn = answers.select(_rarest(read, contested))
     again = redrawn.deviations()
-    rest = covariance - chance_covariance(redrawn, again) if len(read) > _REDRAWN else np.zeros_like(covariance)
+    rest = (
+        covariance - chance_covariance(redrawn, again)
+        if len(read) > _REDRAWN
+        else np.zeros_like(covariance)
+    )
     root = _root(rest[np.ix_(live, live)] / np.outer(spread[live], spread[live]))
     places = _by_place(redrawn, again.centred[:, live] / spread[live])
     rng, smooth = np.random.default_rng(seed), np.random.default_rng([seed, 1])
@@ -67,7 +77,9 @@ def chance_test(
 
 
 def _rarest(read: IntArray, contested: BoolArray) -> IntArray:
-    """Those decisions, at most `_REDRAWN`, whose rarest contested axis is rarest, in their order."""
+    """Those decisions, at most `_REDRAWN`, whose rarest contested axis is rarest, in their
+    order.
+    """
     at_stake = contested[read]
     common = at_stake.sum(axis=0)
     rarest_first = np.argsort(common)

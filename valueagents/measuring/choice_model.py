@@ -6,12 +6,23 @@ from typing import Protocol
 import numpy as np
 
 from valueagents.measuring.inference import clustered_variance
-from valueagents.measuring.sums import BoolArray, Clustering, FloatArray, IntArray, add_cluster_sums, run_sums
+from valueagents.measuring.sums import (
+    BoolArray,
+    Clustering,
+    FloatArray,
+    IntArray,
+    add_cluster_sums,
+    run_sums,
+)
 
 RIDGE = 1.0
-"""λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight; makes separable axes finite, so those are flagged."""
+"""λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight.
+
+It makes separable axes finite, so those are flagged.
+"""
 _MAX_STEPS = 100
-_TOLERANCE = 1e-7  # a decision: a last step of 3e-4 in utility (root mean square), and Newton's error is its square
+# a decision: a last step of 3e-4 in utility (root mean square), and Newton's error is its square
+_TOLERANCE = 1e-7
 _ROUGH_TOLERANCE = 1e-2  # within 0.1 standard errors: enough to see whether λ decides
 _SMALLEST_STEP = 1e-6
 _AT_STAKE = 1e-9  # less is what rounding leaves of x_c - E x where all options have the same x
@@ -19,12 +30,17 @@ _RIDGE_STEP = 10.0
 _MAX_RIDGE_EFFECT = 0.25  # of the weight
 _MAX_RIDGE_ERRORS, _MADE_ERRORS = 0.5, 2.0  # of its error
 _DECISIONS_A_PART = 1_024
-_SAMPLES = (100, 10)  # every 100th part, then every 10th: most of the steps need few of the decisions
+_SAMPLES = (
+    100,
+    10,
+)  # every 100th part, then every 10th: most of the steps need few of the decisions
 _SAMPLE_PARTS = 5
 
 
 class FeatureRows(Protocol):
-    """(N, F) features of all options, read in slices of whole menus: an array, or what makes the rows when asked."""
+    """(N, F) features of all options, read in slices of whole menus: an array, or what makes the
+    rows when asked.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,11 +54,12 @@ class FeatureRows(Protocol):
 class ChoiceModel:
     """β (F,) with its cluster-robust standard errors (F,).
 
-    `bound_by_ridge` (F,) flags weights that λ has a say in (an axis that hardly varies, or goes with others), and
-    `made_by_ridge` (F,) those of them that λ makes and not the choices (an axis that separates them); `inflation` (F,)
-    is the variance inflation by the other features. `influence` has for each way of the clustering (C, F), what each
-    unit moved β by: H⁻¹ g_c. `units` (F,) counts the units in which the feature was at stake (of the way that has
-    fewer): a survey's value hangs on its own few items, however many others there are.
+    `bound_by_ridge` (F,) flags weights that λ has a say in (an axis that hardly varies, or goes
+    with others), and `made_by_ridge` (F,) those of them that λ makes and not the choices (an axis
+    that separates them); `inflation` (F,) is the variance inflation by the other features.
+    `influence` has for each way of the clustering (C, F), what each unit moved β by: H⁻¹ g_c.
+    `units` (F,) counts the units in which the feature was at stake (of the way that has fewer): a
+    survey's value hangs on its own few items, however many others there are.
     """
 
     weights: FloatArray
@@ -55,24 +72,31 @@ class ChoiceModel:
     converged: bool
 
 
-def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, clustering: Clustering) -> ChoiceModel:
+def fit_choice_model(
+    features: FeatureRows, start: IntArray, chosen: IntArray, clustering: Clustering
+) -> ChoiceModel:
     """Maximise Σ log P(c_t) - (λ/2)|β|² with P(a) ∝ exp(β·features[a]) over each menu.
 
-    `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of the T decisions.
-    The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982; Liang & Zeger 1986), C
-    the units in which the feature was at stake.
-    A weight is bound by λ if a tenth of λ moves it by over a quarter of its size and half of its error, and made by λ
-    if by two errors. It is bound, too, if over half of its variance is λ's, λ H⁻² of H⁻¹: where every option serves one
-    value, say, choices tell only differences of weights, and their common level is λ's.
+    `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of
+    the T decisions. The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction
+    (White 1982; Liang & Zeger 1986), C the units in which the feature was at stake. A weight is
+    bound by λ if a tenth of λ moves it by over a quarter of its size and half of its error, and
+    made by λ if by two errors. It is bound, too, if over half of its variance is λ's, λ H⁻² of H⁻¹:
+    where every option serves one value, say, choices tell only differences of weights, and their
+    common level is λ's.
     """
     parts = range(0, len(start), _DECISIONS_A_PART)
-    data = _Choices(features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering)
+    data = _Choices(
+        features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering
+    )
     beta = np.zeros(features.shape[1])
     for apart in _SAMPLES:
         if len(parts) > _SAMPLE_PARTS * apart:
             sample = replace(data, parts=parts[::apart])
             beta, _, _ = _maximise(sample, beta, _likelihood(sample, beta), RIDGE, _ROUGH_TOLERANCE)
-    beta, best, converged = _maximise(data, beta, _likelihood(data, beta), RIDGE, _TOLERANCE * len(start))
+    beta, best, converged = _maximise(
+        data, beta, _likelihood(data, beta), RIDGE, _TOLERANCE * len(start)
+    )
     looser, _, _ = _maximise(data, beta, best, RIDGE / _RIDGE_STEP, _ROUGH_TOLERANCE)
     information = best.information + RIDGE * np.eye(len(beta))
     inverse = np.linalg.inv(information)
@@ -96,7 +120,9 @@ def fit_choice_model(features: FeatureRows, start: IntArray, chosen: IntArray, c
 
 @dataclass(frozen=True, slots=True)
 class _Choices:
-    """Menus from row start to row end; `parts` are the first decisions of the stretches to work on one by one."""
+    """Menus from row start to row end; `parts` are the first decisions of the stretches to work on
+    one by one.
+    """
 
     features: FeatureRows
     start: IntArray
@@ -108,7 +134,8 @@ class _Choices:
 
 @dataclass(frozen=True, slots=True)
 class _Likelihood:
-    """At some β: the log-likelihood, its gradient (F,) and negative Hessian (F, F), all without the penalty.
+    """At some β: the log-likelihood, its gradient (F,) and negative Hessian (F, F), all without the
+    penalty.
 
     `scores` are the gradients by unit, (C, F) for each way of the clustering.
     """
@@ -124,14 +151,19 @@ class _Likelihood:
     def step(self, beta: FloatArray, ridge: float) -> tuple[FloatArray, float]:
         """Newton's step, and twice what it promises to gain."""
         gradient = self.gradient - ridge * beta
-        step = np.asarray(np.linalg.solve(self.information + ridge * np.eye(len(beta)), gradient), dtype=np.float64)
+        step = np.asarray(
+            np.linalg.solve(self.information + ridge * np.eye(len(beta)), gradient),
+            dtype=np.float64,
+        )
         return step, float(gradient @ step)
 
 
 def _maximise(
     data: _Choices, beta: FloatArray, at: _Likelihood, ridge: float, tolerance: float
 ) -> tuple[FloatArray, _Likelihood, bool]:
-    """The maximum from a starting point, by Newton's method; the likelihood a last tiny step before; was it reached?"""
+    """The maximum from a starting point, by Newton's method; the likelihood a last tiny step
+    before; was it reached?
+    """
     for _ in range(_MAX_STEPS):
         step, gain = at.step(beta, ridge)
         if gain < tolerance:
@@ -161,8 +193,12 @@ def _likelihood(data: _Choices, beta: FloatArray) -> _Likelihood:
     return _Likelihood(value, gradient, information, scores)
 
 
-def _part_likelihood(data: _Choices, beta: FloatArray, part: slice) -> tuple[float, FloatArray, FloatArray]:
-    """Of some decisions: the log-likelihood, the residuals x_c - E x (t, F), and the negative Hessian (F, F)."""
+def _part_likelihood(
+    data: _Choices, beta: FloatArray, part: slice
+) -> tuple[float, FloatArray, FloatArray]:
+    """Of some decisions: the log-likelihood, the residuals x_c - E x (t, F), and the negative
+    Hessian (F, F).
+    """
     begin, end = data.start[part][0], data.end[part][-1]
     features = data.features[int(begin) : int(end)]
     start, chosen = data.start[part] - begin, data.chosen[part] - begin
@@ -175,4 +211,8 @@ def _part_likelihood(data: _Choices, beta: FloatArray, part: slice) -> tuple[flo
     expected = run_sums(features, start, p)
     value = float((utility[chosen] - np.log(total)).sum())
     features_by_p = features * np.sqrt(p)[:, None]
-    return value, features[chosen] - expected, features_by_p.T @ features_by_p - expected.T @ expected
+    return (
+        value,
+        features[chosen] - expected,
+        features_by_p.T @ features_by_p - expected.T @ expected,
+    )

@@ -1,4 +1,6 @@
-"""The conditional logit of a run: which decisions and features enter it, and what its weights are."""
+"""The conditional logit of a run: which decisions and features enter it, and what its weights
+are.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +12,9 @@ from valueagents.measuring.inference import Estimate, t_estimate
 from valueagents.measuring.sums import Clustering, FloatArray, IntArray, Units
 
 NUISANCES = ("position", "length")
-"""What may sway a choice besides values: place on the menu (0 first … 1 last), hundreds of characters."""
+"""What may sway a choice besides values: place on the menu (0 first … 1 last), hundreds of
+characters.
+"""
 MIN_UNITS = 2
 """An interval needs as many clusters."""
 UNUSABLE = "E4 did not converge: do not use its weights"
@@ -47,18 +51,24 @@ def fit_choice_weights(answers: Answers, axes: IntArray, clustering: Clustering)
         present, codes = np.unique(way.codes[design.read], return_inverse=True)
         units.append(present)
         ways.append(Units(codes, len(present)))
-    model = fit_choice_model(design, design.start, design.chosen, Clustering(clustering.unit, tuple(ways)))
+    model = fit_choice_model(
+        design, design.start, design.chosen, Clustering(clustering.unit, tuple(ways))
+    )
     return ChoiceWeights(axes, model, tuple(units))
 
 
 class Design:
-    """The features of E4, (N, V + 2): values, 0 for an axis that any option of the menu lacks, then the nuisances.
+    """The features of E4, (N, V + 2): values, 0 for an axis that any option of the menu lacks, then
+    the nuisances.
 
     Only the decisions that were read, and of the values only those of `axes`.
     """
 
     def __init__(self, answers: Answers, axes: IntArray) -> None:
-        self._answers, self._axes = answers, axes if len(axes) < len(answers.taxonomy.axes) else slice(None)
+        self._answers, self._axes = (
+            answers,
+            axes if len(axes) < len(answers.taxonomy.axes) else slice(None),
+        )
         self.read = np.flatnonzero(answers.chosen >= 0)
         sizes = answers.size[self.read]
         self.start = np.cumsum(sizes) - sizes
@@ -72,7 +82,9 @@ class Design:
         low, high = int(menus[0]), int(menus[-1]) + 1
         part = self._answers.part(low, high)
         place = part.position / np.repeat(np.maximum(part.size - 1, 1), part.size)
-        features = np.empty((len(place), self.shape[1]))  # filled by column: a stack of them may lie column by column
+        features = np.empty(
+            (len(place), self.shape[1])
+        )  # filled by column: a stack of them may lie column by column
         features[:, : -len(NUISANCES)] = part.judged()[0][:, self._axes]
         features[:, -2], features[:, -1] = place, part.characters / 100
         if len(menus) == high - low:

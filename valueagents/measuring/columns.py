@@ -1,4 +1,6 @@
-"""Columns of a run's table beside those that every score needs, read when they are asked for; codes of their names."""
+"""Columns of a run's table beside those that every score needs, read when they are asked for; codes
+of their names.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,9 @@ _FACTOR = "factor."
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Further columns of a run's table for the decisions at `rows` of it; read when they are asked for."""
+    """Further columns of a run's table for the decisions at `rows` of it; read when they are asked
+    for.
+    """
 
     source: pa.Table | Path | None
     rows: IntArray
@@ -26,7 +30,9 @@ class Columns:
         """The columns that there are."""
         if self.source is None:
             return []
-        schema = self.source.schema if isinstance(self.source, pa.Table) else pq.read_schema(self.source)
+        schema = (
+            self.source.schema if isinstance(self.source, pa.Table) else pq.read_schema(self.source)
+        )
         return list(schema.names)
 
     def read(self, name: str) -> pa.Array:

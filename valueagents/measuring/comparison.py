@@ -1,8 +1,10 @@
-"""Compare two policies on the same env, paired by the situation that they were shown: every estimator that compares.
+"""Compare two policies on the same env, paired by the situation that they were shown: every
+estimator that compares.
 
-A mean over decisions (E3p where all runs hold probabilities, else E3; a plug-in's) is compared on the situations that
-both policies met; the units of its test are items, in games menus, and where several training seeds are given the
-seeds. E4 compares what the choices weigh, E6 splits the difference of the rates.
+A mean over decisions (E3p where all runs hold probabilities, else E3; a plug-in's) is compared on
+the situations that both policies met; the units of its test are items, in games menus, and where
+several training seeds are given the seeds. E4 compares what the choices weigh, E6 splits the
+difference of the rates.
 """
 
 from collections.abc import Sequence
@@ -25,7 +27,9 @@ ENOUGH_SEEDS = 6
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two policies compared, first minus second. `differences` go by the estimator's id, `headline` first.
+    """Two policies compared, first minus second.
+
+    `differences` go by the estimator's id, `headline` first.
 
     `paired_situations` were met by both (in games with several seeds: summed over the seeds).
     """
@@ -53,10 +57,14 @@ OneOrMore = Source | Sequence[Source]
 
 
 def two_sides(runs: Sequence[AnyRun]) -> tuple[list[AnyRun], list[AnyRun]]:
-    """The runs of the first policy and as many of the second. Raises ConfigError for an odd number."""
+    """The runs of the first policy and as many of the second.
+
+    Raises ConfigError for an odd number.
+    """
     if not runs or len(runs) % 2:
         raise ConfigError(
-            f"{len(runs)} runs: give two, or the seeds of the first policy and then as many of the second"
+            f"{len(runs)} runs: give two, or the seeds of the first policy and then as many of the"
+            " second"
         )
     half = len(runs) // 2
     return list(runs[:half]), list(runs[half:])
@@ -72,17 +80,23 @@ def compare(
 ) -> Comparison:
     """The differences, first minus second. `primary` is the one axis named before looking.
 
-    Lists of runs are training seeds, the k-th of one paired with the k-th of the other; the seed is then the unit.
-    `replayed`: for each policy a replay of states that it did not meet itself; E6 then splits what it could not.
-    Raises ConfigError if the taxonomies differ, the primary axis is unknown, no situation was met by both, or the runs
-    carry different annotations there (in a game, where hidden state may explain it: a warning).
+    Lists of runs are training seeds, the k-th of one paired with the k-th of the other; the seed is
+    then the unit. `replayed`: for each policy a replay of states that it did not meet itself; E6
+    then splits what it could not. Raises ConfigError if the taxonomies differ, the primary axis is
+    unknown, no situation was met by both, or the runs carry different annotations there (in a game,
+    where hidden state may explain it: a warning).
     """
     sides = [_read(side) for side in (first, second)]
     if len(sides[0]) != len(sides[1]):
-        raise ConfigError(f"{len(sides[0])} runs against {len(sides[1])}: give as many first as second, seed by seed")
+        raise ConfigError(
+            f"{len(sides[0])} runs against {len(sides[1])}: give as many first as second, seed by"
+            " seed"
+        )
     runs = [[answers.run for answers in side if answers.run is not None] for side in sides]
     for side in runs:
-        require_distinct(side, "training seed", lambda header: [header.policy_identity, header.seed])
+        require_distinct(
+            side, "training seed", lambda header: [header.policy_identity, header.seed]
+        )
     for answers in (*sides[0], *sides[1]):
         require_comparable(sides[0][0], answers)
     taxonomy = sides[0][0].taxonomy
@@ -91,7 +105,11 @@ def compare(
     pairs = [pair(a, b) for a, b in zip(*sides, strict=True)]
     replays = [None if each is None else read_answers(each) for each in replayed]
     compared = Compared(pairs, primary, seed, (replays[0], replays[1]))
-    differences = {each.id: found for each in _comparing(sides) if (found := difference(each, compared)) is not None}
+    differences = {
+        each.id: found
+        for each in _comparing(sides)
+        if (found := difference(each, compared)) is not None
+    }
     return Comparison(
         first=_paths(runs[0]),
         second=_paths(runs[1]),
@@ -137,9 +155,12 @@ def _paths(runs: Sequence[Run]) -> str:
 def _warnings(pairs: Sequence[Pairing]) -> list[str]:
     warnings = []
     if 1 < len(pairs) < ENOUGH_SEEDS:
-        warnings.append(f"exploratory: {len(pairs)} seeds cannot reach p < 0.05, plan at least {ENOUGH_SEEDS}")
+        warnings.append(
+            f"exploratory: {len(pairs)} seeds cannot reach p < 0.05, plan at least {ENOUGH_SEEDS}"
+        )
     if conflicts := sum(each.annotation_conflicts for each in pairs):
         warnings.append(
-            f"in {conflicts} shared situations the second run's annotations differ: hidden state of the game differs?"
+            f"in {conflicts} shared situations the second run's annotations differ: hidden state of"
+            " the game differs?"
         )
     return warnings

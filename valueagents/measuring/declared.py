@@ -19,7 +19,8 @@ D = TypeVar("D", bound=_Declaration)
 def with_plugins(bundled: Iterable[D], group: str, kind: type[D]) -> dict[str, D]:
     """The bundled declarations by id, then those of installed plug-ins in the order of their names.
 
-    A plug-in that cannot be imported, names something else than a `kind`, or takes an id that exists is a warning.
+    A plug-in that cannot be imported, names something else than a `kind`, or takes an id that
+    exists is a warning.
     """
     found = {each.id: each for each in bundled}
     what = kind.__name__.lower()
@@ -30,7 +31,10 @@ def with_plugins(bundled: Iterable[D], group: str, kind: type[D]) -> dict[str, D
                 f"its entry point must name an instance of {kind.__name__}"
             )
         elif made.id in found:
-            warn_once(f"left out: {what} {name!r} has the id {made.id!r}, which another has; give it one of its own")
+            warn_once(
+                f"left out: {what} {name!r} has the id {made.id!r}, which another has; give it one"
+                " of its own"
+            )
         else:
             found[made.id] = made
     return found

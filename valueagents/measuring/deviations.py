@@ -1,4 +1,7 @@
-"""What every decision says about every axis, before any averaging. Arrays: T decisions, N options, V axes."""
+"""What every decision says about every axis, before any averaging.
+
+Arrays: T decisions, N options, V axes.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,11 +16,16 @@ Form = Literal["probability", "choice"]
 
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """What each decision says about each axis: (T, V) arrays, 0 where undefined, and where they count.
+    """What each decision says about each axis: (T, V) arrays, 0 where undefined, and where they
+    count.
 
-    taken: x[c].  chosen: x[c] - m.  expected: Σ_a p(a) x[a] - m.  lowest, highest: extremes of x - m.
+    taken: x[c].
+    chosen: x[c] - m.
+    expected: Σ_a p(a) x[a] - m.
+    lowest, highest: extremes of x - m.
     centred: (N, V), x - m of every option.
-    annotated, contested: (T, V) masks.  read, knows_p: (T,) masks of decisions with a choice, with probabilities.
+    annotated, contested: (T, V) masks.
+    read, knows_p: (T,) masks of decisions with a choice, with probabilities.
     """
 
     annotated: BoolArray
@@ -34,7 +42,9 @@ class Deviations:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A mean over decisions: Σ `values` / Σ `counted`, both (T, V); a value that does not count is 0."""
+    """A mean over decisions: Σ `values` / Σ `counted`, both (T, V); a value that does not count is
+    0.
+    """
 
     values: FloatArray
     counted: BoolArray

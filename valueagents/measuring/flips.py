@@ -1,4 +1,7 @@
-"""Sign-flip tests of paired differences, and the adjustment of several p values. Arrays: C clusters, V axes."""
+"""Sign-flip tests of paired differences, and the adjustment of several p values.
+
+Arrays: C clusters, V axes.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +17,9 @@ _ROUNDING = 1e-12
 
 
 class FlipTest(msgspec.Struct, frozen=True):
-    """Two-sided sign-flip p values by axis (None = nothing to flip), alone and max-T adjusted over the axes."""
+    """Two-sided sign-flip p values by axis (None = nothing to flip), alone and max-T adjusted over
+    the axes.
+    """
 
     method: str
     p: list[float | None]
@@ -24,8 +29,9 @@ class FlipTest(msgspec.Struct, frozen=True):
 def sign_flip_test(differences: FloatArray, *, seed: int) -> FlipTest:
     """Are the (C, V) cluster sums of paired differences symmetric about 0?
 
-    All 2^C flips where they are at most 10,000, else 10,000 drawn ones (the observed one counted: p is never 0). The
-    max-T adjustment (Westfall & Young 1993) takes the largest |Σ d| / sqrt(Σ d²) over the axes under the same flips.
+    All 2^C flips where they are at most 10,000, else 10,000 drawn ones (the observed one counted: p
+    is never 0). The max-T adjustment (Westfall & Young 1993) takes the largest |Σ d| / sqrt(Σ d²)
+    over the axes under the same flips.
     """
     scale = np.sqrt((differences**2).sum(axis=0))
     live = scale > 0
@@ -43,7 +49,9 @@ def sign_flip_test(differences: FloatArray, *, seed: int) -> FlipTest:
         hits_max += (flipped.max(axis=1)[:, None] >= observed).sum(axis=0)
         count += len(signs)
     extra = 0 if exact else 1
-    method = f"sign-flip over {clusters} clusters, " + (f"all {count} flips" if exact else f"{count} drawn flips")
+    method = f"sign-flip over {clusters} clusters, " + (
+        f"all {count} flips" if exact else f"{count} drawn flips"
+    )
     return FlipTest(
         method,
         at_places((hits + extra) / (count + extra), live),

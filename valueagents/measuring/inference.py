@@ -1,7 +1,7 @@
 """The inference under every score: one t interval, one bootstrap, one jackknife, one two-way error.
 
-Nothing here knows a run. All randomness comes from a generator that the caller seeds. Arrays: C clusters, B resamples,
-K sums, V columns.
+Nothing here knows a run. All randomness comes from a generator that the caller seeds. Arrays: C
+clusters, B resamples, K sums, V columns.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,9 @@ CONFIDENCE = 0.95
 MIN_CLUSTERS = 50
 """Below this a percentile bootstrap is too narrow: a t interval is given, with a warning."""
 MIN_UNITS = 6
-"""Fewer seeds or targets than this cannot reach p < 0.05 in a sign-flip test: what they show is exploratory."""
+"""Fewer seeds or targets than this cannot reach p < 0.05 in a sign-flip test: what they show is
+exploratory.
+"""
 MIN_POLICIES = 20
 """Correlations over fewer policies, personas or adapters say too little to be given."""
 _CELLS_A_CHUNK = 1_000_000
@@ -27,11 +29,16 @@ NOTHING = "no decision to estimate it from"
 Totals = Mapping[str, FloatArray]
 """Name -> (B, k) totals over clusters, a row for each resample."""
 Statistics = Callable[[Totals], Mapping[str, FloatArray]]
-"""Named numbers, (B,) each, of totals: the value, its bootstrap and its jackknife come from one formula."""
+"""Named numbers, (B,) each, of totals: the value, its bootstrap and its jackknife come from one
+formula.
+"""
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A number with its 95 % interval. `value` None = undefined, `reason` says why; with a value it is a caution."""
+    """A number with its 95 % interval.
+
+    `value` None = undefined, `reason` says why; with a value it is a caution.
+    """
 
     value: float | None = None
     low: float | None = None
@@ -46,38 +53,52 @@ def joined(*cautions: str | None) -> str | None:
 
 def few(clusters: int) -> str | None:
     """The caution of a t interval on fewer than `MIN_CLUSTERS` clusters; None from there on."""
-    return f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval" if clusters < MIN_CLUSTERS else None
+    return (
+        f"{clusters} clusters, fewer than {MIN_CLUSTERS}: t interval"
+        if clusters < MIN_CLUSTERS
+        else None
+    )
 
 
 def t_quantile(units: int) -> float:
-    """How many standard errors a 95 % interval reaches to either side, on units - 1 degrees of freedom."""
+    """How many standard errors a 95 % interval reaches to either side, on units - 1 degrees of
+    freedom.
+    """
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1))
 
 
 def t_estimate(
     value: float, error: float, units: int, caution: str | None = None, *, unit: str = "cluster"
 ) -> Estimate:
-    """A value with its t interval on `units` - 1 degrees of freedom; under two units there is none, and a reason."""
+    """A value with its t interval on `units` - 1 degrees of freedom; under two units there is none,
+    and a reason.
+    """
     if not np.isfinite(value):
         return Estimate(reason=NOTHING)
     if units < 2:
-        return Estimate(value, reason=joined(caution, f"{'one' if units else 'no'} {unit}: no interval"))
+        return Estimate(
+            value, reason=joined(caution, f"{'one' if units else 'no'} {unit}: no interval")
+        )
     half = t_quantile(units) * error
     return Estimate(value, value - half, value + half, caution)
 
 
 def t_test(value: float, error: float, units: int) -> float | None:
-    """The two-sided p of a value against 0, t on `units` - 1 degrees of freedom; None where nothing varies."""
+    """The two-sided p of a value against 0, t on `units` - 1 degrees of freedom; None where nothing
+    varies.
+    """
     if units < 2 or not error > 0:
         return None
     return 2 * float(stats.t.sf(abs(value) / error, units - 1))
 
 
 def clustered_variance(sums: Sequence[FloatArray], counts: Sequence[npt.ArrayLike]) -> FloatArray:
-    """(V,) variances of totals from the (C, V) residual sums of one kind of unit, or of two and their intersection.
+    """(V,) variances of totals from the (C, V) residual sums of one kind of unit, or of two and
+    their intersection.
 
-    C/(C-1) Σ s² with C the `counts` of units; two-way V_1 + V_2 - V_12 (Cameron, Gelbach & Miller 2011, eq. 2.11), at
-    least the larger of V_1 and V_2: the difference may come out too small, even negative.
+    C/(C-1) Σ s² with C the `counts` of units; two-way V_1 + V_2 - V_12 (Cameron, Gelbach & Miller
+    2011, eq. 2.11), at least the larger of V_1 and V_2: the difference may come out too small, even
+    negative.
     """
     each = []
     for residuals, count in zip(sums, counts, strict=True):
@@ -91,7 +112,9 @@ def clustered_variance(sums: Sequence[FloatArray], counts: Sequence[npt.ArrayLik
 
 
 def resamples(count: int, seed: int) -> Iterator[IntArray]:
-    """`BOOTSTRAP_DRAWS` resamples of `count` units with replacement, in chunks of (b, count) unit numbers."""
+    """`BOOTSTRAP_DRAWS` resamples of `count` units with replacement, in chunks of (b, count) unit
+    numbers.
+    """
     rng = np.random.default_rng(seed)
     at_once = max(1, _CELLS_A_CHUNK // max(1, count))
     left = BOOTSTRAP_DRAWS if count else 0
@@ -121,17 +144,25 @@ def percentile_interval(draws: FloatArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def ratio_estimates(above: Sequence[FloatArray], below: Sequence[FloatArray], *, seed: int) -> list[Estimate]:
-    """An estimate of Σ above / Σ below for each of V columns, from the (C, V) sums of each way of a clustering.
+def ratio_estimates(
+    above: Sequence[FloatArray], below: Sequence[FloatArray], *, seed: int
+) -> list[Estimate]:
+    """An estimate of Σ above / Σ below for each of V columns, from the (C, V) sums of each way of a
+    clustering.
 
-    One way: percentile bootstrap from `MIN_CLUSTERS` clusters that contribute on; below, a t interval with the
-    linearised standard error (Cochran 1977, eq. 2.46) and a caution. Two ways, and third their intersection: a t
-    interval with the error clustered both ways (`clustered_variance`) and the degrees of freedom of the kind with fewer
-    units that contribute (Cameron & Miller 2015, section V).
+    One way: percentile bootstrap from `MIN_CLUSTERS` clusters that contribute on; below, a t
+    interval with the linearised standard error (Cochran 1977, eq. 2.46) and a caution. Two ways,
+    and third their intersection: a t interval with the error clustered both ways
+    (`clustered_variance`) and the degrees of freedom of the kind with fewer units that contribute
+    (Cameron & Miller 2015, section V).
     """
     width = above[0].shape[1]
     one_way = len(above) == 1
-    drawn = _drawn_ratios(above[0], below[0], seed) if one_way and len(above[0]) >= MIN_CLUSTERS else None
+    drawn = (
+        _drawn_ratios(above[0], below[0], seed)
+        if one_way and len(above[0]) >= MIN_CLUSTERS
+        else None
+    )
     estimates = []
     for v in range(width):
         total = float(below[0][:, v].sum())
@@ -168,21 +199,25 @@ def cluster_estimates(
     differences: Mapping[str, tuple[str, str]] | None = None,
     folded: Collection[str] = (),
 ) -> dict[str, Estimate]:
-    """An estimate for each named number that `statistics` makes of the totals of (C, k) cluster sums.
+    """An estimate for each named number that `statistics` makes of the totals of (C, k) cluster
+    sums.
 
-    From `MIN_CLUSTERS` clusters on that move it: percentile bootstrap over clusters. Below: the delete-one jackknife's
-    standard error (Efron & Tibshirani 1993, eq. 11.5) with a t interval and a caution. A number that comes out as NaN
-    is undefined.
+    From `MIN_CLUSTERS` clusters on that move it: percentile bootstrap over clusters. Below: the
+    delete-one jackknife's standard error (Efron & Tibshirani 1993, eq. 11.5) with a t interval and
+    a caution. A number that comes out as NaN is undefined.
 
-    `differences`: number -> the two numbers that it is the difference of; it hangs on the fewer of their clusters, and
-    its error is that of the one's influences less the other's. `folded`: numbers made of absolute values of totals,
-    which resampling pushes up; they get the jackknife's t interval however many clusters there are.
+    `differences`: number -> the two numbers that it is the difference of; it hangs on the fewer of
+    their clusters, and its error is that of the one's influences less the other's. `folded`:
+    numbers made of absolute values of totals, which resampling pushes up; they get the jackknife's
+    t interval however many clusters there are.
     """
     widths = {name: part.shape[1] for name, part in sums.items()}
     matrix = np.hstack(list(sums.values()))
     total = matrix.sum(axis=0, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = {name: float(number[0]) for name, number in statistics(_named(total, widths)).items()}
+        values = {
+            name: float(number[0]) for name, number in statistics(_named(total, widths)).items()
+        }
         left_out = statistics(_named(total - matrix, widths))
         chunks = [statistics(_named(totals, widths)) for totals in resampled_totals(matrix, seed)]
     influences = {name: _influence(value, left_out[name]) for name, value in values.items()}
@@ -192,7 +227,11 @@ def cluster_estimates(
         clusters[name] = min(clusters[one], clusters[other])
     estimates = {}
     for name, value in values.items():
-        drawn = np.concatenate([chunk[name] for chunk in chunks]) if chunks and name not in folded else None
+        drawn = (
+            np.concatenate([chunk[name] for chunk in chunks])
+            if chunks and name not in folded
+            else None
+        )
         estimates[name] = _cluster_estimate(value, influences[name], clusters[name], drawn)
     return estimates
 
@@ -204,7 +243,9 @@ def _named(matrix: FloatArray, widths: Mapping[str, int]) -> dict[str, FloatArra
 
 
 def _influence(value: float, left_out: FloatArray) -> FloatArray:
-    """(C,) what each cluster adds to the jackknife's error, squared; 0 for a cluster that does not move the number."""
+    """(C,) what each cluster adds to the jackknife's error, squared; 0 for a cluster that does not
+    move the number.
+    """
     influence = np.zeros(len(left_out))
     moves = left_out != value
     if clusters := int(moves.sum()):
@@ -213,7 +254,9 @@ def _influence(value: float, left_out: FloatArray) -> FloatArray:
     return influence
 
 
-def _cluster_estimate(value: float, influence: FloatArray, clusters: int, drawn: FloatArray | None) -> Estimate:
+def _cluster_estimate(
+    value: float, influence: FloatArray, clusters: int, drawn: FloatArray | None
+) -> Estimate:
     if not np.isfinite(value):
         return Estimate(reason="nothing to estimate it from")
     if clusters >= MIN_CLUSTERS and drawn is not None:
@@ -226,7 +269,9 @@ def _cluster_estimate(value: float, influence: FloatArray, clusters: int, drawn:
 
 
 def over_units(values: Sequence[float | None], unit: str) -> Estimate:
-    """The mean over units that were trained or chosen apart (seeds, targets), with a t interval between them."""
+    """The mean over units that were trained or chosen apart (seeds, targets), with a t interval
+    between them.
+    """
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(known):
         return Estimate(reason=f"no {unit} has a number")
@@ -234,15 +279,23 @@ def over_units(values: Sequence[float | None], unit: str) -> Estimate:
     left_out = f"{undefined} undefined left out" if undefined else None
     if len(known) == 1:
         return Estimate(float(known[0]), reason=joined(f"one {unit}: no interval", left_out))
-    exploratory = f"{len(known)} {unit}s, fewer than {MIN_UNITS}: exploratory" if len(known) < MIN_UNITS else None
+    exploratory = (
+        f"{len(known)} {unit}s, fewer than {MIN_UNITS}: exploratory"
+        if len(known) < MIN_UNITS
+        else None
+    )
     error = float(known.std(ddof=1) / np.sqrt(len(known)))
-    return t_estimate(float(known.mean()), error, len(known), joined(exploratory, left_out), unit=unit)
+    return t_estimate(
+        float(known.mean()), error, len(known), joined(exploratory, left_out), unit=unit
+    )
 
 
 def over_policies(
     x: FloatArray, statistics: Callable[[FloatArray], Mapping[str, float]], *, seed: int
 ) -> dict[str, Estimate]:
-    """Each named statistic of (U, …) policies with its percentile bootstrap over them; a NaN is undefined."""
+    """Each named statistic of (U, …) policies with its percentile bootstrap over them; a NaN is
+    undefined.
+    """
     values = statistics(x)
     drawn = [statistics(x[picks]) for chunk in resamples(len(x), seed) for picks in chunk]
     caution = f"{len(x)} policies, fewer than {MIN_CLUSTERS}: its interval is too narrow"

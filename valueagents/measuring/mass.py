@@ -1,8 +1,10 @@
-"""Mass: the probability that a model gave to the offered answers together, and the gate of scores that goes by it.
+"""Mass: the probability that a model gave to the offered answers together, and the gate of scores
+that goes by it.
 
-Probabilities over a menu are normalised; where the model would have said something else they tell what it prefers among
-answers that it does not give. The gate is for readings whose answers could exhaust what is said: letters, digits and
-verdicts. For likelihoods of free texts the mass is not defined (there is always another text).
+Probabilities over a menu are normalised; where the model would have said something else they tell
+what it prefers among answers that it does not give. The gate is for readings whose answers could
+exhaust what is said: letters, digits and verdicts. For likelihoods of free texts the mass is not
+defined (there is always another text).
 """
 
 import msgspec
@@ -15,11 +17,15 @@ WARNING, REFUSAL = 0.5, 0.05
 """Mean mass under which scores are warned of, and refused unless asked for."""
 
 _LONGEST_CLOSED = 3
-"""Characters of a digit or a verdict ("NTA"): a likelihood reading of such options offers all that could be said."""
+"""Characters of a digit or a verdict ("NTA"): a likelihood reading of such options offers all that
+could be said.
+"""
 
 
 class Mass(msgspec.Struct, frozen=True):
-    """Over the `decisions` in which the answers could exhaust what is said; `low` of them are under WARNING."""
+    """Over the `decisions` in which the answers could exhaust what is said; `low` of them are under
+    WARNING.
+    """
 
     decisions: int
     mean: float
@@ -31,8 +37,9 @@ class Mass(msgspec.Struct, frozen=True):
         if self.mean >= REFUSAL:
             return None
         return (
-            f"the offered answers had {self.mean:.2g} of the model's probability, under {REFUSAL}: it would have said "
-            "something else; ask otherwise (another prompt or reading), or ask for the scores with --low-mass"
+            f"the offered answers had {self.mean:.2g} of the model's probability, under {REFUSAL}:"
+            " it would have said something else; ask otherwise (another prompt or reading), or ask"
+            " for the scores with --low-mass"
         )
 
     @property
@@ -40,11 +47,16 @@ class Mass(msgspec.Struct, frozen=True):
         """What to warn of; None if there is nothing."""
         if self.mean >= WARNING:
             return None
-        return f"the offered answers had {self.mean:.2g} of the model's probability on average, under {WARNING}"
+        return (
+            f"the offered answers had {self.mean:.2g} of the model's probability on average, under"
+            f" {WARNING}"
+        )
 
 
 def mass_of(answers: Answers) -> Mass | None:
-    """The mass of a run's answers; None where its reading does not define it, or nothing tells it."""
+    """The mass of a run's answers; None where its reading does not define it, or nothing tells
+    it.
+    """
     if answers.run is None or "mass" not in answers.columns.names() or not len(answers.size):
         return None
     reading = answers.run.header.policy_identity.get("reading", "")

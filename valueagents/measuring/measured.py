@@ -1,4 +1,6 @@
-"""One pass over a run's decisions, part by part: the sums from which the means, the bounds and the chance test come."""
+"""One pass over a run's decisions, part by part: the sums from which the means, the bounds and the
+chance test come.
+"""
 
 from collections.abc import Sequence
 from threading import Lock
@@ -15,15 +17,21 @@ _TOTALS = ("partly_annotated", "promotions", "violations", "chosen", "lowest", "
 
 
 def measure(answers: Answers, estimators: Sequence[Estimator], *, seed: int = 0) -> Measured:
-    """The answers with their tally; the means' estimates are made together when the first is asked for."""
+    """The answers with their tally; the means' estimates are made together when the first is asked
+    for.
+    """
     means = [each for each in estimators if each.terms is not None]
     clustering = answers.clustering
     tally = _tally(answers, clustering, means)
-    return Measured(answers, clustering, tally, _Means([each.id for each in means], tally, seed), seed)
+    return Measured(
+        answers, clustering, tally, _Means([each.id for each in means], tally, seed), seed
+    )
 
 
 class _Means:
-    """The estimates of all means, made once, whichever thread asks first: one bootstrap serves them all."""
+    """The estimates of all means, made once, whichever thread asks first: one bootstrap serves them
+    all.
+    """
 
     def __init__(self, ids: Sequence[str], tally: Tally, seed: int) -> None:
         self._ids, self._tally, self._seed = ids, tally, seed
@@ -84,5 +92,9 @@ def _tally(answers: Answers, clustering: Clustering, means: Sequence[Estimator])
     )
 
 
-def _by_mean(sums: Sequence[FloatArray], means: Sequence[Estimator], axes: int) -> dict[str, list[FloatArray]]:
-    return {mean.id: [way[:, k * axes : (k + 1) * axes] for way in sums] for k, mean in enumerate(means)}
+def _by_mean(
+    sums: Sequence[FloatArray], means: Sequence[Estimator], axes: int
+) -> dict[str, list[FloatArray]]:
+    return {
+        mean.id: [way[:, k * axes : (k + 1) * axes] for way in sums] for k, mean in enumerate(means)
+    }

@@ -1,7 +1,8 @@
-"""The one pairing: two runs on the situations that both met, each averaged over its meetings of a situation.
+"""The one pairing: two runs on the situations that both met, each averaged over its meetings of a
+situation.
 
-A situation is the hash of what was shown, the order of options aside. So two policies are compared on the same
-questions however often, and in whatever order of options, each of them met these.
+A situation is the hash of what was shown, the order of options aside. So two policies are compared
+on the same questions however often, and in whatever order of options, each of them met these.
 """
 
 import zlib
@@ -23,8 +24,10 @@ from valueagents.measuring.sums import FloatArray, IntArray, cluster_means, run_
 class Pairing:
     """Two runs on the S situations that both met, in the order of their hashes.
 
-    shown: (S,) their hashes.  cluster: (S,) codes of the unit that a situation belongs to, `clusters` in all: the item,
-    or in games, where a situation belongs to no one episode, the menu.  form: how both answers are read.
+    shown: (S,) their hashes.
+    cluster: (S,) codes of the unit that a situation belongs to, `clusters` in all: the item, or
+        in games, where a situation belongs to no one episode, the menu.
+    form: how both answers are read.
     annotation_conflicts: situations whose options carry other values in the second run.
     """
 
@@ -40,7 +43,9 @@ class Pairing:
     annotation_conflicts: int
 
     def means(self, values: Callable[[Answers], FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """(S, M) means of each run's (T, M) `values` over its meetings of a situation; NaN where none is known."""
+        """(S, M) means of each run's (T, M) `values` over its meetings of a situation; NaN where
+        none is known.
+        """
         return _means(self.first, values, self.shown), _means(self.second, values, self.shown)
 
     def differences(self, values: Callable[[Answers], FloatArray]) -> FloatArray:
@@ -63,23 +68,25 @@ class Pairing:
 def pair(first: Answers, second: Answers, *, form: Form | None = None) -> Pairing:
     """The pairing of two runs; `form` None = probabilities where both have them everywhere.
 
-    Raises ConfigError if they are on different taxonomies, share no situation, or (games apart, where hidden state may
-    show in what a try does) carry different annotations of a shared situation.
+    Raises ConfigError if they are on different taxonomies, share no situation, or (games apart,
+    where hidden state may show in what a try does) carry different annotations of a shared
+    situation.
     """
     require_comparable(first, second)
     mine, theirs = (codes_of(answers.shown)[1] for answers in (first, second))
     shared = np.intersect1d(_texts(mine), _texts(theirs), assume_unique=True)
     if not len(shared):
         raise ConfigError(
-            f"{first.name} and {second.name} share no situation; run both on the same env with the same --seed "
-            "(a replay: on the same pool)"
+            f"{first.name} and {second.name} share no situation; run both on the same env with the"
+            " same --seed (a replay: on the same pool)"
         )
     independent = first.independent_menus and second.independent_menus
     conflicts = _annotation_conflicts(first, second, shared)
     if conflicts and independent:
         raise ConfigError(
-            f"runs {first.name} and {second.name} carry different annotations in {conflicts} of {len(shared)} shared "
-            "situations (different data file or env options?); rerun one with the other's options"
+            f"runs {first.name} and {second.name} carry different annotations in {conflicts} of"
+            f" {len(shared)} shared situations (different data file or env options?); rerun one"
+            " with the other's options"
         )
     units = first.cluster if independent else codes_of(first.menu)[0]
     names, cluster = np.unique(units[last_meetings(first, shared)], return_inverse=True)
@@ -98,12 +105,16 @@ def pair(first: Answers, second: Answers, *, form: Form | None = None) -> Pairin
 
 
 def by_situation(answers: Answers, values: FloatArray) -> tuple[npt.NDArray[np.str_], FloatArray]:
-    """The situations (S,) of a run, sorted, and the (S, M) means of (T, M) values there; NaN where none is known."""
+    """The situations (S,) of a run, sorted, and the (S, M) means of (T, M) values there; NaN where
+    none is known.
+    """
     code, names = codes_of(answers.shown)
     return _texts(names), cluster_means(values, code, len(names))
 
 
-def _means(answers: Answers, values: Callable[[Answers], FloatArray], shared: npt.NDArray[np.str_]) -> FloatArray:
+def _means(
+    answers: Answers, values: Callable[[Answers], FloatArray], shared: npt.NDArray[np.str_]
+) -> FloatArray:
     names, means = by_situation(answers, values(answers))
     found: FloatArray = means[np.searchsorted(names, shared)]
     return found
@@ -119,7 +130,9 @@ def last_meetings(answers: Answers, shared: npt.NDArray[np.str_]) -> IntArray:
 
 
 def _annotation_conflicts(first: Answers, second: Answers, shared: npt.NDArray[np.str_]) -> int:
-    """How many of the situations have other values on their options in the second run (0 for simulated answers)."""
+    """How many of the situations have other values on their options in the second run (0 for
+    simulated answers).
+    """
     if first.run is None or second.run is None:
         return 0
     mine, theirs = (_marks(answers, last_meetings(answers, shared)) for answers in (first, second))
@@ -127,7 +140,9 @@ def _annotation_conflicts(first: Answers, second: Answers, shared: npt.NDArray[n
 
 
 def _marks(answers: Answers, decisions: IntArray) -> FloatArray:
-    """(S, V) Σ x[a] h(a) over the options, h a number of each option's id: no order counts, every sign does."""
+    """(S, V) Σ x[a] h(a) over the options, h a number of each option's id: no order counts, every
+    sign does.
+    """
     met = answers.select(decisions)
     codes, names = codes_of(pc.list_flatten(met.columns.read("option_ids")))
     numbers = np.array([1 + zlib.crc32(name.encode()) / 2**32 for name in names.to_pylist()])

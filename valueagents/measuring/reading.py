@@ -1,4 +1,6 @@
-"""From a run directory to `Answers`: the table's columns, read part by part into arrays sorted by episode and step."""
+"""From a run directory to `Answers`: the table's columns, read part by part into arrays sorted by
+episode and step.
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +20,20 @@ from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
 Source = Answers | Run | Path | str
-"""What can be measured: answers that were read already, an open run, or the path of its directory."""
+"""What can be measured: answers that were read already, an open run, or the path of its
+directory.
+"""
 
 _KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters")
 
 
-def read_answers(source: Source, *, annotations: Path | str | None = None, grouping: str | None = None) -> Answers:
+def read_answers(
+    source: Source, *, annotations: Path | str | None = None, grouping: str | None = None
+) -> Answers:
     """The annotated decisions of a run; answers that were read already come back as they are.
 
-    `annotations`: a file of other values for what was on offer. `grouping`: on groups of axes (`reannotation.py`).
-    Raises StoreError if the annotations do not fit the taxonomy.
+    `annotations`: a file of other values for what was on offer. `grouping`: on groups of axes
+    (`reannotation.py`). Raises StoreError if the annotations do not fit the taxonomy.
     """
     if isinstance(source, Answers):
         answers = source
@@ -45,7 +51,8 @@ def read_answers(source: Source, *, annotations: Path | str | None = None, group
 def arrays_of(source: pa.Table | Path, taxonomy: Taxonomy, run: Run) -> Answers:
     """The decisions of a run's table that are annotated and had an option to choose.
 
-    A Parquet file (`Run.decisions_file`) is read part by part, a table (`Run.decisions`) is in memory already.
+    A Parquet file (`Run.decisions_file`) is read part by part, a table (`Run.decisions`) is in
+    memory already.
     """
     table = _keys(source)
     sizes = pc.list_value_length(table["option_characters"]).to_numpy().astype(np.int64)
@@ -95,9 +102,15 @@ def _keys(source: pa.Table | Path) -> pa.Table:
 
 
 def _put_lists(
-    source: pa.Table | Path, table: pa.Table, place: IntArray, sizes: IntArray, targets: dict[str, FloatArray]
+    source: pa.Table | Path,
+    table: pa.Table,
+    place: IntArray,
+    sizes: IntArray,
+    targets: dict[str, FloatArray],
 ) -> None:
-    """Fill the targets, (N, …) by column: the menu of the table's row r starts at row place[r]; -1 leaves it out."""
+    """Fill the targets, (N, …) by column: the menu of the table's row r starts at row place[r]; -1
+    leaves it out.
+    """
     if isinstance(source, pa.Table):
         groups = [source.num_rows]
     else:
@@ -108,7 +121,9 @@ def _put_lists(
     def put(group: int) -> None:
         here = slice(int(ends[group]) - groups[group], int(ends[group]))
         to, length = place[here], sizes[here]
-        for (column, target), lists in zip(targets.items(), _lists(source, group, *targets), strict=True):
+        for (column, target), lists in zip(
+            targets.items(), _lists(source, group, *targets), strict=True
+        ):
             width = target.size // max(1, len(target))
             _require_lengths(table[here], column, lists, np.where(to >= 0, length * width, -1))
             _put(target, lists, to, length)
@@ -127,7 +142,9 @@ def _lists(source: pa.Table | Path, group: int, *columns: str) -> list[pa.ListAr
 
 
 def _put(target: FloatArray, lists: pa.ListArray, place: IntArray, sizes: IntArray) -> None:
-    """Write each decision's list from its row place[r] on, but for null lists and those without a place (-1)."""
+    """Write each decision's list from its row place[r] on, but for null lists and those without a
+    place (-1).
+    """
     there = (place >= 0) & pc.is_valid(lists).to_numpy(zero_copy_only=False)
     if not there.all():
         place, sizes, lists = place[there], sizes[there], lists.filter(pa.array(there))
@@ -136,7 +153,9 @@ def _put(target: FloatArray, lists: pa.ListArray, place: IntArray, sizes: IntArr
 
 
 def _require_lengths(table: pa.Table, column: str, lists: pa.Array, wanted: IntArray) -> None:
-    """Raise StoreError, naming the episode, if a decision's list is longer or shorter than its menu wants (-1: any)."""
+    """Raise StoreError, naming the episode, if a decision's list is longer or shorter than its menu
+    wants (-1: any).
+    """
     found = pc.list_value_length(lists).fill_null(-1).to_numpy()
     wrong = np.flatnonzero((found != wanted) & (found >= 0) & (wanted >= 0))
     if len(wrong):

@@ -1,7 +1,8 @@
 """Retries: decisions that took more than one attempt, and what they could have done to the scores.
 
-A server that fails more often on one answer than on another makes retries a filter: what is kept is what passes. The
-failed attempts left no answer, so the bound is the widest: each such decision at its worst and at its best option.
+A server that fails more often on one answer than on another makes retries a filter: what is kept is
+what passes. The failed attempts left no answer, so the bound is the widest: each such decision at
+its worst and at its best option.
 """
 
 import msgspec
@@ -14,7 +15,9 @@ WARNED_SHARE = 0.01
 
 
 class AxisRetries(msgspec.Struct, frozen=True):
-    """How many of the contested choices were `retried`; E3 if each of those had been its worst or best option."""
+    """How many of the contested choices were `retried`; E3 if each of those had been its worst or
+    best option.
+    """
 
     contested: int
     retried: int
@@ -23,7 +26,9 @@ class AxisRetries(msgspec.Struct, frozen=True):
 
 
 class Retries(msgspec.Struct, frozen=True):
-    """`places[k]`: of the decisions that chose the k-th option shown, how many there are and how many were retried."""
+    """`places[k]`: of the decisions that chose the k-th option shown, how many there are and how
+    many were retried.
+    """
 
     decisions: int
     retried: int
@@ -37,13 +42,16 @@ class Retries(msgspec.Struct, frozen=True):
             return None
         share = self.retried / self.decisions
         return (
-            f"{self.retried} of {self.decisions} decisions ({share:.0%}) took more than one attempt: if attempts "
-            "failed more often on some answers than on others, the scores lean towards what passed"
+            f"{self.retried} of {self.decisions} decisions ({share:.0%}) took more than one"
+            " attempt: if attempts failed more often on some answers than on others, the scores"
+            " lean towards what passed"
         )
 
 
 def retries_of(answers: Answers) -> Retries | None:
-    """The retries of a run's annotated decisions; None where no decision took more than one attempt."""
+    """The retries of a run's annotated decisions; None where no decision took more than one
+    attempt.
+    """
     if "attempts" not in answers.columns.names() or not len(answers.size):
         return None
     retried = answers.columns.read("attempts").fill_null(1).to_numpy(zero_copy_only=False) > 1

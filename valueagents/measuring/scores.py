@@ -1,11 +1,11 @@
 """Behavioural value scores of one run: every estimator of the registry that one run is enough for.
 
-At decision t the policy met a menu whose option a carries x[a, v] on axis v; m is the mean of x over the menu, s² its
-variance; v is *contested* at t where s² > 0; c is the option chosen, p the policy's probabilities. The formulas are in
-the estimators' declarations (`estimators/`).
+At decision t the policy met a menu whose option a carries x[a, v] on axis v; m is the mean of x
+over the menu, s² its variance; v is *contested* at t where s² > 0; c is the option chosen, p the
+policy's probabilities. The formulas are in the estimators' declarations (`estimators/`).
 
-Intervals are clustered: by item in dilemmas, by episode in games, and there by menu too where the same options are
-offered in several episodes. Undefined is None with a reason, never 0.
+Intervals are clustered: by item in dilemmas, by episode in games, and there by menu too where the
+same options are offered in several episodes. Undefined is None with a reason, never 0.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
 INTERVALS = (
-    f"95 %, percentile bootstrap over clusters, {BOOTSTRAP_DRAWS} draws; t below {MIN_CLUSTERS} clusters; "
-    "two-way clusters: t with the variance of Cameron, Gelbach and Miller (2011)"
+    f"95 %, percentile bootstrap over clusters, {BOOTSTRAP_DRAWS} draws; t below {MIN_CLUSTERS}"
+    " clusters; two-way clusters: t with the variance of Cameron, Gelbach and Miller (2011)"
 )
 
 
@@ -49,9 +49,10 @@ class Column(msgspec.Struct, frozen=True):
 class AxisScores(msgspec.Struct, frozen=True):
     """All estimators of one axis, to be read together: `scores.axes[0]["E3"]`.
 
-    `contested` counts the decisions with a choice on which the axis was at stake, `clusters` those that hold one,
-    `menus` the second way of two-way clustering (None = one way). `partly_annotated` decisions lack this axis and are
-    left out. `estimates` and `details` (further numbers, by name) go by the estimator's id.
+    `contested` counts the decisions with a choice on which the axis was at stake, `clusters` those
+    that hold one, `menus` the second way of two-way clustering (None = one way). `partly_annotated`
+    decisions lack this axis and are left out. `estimates` and `details` (further numbers, by name)
+    go by the estimator's id.
     """
 
     axis: str
@@ -79,11 +80,14 @@ class AxisScores(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """The scores of a run with everything needed to judge them. `unit` is what intervals are clustered by.
+    """The scores of a run with everything needed to judge them.
 
-    `columns` describes the estimators, `effects` has their estimates of the run as a whole (nuisances), by id. `mass`
-    is the probability of the offered answers (None where a reading does not define it), `retries` what decisions that
-    took more than one attempt could have changed (None: there are none).
+    `unit` is what intervals are clustered by.
+
+    `columns` describes the estimators, `effects` has their estimates of the run as a whole
+    (nuisances), by id. `mass` is the probability of the offered answers (None where a reading does
+    not define it), `retries` what decisions that took more than one attempt could have changed
+    (None: there are none).
     """
 
     run: str
@@ -107,10 +111,14 @@ class Scores(msgspec.Struct, frozen=True):
     @property
     def held(self) -> list[str]:
         """The estimators that have a number on some axis."""
-        return [name for name in self.columns if any(axis[name].value is not None for axis in self.axes)]
+        return [
+            name for name in self.columns if any(axis[name].value is not None for axis in self.axes)
+        ]
 
     def reasons(self, estimator: str) -> list[str]:
-        """Why an estimator has no number, or with what care its numbers are to be read; each reason once."""
+        """Why an estimator has no number, or with what care its numbers are to be read; each reason
+        once.
+        """
         every = [axis[estimator].reason for axis in self.axes]
         return list(dict.fromkeys(reason for reason in every if reason))
 
@@ -123,27 +131,45 @@ def score(
     grouping: str | None = None,
     low_mass: bool = False,
 ) -> Scores:
-    """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices. Needs no model.
+    """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices.
 
-    `annotations`: a file of other values for what was on offer. `grouping`: score groups of axes (`reannotation.py`).
-    `low_mass`: score a run, too, whose offered answers had next to none of the model's probability (`mass.py`); else
-    its estimates are None with that reason.
+    Needs no model.
+
+    `annotations`: a file of other values for what was on offer. `grouping`: score groups of axes
+        (`reannotation.py`).
+    `low_mass`: score a run, too, whose offered answers had next to none of the model's probability
+    (`mass.py`); else its estimates are None with that reason.
     """
     answers = read_answers(run, annotations=annotations, grouping=grouping)
     if answers.run is None:
-        raise TypeError("score needs the answers of a run; measure() and the estimators take simulated ones")
+        raise TypeError(
+            "score needs the answers of a run; measure() and the estimators take simulated ones"
+        )
     columns = of_one_run()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as aside:  # BLAS's own threads would wait for each other
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(1) as aside,
+    ):  # BLAS's own threads would wait for each other
         measured = measure(answers, columns, seed=seed)
         chance = aside.submit(_chance, measured)
         resampled = aside.submit(measured.means, "E3")
         annotated = None if annotations is None else len(answers.size)
         counted = aside.submit(count, answers.run, annotated=annotated)
         placed = aside.submit(position_probabilities, answers.run)
-        slow_first = sorted(columns, key=lambda each: each.terms is not None)  # the means wait for the thread aside
+        slow_first = sorted(
+            columns, key=lambda each: each.terms is not None
+        )  # the means wait for the thread aside
         results = {each.id: result_of(each, measured) for each in slow_first}
         resampled.result()
-        scores = _scores(answers.run, measured, columns, results, counted.result(), placed.result(), chance.result())
+        scores = _scores(
+            answers.run,
+            measured,
+            columns,
+            results,
+            counted.result(),
+            placed.result(),
+            chance.result(),
+        )
     return scores if low_mass else _gated(scores)
 
 
@@ -182,29 +208,44 @@ def _scores(
 ) -> Scores:
     answers, header = measured.answers, run.header
     mass, retries = mass_of(answers), retries_of(answers)
-    cautions = [each.warning for each in (mass, retries) if each is not None and each.warning is not None]
+    cautions = [
+        each.warning for each in (mass, retries) if each is not None and each.warning is not None
+    ]
     return Scores(
         run=str(run.path),
         env=header.env,
         policy=header.policy,
         taxonomy=answers.taxonomy.name,
         informed=header.informed,
-        columns={e.id: Column(e.name, e.unit, e.formula, e.source, e.digits, e.shown_details) for e in columns},
+        columns={
+            e.id: Column(e.name, e.unit, e.formula, e.source, e.digits, e.shown_details)
+            for e in columns
+        },
         intervals=INTERVALS,
         counts=counts,
         unit=measured.clustering.unit,
         clusters=answers.clusters,
-        axes=_axis_scores(answers.taxonomy, measured, {each.id: results[each.id] for each in columns}),
-        effects={each.id: dict(results[each.id].effects) for each in columns if results[each.id].effects},
+        axes=_axis_scores(
+            answers.taxonomy, measured, {each.id: results[each.id] for each in columns}
+        ),
+        effects={
+            each.id: dict(results[each.id].effects) for each in columns if results[each.id].effects
+        },
         position_probabilities=places,
         mass=mass,
         retries=retries,
         chance=chance,
-        warnings=[*cautions, *(w for each in columns for w in results[each.id].warnings), *_warnings(run, answers)],
+        warnings=[
+            *cautions,
+            *(w for each in columns for w in results[each.id].warnings),
+            *_warnings(run, answers),
+        ],
     )
 
 
-def _axis_scores(taxonomy: Taxonomy, measured: Measured, results: dict[str, Result]) -> list[AxisScores]:
+def _axis_scores(
+    taxonomy: Taxonomy, measured: Measured, results: dict[str, Result]
+) -> list[AxisScores]:
     below = measured.tally.below["E3"]
     contested = below[0].sum(axis=0).astype(int).tolist()
     clusters = [(way > 0).sum(axis=0).tolist() for way in below]
@@ -230,8 +271,15 @@ def _axis_scores(taxonomy: Taxonomy, measured: Measured, results: dict[str, Resu
 def _chance(measured: Measured) -> ChanceTest:
     tally = measured.tally
     if not measured.answers.independent_menus:
-        return ChanceTest("none", None, None, "choices change later menus: compare with a run of the random policy")
-    return chance_test(measured.answers, tally.contested, tally.chosen, tally.covariance, seed=measured.seed)
+        return ChanceTest(
+            "none",
+            None,
+            None,
+            "choices change later menus: compare with a run of the random policy",
+        )
+    return chance_test(
+        measured.answers, tally.contested, tally.chosen, tally.covariance, seed=measured.seed
+    )
 
 
 def _warnings(run: Run, answers: Answers) -> list[str]:

@@ -1,4 +1,6 @@
-"""All that a report shows of one policy's run or of two policies compared: results, and what it takes to judge them."""
+"""All that a report shows of one policy's run or of two policies compared: results, and what it
+takes to judge them.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -20,7 +22,9 @@ SAMPLE = 12
 
 @dataclass(frozen=True, slots=True)
 class SampleOption:
-    """An option of a sampled decision: its text, its probability if known, and its values other than 0."""
+    """An option of a sampled decision: its text, its probability if known, and its values other
+    than 0.
+    """
 
     text: str
     p: float | None
@@ -40,7 +44,9 @@ class SampleDecision:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A run: its scores, its header, the command that makes it again, its cost, a sample and its failures."""
+    """A run: its scores, its header, the command that makes it again, its cost, a sample and its
+    failures.
+    """
 
     scores: Scores
     header: RunHeader
@@ -54,7 +60,9 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One policy's run, or the first run of two policies with their comparison over `seeds` training seeds."""
+    """One policy's run, or the first run of two policies with their comparison over `seeds`
+    training seeds.
+    """
 
     taxonomy: Taxonomy
     sheets: list[Sheet]
@@ -65,8 +73,8 @@ class Summary:
 def summarise(runs: Sequence[Source], *, primary: str | None = None) -> Summary:
     """The summary of one run, or of two policies' runs; each run is read once.
 
-    More than two runs are training seeds, those of the first policy and as many of the second: all are compared, the
-    first of each is shown. Raises ConfigError for runs that cannot be compared.
+    More than two runs are training seeds, those of the first policy and as many of the second: all
+    are compared, the first of each is shown. Raises ConfigError for runs that cannot be compared.
     """
     read = [read_answers(run) for run in runs]
     first, second = two_sides(read) if len(read) != 1 else (read, [])
@@ -85,7 +93,9 @@ def _sheet(answers: Answers) -> Sheet:
         command=_command(run, scores),
         wall_s=sum(session.get("wall_s", 0.0) for session in sessions),
         sessions=sum("start" in session for session in sessions),
-        software=next((session["software"] for session in reversed(sessions) if "software" in session), {}),
+        software=next(
+            (session["software"] for session in reversed(sessions) if "software" in session), {}
+        ),
         sample=_sample(run),
         failures=run.failed()[:SAMPLE],
     )
@@ -94,7 +104,11 @@ def _sheet(answers: Answers) -> Sheet:
 def _command(run: Run, scores: Scores) -> str:
     """The command that makes the run again."""
     header = run.header
-    options = [part for name, value in header.env_options.items() for part in ("--env-option", f"{name}={value}")]
+    options = [
+        part
+        for name, value in header.env_options.items()
+        for part in ("--env-option", f"{name}={value}")
+    ]
     episodes = scores.counts.episodes + scores.counts.failed_episodes
     words = ["valueagents", "run", "--env", header.env, *options, "--policy", header.policy]
     words += ["--episodes", str(episodes), "--seed", str(header.seed), "--out", "DIR"]
@@ -106,14 +120,21 @@ def _sample(run: Run) -> list[SampleDecision]:
     episodes = run.episodes()
     step = max(1, len(episodes) // SAMPLE)
     chosen = episodes[::step][:SAMPLE]
-    return [_shown(episode.situation or episode.identity[:8], episode.decisions[0]) for episode in chosen]
+    return [
+        _shown(episode.situation or episode.identity[:8], episode.decisions[0])
+        for episode in chosen
+    ]
 
 
 def _shown(name: str, decision: Decision) -> SampleDecision:
     probabilities: Sequence[Any] = decision.choice.probabilities or [None] * len(decision.menu)
     values = decision.annotation.values if decision.annotation else ({},) * len(decision.menu)
     options = [
-        SampleOption(option.text, p, k == decision.chosen, {axis: x for axis, x in marks.items() if x})
-        for k, (option, p, marks) in enumerate(zip(decision.menu, probabilities, values, strict=True))
+        SampleOption(
+            option.text, p, k == decision.chosen, {axis: x for axis, x in marks.items() if x}
+        )
+        for k, (option, p, marks) in enumerate(
+            zip(decision.menu, probabilities, values, strict=True)
+        )
     ]
     return SampleDecision(name, decision.observation, decision.choice.reading, options)

@@ -1,4 +1,5 @@
-"""Sums of decisions by menu and by cluster: what every estimator and every interval is computed from.
+"""Sums of decisions by menu and by cluster: what every estimator and every interval is computed
+from.
 
 Arrays: T decisions with N options in all, V columns, C clusters.
 """
@@ -26,9 +27,12 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """What is independent of what. `ways` holds one kind of unit, or two that cross and third their intersection.
+    """What is independent of what.
 
-    Two ways: an episode's decisions hang together, and so do all meetings of one menu, whatever the episode.
+    `ways` holds one kind of unit, or two that cross and third their intersection.
+
+    Two ways: an episode's decisions hang together, and so do all meetings of one menu, whatever the
+    episode.
     """
 
     unit: str
@@ -41,7 +45,9 @@ class Clustering:
 
 
 def crossed(unit: str, first: Units, second: Units) -> Clustering:
-    """Clustering by both kinds of units; by the first alone where no unit of the second meets two of the first."""
+    """Clustering by both kinds of units; by the first alone where no unit of the second meets two
+    of the first.
+    """
     pairs, codes = np.unique(first.codes * max(1, second.count) + second.codes, return_inverse=True)
     if len(pairs) == len(np.unique(second.codes)):
         return Clustering(unit, (first,))
@@ -67,7 +73,9 @@ def cluster_sums(values: FloatArray, clusters: IntArray, count: int) -> FloatArr
 
 
 def cluster_means(values: FloatArray, clusters: IntArray, count: int) -> FloatArray:
-    """The (C, V) means of the (T, V) values that are known (not NaN); NaN for a cluster without one."""
+    """The (C, V) means of the (T, V) values that are known (not NaN); NaN for a cluster without
+    one.
+    """
     known = ~np.isnan(values)
     sums = cluster_sums(np.where(known, values, 0.0), clusters, count)
     with np.errstate(invalid="ignore"):
@@ -76,10 +84,11 @@ def cluster_means(values: FloatArray, clusters: IntArray, count: int) -> FloatAr
 
 
 def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = None) -> FloatArray:
-    """The (T, …) sums of (N, …) values, weighted by (N,) weights, over the runs of rows that begin at `start`.
+    """The (T, …) sums of (N, …) values, weighted by (N,) weights, over the runs of rows that begin
+    at `start`.
 
-    A matrix product where all runs are of one length, else a sparse one: `np.add.reduceat` along the first of two axes
-    takes twenty times as long.
+    A matrix product where all runs are of one length, else a sparse one: `np.add.reduceat` along
+    the first of two axes takes twenty times as long.
     """
     width = int(np.prod(values.shape[1:]))
     flat = values.reshape(len(values), width)
@@ -89,7 +98,9 @@ def run_sums(values: FloatArray, start: IntArray, weights: FloatArray | None = N
         sums = weights.reshape(len(start), 1, length) @ flat.reshape(len(start), length, width)
     else:
         runs = np.append(start, len(values))
-        membership = sparse.csr_array((weights, np.arange(len(values)), runs), shape=(len(start), len(values)))
+        membership = sparse.csr_array(
+            (weights, np.arange(len(values)), runs), shape=(len(start), len(values))
+        )
         sums = membership @ flat
     found: FloatArray = sums.reshape(len(start), *values.shape[1:])
     return found
@@ -104,7 +115,9 @@ def known_mean(values: FloatArray, axis: int = -1) -> FloatArray:
 
 
 def varying(values: FloatArray) -> BoolArray:
-    """(…, V) true for the columns of (…, U, V) values that are known everywhere and differ by more than rounding."""
+    """(…, V) true for the columns of (…, U, V) values that are known everywhere and differ by more
+    than rounding.
+    """
     if not values.shape[-2]:
         return np.zeros((*values.shape[:-2], values.shape[-1]), dtype=np.bool_)
     varies: BoolArray = np.ptp(values, axis=-2) > _ROUNDING

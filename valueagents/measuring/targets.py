@@ -23,7 +23,9 @@ def sign_of(direction: str) -> float:
 def target_columns(taxonomy: Taxonomy, target: Sequence[str]) -> BoolArray:
     """(V,) true for the target's axes. Raises ConfigError for an unknown axis or none."""
     if not target:
-        raise ConfigError("a target has at least one axis; name the values that the adapter was meant to move")
+        raise ConfigError(
+            "a target has at least one axis; name the values that the adapter was meant to move"
+        )
     mask = np.zeros(len(taxonomy.axes), dtype=np.bool_)
     mask[[taxonomy.index(axis) for axis in target]] = True
     return mask

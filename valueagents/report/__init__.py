@@ -1,4 +1,6 @@
-"""Reports: self-contained HTML pages made from results; `write_report` goes from runs to a page in one call."""
+"""Reports: self-contained HTML pages made from results; `write_report` goes from runs to a page in
+one call.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ __all__ = ["write_report"]
 def write_report(runs: Sequence[Source], out: Path | str, *, primary: str | None = None) -> Path:
     """A self-contained HTML page on one run, or on two policies with their comparison, is at `out`.
 
-    More than two runs are training seeds, those of the first policy and as many of the second: all are compared, the
-    first of each is shown. Raises ConfigError for runs that cannot be compared.
+    More than two runs are training seeds, those of the first policy and as many of the second: all
+    are compared, the first of each is shown. Raises ConfigError for runs that cannot be compared.
     """
     return write_page(page(summarise(runs, primary=primary)), out)

@@ -1,4 +1,6 @@
-"""Pages on many policies at once: the circle of their values, the agreement of methods about them."""
+"""Pages on many policies at once: the circle of their values, the agreement of methods about
+them.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,6 @@
-"""Pictures of how values hang together over policies: the map on the circle, the multitrait-multimethod matrix."""
+"""Pictures of how values hang together over policies: the map on the circle, the
+multitrait-multimethod matrix.
+"""
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +17,9 @@ _INK, _SOFT, _HUMAN = "#1f2a44", "#bbbbbb", "#d1651e"
 
 
 def circle_picture(check: CircleCheck, taxonomy: Taxonomy) -> str:
-    """An SVG: the map of the policies beside the theoretical circle, and correlation by distance beside people's."""
+    """An SVG: the map of the policies beside the theoretical circle, and correlation by distance
+    beside people's.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.4, 4.9))
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.05])
@@ -26,7 +30,10 @@ def circle_picture(check: CircleCheck, taxonomy: Taxonomy) -> str:
 
 
 def _map(axes: Axes, check: CircleCheck, colours: dict[str, str]) -> None:
-    """Dots: the values by the policies' correlations. Rings: where the circle puts them, with their names outside."""
+    """Dots: the values by the policies' correlations.
+
+    Rings: where the circle puts them, with their names outside.
+    """
     places = np.array(check.places)
     theta = np.radians(check.angles)
     radii = np.sqrt((places**2).sum(axis=1))
@@ -34,11 +41,15 @@ def _map(axes: Axes, check: CircleCheck, colours: dict[str, str]) -> None:
     outside = 1.12 * max(radius, float(radii.max()))
     ideal = radius * np.stack([np.sin(theta), np.cos(theta)], axis=1)
     around = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(radius * np.sin(around), radius * np.cos(around), color="#e4e4e4", linewidth=1.0, zorder=0)
+    axes.plot(
+        radius * np.sin(around), radius * np.cos(around), color="#e4e4e4", linewidth=1.0, zorder=0
+    )
     for name, place, target in zip(check.axes, places, ideal, strict=True):
         colour = colours[name]
         axes.plot(*zip(place, target, strict=True), color=colour, linewidth=0.7, alpha=0.6)
-        axes.plot(*target, marker="o", markersize=5, markerfacecolor="white", color=colour, alpha=0.6)
+        axes.plot(
+            *target, marker="o", markersize=5, markerfacecolor="white", color=colour, alpha=0.6
+        )
         axes.plot(*place, marker="o", markersize=6, color=colour)
         right, up = (target * outside / radius).tolist()
         axes.text(right, up, name, ha="center", va="center", color=colour, fontsize=8)
@@ -57,7 +68,9 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
     apart = np.minimum(apart, 360 - apart)
     r = correlations[first, second]
     axes.axhline(0, color="#555555", linewidth=0.8)
-    axes.plot(apart, r, marker="o", markersize=3, linestyle="none", color=_SOFT, label="a pair of values")
+    axes.plot(
+        apart, r, marker="o", markersize=3, linestyle="none", color=_SOFT, label="a pair of values"
+    )
     slope, level = np.polyfit(np.cos(np.radians(apart)), r, 1)
     line = np.linspace(0, 180, 100)
     fitted = level + slope * np.cos(np.radians(line))
@@ -66,7 +79,15 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
     if people is not None:
         steps = 360 / people.places * np.arange(1, len(people.by_distance) + 1)
         label = f"{people.people} people, {people.places} values, mean by distance"
-        axes.plot(steps, people.by_distance, marker="s", markersize=5, color=_HUMAN, linewidth=1.2, label=label)
+        axes.plot(
+            steps,
+            people.by_distance,
+            marker="s",
+            markersize=5,
+            color=_HUMAN,
+            linewidth=1.2,
+            label=label,
+        )
     axes.set_xlabel("angle between two values on the circle (degrees)")
     axes.set_ylabel("correlation over policies")
     axes.set_xlim(0, 185)
@@ -77,7 +98,9 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
 
 
 def matrix_picture(found: MultiMethod) -> str:
-    """An SVG of the multitrait-multimethod matrix: a block for each pair of methods, values in circle order."""
+    """An SVG of the multitrait-multimethod matrix: a block for each pair of methods, values in
+    circle order.
+    """
     matrix: FloatArray = np.array(found.matrix)
     count = len(found.axes)
     with mpl.rc_context(STYLE):

@@ -1,4 +1,6 @@
-"""The one way to print a number, with its interval and its caution, in the terminal and in pages."""
+"""The one way to print a number, with its interval and its caution, in the terminal and in
+pages.
+"""
 
 from collections.abc import Sequence
 

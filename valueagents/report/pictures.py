@@ -1,4 +1,6 @@
-"""Pictures of scores as SVG text: a circle for a taxonomy that runs round one, bars for any other."""
+"""Pictures of scores as SVG text: a circle for a taxonomy that runs round one, bars for any
+other.
+"""
 
 import io
 from collections.abc import Sequence
@@ -29,15 +31,23 @@ STYLE: dict[Any, Any] = {
 def picture(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> str:
     """An SVG of the propensities of one or two runs with their intervals."""
     with mpl.rc_context(STYLE):
-        figure = _circle(taxonomy, scores, labels) if taxonomy.circular else _bars(taxonomy, scores, labels)
+        figure = (
+            _circle(taxonomy, scores, labels)
+            if taxonomy.circular
+            else _bars(taxonomy, scores, labels)
+        )
         return as_svg(figure)
 
 
 def as_svg(figure: Figure) -> str:
-    """The figure in the house style, the same bytes each time; call it within `mpl.rc_context(STYLE)`."""
+    """The figure in the house style, the same bytes each time; call it within
+    `mpl.rc_context(STYLE)`.
+    """
     FigureCanvasSVG(figure)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    figure.savefig(
+        buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
+    )
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
@@ -52,7 +62,9 @@ def _circle(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str])
     axes.set_theta_direction(-1)  # type: ignore[attr-defined]
     axes.set_ylim(-1.6 * reach, 1.15 * reach)
     axes.set_yticks([-reach, -reach / 2, 0, reach / 2, reach])
-    axes.set_yticklabels([f"{tick:+.2g}" if tick else "0" for tick in axes.get_yticks()], color="#888888", size=7)
+    axes.set_yticklabels(
+        [f"{tick:+.2g}" if tick else "0" for tick in axes.get_yticks()], color="#888888", size=7
+    )
     axes.set_rlabel_position(360 / count / 2)  # type: ignore[attr-defined]
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.spines["polar"].set_visible(False)
@@ -62,7 +74,15 @@ def _circle(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str])
     colours = axis_colours(taxonomy)
     for angle, axis, colour in zip(angles, taxonomy.axes, colours, strict=True):
         side = "center" if abs(np.sin(angle)) < 0.1 else ("left" if np.sin(angle) > 0 else "right")
-        axes.text(angle, 1.25 * reach, axis.name.replace(": ", ":\n"), ha=side, va="center", color=colour, size=8.5)
+        axes.text(
+            angle,
+            1.25 * reach,
+            axis.name.replace(": ", ":\n"),
+            ha=side,
+            va="center",
+            color=colour,
+            size=8.5,
+        )
     for number, (sheet, label) in enumerate(zip(scores, labels, strict=True)):
         shift = (number - (len(scores) - 1) / 2) * 0.09
         _marks(axes, angles + shift, sheet, _RUN_COLOURS[number], label, reach, polar=True)
@@ -85,7 +105,15 @@ def _bars(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -
         axes.spines[side].set_visible(False)
     for number, (sheet, label) in enumerate(zip(scores, labels, strict=True)):
         shift = (number - (len(scores) - 1) / 2) * 0.25
-        _marks(axes, np.arange(count, dtype=np.float64) + shift, sheet, _RUN_COLOURS[number], label, reach, polar=False)
+        _marks(
+            axes,
+            np.arange(count, dtype=np.float64) + shift,
+            sheet,
+            _RUN_COLOURS[number],
+            label,
+            reach,
+            polar=False,
+        )
     _legend(axes, -0.16 - 0.5 / count)
     return figure
 
@@ -100,9 +128,13 @@ def _marks(
     *,
     polar: bool,
 ) -> None:
-    """A dot and an interval for each axis, filled where the interval leaves out 0; a cross where there is no number."""
+    """A dot and an interval for each axis, filled where the interval leaves out 0; a cross where
+    there is no number.
+    """
     if polar:
-        profile = [(place, axis.propensity.value) for place, axis in zip(places, scores.axes, strict=True)]
+        profile = [
+            (place, axis.propensity.value) for place, axis in zip(places, scores.axes, strict=True)
+        ]
         closed = [(place, value) for place, value in [*profile, profile[0]] if value is not None]
         if closed:
             axes.plot(*zip(*closed, strict=True), color=colour, linewidth=0.9, alpha=0.35)
@@ -117,7 +149,11 @@ def _marks(
             low, high = max(estimate.low, -1.5 * reach), min(estimate.high, 1.15 * reach)
             span = ([place, place], [low, high]) if polar else ([low, high], [place, place])
             axes.plot(*span, color=colour, linewidth=1.6, solid_capstyle="round", alpha=0.75)
-        clear = estimate.low is not None and estimate.high is not None and max(estimate.low, -estimate.high) > _ROUNDING
+        clear = (
+            estimate.low is not None
+            and estimate.high is not None
+            and max(estimate.low, -estimate.high) > _ROUNDING
+        )
         spot = (place, estimate.value) if polar else (estimate.value, place)
         axes.plot(
             *spot,
@@ -138,9 +174,15 @@ def _legend(axes: "mpl.axes.Axes", below: float) -> None:
 
 
 def axis_colours(taxonomy: Taxonomy) -> list[str]:
-    """A colour for each axis: that of its group in the main grouping, grey for those that belong to none."""
+    """A colour for each axis: that of its group in the main grouping, grey for those that belong to
+    none.
+    """
     groups = list(taxonomy.main_groups.values())
-    colour = {axis: _GROUP_COLOURS[g % len(_GROUP_COLOURS)] for g, members in enumerate(groups) for axis in members}
+    colour = {
+        axis: _GROUP_COLOURS[g % len(_GROUP_COLOURS)]
+        for g, members in enumerate(groups)
+        for axis in members
+    }
     return [colour.get(axis.id, _OTHER_COLOUR) for axis in taxonomy.axes]
 
 

@@ -7,14 +7,24 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from valueagents.report.numbers import in_brackets, interval, number, p_value, percent, sentence, signed
+from valueagents.report.numbers import (
+    in_brackets,
+    interval,
+    number,
+    p_value,
+    percent,
+    sentence,
+    signed,
+)
 from valueagents.running.store import write_atomically
 
 
 def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
     """A page's template in a package, which may extend ours; whatever is put into it is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each, "") for each in (package, "valueagents.report")]),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(each, "") for each in (package, "valueagents.report")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -22,7 +32,9 @@ def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
     )
     filters = {"signed": signed, "interval": interval, "number": number, "sentence": sentence}
     environment.filters.update(filters, percent=percent, p=p_value, in_brackets=in_brackets)
-    environment.globals.update(written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents"))
+    environment.globals.update(
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents")
+    )
     return environment.get_template(name)
 
 

@@ -1,7 +1,8 @@
-"""Writing that a full disk, a kill or a power cut leaves whole: all of a write is there, or nothing of it is.
+"""Writing that a full disk, a kill or a power cut leaves whole: all of a write is there, or nothing
+of it is.
 
-An unbuffered write may take only a part of what it is given and says so by its count alone; whoever ignores the count
-loses the rest without an error.
+An unbuffered write may take only a part of what it is given and says so by its count alone; whoever
+ignores the count loses the rest without an error.
 """
 
 import os
@@ -43,7 +44,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def draft(path: Path) -> Path:
-    """A name beside the file for what is to replace it: no two writers use the same, and it tells whose it is."""
+    """A name beside the file for what is to replace it: no two writers use the same, and it tells
+    whose it is.
+    """
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
@@ -57,13 +60,17 @@ def remove_dead_drafts(folder: Path) -> None:
     for path in folder.iterdir():
         match = _DRAFT.fullmatch(path.name)
         if match is not None and not _lives(int(match["pid"])):
-            with suppress(OSError):  # another process may be at it, too; on Windows its owner may hold it open
+            with suppress(
+                OSError
+            ):  # another process may be at it, too; on Windows its owner may hold it open
                 path.unlink()
 
 
 def _lives(pid: int) -> bool:
     """True if a process of this number may run here."""
-    if os.name == "nt":  # signal 0 would end it there; but there a file that is open cannot be removed
+    if (
+        os.name == "nt"
+    ):  # signal 0 would end it there; but there a file that is open cannot be removed
         return False
     try:
         os.kill(pid, 0)
@@ -85,14 +92,17 @@ def sync_folder(folder: Path) -> None:
 
 
 class AppendOnlyFile:
-    """A file that grows by whole pieces: each is there when `append` returns, or the file is as it was before.
+    """A file that grows by whole pieces: each is there when `append` returns, or the file is as it
+    was before.
 
-    What is appended is with the operating system at once, so a kill loses nothing; it is on the disk, safe from a power
-    cut, `sync_every_s` seconds later at most, when `sync` returns, and when the file is closed.
+    What is appended is with the operating system at once, so a kill loses nothing; it is on the
+    disk, safe from a power cut, `sync_every_s` seconds later at most, when `sync` returns, and when
+    the file is closed.
 
     Args:
         path: where; with `new` no file is there yet.
-        sync_every_s: the syncing is done aside, because a slow disk may take a tenth of a second for it.
+        sync_every_s: the syncing is done aside, because a slow disk may take a tenth of a second
+            for it.
     """
 
     def __init__(self, path: Path, *, new: bool, sync_every_s: float = 5.0) -> None:
@@ -111,7 +121,8 @@ class AppendOnlyFile:
         """Append all of the content.
 
         Raises DiskError if the disk does not take it: then the file is cut back to what it was.
-        Raises StoreError if the file was removed or moved away, with its folder or alone (looked at now and then).
+        Raises StoreError if the file was removed or moved away, with its folder or alone (looked at
+        now and then).
         """
         now = time.monotonic()
         if now - self._seen_s >= _LOOK_EVERY_S:
@@ -144,7 +155,9 @@ class AppendOnlyFile:
 
     def _sync_aside(self, now: float) -> None:
         """Begin to sync if it is time. Raises DiskError if the disk refused the last time."""
-        if now - self._synced_s < self._sync_every_s or (self._syncing is not None and not self._syncing.done()):
+        if now - self._synced_s < self._sync_every_s or (
+            self._syncing is not None and not self._syncing.done()
+        ):
             return
         if self._syncing is not None:
             self._syncing.result()
@@ -158,8 +171,9 @@ class AppendOnlyFile:
             there = False
         if not there:
             raise StoreError(
-                f"{str(self.path)!r} was removed or moved while it was being written; what was finished is where the "
-                "folder went; put it back and give the same command again, without it everything is owed"
+                f"{str(self.path)!r} was removed or moved while it was being written; what was"
+                " finished is where the folder went; put it back and give the same command again,"
+                " without it everything is owed"
             )
 
 

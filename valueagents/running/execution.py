@@ -1,6 +1,9 @@
-"""`execute` plays what a configured run still owes, `plan` says what that is. Nothing is played twice.
+"""`execute` plays what a configured run still owes, `plan` says what that is.
 
-`execute_async` is the same inside an event loop, and takes a policy that somebody else made: many runs, one model.
+Nothing is played twice.
+
+`execute_async` is the same inside an event loop, and takes a policy that somebody else made: many
+runs, one model.
 """
 
 import asyncio
@@ -38,7 +41,9 @@ Progress = Callable[[int, int, int], None]
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The settings of a run. `episodes` None = every situation once; `live` None = as many as the policy can use."""
+    """The settings of a run. `episodes` None = every situation once; `live` None = as many as the
+    policy can use.
+    """
 
     env: str
     policy: str
@@ -50,9 +55,11 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class RunPlan(msgspec.Struct, frozen=True):
-    """What a run would do: how many episodes it has, how many are owed, what is known of their cost.
+    """What a run would do: how many episodes it has, how many are owed, what is known of their
+    cost.
 
-    `characters` is the text that the owed episodes show (None where the env enumerates no situations).
+    `characters` is the text that the owed episodes show (None where the env enumerates no
+    situations).
     """
 
     episodes: int
@@ -72,10 +79,12 @@ def execute(
 ) -> Run:
     """Play what the run in `out` still owes, and return it. A repeated call plays nothing twice.
 
-    With `env` and `policy` what `config` says of them is only their description, and nothing is made from it.
+    With `env` and `policy` what `config` says of them is only their description, and nothing is
+    made from it.
 
-    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares wrongly, all before any
-    model is loaded; PolicyError if the policy cannot be loaded or nothing but failures comes back.
+    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares
+    wrongly, all before any model is loaded; PolicyError if the policy cannot be loaded or nothing
+    but failures comes back.
     """
     return _to_end(lambda: execute_async(config, out, env=env, policy=policy, progress=progress))
 
@@ -99,7 +108,11 @@ async def execute_async(
         started = time.monotonic()
         versions = {"python": platform.python_version(), **software(_SOFTWARE)}
         settings = msgspec.to_builtins(prepared.config)
-        counts = {"planned": len(prepared.plans), "stored": len(stored.finished), "failures": attempts.total()}
+        counts = {
+            "planned": len(prepared.plans),
+            "stored": len(stored.finished),
+            "failures": attempts.total(),
+        }
         about = {"config": settings, "platform": platform.platform(), "software": versions}
         writer.session({"start": _now(), "owed": len(owed), **counts, **about})
         sink.begin(writer, len(owed))
@@ -122,16 +135,24 @@ def plan(config: RunConfig, out: Path | str | None = None) -> RunPlan:
     """What `execute` would do, without doing it. Raises the same errors for bad settings."""
     prepared = _Prepared(config)
     exists = out is not None and is_run(Path(out))
-    owed = prepared.owed(RunStore.create(out, prepared.header)) if exists and out is not None else prepared.plans
+    owed = (
+        prepared.owed(RunStore.create(out, prepared.header))
+        if exists and out is not None
+        else prepared.plans
+    )
     characters = prepared.characters(owed)
     seconds = prepared.policy.estimate_s(len(owed), characters)
-    return RunPlan(len(prepared.plans), len(prepared.env.situations()), len(owed), characters, seconds)
+    return RunPlan(
+        len(prepared.plans), len(prepared.env.situations()), len(owed), characters, seconds
+    )
 
 
 class _Prepared:
     """Everything that can be known, and can go wrong, before a model is loaded."""
 
-    def __init__(self, config: RunConfig, env: EnvSource | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, env: EnvSource | None = None, policy: Policy | None = None
+    ) -> None:
         self.config = config = _checked(config)
         self.source = source = env or env_source(config.env, config.env_options)
         self.env = source.make()
@@ -140,7 +161,12 @@ class _Prepared:
             raise EnvError(f"env {config.env!r}: {problem}")
         self.policy: Policy = policy or policy_of(config.policy)[0]
         self.plans = plan_episodes(
-            config.env, self.env, self.policy, seed=config.seed, episodes=config.episodes, code=source.identity
+            config.env,
+            self.env,
+            self.policy,
+            seed=config.seed,
+            episodes=config.episodes,
+            code=source.identity,
         )
         self.header = RunHeader(
             env=config.env,
@@ -170,12 +196,16 @@ class _Prepared:
         total = 0
         for situation, times in shown.items():
             text, info = self.env.reset(seed=0, options={"situation": situation})
-            total += times * (len(self.env.task) + len(text) + sum(len(option.text) for option in info["menu"]))
+            total += times * (
+                len(self.env.task) + len(text) + sum(len(option.text) for option in info["menu"])
+            )
         return total
 
 
 def _taken_stock(store: RunStore) -> Reading:
-    """What is finished; files that were damaged have been set right, so the run goes on without what they lost."""
+    """What is finished; files that were damaged have been set right, so the run goes on without
+    what they lost.
+    """
     found = Reading()
     for _ in store.episodes(found):
         pass
@@ -186,9 +216,14 @@ def _taken_stock(store: RunStore) -> Reading:
         kept = store.set_right(found)
         for damage in found.damages:
             log.warning(
-                "%s: %s; %d readable episodes are kept, others are owed", store.path, damage, len(found.finished)
+                "%s: %s; %d readable episodes are kept, others are owed",
+                store.path,
+                damage,
+                len(found.finished),
             )
-        log.warning("as they were, the damaged files are kept: %s", ", ".join(file.name for file in kept))
+        log.warning(
+            "as they were, the damaged files are kept: %s", ", ".join(file.name for file in kept)
+        )
     return found
 
 
@@ -232,7 +267,8 @@ class _Recorder:
             kept = f"{self.finished} episodes of this session are kept"
             owed = f"{self._owed - self.finished} are owed" if self._owed else "the others are owed"
             raise StoreError(
-                f"{error.filename!r}: {error.strerror}; {kept}, {owed}: make room and give the same command again"
+                f"{error.filename!r}: {error.strerror}; {kept}, {owed}: make room and give the same"
+                " command again"
             ) from error
 
     def _report(self) -> None:
@@ -240,17 +276,27 @@ class _Recorder:
             self._progress(self.finished, self.failed, self._owed)
 
 
-async def _play(prepared: _Prepared, owed: list[Plan], sink: _Recorder, attempts: Mapping[str, int]) -> None:
+async def _play(
+    prepared: _Prepared, owed: list[Plan], sink: _Recorder, attempts: Mapping[str, int]
+) -> None:
     config = prepared.config
     async with prepared.policy as policy:
         live = 1 if prepared.source.one else config.live or policy.live
         await roll_out(
-            prepared.source.make, policy, owed, sink, live=live, timeout_s=config.timeout_s, attempts=attempts
+            prepared.source.make,
+            policy,
+            owed,
+            sink,
+            live=live,
+            timeout_s=config.timeout_s,
+            attempts=attempts,
         )
 
 
 def _to_end(make: Callable[[], Coroutine[None, None, Run]]) -> Run:
-    """The result of a coroutine on a loop of its own; where one runs already (a notebook), on another thread."""
+    """The result of a coroutine on a loop of its own; where one runs already (a notebook), on
+    another thread.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

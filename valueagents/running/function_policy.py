@@ -1,4 +1,6 @@
-"""A plain function of a view as a policy; one that is not asynchronous runs on a thread of its own, call by call."""
+"""A plain function of a view as a policy; one that is not asynchronous runs on a thread of its own,
+call by call.
+"""
 
 import inspect
 import math
@@ -18,10 +20,12 @@ _SUM_TOLERANCE = 1e-6
 
 
 class FunctionPolicy(Policy):
-    """Asks a function for an option, its id, its index, probabilities over the menu, a `Choice`, or None (no answer).
+    """Asks a function for an option, its id, its index, probabilities over the menu, a `Choice`, or
+    None (no answer).
 
-    In an env of free text a text is what is said. Its identity is the function's source with all that it reads; where
-    that cannot be hashed, `unrepeatable` says why, and no other run has its identity.
+    In an env of free text a text is what is said. Its identity is the function's source with all
+    that it reads; where that cannot be hashed, `unrepeatable` says why, and no other run has its
+    identity.
     """
 
     live = _LIVE
@@ -48,7 +52,10 @@ class FunctionPolicy(Policy):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """The thread ends."""
         if self._thread is not None:
@@ -56,7 +63,10 @@ class FunctionPolicy(Policy):
             self._thread = None
 
     async def decide(self, view: View) -> Choice:
-        """What the function's answer comes to. Raises PolicyError for an answer that means none of the options."""
+        """What the function's answer comes to.
+
+        Raises PolicyError for an answer that means none of the options.
+        """
         if self._thread is not None:
             answer = await self._thread.call(self.function, view)
         else:
@@ -67,7 +77,10 @@ class FunctionPolicy(Policy):
 
 
 def choice_of(answer: object, view: View, name: str) -> Choice:
-    """The choice that an answer means. Raises PolicyError, saying what may be answered, if it means none."""
+    """The choice that an answer means.
+
+    Raises PolicyError, saying what may be answered, if it means none.
+    """
     if isinstance(answer, Choice):
         return answer
     if answer is None:
@@ -79,7 +92,9 @@ def choice_of(answer: object, view: View, name: str) -> Choice:
     if isinstance(answer, int) and not isinstance(answer, bool):
         if 0 <= answer < len(view.menu):
             return Choice(view.menu[answer].id, "argmax")
-        raise PolicyError(f"policy {name} answered option {answer} of a menu of {len(view.menu)}; count from 0")
+        raise PolicyError(
+            f"policy {name} answered option {answer} of a menu of {len(view.menu)}; count from 0"
+        )
     return _of_probabilities(answer, view, name)
 
 
@@ -90,7 +105,10 @@ def _of_text(answer: str, view: View, name: str) -> Choice:
     if view.free_text:
         return Choice(None, "parsed", text=answer)
     known = ", ".join(option.id for option in view.menu)
-    raise PolicyError(f"policy {name} answered {answer!r:.80}, neither the id nor the text of an option; ids: {known}")
+    raise PolicyError(
+        f"policy {name} answered {answer!r:.80}, neither the id nor the text of an option; ids:"
+        f" {known}"
+    )
 
 
 def _of_probabilities(answer: object, view: View, name: str) -> Choice:
@@ -102,7 +120,7 @@ def _of_probabilities(answer: object, view: View, name: str) -> Choice:
     right = len(p) == len(view.menu) and all(math.isfinite(each) and each >= 0 for each in p)
     if not right or abs(math.fsum(p) - 1) > _SUM_TOLERANCE:
         raise PolicyError(
-            f"policy {name} answered {answer!r:.80}; answer an option, its id or index, a Choice, None, or "
-            f"{len(view.menu)} probabilities that add up to 1"
+            f"policy {name} answered {answer!r:.80}; answer an option, its id or index, a Choice,"
+            f" None, or {len(view.menu)} probabilities that add up to 1"
         )
     return Choice(draw(view.menu, p, view.seed), "drawn", p)

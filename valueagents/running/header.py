@@ -1,7 +1,9 @@
-"""`run.json`: what a run directory holds, sealed by a checksum, with a copy from which it can be made again.
+"""`run.json`: what a run directory holds, sealed by a checksum, with a copy from which it can be
+made again.
 
-The copy is a file of its own, not a first line of each segment: it is there before the first episode is, and a segment
-stays a file of episodes alone. `seal` checks the compact form of the JSON, so a changed space is no damage.
+The copy is a file of its own, not a first line of each segment: it is there before the first
+episode is, and a segment stays a file of episodes alone. `seal` checks the compact form of the
+JSON, so a changed space is no damage.
 """
 
 from pathlib import Path
@@ -22,11 +24,14 @@ COPY_FILE = "run.json.bak"
 
 
 class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run directory holds. The identities decide; specs and options are there to repeat the run by hand.
+    """What a run directory holds.
 
-    `unrepeatable` says why the run cannot be continued: its env or policy has no content hash (None: it can).
-    `informed` marks a run whose policy saw annotations (calibration). `min_contested` decisions on an axis are enough
-    for a number. `factors` are the declarations of the env, whose levels stand in the decisions.
+    The identities decide; specs and options are there to repeat the run by hand.
+
+    `unrepeatable` says why the run cannot be continued: its env or policy has no content hash
+    (None: it can). `informed` marks a run whose policy saw annotations (calibration).
+    `min_contested` decisions on an axis are enough for a number. `factors` are the declarations of
+    the env, whose levels stand in the decisions.
     """
 
     env: str
@@ -69,8 +74,8 @@ def read_header(folder: Path) -> RunHeader:
     if isinstance(copy, RunHeader):
         return copy
     raise StoreError(
-        f"{file} {header}, its copy {COPY_FILE} {copy}: put one of them back from a backup, or move the folder away "
-        "and run again: then every episode is owed"
+        f"{file} {header}, its copy {COPY_FILE} {copy}: put one of them back from a backup, or move"
+        " the folder away and run again: then every episode is owed"
     )
 
 
@@ -95,7 +100,10 @@ def repair_header(folder: Path) -> None:
 
 
 def _read(file: Path) -> RunHeader | str:
-    """The header in a file, or what is wrong with it. Raises StoreError if it is of another schema."""
+    """The header in a file, or what is wrong with it.
+
+    Raises StoreError if it is of another schema.
+    """
     try:
         content = file.read_bytes()
     except FileNotFoundError:
@@ -110,7 +118,8 @@ def _read(file: Path) -> RunHeader | str:
             raw = upgraded_header(raw)
             if raw.get("schema") != SCHEMA:
                 raise StoreError(
-                    f"{file} has schema {raw.get('schema')}, this version reads {SCHEMA}; use the version that wrote it"
+                    f"{file} has schema {raw.get('schema')}, this version reads {SCHEMA}; use the"
+                    " version that wrote it"
                 )
         return msgspec.convert(raw, RunHeader)
     except (msgspec.MsgspecError, UnicodeError) as error:

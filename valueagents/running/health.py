@@ -1,7 +1,8 @@
 """What is wrong with a run: damaged files, episodes that are missing, answers that say nothing.
 
-Sessions say how many episodes were there when a process began (`stored`), how many it was to play (`owed`) and how many
-it finished: what is there now is compared with that. Sessions of older versions say less, and less is found.
+Sessions say how many episodes were there when a process began (`stored`), how many it was to play
+(`owed`) and how many it finished: what is there now is compared with that. Sessions of older
+versions say less, and less is found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,40 +37,52 @@ def problems(store: RunStore) -> list[str]:
     ]
 
 
-def _sessions_problems(store: RunStore, sessions: Sequence[dict[str, Any]], episodes: int, attempts: int) -> list[str]:
+def _sessions_problems(
+    store: RunStore, sessions: Sequence[dict[str, Any]], episodes: int, attempts: int
+) -> list[str]:
     """What the sessions say that should be there, and is not."""
     starts = [place for place, record in enumerate(sessions) if "start" in record]
     if not starts:
         if not store.segments():
             return []
-        return [f"{SESSIONS_FILE} is missing or damaged: whether all episodes are there cannot be told"]
+        return [
+            f"{SESSIONS_FILE} is missing or damaged: whether all episodes are there cannot be told"
+        ]
     start = sessions[starts[-1]]
     end = next((record for record in sessions[starts[-1] + 1 :] if "end" in record), None)
     found = _missing(start, end or {}, episodes, attempts)
     if end is None:
         found.append(
-            f"the run was stopped or is still going: {_PLAYS} the episodes that are owed{_owed(start, episodes)}"
+            f"the run was stopped or is still going: {_PLAYS} the episodes that are"
+            f" owed{_owed(start, episodes)}"
         )
     return found
 
 
-def _missing(start: Mapping[str, Any], end: Mapping[str, Any], episodes: int, attempts: int) -> list[str]:
+def _missing(
+    start: Mapping[str, Any], end: Mapping[str, Any], episodes: int, attempts: int
+) -> list[str]:
     """Episodes and failures that were written and are not there."""
     written = _stored(start) + end.get("finished", 0)
     recorded = start.get("failures", 0) + end.get("failed", 0)
     found = []
     if episodes < written:
         found.append(
-            f"{written - episodes} of {written} finished episodes are missing: a segment was cut, deleted, damaged or "
-            f"not copied whole; {_PLAYS} those that are owed"
+            f"{written - episodes} of {written} finished episodes are missing: a segment was cut,"
+            f" deleted, damaged or not copied whole; {_PLAYS} those that are owed"
         )
     if attempts < recorded:
-        found.append(f"{recorded - attempts} of {recorded} failures are missing: attempts are counted without them")
+        found.append(
+            f"{recorded - attempts} of {recorded} failures are missing: attempts are counted"
+            " without them"
+        )
     return found
 
 
 def _stored(start: Mapping[str, Any]) -> int:
-    """Episodes that were there when a session began; of an older version's session the fewest that there were."""
+    """Episodes that were there when a session began; of an older version's session the fewest that
+    there were.
+    """
     planned = start.get("config", {}).get("episodes")
     stored: int = start.get("stored", max(0, (planned or 0) - start.get("owed", 0)))
     return stored
@@ -92,6 +105,10 @@ def _answers_problems(store: RunStore) -> list[str]:
     if not table.num_rows or not pc.all(pc.or_(unread, cut)).as_py():
         return []
     if pc.all(unread).as_py():
-        return [f"none of the {table.num_rows} answers could be read as an option; look at their texts"]
-    counts = f"{pc.sum(unread).as_py()} were unread or refused, {pc.sum(cut).as_py()} had a cut prompt"
+        return [
+            f"none of the {table.num_rows} answers could be read as an option; look at their texts"
+        ]
+    counts = (
+        f"{pc.sum(unread).as_py()} were unread or refused, {pc.sum(cut).as_py()} had a cut prompt"
+    )
     return [f"none of the {table.num_rows} decisions can be used: {counts}"]

@@ -1,6 +1,7 @@
 """One writer in a folder: a lock on a file that is there for nothing else and is never replaced.
 
-A lock belongs to the file that was opened, not to its name. Where another process may replace the file, both hold one.
+A lock belongs to the file that was opened, not to its name. Where another process may replace the
+file, both hold one.
 """
 
 import errno
@@ -21,7 +22,9 @@ log = logging.getLogger("valueagents")
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """No other process, and no other block of this one, is the writer of the folder. A kill ends the lock, too.
+    """No other process, and no other block of this one, is the writer of the folder.
+
+    A kill ends the lock, too.
 
     Raises StoreError if there is a writer already. A file system without locks is warned about.
     """
@@ -32,9 +35,14 @@ def only_writer(folder: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno in _BUSY:
                 raise StoreError(
-                    f"another process is writing to {str(folder)!r}; wait for it or give another --out"
+                    f"another process is writing to {str(folder)!r}; wait for it or give another"
+                    " --out"
                 ) from None
-            log.warning("%s cannot be locked (%s): let no second process write there", folder, error.strerror)
+            log.warning(
+                "%s cannot be locked (%s): let no second process write there",
+                folder,
+                error.strerror,
+            )
         yield
     finally:
         os.close(descriptor)  # which ends the lock

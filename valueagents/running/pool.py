@@ -1,9 +1,11 @@
-"""A pool: decisions of several runs, frozen, so that any policy can be asked the same questions (E7, common states).
+"""A pool: decisions of several runs, frozen, so that any policy can be asked the same questions
+(E7, common states).
 
-A pooled decision holds all that the policy met: what came before in the episode, the last text, the menu in the order
-shown – and the annotation, for the record. What was answered is left out. Each situation (`shown_hash`) is there once;
-the sample takes them from the runs in turn, so that each run contributes as many as it has, up to its share. A pool is
-a JSON-lines file: a header, then a line a decision.
+A pooled decision holds all that the policy met: what came before in the episode, the last text, the
+menu in the order shown – and the annotation, for the record. What was answered is left out. Each
+situation (`shown_hash`) is there once; the sample takes them from the runs in turn, so that each
+run contributes as many as it has, up to its share. A pool is a JSON-lines file: a header, then a
+line a decision.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,15 @@ from typing import Any
 import msgspec
 import pyarrow.compute as pc
 
-from valueagents.contracts.decision import Annotation, Choice, Decision, Factor, Menu, menu_hash, shown_hash
+from valueagents.contracts.decision import (
+    Annotation,
+    Choice,
+    Decision,
+    Factor,
+    Menu,
+    menu_hash,
+    shown_hash,
+)
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.files.factors import level_problem
 from valueagents.identity import content_hash
@@ -30,7 +40,9 @@ POOL_FILE = "pool.jsonl"
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run that the pool was drawn from: what it was, and how many of the pool's decisions are its."""
+    """A run that the pool was drawn from: what it was, and how many of the pool's decisions are
+    its.
+    """
 
     env: str
     policy: str
@@ -39,11 +51,12 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A question, as it was met. `before` are the episode's earlier decisions, with the options taken only.
+    """A question, as it was met. `before` are the episode's earlier decisions, with the options
+    taken only.
 
-    `cluster` is the run's; of a game it is the menu, since there one menu comes again in many states and episodes.
-    `factors` are the levels of the menu; where there are none they are left out of the file and of its hashed content,
-    which is then that of a file of the version before.
+    `cluster` is the run's; of a game it is the menu, since there one menu comes again in many
+    states and episodes. `factors` are the levels of the menu; where there are none they are left
+    out of the file and of its hashed content, which is then that of a file of the version before.
     """
 
     shown: str
@@ -56,7 +69,10 @@ class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 
 class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What holds for all decisions of a pool. `asked` and `seed` repeat the sampling, `factors` are the runs'."""
+    """What holds for all decisions of a pool.
+
+    `asked` and `seed` repeat the sampling, `factors` are the runs'.
+    """
 
     format: str
     version: int
@@ -77,57 +93,85 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) -> Pool:
-    """At most that many distinct situations, taken from the runs in turn, each run's in an order drawn from the seed.
+    """At most that many distinct situations, taken from the runs in turn, each run's in an order
+    drawn from the seed.
 
-    Does not depend on the order of the runs. Raises ConfigError if the runs differ in task, taxonomy or the levels of a
-    factor, are of free text, or hold no annotated menu of two or more options.
+    Does not depend on the order of the runs. Raises ConfigError if the runs differ in task,
+    taxonomy or the levels of a factor, are of free text, or hold no annotated menu of two or more
+    options.
     """
     if not runs:
         raise ConfigError("a pool needs at least one run: --pool RUN")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
-    opened.sort(key=lambda run: content_hash(run.header.env_identity, run.header.policy_identity, run.header.seed))
+    opened.sort(
+        key=lambda run: content_hash(
+            run.header.env_identity, run.header.policy_identity, run.header.seed
+        )
+    )
     first = opened[0].header
     for run in opened[1:]:
         if run.header.task != first.task or run.header.taxonomy != first.taxonomy:
             raise ConfigError(
-                f"{str(run.path)!r} ({run.header.env}, {run.header.taxonomy.name}) and {str(opened[0].path)!r} "
-                f"({first.env}, {first.taxonomy.name}) differ in task or taxonomy; pool runs of one kind of env"
+                f"{str(run.path)!r} ({run.header.env}, {run.header.taxonomy.name}) and"
+                f" {str(opened[0].path)!r} ({first.env}, {first.taxonomy.name}) differ in task or"
+                " taxonomy; pool runs of one kind of env"
             )
     taken = _in_turn([_situations(run, seed) for run in opened], decisions)
     if not any(taken):
-        raise ConfigError(f"{str(opened[0].path)!r}: no annotated menu of two or more options to pool")
-    pooled = [question for run, wanted in zip(opened, taken, strict=True) for question in _questions(run, wanted)]
+        raise ConfigError(
+            f"{str(opened[0].path)!r}: no annotated menu of two or more options to pool"
+        )
+    pooled = [
+        question
+        for run, wanted in zip(opened, taken, strict=True)
+        for question in _questions(run, wanted)
+    ]
     sources = tuple(
         Source(run.header.env, run.header.policy, run.header.seed, len(wanted))
         for run, wanted in zip(opened, taken, strict=True)
     )
     needed = max(run.header.min_contested for run in opened)
     header = PoolHeader(
-        FORMAT, VERSION, first.task, first.taxonomy, needed, decisions, seed, sources, _declared(opened)
+        FORMAT,
+        VERSION,
+        first.task,
+        first.taxonomy,
+        needed,
+        decisions,
+        seed,
+        sources,
+        _declared(opened),
     )
     return Pool(header, tuple(sorted(pooled, key=lambda question: question.shown)))
 
 
-def freeze_pool(folder: Path, runs: Sequence[Run | Path | str], *, decisions: int, seed: int) -> Path:
-    """The pool file of a folder: sampled and written if there is none; without `runs` the one that is there.
+def freeze_pool(
+    folder: Path, runs: Sequence[Run | Path | str], *, decisions: int, seed: int
+) -> Path:
+    """The pool file of a folder: sampled and written if there is none; without `runs` the one that
+    is there.
 
     Raises ConfigError if another pool is there, or none and no runs are given.
     """
     file = folder / POOL_FILE
     if not runs:
         if not file.exists():
-            raise ConfigError(f"{str(folder)!r} holds no pool yet: say with --pool which runs to draw it from")
+            raise ConfigError(
+                f"{str(folder)!r} holds no pool yet: say with --pool which runs to draw it from"
+            )
         return file
     if (folder / "run.json").exists():
-        raise ConfigError(f"{str(folder)!r} is a run; give a folder of its own for the pool and its runs")
+        raise ConfigError(
+            f"{str(folder)!r} is a run; give a folder of its own for the pool and its runs"
+        )
     drawn = sample_pool(runs, decisions=decisions, seed=seed)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, _encode(drawn))
     elif not _is_same(read_pool(file), drawn):
         raise ConfigError(
-            f"{file} is another pool (other runs, more episodes, --decisions or --seed); leave out --pool to ask on "
-            "what is frozen there, or give another --out"
+            f"{file} is another pool (other runs, more episodes, --decisions or --seed); leave out"
+            " --pool to ask on what is frozen there, or give another --out"
         )
     return file
 
@@ -137,12 +181,16 @@ def read_pool(path: Path) -> Pool:
     first, *rest = path.read_bytes().split(b"\n")
     try:
         raw = msgspec.json.decode(first, type=dict[str, Any])
-        header = msgspec.convert({**raw, "taxonomy": bundled_taxonomy(raw.get("taxonomy"))}, PoolHeader)
+        header = msgspec.convert(
+            {**raw, "taxonomy": bundled_taxonomy(raw.get("taxonomy"))}, PoolHeader
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name}, line 1 is not the header of a pool: {error}") from error
     if header.format != FORMAT or header.version not in (WITHOUT_FACTORS, VERSION):
         known = f"{FORMAT} {WITHOUT_FACTORS} and {VERSION}"
-        raise DataError(f"{path.name}: {header.format!r} version {header.version}; this reads {known}")
+        raise DataError(
+            f"{path.name}: {header.format!r} version {header.version}; this reads {known}"
+        )
     questions = []
     for number, line in enumerate((line for line in rest if line), 2):
         try:
@@ -151,14 +199,19 @@ def read_pool(path: Path) -> Pool:
         except (msgspec.MsgspecError, UnicodeDecodeError, StoreError) as error:
             raise DataError(f"{path.name}, line {number}: {error}") from error
         if options != len(question.menu):
-            raise DataError(f"{path.name}, line {number}: {options} annotated options, {len(question.menu)} shown")
+            raise DataError(
+                f"{path.name}, line {number}: {options} annotated options, {len(question.menu)}"
+                " shown"
+            )
         problem = level_problem(question.factors, header.factors)
         if problem is not None:
             raise DataError(f"{path.name}, line {number}: {problem}")
         questions.append(question)
     wanted = sum(source.decisions for source in header.sources)
     if not len(questions) == len({question.shown for question in questions}) == wanted:
-        raise DataError(f"{path.name} is damaged: {wanted} distinct decisions are wanted; freeze the pool again")
+        raise DataError(
+            f"{path.name} is damaged: {wanted} distinct decisions are wanted; freeze the pool again"
+        )
     return Pool(header, tuple(questions))
 
 
@@ -172,15 +225,19 @@ def _is_same(there: Pool, drawn: Pool) -> bool:
 
 
 def _declared(runs: Sequence[Run]) -> tuple[Factor, ...]:
-    """The factors of all runs, each once. Raises ConfigError if two runs declare other levels for one of them."""
+    """The factors of all runs, each once.
+
+    Raises ConfigError if two runs declare other levels for one of them.
+    """
     found: dict[str, Factor] = {}
     for run in runs:
         for factor in run.header.factors:
             known = found.setdefault(factor.name, factor)
             if known.levels != factor.levels:
                 raise ConfigError(
-                    f"{str(run.path)!r} declares factor {factor.name!r} with other levels than the runs before it: "
-                    f"{', '.join(factor.levels) or 'open'}, not {', '.join(known.levels) or 'open'}; pool them apart"
+                    f"{str(run.path)!r} declares factor {factor.name!r} with other levels than the"
+                    f" runs before it: {', '.join(factor.levels) or 'open'}, not"
+                    f" {', '.join(known.levels) or 'open'}; pool them apart"
                 )
     return tuple(found.values())
 
@@ -190,7 +247,10 @@ def _encode(pool: Pool) -> bytes:
 
 
 def _situations(run: Run, seed: int) -> dict[str, tuple[str, int]]:
-    """Situation -> an episode and step that met it, in the drawn order. Equal situations: the first by episode."""
+    """Situation -> an episode and step that met it, in the drawn order.
+
+    Equal situations: the first by episode.
+    """
     table = run.decisions()
     table = table.filter(
         pc.and_(pc.is_valid(table["x"]), pc.greater(pc.list_value_length(table["option_ids"]), 1))
@@ -202,8 +262,12 @@ def _situations(run: Run, seed: int) -> dict[str, tuple[str, int]]:
     return dict(sorted(places.items(), key=lambda place: content_hash("pool", seed, place[0])))
 
 
-def _in_turn(offers: Sequence[Mapping[str, tuple[str, int]]], count: int) -> list[dict[tuple[str, int], str]]:
-    """For each run the places that it contributes, (episode, step) -> situation; no situation twice."""
+def _in_turn(
+    offers: Sequence[Mapping[str, tuple[str, int]]], count: int
+) -> list[dict[tuple[str, int], str]]:
+    """For each run the places that it contributes, (episode, step) -> situation; no situation
+    twice.
+    """
     queues, seen = [iter(offer.items()) for offer in offers], set[str]()
     taken: list[dict[tuple[str, int], str]] = [{} for _ in offers]
     live = list(range(len(offers)))
@@ -211,7 +275,9 @@ def _in_turn(offers: Sequence[Mapping[str, tuple[str, int]]], count: int) -> lis
         for number in list(live):
             if len(seen) == count:
                 break
-            fresh = next(((shown, place) for shown, place in queues[number] if shown not in seen), None)
+            fresh = next(
+                ((shown, place) for shown, place in queues[number] if shown not in seen), None
+            )
             if fresh is None:
                 live.remove(number)
                 continue
@@ -228,9 +294,14 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
     for episode in run.store.episodes():
         for step in steps.get(episode.identity, ()):
             if any(decision.choice.text is not None for decision in episode.decisions):
-                raise ConfigError(f"{str(run.path)!r} is of free text: its menus were hidden and cannot be replayed")
+                raise ConfigError(
+                    f"{str(run.path)!r} is of free text: its menus were hidden and cannot be"
+                    " replayed"
+                )
             if episode.shown is not None:
-                raise ConfigError(f"{str(run.path)!r} is itself a replay; pool the runs that it was drawn from")
+                raise ConfigError(
+                    f"{str(run.path)!r} is itself a replay; pool the runs that it was drawn from"
+                )
             decision = episode.decisions[step]
             assert decision.annotation is not None  # noqa: S101 – `_situations` left the others out
             before = tuple(_bare(earlier) for earlier in episode.decisions[:step])
@@ -253,4 +324,6 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
 def _bare(decision: Decision) -> Decision:
     """What later decisions are shown of this one."""
     taken = tuple(option for option in decision.menu if option.id == decision.choice.option)
-    return Decision(decision.observation, taken, Choice(decision.choice.option, decision.choice.reading))
+    return Decision(
+        decision.observation, taken, Choice(decision.choice.option, decision.choice.reading)
+    )

@@ -14,7 +14,10 @@ _MIN_FOR_ESTIMATE = 10  # the first batch also loads and warms up
 
 @contextmanager
 def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
-    """A callback for `run`; `unit` is what it counts. Nothing is shown for what takes less than two seconds."""
+    """A callback for `run`; `unit` is what it counts.
+
+    Nothing is shown for what takes less than two seconds.
+    """
     try:
         if sys.stderr.isatty():
             with _bar(what) as progress:
@@ -22,16 +25,30 @@ def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
         else:
             yield _lines(what, unit)
     except KeyboardInterrupt:
-        print("stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        print(
+            "stopped; what was finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
         raise
 
 
 @contextmanager
 def _bar(what: str) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
 
@@ -51,7 +68,11 @@ def _lines(what: str, unit: str) -> Progress:
             return
         last = now
         failures = f", {failed} failed" if failed else ""
-        left = f", about {(now - started) / done * (owed - done):.0f} s left" if done >= _MIN_FOR_ESTIMATE else ""
+        left = (
+            f", about {(now - started) / done * (owed - done):.0f} s left"
+            if done >= _MIN_FOR_ESTIMATE
+            else ""
+        )
         print(f"{what}: {done}/{owed} {unit}{failures}{left}", file=sys.stderr, flush=True)
 
     return progress

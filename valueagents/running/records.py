@@ -1,4 +1,6 @@
-"""From the files of a run directory to records; what cannot be read is left out and noted as damage."""
+"""From the files of a run directory to records; what cannot be read is left out and noted as
+damage.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +9,13 @@ from typing import Any
 
 import msgspec
 
-from valueagents.contracts.decision import SCHEMA, Episode, Failure, episode_from_json, failure_from_json
+from valueagents.contracts.decision import (
+    SCHEMA,
+    Episode,
+    Failure,
+    episode_from_json,
+    failure_from_json,
+)
 from valueagents.errors import StoreError
 from valueagents.running.header import RunHeader
 from valueagents.running.sealed import unseal
@@ -15,10 +23,13 @@ from valueagents.running.segments import Damage, read_lines
 from valueagents.running.upgrade import upgraded_episode
 
 
-def episode_records(segment: Path, header: RunHeader, damages: list[Damage]) -> Iterator[tuple[bytes, Episode]]:
+def episode_records(
+    segment: Path, header: RunHeader, damages: list[Damage]
+) -> Iterator[tuple[bytes, Episode]]:
     """The lines of a segment, unsealed and as they are there, each with its episode in this schema.
 
-    The first line that is not an episode is noted. Raises StoreError for an episode of another schema.
+    The first line that is not an episode is noted. Raises StoreError for an episode of another
+    schema.
     """
     first_wrong = True
     upgrade = partial(upgraded_episode, header=msgspec.to_builtins(header))
@@ -36,7 +47,9 @@ def episode_records(segment: Path, header: RunHeader, damages: list[Damage]) -> 
 
 
 def failure_records(file: Path, damages: list[Damage]) -> Iterator[tuple[bytes, Failure]]:
-    """The lines of a file of failures, unsealed, each with its failure; a torn last line is left out."""
+    """The lines of a file of failures, unsealed, each with its failure; a torn last line is left
+    out.
+    """
     *lines, _torn = file.read_bytes().split(b"\n")
     for number, sealed in enumerate(lines, 1):
         line = unseal(sealed)

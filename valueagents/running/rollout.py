@@ -1,7 +1,9 @@
-"""Rollout: many episodes in flight on one event loop, each with deadlines; a bad episode is data, not a crash.
+"""Rollout: many episodes in flight on one event loop, each with deadlines; a bad episode is data,
+not a crash.
 
-What is to be played is decided before anything is played: a `Plan` for each episode, whose `identity` hashes the
-content of env and policy with the situation, the repetition and the env's seed. All randomness derives from it.
+What is to be played is decided before anything is played: a `Plan` for each episode, whose
+`identity` hashes the content of env and policy with the situation, the repetition and the env's
+seed. All randomness derives from it.
 """
 
 import asyncio
@@ -33,7 +35,9 @@ from valueagents.running.threads import OwnerThread
 
 MAX_FAILURES_IN_A_ROW = 20
 IDENTITY_VERSION = 1
-"""Of what an identity hashes, not of how episodes are stored: a newer schema owes no finished episode again."""
+"""Of what an identity hashes, not of how episodes are stored: a newer schema owes no finished
+episode again.
+"""
 
 T = TypeVar("T")
 
@@ -57,8 +61,12 @@ class Sink(Protocol):
         """Keep a failed one."""
 
 
-def env_identity(env_id: str, env: ValueEnv, code: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The content that decides what an agent can meet in an env; `code` has hashes of an env that is not installed."""
+def env_identity(
+    env_id: str, env: ValueEnv, code: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The content that decides what an agent can meet in an env; `code` has hashes of an env that
+    is not installed.
+    """
     return {
         **(code or {}),
         "env": env_id,
@@ -78,22 +86,31 @@ def plan_episodes(
     episodes: int | None,
     code: Mapping[str, str] | None = None,
 ) -> list[Plan]:
-    """The first `episodes` plans of a run (None = every situation once), the same for every longer run of that seed.
+    """The first `episodes` plans of a run (None = every situation once), the same for every longer
+    run of that seed.
 
-    Situations are met in a permutation drawn from the seed, then again as the next repetition: none by chance twice.
-    Env seeds do not depend on the policy, so two policies meet the same episodes.
+    Situations are met in a permutation drawn from the seed, then again as the next repetition: none
+    by chance twice. Env seeds do not depend on the policy, so two policies meet the same episodes.
     """
     known = env.situations()
     if episodes is None and not known:
-        raise ConfigError(f"env {env_id!r} does not enumerate its situations; say how many --episodes to play")
-    order = np.random.default_rng(seed_from("walk", seed)).permutation(len(known)) if known else np.zeros(0, dtype=int)
+        raise ConfigError(
+            f"env {env_id!r} does not enumerate its situations; say how many --episodes to play"
+        )
+    order = (
+        np.random.default_rng(seed_from("walk", seed)).permutation(len(known))
+        if known
+        else np.zeros(0, dtype=int)
+    )
     env_content, policy_content = env_identity(env_id, env, code), policy.identity()
     plans = []
     for i in range(len(known) if episodes is None else episodes):
         situation = known[order[i % len(known)]] if known else None
         repetition = i // len(known) if known else i
         env_seed = seed_from("env", seed, situation, repetition)
-        identity = content_hash(IDENTITY_VERSION, env_content, policy_content, situation, repetition, env_seed)
+        identity = content_hash(
+            IDENTITY_VERSION, env_content, policy_content, situation, repetition, env_seed
+        )
         plans.append(Plan(identity, situation, repetition, env_seed))
     return plans
 
@@ -110,9 +127,10 @@ async def roll_out(
 ) -> None:
     """Every plan has gone to the sink as an episode or as a failure.
 
-    `policy` must have been entered. At most `live` episodes are in flight; every decision and every step of the env
-    has `timeout_s`. `attempts` counts earlier tries by identity. Raises PolicyError when `MAX_FAILURES_IN_A_ROW`
-    episodes fail without one between that succeeds: then the fault is not the episode's.
+    `policy` must have been entered. At most `live` episodes are in flight; every decision and every
+    step of the env has `timeout_s`. `attempts` counts earlier tries by identity. Raises PolicyError
+    when `MAX_FAILURES_IN_A_ROW` episodes fail without one between that succeeds: then the fault is
+    not the episode's.
     """
     rollout = _Rollout(make_env, policy, iter(plans), sink, timeout_s, attempts or {})
     try:
@@ -144,7 +162,9 @@ class _Rollout:
                 try:
                     seat = seat or _Seat(self.make_env(), self.timeout_s)
                     episode = await self._attempt(seat, plan, decisions)
-                except Exception as error:  # a bad episode is data: any error of env or policy is recorded
+                except (
+                    Exception
+                ) as error:  # a bad episode is data: any error of env or policy is recorded
                     if seat is not None:
                         seat.close()
                         seat = None
@@ -153,7 +173,9 @@ class _Rollout:
                 self.sink.episode(episode)
                 self.failures_in_a_row = 0
                 if seat.env.inline:
-                    await asyncio.sleep(0)  # else an inline env with an instant policy would never let the others run
+                    await asyncio.sleep(
+                        0
+                    )  # else an inline env with an instant policy would never let the others run
         finally:
             if seat is not None:
                 seat.close()
@@ -180,19 +202,28 @@ class _Rollout:
     def _failed(self, plan: Plan, error: Exception, step: int) -> None:
         """Record it. Raises PolicyError when failures are all there is."""
         name = type(error).__name__
-        message = str(error) or (f"no answer within {self.timeout_s:g} s" if isinstance(error, TimeoutError) else name)
+        message = str(error) or (
+            f"no answer within {self.timeout_s:g} s" if isinstance(error, TimeoutError) else name
+        )
         message = message.encode(errors="replace").decode()
         attempt = self.attempts.get(plan.identity, 0) + 1
-        self.sink.failure(Failure(plan.identity, plan.situation, plan.repetition, name, message, step, attempt))
+        self.sink.failure(
+            Failure(plan.identity, plan.situation, plan.repetition, name, message, step, attempt)
+        )
         self.failures_in_a_row += 1
         if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            raise PolicyError(f"{self.failures_in_a_row} episodes in a row failed, the last with {name}: {message}")
+            raise PolicyError(
+                f"{self.failures_in_a_row} episodes in a row failed, the last with {name}:"
+                f" {message}"
+            )
 
 
 async def _play(
     seat: "_Seat", policy: Policy, plan: Plan, decisions: list[Decision], timeout_s: float
 ) -> tuple[dict[str, Any], Literal["terminated", "truncated"], str]:
-    """Play one episode, appending its decisions: the info of its start, how it ended, and the last text."""
+    """Play one episode, appending its decisions: the info of its start, how it ended, and the last
+    text.
+    """
     options = {} if plan.situation is None else {"situation": plan.situation}
     observation, start = await seat.call(seat.env.reset, seed=plan.env_seed, options=options)
     info = start
@@ -202,15 +233,24 @@ async def _play(
         _require_declared(info["factors"], seat.env)
         seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
         choice = await _decide(
-            policy, View(seat.env.task, transcript, observation, menu, seed, free_text), info, timeout_s
+            policy,
+            View(seat.env.task, transcript, observation, menu, seed, free_text),
+            info,
+            timeout_s,
         )
         action: Any = next((k for k, option in enumerate(menu) if option.id == choice.option), None)
         if free_text and choice.text is not None:
             action = choice.text
         after, reward, terminated, truncated, after_info = await seat.call(seat.env.step, action)
         annotation: Annotation | None = info["annotation"]
-        if isinstance(action, str) and after_info["invalid"] is None and seat.env.decided is not None:
-            menu, annotation, taken = seat.env.decided  # with the text's own option, where it led where none leads
+        if (
+            isinstance(action, str)
+            and after_info["invalid"] is None
+            and seat.env.decided is not None
+        ):
+            menu, annotation, taken = (
+                seat.env.decided
+            )  # with the text's own option, where it led where none leads
             choice = msgspec.structs.replace(choice, option=menu[taken].id)
         decisions.append(
             Decision(
@@ -241,16 +281,23 @@ def exchange(decision: Decision) -> Exchange:
     """How a decision appears in the transcript of those that follow."""
     choice = decision.choice
     option = next((option.text for option in decision.menu if option.id == choice.option), None)
-    return Exchange(decision.observation, choice.text or option or "(nothing: the answer was not on the menu)")
+    return Exchange(
+        decision.observation, choice.text or option or "(nothing: the answer was not on the menu)"
+    )
 
 
-def _shown_first(task: str, before: Sequence[Decision], decisions: Sequence[Decision]) -> str | None:
+def _shown_first(
+    task: str, before: Sequence[Decision], decisions: Sequence[Decision]
+) -> str | None:
     """The situation of the first decision, where its episode does not tell."""
     return shown_hash(task, [*before, decisions[0]]) if before else None
 
 
 async def _decide(policy: Policy, view: View, info: dict[str, Any], timeout_s: float) -> Choice:
-    """The policy's answer, timed. The annotation goes through the door of `InformedPolicy` and nowhere else."""
+    """The policy's answer, timed.
+
+    The annotation goes through the door of `InformedPolicy` and nowhere else.
+    """
     if not view.menu and not view.free_text:
         raise EnvError("the episode goes on but its menu is empty")
     started = time.monotonic()
@@ -260,13 +307,19 @@ async def _decide(policy: Policy, view: View, info: dict[str, Any], timeout_s: f
         else:
             choice = await policy.decide(view)
     p = choice.probabilities
-    if p is not None and (len(p) != len(view.menu) or not math.isclose(math.fsum(p), 1.0, abs_tol=1e-6)):
-        raise PolicyError(f"{len(p)} probabilities that add up to {math.fsum(p):g} for a menu of {len(view.menu)}")
+    if p is not None and (
+        len(p) != len(view.menu) or not math.isclose(math.fsum(p), 1.0, abs_tol=1e-6)
+    ):
+        raise PolicyError(
+            f"{len(p)} probabilities that add up to {math.fsum(p):g} for a menu of {len(view.menu)}"
+        )
     return msgspec.structs.replace(choice, latency_s=round(time.monotonic() - started, 6))
 
 
 class _Seat:
-    """An env and where it runs: on the loop if a step is quick and safe, else on a thread of its own."""
+    """An env and where it runs: on the loop if a step is quick and safe, else on a thread of its
+    own.
+    """
 
     def __init__(self, env: ValueEnv, timeout_s: float) -> None:
         self.env = env

@@ -1,4 +1,7 @@
-"""`Run`: a run directory, read. It opens as tables and frames; scores and reports are made from it."""
+"""`Run`: a run directory, read.
+
+It opens as tables and frames; scores and reports are made from it.
+"""
 
 import logging
 import shutil
@@ -30,7 +33,8 @@ class Run:
 
     Args:
         path: the directory.
-        temporary: a folder that is removed when nobody holds this object any more; `save` keeps the run.
+        temporary: a folder that is removed when nobody holds this object any more; `save` keeps the
+            run.
     """
 
     def __init__(self, path: Path | str, *, temporary: Path | None = None) -> None:
@@ -41,23 +45,32 @@ class Run:
             weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
 
     def save(self, path: Path | str) -> "Run":
-        """A copy of the run at `path`, and the run there. Raises ConfigError if something is there already."""
+        """A copy of the run at `path`, and the run there.
+
+        Raises ConfigError if something is there already.
+        """
         if Path(path).exists():
             raise ConfigError(f"{str(path)!r} exists; give a path where nothing is")
         shutil.copytree(self.path, path)
         return Run(path)
 
     def decisions(self, columns: Sequence[str] | None = None) -> "pa.Table":
-        """All decisions as an Arrow table, a row each (columns: `running/table.py`), or some of its columns."""
+        """All decisions as an Arrow table, a row each (columns: `running/table.py`), or some of its
+        columns.
+        """
         with pq.ParquetFile(self.decisions_file()) as file:
             return file.read(columns=None if columns is None else list(columns))
 
     def decisions_file(self) -> Path:
-        """The same as a Parquet file, for those who read it in parts; made first where it is not up to date."""
+        """The same as a Parquet file, for those who read it in parts; made first where it is not up
+        to date.
+        """
         return decisions_file(self.store)
 
     def problems(self) -> list[str]:
-        """What is wrong with the run, a line each: damages, missing episodes, answers that say nothing."""
+        """What is wrong with the run, a line each: damages, missing episodes, answers that say
+        nothing.
+        """
         return problems(self.store)
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -69,7 +82,9 @@ class Run:
         try:
             import polars as pl
         except ImportError as error:
-            raise ConfigError("polars is not installed: pip install 'valueagents[frames]'") from error
+            raise ConfigError(
+                "polars is not installed: pip install 'valueagents[frames]'"
+            ) from error
         frame = pl.from_arrow(self.decisions())
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 – a table makes a frame
         return frame
@@ -88,15 +103,21 @@ class Run:
         if not last:
             return []
         finished = {episode.identity for episode in self.store.episodes()}
-        finished |= set(self.decisions(["episode"])["episode"].to_pylist())  # a segment may have been damaged since
+        finished |= set(
+            self.decisions(["episode"])["episode"].to_pylist()
+        )  # a segment may have been damaged since
         return [failure for identity, failure in sorted(last.items()) if identity not in finished]
 
 
-def require_distinct(runs: Sequence[Run], unit: str, identity: Callable[[RunHeader], object]) -> None:
+def require_distinct(
+    runs: Sequence[Run], unit: str, identity: Callable[[RunHeader], object]
+) -> None:
     """Raise ConfigError if two of the runs have one identity: they would count as two units."""
     met: dict[str, Run] = {}
     for each in runs:
         name = content_hash(identity(each.header))
         if name in met:
-            raise ConfigError(f"{str(met[name].path)!r} and {str(each.path)!r} are of one {unit}: give each once")
+            raise ConfigError(
+                f"{str(met[name].path)!r} and {str(each.path)!r} are of one {unit}: give each once"
+            )
         met[name] = each

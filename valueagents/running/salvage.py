@@ -1,4 +1,6 @@
-"""Damaged files of a run directory, set right: readable lines stay, the file as it was is kept under another name."""
+"""Damaged files of a run directory, set right: readable lines stay, the file as it was is kept
+under another name.
+"""
 
 import filecmp
 import shutil
@@ -15,7 +17,8 @@ from valueagents.running.writer import SESSIONS_FILE, is_segment
 
 
 def set_right(damages: Iterable[Damage], header: RunHeader) -> list[Path]:
-    """The damaged files hold their readable lines and nothing else; where they are kept as they were.
+    """The damaged files hold their readable lines and nothing else; where they are kept as they
+    were.
 
     Only the one writer of the run may do that. Raises DiskError.
     """
@@ -52,6 +55,10 @@ def _replace_segment(file: Path, header: RunHeader) -> None:
 
 
 def _name_to_keep(file: Path) -> Path:
-    """A free name for the damaged file, or that of a copy which a killed salvage made of it already."""
+    """A free name for the damaged file, or that of a copy which a killed salvage made of it
+    already.
+    """
     names = (file.with_name(f"{file.name}.damaged-{number}") for number in count(1))
-    return next(name for name in names if not name.exists() or filecmp.cmp(name, file, shallow=False))
+    return next(
+        name for name in names if not name.exists() or filecmp.cmp(name, file, shallow=False)
+    )

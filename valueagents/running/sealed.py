@@ -1,9 +1,10 @@
-"""A checksum as the last field of a line of JSON: the line stays JSON, and what a disk changes in it is noticed.
+"""A checksum as the last field of a line of JSON: the line stays JSON, and what a disk changes in
+it is noticed.
 
     {"identity":"…","schema":2}   →   {"identity":"…","schema":2,"crc":"1f0a99c3"}
 
-The checksum is CRC-32 (as in gzip) of all that stands before it. A line is recognised as sealed by its form, so lines
-that were written before there were seals are read as they are.
+The checksum is CRC-32 (as in gzip) of all that stands before it. A line is recognised as sealed by
+its form, so lines that were written before there were seals are read as they are.
 """
 
 import zlib

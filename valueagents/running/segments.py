@@ -1,11 +1,12 @@
 """A segment of episodes: a gzip file of sealed lines that can be read around a damage.
 
-It consists of gzip members (RFC 1952, 2.2), a new one every quarter of a megabyte of text, which `zcat` reads as one. A
-reader that meets a damage keeps the lines before it, whose checksums tell that they are right, and goes on with the
-next member. Within a member each line is flushed (Z_SYNC_FLUSH), so a kill loses no finished line.
+It consists of gzip members (RFC 1952, 2.2), a new one every quarter of a megabyte of text, which
+`zcat` reads as one. A reader that meets a damage keeps the lines before it, whose checksums tell
+that they are right, and goes on with the next member. Within a member each line is flushed
+(Z_SYNC_FLUSH), so a kill loses no finished line.
 
-Segments that were written before lines were sealed are one member without checksums but that of its end: where it is
-wrong, no line of them is known to be right.
+Segments that were written before lines were sealed are one member without checksums but that of its
+end: where it is wrong, no line of them is known to be right.
 """
 
 import os
@@ -25,7 +26,9 @@ _GZIP = 31  # zlib's window-bits code for the gzip container
 _LEVEL = 3  # at 6 packing was the largest cost of an instant episode
 _MEMBER_BYTES = 1 << 18
 _READ_BYTES = 1 << 16  # what lies behind the end of a member is copied, so a small part
-_MEMBER_START = b"\x1f\x8b\x08" + bytes(5)  # gzip, deflate, no flags, no time: how zlib begins a member
+_MEMBER_START = b"\x1f\x8b\x08" + bytes(
+    5
+)  # gzip, deflate, no flags, no time: how zlib begins a member
 
 _FLUSHED = b"\0\0\xff\xff"  # how Z_SYNC_FLUSH ends: an empty stored block
 
@@ -42,7 +45,9 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class SegmentWriter:
-    """Appends lines to a segment that it makes; each is whole and can be read when `append` returns."""
+    """Appends lines to a segment that it makes; each is whole and can be read when `append`
+    returns.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = AppendOnlyFile(path, new=True)
@@ -59,7 +64,9 @@ class SegmentWriter:
             raise self._failed
         text = seal(line) + b"\n"
         ends = self._member_bytes + len(text) >= _MEMBER_BYTES
-        packed = self._pack.compress(text) + self._pack.flush(zlib.Z_FINISH if ends else zlib.Z_SYNC_FLUSH)
+        packed = self._pack.compress(text) + self._pack.flush(
+            zlib.Z_FINISH if ends else zlib.Z_SYNC_FLUSH
+        )
         try:
             self._file.append(packed)
         except BaseException as error:
@@ -84,7 +91,8 @@ def _packer() -> "zlib._Compress":
 
 
 def read_lines(segment: Path, damages: list[Damage]) -> Iterator[bytes]:
-    """The lines of a segment that are known to be right, unsealed, in their order; damages are added to the list.
+    """The lines of a segment that are known to be right, unsealed, in their order; damages are
+    added to the list.
 
     A torn last line is an episode that did not finish, no damage, and is left out.
     """
@@ -98,13 +106,18 @@ def read_lines(segment: Path, damages: list[Damage]) -> Iterator[bytes]:
                 start = member.end if member.end < size else None
                 continue
             start = _find_member(file, start + 1)
-            if member.error is None and (start is not None or member.count < _count_flushes(file, member.start)):
-                damages.append(Damage(segment, member.place, "it has no end"))  # a torn one is the last, and says less
+            if member.error is None and (
+                start is not None or member.count < _count_flushes(file, member.start)
+            ):
+                damages.append(
+                    Damage(segment, member.place, "it has no end")
+                )  # a torn one is the last, and says less
 
 
 @dataclass(slots=True)
 class _Member:
-    """A gzip member that is being read: where it begins and, once that is known, where it ends or why it is damaged.
+    """A gzip member that is being read: where it begins and, once that is known, where it ends or
+    why it is damaged.
 
     `count` is the number of its whole lines that were read until now.
     """
@@ -121,7 +134,9 @@ class _Member:
         return f"in the part from byte {self.start} on"
 
     def texts(self) -> Iterator[bytes]:
-        """What it holds, in pieces, up to its end, to the end of the file or to the byte that cannot be unpacked."""
+        """What it holds, in pieces, up to its end, to the end of the file or to the byte that
+        cannot be unpacked.
+        """
         self.file.seek(self.start)
         unpack = zlib.decompressobj(_GZIP)
         while chunk := self.file.read(_READ_BYTES):
@@ -147,14 +162,17 @@ class _Member:
 
 
 def _until_error(unpack: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
-    """What comes before the byte that cannot be unpacked: a failing call gives nothing of its chunk."""
+    """What comes before the byte that cannot be unpacked: a failing call gives nothing of its
+    chunk.
+    """
     with suppress(zlib.error):
         for place in range(len(chunk)):
             yield unpack.decompress(chunk[place : place + 1])
 
 
 def _right_lines(member: _Member, segment: Path, damages: list[Damage]) -> Iterator[bytes]:
-    """The lines of a member that are known to be right, unsealed; the first that is not is added to the damages.
+    """The lines of a member that are known to be right, unsealed; the first that is not is added to
+    the damages.
 
     Either all lines of a member are sealed or none is: only damage can mix them.
     """
@@ -179,7 +197,9 @@ def _right_lines(member: _Member, segment: Path, damages: list[Damage]) -> Itera
 
 
 def _is_undamaged(segment: Path, start: int) -> bool:
-    """True if the member is unpacked to its end, where its checksum is, or to the end of the file."""
+    """True if the member is unpacked to its end, where its checksum is, or to the end of the
+    file.
+    """
     with segment.open("rb") as file:
         member = _Member(file, start)
         for _ in member.texts():
@@ -188,7 +208,9 @@ def _is_undamaged(segment: Path, start: int) -> bool:
 
 
 def _count_flushes(file: BinaryIO, start: int) -> int:
-    """How often the rest of the file was flushed: once after each whole line, but where a member ends."""
+    """How often the rest of the file was flushed: once after each whole line, but where a member
+    ends.
+    """
     file.seek(start)
     found, seen = 0, b""
     while chunk := file.read(_READ_BYTES):

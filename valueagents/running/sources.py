@@ -1,4 +1,6 @@
-"""What a user holds – an id, a file, a class, a function, an object – as an env or a policy that a run can use."""
+"""What a user holds – an id, a file, a class, a function, an object – as an env or a policy that a
+run can use.
+"""
 
 import importlib.util
 import inspect
@@ -23,7 +25,9 @@ from valueagents.identity import content_hash, file_hash
 from valueagents.running.function_policy import FunctionPolicy
 
 EnvLike = str | type[ValueEnv] | gymnasium.Env[Any, Any] | Callable[[], Any]
-"""An id (ours or Gymnasium's), `file.py:Class`, a class, a callable without arguments, or an env, wrapped or not."""
+"""An id (ours or Gymnasium's), `file.py:Class`, a class, a callable without arguments, or an env,
+wrapped or not.
+"""
 PolicyLike = str | Policy | type[Policy] | Callable[..., Any]
 """A spec, `file.py:name`, a policy, its class, or a function of a view."""
 
@@ -32,9 +36,10 @@ PolicyLike = str | Policy | type[Policy] | Callable[..., Any]
 class EnvSource:
     """Where the envs of a run come from.
 
-    `name` is what headers and messages call it, `options` what it was made with. `identity` has what decides its
-    content beyond the env's own `version` and `content()`; `unrepeatable` says why two of it cannot be told to be the
-    same (None: they can). `one`: it is one object, for one episode at a time.
+    `name` is what headers and messages call it, `options` what it was made with. `identity` has
+    what decides its content beyond the env's own `version` and `content()`; `unrepeatable` says why
+    two of it cannot be told to be the same (None: they can). `one`: it is one object, for one
+    episode at a time.
     """
 
     name: str
@@ -56,16 +61,23 @@ def env_source(env: EnvLike, options: Mapping[str, Any] | None = None) -> EnvSou
     if inspect.isclass(env):
         return _of_class(env, options, f"python:{env.__qualname__}")
     if options:
-        raise ConfigError(f"env options {', '.join(options)} go to a class or an id; this env is made already")
+        raise ConfigError(
+            f"env options {', '.join(options)} go to a class or an id; this env is made already"
+        )
     if isinstance(env, gymnasium.Env):
         return _of_object(env)
     if callable(env):
         return _of_callable(env)
-    raise ConfigError(f"an env is an id, a class, a callable or a ValueEnv, not a {type(env).__name__}")
+    raise ConfigError(
+        f"an env is an id, a class, a callable or a ValueEnv, not a {type(env).__name__}"
+    )
 
 
 def policy_of(policy: PolicyLike) -> tuple[Policy, str]:
-    """The policy that the user's object means, and what it is called. Raises ConfigError for anything else."""
+    """The policy that the user's object means, and what it is called.
+
+    Raises ConfigError for anything else.
+    """
     if isinstance(policy, str):
         if not _is_file_reference(policy):
             return make_policy(policy), policy
@@ -77,15 +89,23 @@ def policy_of(policy: PolicyLike) -> tuple[Policy, str]:
         return policy_object, name
     if inspect.isclass(policy_object):
         if not issubclass(policy_object, Policy):
-            raise ConfigError(f"class {policy_object.__qualname__} is not a Policy; subclass valueagents.Policy")
+            raise ConfigError(
+                f"class {policy_object.__qualname__} is not a Policy; subclass valueagents.Policy"
+            )
         return build(policy_object, name, {}), name
     if callable(policy_object):
         return FunctionPolicy(policy_object, name), name
-    raise ConfigError(f"a policy is a spec, a Policy, its class or a function of a view, not a {_kind(policy_object)}")
+    raise ConfigError(
+        "a policy is a spec, a Policy, its class or a function of a view, not a"
+        f" {_kind(policy_object)}"
+    )
 
 
 def from_file(reference: str) -> Any:
-    """What `file.py:name` names, the file imported. Raises ConfigError if there is no such file or name."""
+    """What `file.py:name` names, the file imported.
+
+    Raises ConfigError if there is no such file or name.
+    """
     file, _, name = reference.rpartition(":")
     path = Path(file).resolve()
     if not path.is_file():
@@ -99,7 +119,9 @@ def from_file(reference: str) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's own code may fail in any way
-        raise ConfigError(f"{reference!r} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+        raise ConfigError(
+            f"{reference!r} cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from error
     known = [each for each in vars(module) if not each.startswith("_")]
     if name not in vars(module):
         raise ConfigError(f"{reference!r}: " + unknown_name(f"name of {path.name}", name, known))
@@ -120,22 +142,32 @@ def _named(env: str, options: dict[str, Any]) -> EnvSource:
 
 def _of_class(kind: type, options: dict[str, Any], name: str) -> EnvSource:
     if not issubclass(kind, ValueEnv):
-        raise ConfigError(f"class {kind.__qualname__} is not a ValueEnv; subclass valueagents.ValueEnv")
+        raise ConfigError(
+            f"class {kind.__qualname__} is not a ValueEnv; subclass valueagents.ValueEnv"
+        )
     if missing := sorted(kind.__abstractmethods__):
-        raise ConfigError(f"class {kind.__qualname__} lacks {', '.join(missing)}; a ValueEnv has to write them")
-    identity, unrepeatable = _identified({"code": lambda: code_hash(kind), "options": lambda: value_hash(options)})
+        raise ConfigError(
+            f"class {kind.__qualname__} lacks {', '.join(missing)}; a ValueEnv has to write them"
+        )
+    identity, unrepeatable = _identified(
+        {"code": lambda: code_hash(kind), "options": lambda: value_hash(options)}
+    )
     make = partial(_constructed, kind, name, options)
     return EnvSource(name, make, options, identity, unrepeatable)
 
 
 def _constructed(kind: type[ValueEnv], name: str, options: Mapping[str, Any]) -> ValueEnv:
-    """An env of a class. Options that it declares by keyword are converted from texts, others passed as they are."""
+    """An env of a class. Options that it declares by keyword are converted from texts, others
+    passed as they are.
+    """
     if options.keys() <= {each.name for each in declared(kind)}:
         return cast(ValueEnv, build(kind, name, options))
     try:
         return kind(**options)
     except TypeError as error:
-        raise ConfigError(f"env {name!r} cannot be made with {', '.join(options)}: {error}") from error
+        raise ConfigError(
+            f"env {name!r} cannot be made with {', '.join(options)}: {error}"
+        ) from error
 
 
 def _of_callable(make: Callable[[], Any]) -> EnvSource:
@@ -166,18 +198,27 @@ def _of_object(env: gymnasium.Env[Any, Any]) -> EnvSource:
 
 
 def _made(make: Callable[[], Any], name: str) -> ValueEnv:
-    """What a callable made, as an env that the rollout can drive. Raises ConfigError if it is not a ValueEnv."""
+    """What a callable made, as an env that the rollout can drive.
+
+    Raises ConfigError if it is not a ValueEnv.
+    """
     try:
         env = make()
     except TypeError as error:
-        raise ConfigError(f"env {name!r} cannot be made: {error}; give a callable without arguments") from error
+        raise ConfigError(
+            f"env {name!r} cannot be made: {error}; give a callable without arguments"
+        ) from error
     if not isinstance(env, gymnasium.Env) or not isinstance(env.unwrapped, ValueEnv):
-        raise ConfigError(f"env {name!r} is a {_kind(env)}, not a ValueEnv; subclass valueagents.ValueEnv")
+        raise ConfigError(
+            f"env {name!r} is a {_kind(env)}, not a ValueEnv; subclass valueagents.ValueEnv"
+        )
     return env if isinstance(env, ValueEnv) else cast(ValueEnv, WrappedEnv(env))
 
 
 class WrappedEnv:
-    """An env inside Gymnasium's wrappers: reset, step and close go through them, all else is the env's own."""
+    """An env inside Gymnasium's wrappers: reset, step and close go through them, all else is the
+    env's own.
+    """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._env = env

@@ -30,12 +30,12 @@ def run(
     """Let a policy act in an env, and return the run.
 
     Args:
-        env: an id (`valueagents/Dilemma-v0`, or one that Gymnasium knows), `file.py:Class`, a class, a callable without
-            arguments, or an env, inside Gymnasium's wrappers or not.
-        policy: a spec (`random`, `transformers:smollm2-135m?reading=likelihood`), `file.py:name`, a policy, its class,
-            or a function of a `View`, asynchronous or not.
-        out: the run directory; an existing one is continued, nothing is played twice. None = a folder that lives as
-            long as the `Run`.
+        env: an id (`valueagents/Dilemma-v0`, or one that Gymnasium knows), `file.py:Class`, a
+            class, a callable without arguments, or an env, inside Gymnasium's wrappers or not.
+        policy: a spec (`random`, `transformers:smollm2-135m?reading=likelihood`), `file.py:name`, a
+            policy, its class, or a function of a `View`, asynchronous or not.
+        out: the run directory; an existing one is continued, nothing is played twice. None = a
+            folder that lives as long as the `Run`.
         episodes: how many to play; None = every situation once.
         seed: of the run: order of situations, env seeds, draws.
         env_options: options of an env that is given by id, file or class.
@@ -43,12 +43,14 @@ def run(
         timeout_s: seconds for a decision, and for a step of the env.
         progress: called as (finished, failed, owed at the start) whenever an episode ends.
 
-    What has no content hash (a class, a function, an object) is identified by its source, its constructor arguments and
-    what it reads from around it. Where that cannot be hashed the run is marked (`run.header.unrepeatable`): it cannot
-    be continued, and where `out` exists it goes to the next free folder beside it, `out-2`.
+    What has no content hash (a class, a function, an object) is identified by its source, its
+    constructor arguments and what it reads from around it. Where that cannot be hashed the run is
+    marked (`run.header.unrepeatable`): it cannot be continued, and where `out` exists it goes to
+    the next free folder beside it, `out-2`.
 
-    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares wrongly, all before any
-    model is loaded; PolicyError if the policy cannot be loaded or nothing but failures comes back.
+    Raises ConfigError or DataError for bad settings, EnvError for factors that the env declares
+    wrongly, all before any model is loaded; PolicyError if the policy cannot be loaded or nothing
+    but failures comes back.
     """
     source, (made, name) = env_source(env, env_options), policy_of(policy)
     config = RunConfig(
@@ -76,4 +78,6 @@ def run(
 
 
 def _next_free(place: Path) -> Path:
-    return next(path for k in count(2) if not (path := place.with_name(f"{place.name}-{k}")).exists())
+    return next(
+        path for k in count(2) if not (path := place.with_name(f"{place.name}-{k}")).exists()
+    )

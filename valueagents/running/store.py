@@ -1,18 +1,23 @@
-"""The run directory on disk: append-only truth that kills, full disks and damaged bytes leave readable.
+"""The run directory on disk: append-only truth that kills, full disks and damaged bytes leave
+readable.
 
-    run.json, run.json.bak    what is run: resolved settings, identities, the whole taxonomy (written once, and a copy)
+    run.json, run.json.bak    what is run: resolved settings, identities, the whole taxonomy
+                              (written once, and a copy)
     sessions.jsonl            one line for each start and end of a process that worked on it
-    episodes-0001.jsonl.gz    one line a finished episode; each process writes a segment of its own (`segments.py`)
+    episodes-0001.jsonl.gz    one line a finished episode; each process writes a segment of its own
+                              (`segments.py`)
     failures-0001.jsonl       one line a failed episode, with its attempt number
-    decisions.parquet, .json  made from the segments, with their checksum; may be deleted at any time (`table.py`)
+    decisions.parquet, .json  made from the segments, with their checksum; may be deleted at any
+                              time (`table.py`)
     .lock                     held by the one process that writes
 
-`run.json` and every line of a segment say their schema; what an older one lacks is added in reading (`upgrade.py`).
-Every line ends with a checksum (`sealed.py`); lines of older runs have none and are read as they are.
+`run.json` and every line of a segment say their schema; what an older one lacks is added in reading
+(`upgrade.py`). Every line ends with a checksum (`sealed.py`); lines of older runs have none and are
+read as they are.
 
-A torn last line of a segment is an episode that did not finish: it is owed again. What is damaged is left out in
-reading, said (`health.py`), and owed again, too: the next `valueagents run` keeps the damaged file beside one of its
-readable lines.
+A torn last line of a segment is an episode that did not finish: it is owed again. What is damaged
+is left out in reading, said (`health.py`), and owed again, too: the next `valueagents run` keeps
+the damaged file beside one of its readable lines.
 """
 
 from collections.abc import Iterator
@@ -24,7 +29,9 @@ from typing import Any
 from valueagents.contracts.decision import Episode, Failure
 from valueagents.errors import ConfigError, StoreError
 from valueagents.running.durable import is_draft, remove_dead_drafts
-from valueagents.running.durable import write_atomically as write_atomically  # for all that replaces a file
+from valueagents.running.durable import (
+    write_atomically as write_atomically,
+)  # for all that replaces a file
 from valueagents.running.header import RUN_FILE, is_run, read_header, repair_header, write_header
 from valueagents.running.header import RunHeader as RunHeader  # what a store holds
 from valueagents.running.lock import LOCK_FILE, only_writer
@@ -37,7 +44,9 @@ from valueagents.running.writer import RunWriter as RunWriter  # what `RunStore.
 
 @dataclass(slots=True)
 class Reading:
-    """What was met while episodes or failures were read: identities of finished episodes, and damages."""
+    """What was met while episodes or failures were read: identities of finished episodes, and
+    damages.
+    """
 
     finished: set[str] = field(default_factory=set)
     damages: list[Damage] = field(default_factory=list)
@@ -54,11 +63,14 @@ class RunStore:
 
     @classmethod
     def open(cls, path: Path | str) -> "RunStore":
-        """The store at a path. Raises StoreError if there is none, it cannot be read, or it is of another schema."""
+        """The store at a path. Raises StoreError if there is none, it cannot be read, or it is of
+        another schema.
+        """
         path = Path(path)
         if not is_run(path):
             raise StoreError(
-                f"{str(path)!r} is not a run directory (it has no {RUN_FILE}); make one with `valueagents run --out`"
+                f"{str(path)!r} is not a run directory (it has no {RUN_FILE}); make one with"
+                " `valueagents run --out`"
             )
         return cls(path, read_header(path))
 
@@ -66,12 +78,17 @@ class RunStore:
     def create(cls, path: Path | str, header: RunHeader) -> "RunStore":
         """The store at a path, made if there is none.
 
-        Raises ConfigError if something else is there, StoreError if another process is making it just now.
+        Raises ConfigError if something else is there, StoreError if another process is making it
+        just now.
         """
         path = Path(path)
         if not is_run(path):
-            if path.exists() and not (path.is_dir() and all(_is_passing(entry) for entry in path.iterdir())):
-                raise ConfigError(f"{str(path)!r} exists and is not a run directory; give another --out")
+            if path.exists() and not (
+                path.is_dir() and all(_is_passing(entry) for entry in path.iterdir())
+            ):
+                raise ConfigError(
+                    f"{str(path)!r} exists and is not a run directory; give another --out"
+                )
             path.mkdir(parents=True, exist_ok=True)
             with only_writer(path):
                 if not is_run(path):
@@ -80,12 +97,14 @@ class RunStore:
         for name, there, here in _decisive(store.header, header):
             if there != here:
                 raise ConfigError(
-                    f"{str(path)!r} holds another run: {_difference(name, there, here)}; give another --out"
+                    f"{str(path)!r} holds another run: {_difference(name, there, here)}; give"
+                    " another --out"
                 )
         return store
 
     def episodes(self, reading: Reading | None = None) -> Iterator[Episode]:
-        """The readable finished episodes in the order of writing, each identity once; `reading` notes what is met.
+        """The readable finished episodes in the order of writing, each identity once; `reading`
+        notes what is met.
 
         Raises StoreError for one of another schema.
         """
@@ -97,7 +116,9 @@ class RunStore:
                     yield episode
 
     def failures(self, reading: Reading | None = None) -> Iterator[Failure]:
-        """All readable failed attempts in the order of writing, those that a later attempt mended included."""
+        """All readable failed attempts in the order of writing, those that a later attempt mended
+        included.
+        """
         reading = reading or Reading()
         for file in sorted(self.path.glob(FAILURES.format("*"))):
             for _, failure in failure_records(file, reading.damages):
@@ -108,13 +129,16 @@ class RunStore:
         return sorted(self.path.glob(EPISODES.format("*")))
 
     def sessions(self, reading: Reading | None = None) -> list[dict[str, Any]]:
-        """The starts and ends of processes that worked on the run, oldest first; unreadable lines are left out."""
+        """The starts and ends of processes that worked on the run, oldest first; unreadable lines
+        are left out.
+        """
         reading = reading or Reading()
         return [record for _, record in session_records(self.path / SESSIONS_FILE, reading.damages)]
 
     @contextmanager
     def writing(self) -> Iterator[RunWriter]:
-        """A writer, alone in the directory, which is put in order first: drafts of killed processes, a lost header.
+        """A writer, alone in the directory, which is put in order first: drafts of killed
+        processes, a lost header.
 
         Raises StoreError if another process is writing there.
         """
@@ -147,7 +171,9 @@ def _decisive(there: RunHeader, here: RunHeader) -> Iterator[tuple[str, object, 
     """The fields that must agree for two headers to be of one run, with the value of each."""
     for name in ("env_identity", "policy_identity", "seed"):
         yield name, getattr(there, name), getattr(here, name)
-    if there.factors:  # schema 1 declared none, and its runs go on; else one table would hold two kinds of columns
+    if (
+        there.factors
+    ):  # schema 1 declared none, and its runs go on; else one table would hold two kinds of columns
         yield "list of factors", _named(there), _named(here)
 
 

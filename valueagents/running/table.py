@@ -1,8 +1,10 @@
-"""Compaction: a run's episodes as one Arrow table, a row a decision, kept as Parquet beside the segments.
+"""Compaction: a run's episodes as one Arrow table, a row a decision, kept as Parquet beside the
+segments.
 
-List columns run over the menu in shown order. `x` is the annotation, row-major (K, V): the first V numbers belong to
-the first option; null where the env annotated nothing; NaN where an axis was not annotated. After the fixed columns
-each factor that the env declares has one, `factor.NAME`: the level of the decision's menu, null where it has none.
+List columns run over the menu in shown order. `x` is the annotation, row-major (K, V): the first V
+numbers belong to the first option; null where the env annotated nothing; NaN where an axis was not
+annotated. After the fixed columns each factor that the env declares has one, `factor.NAME`: the
+level of the decision's menu, null where it has none.
 """
 
 import json
@@ -51,7 +53,11 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ),
     ("mass", pa.float64(), "probability of all options together before normalising"),
     ("reading", pa.string(), "how the reply was read"),
-    ("finish_reason", pa.string(), "why a spoken reply ended: stop, length, refusal, …; null = not spoken"),
+    (
+        "finish_reason",
+        pa.string(),
+        "why a spoken reply ended: stop, length, refusal, …; null = not spoken",
+    ),
     ("invalid", pa.string(), "why the env refused the choice; null = accepted"),
     ("reward", pa.float64(), "reward of the step"),
     ("prompt_tokens", pa.int64(), "tokens asked about"),
@@ -63,15 +69,21 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("queue_s", pa.float64(), "seconds that the question waited"),
     ("latency_s", pa.float64(), "seconds from question to answer, waiting included"),
 ]
-TABLE_SCHEMA = pa.schema([pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS])
+TABLE_SCHEMA = pa.schema(
+    [pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS]
+)
 """The columns that every run's table has; `table_schema` adds those of a run's factors."""
 
 
 def table_schema(header: RunHeader) -> pa.Schema:
-    """The columns of a run's table: the fixed ones, then `factor.NAME` for each declared factor in its order."""
+    """The columns of a run's table: the fixed ones, then `factor.NAME` for each declared factor in
+    its order.
+    """
     schema = TABLE_SCHEMA
     for factor in header.factors:
-        schema = schema.append(pa.field(_column(factor.name), pa.string(), metadata={"what": factor.meaning}))
+        schema = schema.append(
+            pa.field(_column(factor.name), pa.string(), metadata={"what": factor.meaning})
+        )
     return schema
 
 
@@ -82,8 +94,8 @@ def _column(factor: str) -> str:
 class TableFacts(msgspec.Struct, frozen=True):
     """What the table was made from, and what was met in making it; `crc32` is the file's checksum.
 
-    A checksum of the whole file finds what those of Parquet's pages do not: a change of the footer, which says where
-    the columns are.
+    A checksum of the whole file finds what those of Parquet's pages do not: a change of the footer,
+    which says where the columns are.
     """
 
     made_from: str
@@ -93,16 +105,19 @@ class TableFacts(msgspec.Struct, frozen=True):
 
 
 def decisions_file(store: RunStore) -> Path:
-    """All readable decisions of a run, in the order of writing, as Parquet; made first as `table_facts` says."""
+    """All readable decisions of a run, in the order of writing, as Parquet; made first as
+    `table_facts` says.
+    """
     table_facts(store)
     return store.path / TABLE_FILE
 
 
 def table_facts(store: RunStore) -> TableFacts:
-    """What is known of `decisions.parquet`, which is made first if it is missing, older than the segments or damaged.
+    """What is known of `decisions.parquet`, which is made first if it is missing, older than the
+    segments or damaged.
 
-    A table that was made from damaged segments is made again: they may have been put right. The file is checked once
-    for a store, and again when it has been replaced.
+    A table that was made from damaged segments is made again: they may have been put right. The
+    file is checked once for a store, and again when it has been replaced.
     """
     facts = _read_facts(store)
     if facts is not None and facts.made_from == _state(store):
@@ -121,11 +136,14 @@ def _make(store: RunStore) -> TableFacts:
     return write_decisions(store, tables, reading)
 
 
-def write_decisions(store: RunStore, tables: Iterable[pa.Table], reading: Reading | None = None) -> TableFacts:
-    """`decisions.parquet` of a run as it is now holds these tables, a row group each; what is known of it is beside it.
+def write_decisions(
+    store: RunStore, tables: Iterable[pa.Table], reading: Reading | None = None
+) -> TableFacts:
+    """`decisions.parquet` of a run as it is now holds these tables, a row group each; what is known
+    of it is beside it.
 
-    `reading` is where the tables' making notes the episodes and damages that it meets. Raises StoreError if the disk
-    does not take it.
+    `reading` is where the tables' making notes the episodes and damages that it meets. Raises
+    StoreError if the disk does not take it.
     """
     file, made_from = store.path / TABLE_FILE, _state(store)
     about = {"valueagents.made_from": made_from, "valueagents.taxonomy": store.header.taxonomy.name}
@@ -137,13 +155,16 @@ def write_decisions(store: RunStore, tables: Iterable[pa.Table], reading: Readin
             for table in tables:
                 writer.write_table(table.cast(writer.schema))
         met = reading or Reading()
-        facts = TableFacts(made_from, _checksum(made), len(met.finished), tuple(map(str, met.damages)))
+        facts = TableFacts(
+            made_from, _checksum(made), len(met.finished), tuple(map(str, met.damages))
+        )
         made.replace(file)
         write_atomically(store.path / FACTS_FILE, seal(msgspec.json.encode(facts)) + b"\n")
     except OSError as error:
         raise StoreError(
-            f"{str(file)!r} cannot be written: {os.strerror(error.errno) if error.errno else error}; make room there: "
-            "it is made from the segments, of which nothing is lost"
+            f"{str(file)!r} cannot be written:"
+            f" {os.strerror(error.errno) if error.errno else error}; make room there: it is made"
+            " from the segments, of which nothing is lost"
         ) from error
     finally:
         made.unlink(missing_ok=True)
@@ -235,5 +256,8 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "replayed": choice.replayed,
         "queue_s": choice.queue_s,
         "latency_s": choice.latency_s,
-        **{_column(factor.name): decision.factors.get(factor.name) for factor in store.header.factors},
+        **{
+            _column(factor.name): decision.factors.get(factor.name)
+            for factor in store.header.factors
+        },
     }

@@ -1,4 +1,6 @@
-"""OwnerThread: a thread that owns one thing (a model, a slow env) so that nobody else ever touches it."""
+"""OwnerThread: a thread that owns one thing (a model, a slow env) so that nobody else ever touches
+it.
+"""
 
 import asyncio
 import queue
@@ -15,8 +17,9 @@ _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]
 class OwnerThread:
     """Runs calls one after another off the event loop.
 
-    The thread is a daemon: a call that never returns costs its episode (the caller's deadline sees to that) but can
-    not keep the process from ending. `concurrent.futures` would wait for it at exit.
+    The thread is a daemon: a call that never returns costs its episode (the caller's deadline sees
+    to that) but can not keep the process from ending. `concurrent.futures` would wait for it at
+    exit.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +36,9 @@ class OwnerThread:
         return await future
 
     def close(self, last: Callable[[], object] = lambda: None) -> None:
-        """Let the thread end after the calls that it has taken and a last one, which nobody waits for."""
+        """Let the thread end after the calls that it has taken and a last one, which nobody waits
+        for.
+        """
         self._last = last
         self._jobs.put(None)
 

@@ -1,8 +1,9 @@
-"""What schema 1 lacked, added in reading: the one place that knows the ids in which schema 1 hid facts.
+"""What schema 1 lacked, added in reading: the one place that knows the ids in which schema 1 hid
+facts.
 
-Schema 2 has `factors`: a run's header declares them, a decision holds the levels of its menu. Schema 1 had neither, but
-the bundled item envs built their situations from such facts. Functions here take and give decoded JSON and leave
-whatever they do not know as it is.
+Schema 2 has `factors`: a run's header declares them, a decision holds the levels of its menu.
+Schema 1 had neither, but the bundled item envs built their situations from such facts. Functions
+here take and give decoded JSON and leave whatever they do not know as it is.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,10 @@ _SURVEY = (
         "meaning": "Whether the statement speaks for its value or against it.",
         "levels": ["affirm", "oppose"],
     },
-    {"name": "variant", "meaning": "The prompt variant: a way of asking and a template of the answer."},
+    {
+        "name": "variant",
+        "meaning": "The prompt variant: a way of asking and a template of the answer.",
+    },
 )
 _DECLARED: dict[str, tuple[Raw, ...]] = {
     "valueagents/Dilemma-v0": (_ITEM,),
@@ -44,7 +48,8 @@ def upgraded_header(raw: Raw) -> Raw:
 
 
 def upgraded_episode(raw: Raw, header: Mapping[str, Any]) -> Raw:
-    """An episode in schema 2, its decisions with the levels that its situation names; `header` is that of its run.
+    """An episode in schema 2, its decisions with the levels that its situation names; `header` is
+    that of its run.
 
     An episode that is not of schema 1 is given back as it is.
     """
@@ -58,11 +63,15 @@ def upgraded_episode(raw: Raw, header: Mapping[str, Any]) -> Raw:
 
 
 def bundled_taxonomy(stored: Any) -> Any:
-    """The bundled taxonomy where the stored one is the same but for fields added since; else what is stored."""
+    """The bundled taxonomy where the stored one is the same but for fields added since; else what
+    is stored.
+    """
     if not isinstance(stored, dict) or stored.get("id") not in taxonomy_ids():
         return stored
     bundled: Raw = msgspec.json.decode(msgspec.json.encode(load_taxonomy(stored["id"])))
-    same = stored.get("version") == bundled["version"] and _same_axes(stored.get("axes"), bundled["axes"])
+    same = stored.get("version") == bundled["version"] and _same_axes(
+        stored.get("axes"), bundled["axes"]
+    )
     return bundled if same else stored
 
 
@@ -71,7 +80,9 @@ def _levels(env: str, situation: str | None) -> dict[str, str]:
     if situation is None or env not in _DECLARED:
         return {}
     names = [factor["name"] for factor in _DECLARED[env]]
-    parts = situation.rsplit("/", len(names) - 1)  # a survey's is pair/pole/variant, and a pair may hold a "/"
+    parts = situation.rsplit(
+        "/", len(names) - 1
+    )  # a survey's is pair/pole/variant, and a pair may hold a "/"
     return dict(zip(names, parts, strict=True)) if len(parts) == len(names) else {}
 
 

@@ -1,4 +1,6 @@
-"""The writer of a run directory: every line is with the operating system before the call returns."""
+"""The writer of a run directory: every line is with the operating system before the call
+returns.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ def is_segment(file: Path) -> bool:
 
 
 class RunWriter:
-    """Appends to a run directory, to segments of its own. A line is there when the call returns, or it raises.
+    """Appends to a run directory, to segments of its own.
+
+    A line is there when the call returns, or it raises.
 
     Every method raises DiskError if the disk does not take the line (no line is torn by that), and
     StoreError if the directory was removed meanwhile.
@@ -63,5 +67,8 @@ class RunWriter:
 
     def _next(self, pattern: str) -> Path:
         """The name of a new file, after all that are there."""
-        taken = [int(path.name.split("-")[1].split(".")[0]) for path in self._path.glob(pattern.format("*"))]
+        taken = [
+            int(path.name.split("-")[1].split(".")[0])
+            for path in self._path.glob(pattern.format("*"))
+        ]
         return self._path / pattern.format(f"{max(taken, default=0) + 1:04d}")

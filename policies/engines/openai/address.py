@@ -1,6 +1,7 @@
 """Address: where a server is, with which key it is asked, and through which proxy.
 
-A key stays in its environment variable: it is read when a request is made, and never stored, printed or hashed.
+A key stays in its environment variable: it is read when a request is made, and never stored,
+printed or hashed.
 """
 
 import ipaddress
@@ -21,7 +22,9 @@ _SHORTEST_KEY = 8
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`api` is what the user wrote (…/v1), `root` the same without /v1: vLLM's additions to the standard are there."""
+    """`api` is what the user wrote (…/v1), `root` the same without /v1: vLLM's additions to the
+    standard are there.
+    """
 
     api: str
     root: str
@@ -29,9 +32,11 @@ class Address:
     insecure: bool
 
     def headers(self) -> dict[str, str]:
-        """The headers of a request. Raises ConfigError if the key would cross a network unencrypted.
+        """The headers of a request. Raises ConfigError if the key would cross a network
+        unencrypted.
 
-        No compression is asked for: what a few compressed bytes become is not known before it fills the memory.
+        No compression is asked for: what a few compressed bytes become is not known before it fills
+        the memory.
         """
         headers = {
             "Content-Type": "application/json",
@@ -42,19 +47,23 @@ class Address:
         if not key:
             return headers
         if not (key.isascii() and key.isprintable()):
-            raise ConfigError(f"the key in ${self.key_env} holds characters that no header can; set it again")
+            raise ConfigError(
+                f"the key in ${self.key_env} holds characters that no header can; set it again"
+            )
         parts = urlsplit(self.api)
         if parts.scheme == "http" and not _is_loopback(parts.hostname or "") and not self.insecure:
             raise ConfigError(
-                f"{self.root} is not encrypted and not on this machine: the key in ${self.key_env} could be read on "
-                f"the way; use https, unset ${self.key_env}, or say insecure=true"
+                f"{self.root} is not encrypted and not on this machine: the key in ${self.key_env}"
+                f" could be read on the way; use https, unset ${self.key_env}, or say insecure=true"
             )
         return {**headers, "Authorization": f"Bearer {key}"}
 
     def proxy(self) -> str | None:
-        """The proxy that the environment names for this server (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+        """The proxy that the environment names for this server (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+        NO_PROXY).
 
-        None for a server on this machine, which no proxy reaches. Raises ConfigError for one that does not speak HTTP.
+        None for a server on this machine, which no proxy reaches. Raises ConfigError for one that
+        does not speak HTTP.
         """
         parts = urlsplit(self.api)
         host = parts.hostname or ""
@@ -66,7 +75,10 @@ class Address:
             return None
         scheme, separator, _ = found.partition("://")
         if separator and scheme not in ("http", "https"):
-            raise ConfigError(f"the environment names a {scheme} proxy for {host}; use an http proxy, or set NO_PROXY")
+            raise ConfigError(
+                f"the environment names a {scheme} proxy for {host}; use an http proxy, or set"
+                " NO_PROXY"
+            )
         return found if separator else f"http://{found}"
 
     def without_key(self, text: str) -> str:
@@ -86,7 +98,8 @@ class Address:
 def read_address(url: str, *, key_env: str, insecure: bool) -> Address:
     """The address in a URL; /v1 is added where the URL has no path.
 
-    Raises ConfigError if it is none, or `key_env` is not the name of a variable; what may be a secret is not repeated.
+    Raises ConfigError if it is none, or `key_env` is not the name of a variable; what may be a
+    secret is not repeated.
     """
     _require_variable(key_env)
     try:
@@ -95,23 +108,31 @@ def read_address(url: str, *, key_env: str, insecure: bool) -> Address:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         shown = "the URL" if "@" in url else repr(url)
-        raise ConfigError(f"{shown} cannot be read ({error}); give something like http://127.0.0.1:8000/v1") from None
+        raise ConfigError(
+            f"{shown} cannot be read ({error}); give something like http://127.0.0.1:8000/v1"
+        ) from None
     if secret:
-        raise ConfigError(f"the URL of {host} holds a user name or password; put the key into ${key_env} instead")
+        raise ConfigError(
+            f"the URL of {host} holds a user name or password; put the key into ${key_env} instead"
+        )
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise ConfigError(f"{url!r} is not a server's URL; give something like http://127.0.0.1:8000/v1")
+        raise ConfigError(
+            f"{url!r} is not a server's URL; give something like http://127.0.0.1:8000/v1"
+        )
     path = parts.path.rstrip("/") or "/v1"
     api = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
     return Address(api, api.removesuffix("/v1"), key_env, insecure)
 
 
 def _require_variable(name: str) -> None:
-    """Raise ConfigError if this is not the name of a variable that is set; a key in its place looks like one, too."""
+    """Raise ConfigError if this is not the name of a variable that is set; a key in its place looks
+    like one, too.
+    """
     if name == DEFAULT_KEY or (_VARIABLE.fullmatch(name) and name in os.environ):
         return
     raise ConfigError(
-        "api_key_env is not the name of an environment variable that is set; give the name of the variable, never "
-        "the key itself: export MY_KEY=…, then api_key_env=MY_KEY"
+        "api_key_env is not the name of an environment variable that is set; give the name of the"
+        " variable, never the key itself: export MY_KEY=…, then api_key_env=MY_KEY"
     )
 
 

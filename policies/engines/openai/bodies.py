@@ -1,6 +1,7 @@
 """Bodies: what servers send is read up to a size, and decoded although it may be a little wrong.
 
-An answer is `NoAnswer` where it is not what was asked for, and `BrokenOff` where the server says that it stopped.
+An answer is `NoAnswer` where it is not what was asked for, and `BrokenOff` where the server says
+that it stopped.
 """
 
 import json
@@ -35,7 +36,10 @@ class BrokenOff(Exception):
 
 
 async def read_body(response: "aiohttp.ClientResponse", most_bytes: int) -> bytes:
-    """The body of an answer, unpacked if the server packed it unasked. Raises NoAnswer if it is larger than that."""
+    """The body of an answer, unpacked if the server packed it unasked.
+
+    Raises NoAnswer if it is larger than that.
+    """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
         raise NoAnswer(f"it is packed as {encoding[:20]!r}, which was not asked for")
@@ -53,7 +57,8 @@ async def read_body(response: "aiohttp.ClientResponse", most_bytes: int) -> byte
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """The JSON of a body. A byte order mark, NaN and halves of characters are mended where they do not matter.
+    """The JSON of a body. A byte order mark, NaN and halves of characters are mended where they do
+    not matter.
 
     Raises NoAnswer if it is not JSON, nested without end, or of another shape.
     """
@@ -91,7 +96,10 @@ _TOKENS = msgspec.json.Decoder(_Tokens)
 
 
 def read_tokens(body: bytes) -> Tokens:
-    """The tokens in an answer of vLLM's /tokenize. Raises NoAnswer if it holds none, or numbers that are none."""
+    """The tokens in an answer of vLLM's /tokenize.
+
+    Raises NoAnswer if it holds none, or numbers that are none.
+    """
     return decode(body, _TOKENS).tokens
 
 

@@ -1,8 +1,10 @@
-"""Chat: /v1/chat/completions of any server: only what was set is sent, and what comes back is read as it may come.
+"""Chat: /v1/chat/completions of any server: only what was set is sent, and what comes back is read
+as it may come.
 
-A setting at the standard's default is not sent, because many servers refuse fields that they do not know. A field that
-a server refuses by its name is renamed (`max_tokens`, which newer models call `max_completion_tokens`) or left out from
-then on where the answers stay what they are meant to be (`seed`, `max_tokens`); any other stays an error.
+A setting at the standard's default is not sent, because many servers refuse fields that they do not
+know. A field that a server refuses by its name is renamed (`max_tokens`, which newer models call
+`max_completion_tokens`) or left out from then on where the answers stay what they are meant to be
+(`seed`, `max_tokens`); any other stays an error.
 """
 
 import logging
@@ -35,7 +37,9 @@ _UNWANTED = re.compile(
 _TOO_MUCH = re.compile(r"too (?:large|many|long|high)|at most|maximum|greater than|less than|range")
 """It is the value that is refused, not the field."""
 
-_FILTERS = frozenset({"content_filter", "content_policy_violation", "safety", "prohibited_content", "recitation"})
+_FILTERS = frozenset(
+    {"content_filter", "content_policy_violation", "safety", "prohibited_content", "recitation"}
+)
 
 
 class _Part(msgspec.Struct):
@@ -64,7 +68,10 @@ _CHAT = msgspec.json.Decoder(_Chat)
 
 
 def read_omitted(text: str) -> frozenset[str]:
-    """The fields in a text like "seed,top_p". Raises ConfigError for a name that is none of them."""
+    """The fields in a text like "seed,top_p".
+
+    Raises ConfigError for a name that is none of them.
+    """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in FIELDS:
@@ -103,22 +110,36 @@ class ChatFields:
         return body
 
     def learn(self, refused: Refused, body: dict[str, Any]) -> None:
-        """The next body is without what this one was refused for. Raises `refused` if that is nothing of ours."""
+        """The next body is without what this one was refused for.
+
+        Raises `refused` if that is nothing of ours.
+        """
         said = refused.message.lower()
-        named = [name for name in body if name in (*FIELDS, NEWER_LIMIT) and re.search(rf"\b{name}\b", said)]
-        if refused.status not in _BAD_REQUEST or not named or _TOO_MUCH.search(said) or not _UNWANTED.search(said):
+        named = [
+            name
+            for name in body
+            if name in (*FIELDS, NEWER_LIMIT) and re.search(rf"\b{name}\b", said)
+        ]
+        if (
+            refused.status not in _BAD_REQUEST
+            or not named
+            or _TOO_MUCH.search(said)
+            or not _UNWANTED.search(said)
+        ):
             raise refused
         name = named[0]
         if name == "max_tokens":
             self._limit = NEWER_LIMIT
         elif name in _MAY_GO:
             if name not in self._refused:
-                log.warning("the server refuses the field %s; answers are asked for without it", name)
+                log.warning(
+                    "the server refuses the field %s; answers are asked for without it", name
+                )
             self._refused.add(name)
         else:
             raise PolicyError(
-                f"the server refuses {name}={body[name]}: {refused.message}; leave it at its default, or say "
-                f"omit={name}"
+                f"the server refuses {name}={body[name]}: {refused.message}; leave it at its"
+                f" default, or say omit={name}"
             ) from refused
 
 
@@ -129,7 +150,10 @@ class ChatAsker:
         self._client, self._url, self._fields = client, url, fields
 
     async def ask(self, request: GenerateRequest, model: str) -> GenerateReply:
-        """The answer; what a filter says in its place has the finish_reason content_filter. Raises PolicyError."""
+        """The answer; what a filter says in its place has the finish_reason content_filter.
+
+        Raises PolicyError.
+        """
         while True:
             body = self._fields.body(request, model)
             try:
@@ -144,7 +168,9 @@ class ChatAsker:
 
 
 def read_chat(body: bytes) -> GenerateReply:
-    """The reply in an answer. Raises NoAnswer if there is none, BrokenOff if the server did not finish it."""
+    """The reply in an answer. Raises NoAnswer if there is none, BrokenOff if the server did not
+    finish it.
+    """
     found = decode(body, _CHAT)
     choice, usage = found.choices[0], usage_of(found.usage)
     finish_reason = choice.finish_reason if isinstance(choice.finish_reason, str) else "stop"
@@ -165,10 +191,17 @@ def read_chat(body: bytes) -> GenerateReply:
 
 
 def _text(content: str | list[_Part] | None) -> str:
-    """The words of a content; of parts those that are text. Raises NoAnswer if none of its parts is."""
+    """The words of a content; of parts those that are text.
+
+    Raises NoAnswer if none of its parts is.
+    """
     if content is None or isinstance(content, str):
         return content or ""
-    texts = [part.text for part in content if isinstance(part.text, str) and part.type in ("text", "output_text", None)]
+    texts = [
+        part.text
+        for part in content
+        if isinstance(part.text, str) and part.type in ("text", "output_text", None)
+    ]
     if content and not texts:
         raise NoAnswer("none of the parts of its content is text")
     return "".join(texts)

@@ -1,9 +1,10 @@
 """Client: requests to a server although it may be slow, overloaded, or dead for a while.
 
-What may pass – refused and broken connections, time-outs, 408, 429, 5xx, answers that were broken off – is tried again
-with exponential backoff and full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015) until the client's
-patience ends; a server that names its own time is asked again after it. What will not pass fails at once, and an answer
-of another shape than asked for, which may be a proxy's page, when it comes the second time.
+What may pass – refused and broken connections, time-outs, 408, 429, 5xx, answers that were broken
+off – is tried again with exponential backoff and full jitter (Brooker, "Exponential Backoff And
+Jitter", AWS 2015) until the client's patience ends; a server that names its own time is asked again
+after it. What will not pass fails at once, and an answer of another shape than asked for, which may
+be a proxy's page, when it comes the second time.
 """
 
 import asyncio
@@ -21,7 +22,14 @@ import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, first_line
 from valueagents.policies.engines.openai.address import Address
-from valueagents.policies.engines.openai.bodies import MIB, BrokenOff, NoAnswer, error_code, error_message, read_body
+from valueagents.policies.engines.openai.bodies import (
+    MIB,
+    BrokenOff,
+    NoAnswer,
+    error_code,
+    error_message,
+    read_body,
+)
 from valueagents.policies.engines.openai.pace import Pace
 
 if TYPE_CHECKING:
@@ -32,7 +40,8 @@ T = TypeVar("T")
 MOST_BYTES = 32 * MIB
 """Of an answer: the log-probabilities of 128 thousand tokens take 12 MiB."""
 
-_IDLE_S = 4.0  # uvicorn, which serves vLLM, drops idle connections after 5 s; being first saves a broken request
+# uvicorn, which serves vLLM, drops idle connections after 5 s; being first saves a broken request
+_IDLE_S = 4.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.5, 8.0
 _PASSING = frozenset({408, 425, 429})
 _MOST_SHAPELESS = 2
@@ -97,7 +106,12 @@ class Client:
         await self._session.close()
 
     async def post(
-        self, url: str, body: dict[str, Any], read: Callable[[bytes], T], *, most_bytes: int = MOST_BYTES
+        self,
+        url: str,
+        body: dict[str, Any],
+        read: Callable[[bytes], T],
+        *,
+        most_bytes: int = MOST_BYTES,
     ) -> Answer[T]:
         """What `read` makes of the answer; it raises NoAnswer or BrokenOff.
 
@@ -134,12 +148,13 @@ class Client:
             return
         if trouble.retry_after_s > self._patience_s:
             raise PolicyError(
-                f"{self._address.root} asks to be left alone for {trouble.retry_after_s:,.0f} s (Retry-After), longer "
-                f"than patience_s={self._patience_s:g}: {trouble.reason}; continue the run after that"
+                f"{self._address.root} asks to be left alone for {trouble.retry_after_s:,.0f} s"
+                f" (Retry-After), longer than patience_s={self._patience_s:g}: {trouble.reason};"
+                " continue the run after that"
             )
         raise PolicyError(
-            f"{self._address.root} gave no answer in {attempts} attempts over {self._patience_s:g} s "
-            f"(last: {trouble.reason}); look at the server's log, or raise patience_s"
+            f"{self._address.root} gave no answer in {attempts} attempts over {self._patience_s:g}"
+            f" s (last: {trouble.reason}); look at the server's log, or raise patience_s"
         )
 
     def _note(self, found: object, began: float) -> None:
@@ -152,7 +167,9 @@ class Client:
             self._away = True
 
     async def _after_return(self, found: T | Refused) -> T | Refused | _Trouble:
-        """What to believe of the first answers of a server that was away: another one may answer now."""
+        """What to believe of the first answers of a server that was away: another one may answer
+        now.
+        """
         async with self._returning:
             if self._away and self._returned is not None:
                 try:
@@ -164,17 +181,28 @@ class Client:
             return _Trouble(first_line(found))
         return found
 
-    async def _try(self, url: str, data: bytes, read: Callable[[bytes], T], most_bytes: int) -> T | Refused | _Trouble:
+    async def _try(
+        self, url: str, data: bytes, read: Callable[[bytes], T], most_bytes: int
+    ) -> T | Refused | _Trouble:
         text = b""
         try:
-            async with self._session.post(url, data=data, allow_redirects=False, proxy=self._proxy) as response:
+            async with self._session.post(
+                url, data=data, allow_redirects=False, proxy=self._proxy
+            ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
                 text = self._address.body_without_key(await read_body(response, most_bytes))
             if status < 300:
                 return read(text)
         except self._broken as error:
-            why = f"nothing within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else first_line(error)
-            return _Trouble(self._address.without_key(why), "passing" if isinstance(error, TimeoutError) else "away")
+            why = (
+                f"nothing within {self._timeout_s:g} s"
+                if isinstance(error, TimeoutError)
+                else first_line(error)
+            )
+            return _Trouble(
+                self._address.without_key(why),
+                "passing" if isinstance(error, TimeoutError) else "away",
+            )
         except BrokenOff as error:
             return _Trouble(str(error))
         except NoAnswer as error:
@@ -182,19 +210,27 @@ class Client:
         if status in _PASSING or status >= 500:
             overloaded = status == 429 or (status == 503 and retry_after != "")
             kind: Literal["too many", "passing"] = "too many" if overloaded else "passing"
-            return _Trouble(f"status {status}: {self._message(text)}", kind, seconds_of(retry_after))
+            return _Trouble(
+                f"status {status}: {self._message(text)}", kind, seconds_of(retry_after)
+            )
         return Refused(status, self._message(text), error_code(text))
 
     def _message(self, text: bytes) -> str:
         return self._address.without_key(error_message(text))
 
 
-def ask_server(address: Address, url: str, data: bytes | None = None, *, timeout_s: float = _ASKED_ONCE_S) -> bytes:
-    """The body of an answer to a GET or to posted JSON, asked for once. Blocks, for `timeout_s` in all at most.
+def ask_server(
+    address: Address, url: str, data: bytes | None = None, *, timeout_s: float = _ASKED_ONCE_S
+) -> bytes:
+    """The body of an answer to a GET or to posted JSON, asked for once.
+
+    Blocks, for `timeout_s` in all at most.
 
     Raises Refused for an error status, Unreachable if nobody answers in that time.
     """
-    with ThreadPoolExecutor(1, "ask server") as thread:  # a loop of its own, because the caller's may be running
+    with ThreadPoolExecutor(
+        1, "ask server"
+    ) as thread:  # a loop of its own, because the caller's may be running
         return thread.submit(lambda: asyncio.run(_ask(address, url, data, timeout_s))).result()
 
 
@@ -203,7 +239,9 @@ async def _ask(address: Address, url: str, data: bytes | None, timeout_s: float)
     try:
         async with (
             open_session(address, timeout_s) as session,
-            session.request(method, url, data=data, allow_redirects=False, proxy=address.proxy()) as response,
+            session.request(
+                method, url, data=data, allow_redirects=False, proxy=address.proxy()
+            ) as response,
         ):
             body = address.body_without_key(await read_body(response, _ASKED_ONCE_BYTES))
             if response.status >= 300:
@@ -212,9 +250,14 @@ async def _ask(address: Address, url: str, data: bytes | None, timeout_s: float)
     except NoAnswer as error:
         raise PolicyError(f"{url}: the answer cannot be read, {error}") from None
     except _broken() as error:
-        why = f"nothing within {timeout_s:g} s" if isinstance(error, TimeoutError) else first_line(error)
+        why = (
+            f"nothing within {timeout_s:g} s"
+            if isinstance(error, TimeoutError)
+            else first_line(error)
+        )
         raise Unreachable(
-            f"no server answers at {address.root} ({address.without_key(why)}); start one with: valueagents serve MODEL"
+            f"no server answers at {address.root} ({address.without_key(why)}); start one with:"
+            " valueagents serve MODEL"
         ) from error
 
 
@@ -248,7 +291,9 @@ def import_aiohttp() -> Any:
     try:
         import aiohttp
     except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'valueagents[openai]'") from error
+        raise ConfigError(
+            f"{error.name} is not installed: pip install 'valueagents[openai]'"
+        ) from error
     return aiohttp
 
 

@@ -15,7 +15,9 @@ from valueagents.policies.engines.chats import Tokens
 from valueagents.policies.engines.openai.bodies import BrokenOff, counted, decode, fields_of
 from valueagents.policies.engines.openai.client import Client, together
 
-AS_IT_IS: dict[str, Any] = {  # said outright: else the server takes what the model's generation_config.json advises
+AS_IT_IS: dict[
+    str, Any
+] = {  # said outright: else the server takes what the model's generation_config.json advises
     "temperature": 1.0,
     "top_p": 1.0,
     "top_k": 0,
@@ -55,7 +57,10 @@ class CompletionChoice(msgspec.Struct):
 
 
 class Completion(msgspec.Struct):
-    """The answer of /v1/completions. Of `usage` and `metrics` nothing is required, because no score needs them."""
+    """The answer of /v1/completions.
+
+    Of `usage` and `metrics` nothing is required, because no score needs them.
+    """
 
     choices: Annotated[list[CompletionChoice], msgspec.Meta(min_length=1)]
     usage: msgspec.Raw = NOTHING
@@ -83,7 +88,11 @@ def usage_of(raw: msgspec.Raw) -> Usage:
     found = fields_of(raw)
     details = found.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Usage(counted(found.get("prompt_tokens")), counted(found.get("completion_tokens")), counted(cached))
+    return Usage(
+        counted(found.get("prompt_tokens")),
+        counted(found.get("completion_tokens")),
+        counted(cached),
+    )
 
 
 def require_finished(finish_reason: str | None) -> None:
@@ -117,9 +126,10 @@ async def score_sequence(
 ) -> SequenceScore:
     """The log-probabilities of answers of which the sequence holds all tokens but the last.
 
-    One more token is drawn and thrown away; with it vLLM tells the raw log-probabilities of up to 128 tokens that it
-    is asked for, whatever their rank. Those of the sequence's own tokens (`prompt_logprobs`) come only where an answer
-    needs them, because vLLM then computes the whole sequence again.
+    One more token is drawn and thrown away; with it vLLM tells the raw log-probabilities of up to
+    128 tokens that it is asked for, whatever their rank. Those of the sequence's own tokens
+    (`prompt_logprobs`) come only where an answer needs them, because vLLM then computes the whole
+    sequence again.
     """
     nexts = sorted({ids[-1] for ids in answers})
     longest = max(map(len, answers)) - 1
@@ -135,7 +145,9 @@ async def score_sequence(
         after |= _next_logprobs(reply.value, part)
     before = _prompt_logprobs(replies[0].value, sequence, longest)
     return SequenceScore(
-        logprobs={ids: math.fsum([*before[longest - len(ids) + 1 :], after[ids[-1]]]) for ids in answers},
+        logprobs={
+            ids: math.fsum([*before[longest - len(ids) + 1 :], after[ids[-1]]]) for ids in answers
+        },
         cached_tokens=usage_of(replies[0].value.usage).cached_tokens,
         queue_s=max(reply.queue_s + reply.value.queue_s for reply in replies),
         attempts=max(reply.attempts for reply in replies),
@@ -160,9 +172,16 @@ def _prompt_logprobs(reply: Completion, sequence: Tokens, last: int) -> list[flo
 
 
 def _checked(logprob: float | None) -> float:
-    """A raw log-probability. Raises PolicyError if the server did not give one, or something else in its place."""
+    """A raw log-probability. Raises PolicyError if the server did not give one, or something else
+    in its place.
+    """
     if logprob is None:
-        raise PolicyError("the server left out log-probabilities that it was asked for; it needs vLLM 0.32 or later")
+        raise PolicyError(
+            "the server left out log-probabilities that it was asked for; it needs vLLM 0.32 or"
+            " later"
+        )
     if not logprob <= _NOISE:
-        raise PolicyError(f"the server says {logprob:.3g} for a log-probability; start it without --logprobs-mode")
+        raise PolicyError(
+            f"the server says {logprob:.3g} for a log-probability; start it without --logprobs-mode"
+        )
     return -math.inf if logprob <= _LOWEST else logprob

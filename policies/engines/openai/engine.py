@@ -1,9 +1,11 @@
-"""The engine for a model that somebody serves: vLLM, or any other OpenAI-compatible server, over HTTP.
+"""The engine for a model that somebody serves: vLLM, or any other OpenAI-compatible server, over
+HTTP.
 
-vLLM is asked with tokens, made by the server's own tokenizer, so that its log-probabilities are those of the in-process
-engines. Every distinct sequence (a chat with an answer's beginning) is one request for one more token, with the
-log-probabilities of just the tokens that answers go on with; for longer answers the log-probabilities of the prompt
-come with it. One sequence a request, because vLLM counts cached tokens of the last one only.
+vLLM is asked with tokens, made by the server's own tokenizer, so that its log-probabilities are
+those of the in-process engines. Every distinct sequence (a chat with an answer's beginning) is one
+request for one more token, with the log-probabilities of just the tokens that answers go on with;
+for longer answers the log-probabilities of the prompt come with it. One sequence a request, because
+vLLM counts cached tokens of the last one only.
 """
 
 import asyncio
@@ -27,7 +29,12 @@ from valueagents.policies.engines.engine import (
 from valueagents.policies.engines.openai.address import DEFAULT_KEY, read_address
 from valueagents.policies.engines.openai.chat import ChatAsker, ChatFields, read_omitted
 from valueagents.policies.engines.openai.client import Client, import_aiohttp, together
-from valueagents.policies.engines.openai.completions import AS_IT_IS, read_completion, score_sequence, usage_of
+from valueagents.policies.engines.openai.completions import (
+    AS_IT_IS,
+    read_completion,
+    score_sequence,
+    usage_of,
+)
 from valueagents.policies.engines.openai.loading import ServedAdapter, find_adapters, have_served
 from valueagents.policies.engines.openai.served import Served, ServerKind, find_served
 from valueagents.policies.engines.openai.served_tokenizer import ServedTokenizer
@@ -45,9 +52,9 @@ class OpenAIEngine(Engine):
 
     Args:
         target: the URL of the server's API, `http://127.0.0.1:8000/v1`.
-        adapters: names that adapters are served under, or PEFT folders that the server can read too: a request names
-            one of those by its content hash (`self.adapters`). What is not served under its hash yet is loaded at
-            entry, where the server allows it.
+        adapters: names that adapters are served under, or PEFT folders that the server can read
+            too: a request names one of those by its content hash (`self.adapters`). What is not
+            served under its hash yet is loaded at entry, where the server allows it.
     """
 
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,17 +62,21 @@ class OpenAIEngine(Engine):
 
         Args:
             model: the name the model is served under; by default the only one.
-            server: vllm, or other: any OpenAI-compatible server, for reading=say, because it gives no probabilities.
+            server: vllm, or other: any OpenAI-compatible server, for reading=say, because it gives
+                no probabilities.
             live: how many requests at once keep it busy.
             timeout_s: after which a request without an answer has failed.
-            patience_s: how long a failing request is tried again; a server may be restarted meanwhile.
-            tolerance: nats by which an adapter may answer differently beside others than alone (checked at the start).
+            patience_s: how long a failing request is tried again; a server may be restarted
+                meanwhile.
+            tolerance: nats by which an adapter may answer differently beside others than alone
+                (checked at the start).
             api_key_env: the environment variable that holds the key, if the server wants one.
             insecure: send the key unencrypted to another machine.
-            explicit: tell server=other every setting of sampling, also those at the standard's defaults (temperature
-                and top_p 1, top_k 0), because it has defaults of its own (llama.cpp, SGLang).
-            omit: fields that server=other never gets although they are set, with commas between them: max_tokens,
-                temperature, top_p, top_k, seed.
+            explicit: tell server=other every setting of sampling, also those at the standard's
+                defaults (temperature and top_p 1, top_k 0), because it has defaults of its own
+                (llama.cpp, SGLang).
+            omit: fields that server=other never gets although they are set, with commas between
+                them: max_tokens, temperature, top_p, top_k, seed.
         """
 
         model: str | None = None
@@ -79,16 +90,25 @@ class OpenAIEngine(Engine):
         explicit: bool = False
         omit: str = ""
 
-    def __init__(self, target: str, options: Options | None = None, adapters: Sequence[str] = ()) -> None:
+    def __init__(
+        self, target: str, options: Options | None = None, adapters: Sequence[str] = ()
+    ) -> None:
         import_aiohttp()
         self.options = options or self.Options()
         if adapters and self.options.server == "other":
-            raise ConfigError("server=other cannot prove that adapters answer as they should; serve them with vLLM")
+            raise ConfigError(
+                "server=other cannot prove that adapters answer as they should; serve them with"
+                " vLLM"
+            )
         omitted = read_omitted(self.options.omit)
         if self.options.server == "vllm" and (omitted or self.options.explicit):
-            raise ConfigError("explicit and omit are for server=other; vLLM is always told every setting")
+            raise ConfigError(
+                "explicit and omit are for server=other; vLLM is always told every setting"
+            )
         self._chat_fields = ChatFields(omitted, explicit=self.options.explicit)
-        self._address = read_address(target, key_env=self.options.api_key_env, insecure=self.options.insecure)
+        self._address = read_address(
+            target, key_env=self.options.api_key_env, insecure=self.options.insecure
+        )
         self._given_adapters = tuple(adapters)
         self._adapters: tuple[Adapter | ServedAdapter, ...] = ()
         self.can, self.live = _CAN[self.options.server], self.options.live
@@ -97,7 +117,10 @@ class OpenAIEngine(Engine):
         self._tokenizer: ServedTokenizer | None = None
 
     def identity(self) -> dict[str, str]:
-        """What the server says that decides its answers; asks it the first time. It does not show its weights."""
+        """What the server says that decides its answers; asks it the first time.
+
+        It does not show its weights.
+        """
         served = self._found()
         known = {
             "engine": "openai/1",
@@ -106,30 +129,40 @@ class OpenAIEngine(Engine):
             "window": str(served.window),
         }
         if self.options.server == "vllm":
-            known |= {"version": served.version, "tokenizer": served.tokenizer, "chat_template": served.chat_template}
+            known |= {
+                "version": served.version,
+                "tokenizer": served.tokenizer,
+                "chat_template": served.chat_template,
+            }
         if self._chat_fields.changed:
             known["fields"] = self._chat_fields.changed
         return known
 
     @property
     def adapters(self) -> tuple[Adapter | ServedAdapter, ...]:
-        """The adapters in the order in which they were given; asks the server for its model the first time."""
+        """The adapters in the order in which they were given; asks the server for its model the
+        first time.
+        """
         self._found()
         return self._adapters
 
     async def __aenter__(self) -> Self:
         """Connect, and have loaded what is not served yet.
 
-        Raises ConfigError if the server does not load it, PolicyError if the server is not what it was, or adapters do
-        not answer as they should.
+        Raises ConfigError if the server does not load it, PolicyError if the server is not what it
+        was, or adapters do not answer as they should.
         """
         served = await asyncio.to_thread(self._find)
         if self._served is not None and served != self._served:
-            raise PolicyError(f"{self._address.root} serves something else than a moment ago; start again")
+            raise PolicyError(
+                f"{self._address.root} serves something else than a moment ago; start again"
+            )
         self._served = served
         await asyncio.to_thread(have_served, self._address, served, self._adapters)
         timeout_s, patience_s = self.options.timeout_s, self.options.patience_s
-        client = Client(self._address, timeout_s=timeout_s, patience_s=patience_s, returned=self._require_same)
+        client = Client(
+            self._address, timeout_s=timeout_s, patience_s=patience_s, returned=self._require_same
+        )
         self._client, self._tokenizer = client, ServedTokenizer(client, self._address.root, served)
         try:
             if self.options.server == "vllm":
@@ -160,11 +193,16 @@ class OpenAIEngine(Engine):
         starts: dict[Tokens, list[Tokens]] = {}  # the answers by all of their tokens but the last
         for ids in answers:
             starts.setdefault(ids[:-1], []).append(ids)
-        wanted: dict[Tokens, list[Tokens]] = {}  # by distinct sequence: the answers that end after it
+        wanted: dict[
+            Tokens, list[Tokens]
+        ] = {}  # by distinct sequence: the answers that end after it
         for chat in chats:
             for start, found in starts.items():
                 wanted.setdefault(chat.value + start, []).extend(found)
-        asked = [score_sequence(client, url, model, sequence, found) for sequence, found in wanted.items()]
+        asked = [
+            score_sequence(client, url, model, sequence, found)
+            for sequence, found in wanted.items()
+        ]
         read = dict(zip(wanted, await together(asked), strict=True))
         rows = []
         for chat in chats:
@@ -176,22 +214,33 @@ class OpenAIEngine(Engine):
             tokens=tuple(map(len, answers)),
             prompt_tokens=sum(map(len, wanted)),
             cached_tokens=sum(sequence.cached_tokens for sequence in sequences),
-            queue_s=max(each.queue_s for each in (*chats, *texts)) + max(each.queue_s for each in sequences),
-            attempts=max(*(each.attempts for each in (*chats, *texts)), *(each.attempts for each in sequences)),
+            queue_s=max(each.queue_s for each in (*chats, *texts))
+            + max(each.queue_s for each in sequences),
+            attempts=max(
+                *(each.attempts for each in (*chats, *texts)),
+                *(each.attempts for each in sequences),
+            ),
         )
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The text asked for."""
         if request.choices:
             self.require("choices")
-        return await (self._complete(request) if self.options.server == "vllm" else self._chat(request))
+        return await (
+            self._complete(request) if self.options.server == "vllm" else self._chat(request)
+        )
 
     async def _complete(self, request: GenerateRequest) -> GenerateReply:
         """By vLLM, from the same tokens that `score` sees."""
         client, tokenizer = self._entered()
         prompt = await tokenizer.prompt(request.chat)
         tokenizer.fit(len(prompt.value), request.sampling.max_tokens)
-        body = {"model": self._name(request.adapter), "prompt": prompt.value, "seed": request.seed, **AS_IT_IS}
+        body = {
+            "model": self._name(request.adapter),
+            "prompt": prompt.value,
+            "seed": request.seed,
+            **AS_IT_IS,
+        }
         body |= msgspec.structs.asdict(request.sampling)
         if request.choices:  # guided_choice is ignored in silence
             body["structured_outputs"] = {"choice": request.choices}
@@ -216,11 +265,16 @@ class OpenAIEngine(Engine):
     async def _require_same(self) -> None:
         """A server that was away serves what it served before, adapters included.
 
-        Raises PolicyError if it serves something else, ConfigError if it does not load an adapter again.
+        Raises PolicyError if it serves something else, ConfigError if it does not load an adapter
+        again.
         """
-        found = await asyncio.to_thread(find_served, self._address, self.options.server, self.options.model)
+        found = await asyncio.to_thread(
+            find_served, self._address, self.options.server, self.options.model
+        )
         if found != self._served:
-            raise PolicyError(f"{self._address.root} came back and serves something else than before; start again")
+            raise PolicyError(
+                f"{self._address.root} came back and serves something else than before; start again"
+            )
         await asyncio.to_thread(have_served, self._address, found, self._adapters)
 
     def _find(self) -> Served:

@@ -1,7 +1,7 @@
 """The adapters of a served model: a name that one is served under, or a PEFT folder.
 
-A folder is read here, called by the hash of its content, and loaded by the server where it allows that. The server must
-see it under the same path, so it runs on this machine or shares its files.
+A folder is read here, called by the hash of its content, and loaded by the server where it allows
+that. The server must see it under the same path, so it runs on this machine or shares its files.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,13 @@ class ServedAdapter(msgspec.Struct, frozen=True):
 def find_adapters(served: Served, given: Sequence[str]) -> tuple[Adapter | ServedAdapter, ...]:
     """What the user calls adapters, each found as a folder or as a served name, in their order.
 
-    Raises ConfigError if a name is not served, a folder is not fit for use, or its base model cannot be seen from here.
+    Raises ConfigError if a name is not served, a folder is not fit for use, or its base model
+    cannot be seen from here.
     """
-    return tuple(_read_folder(served, each) if Path(each).is_dir() else _named(served, each) for each in given)
+    return tuple(
+        _read_folder(served, each) if Path(each).is_dir() else _named(served, each)
+        for each in given
+    )
 
 
 def _named(served: Served, name: str) -> ServedAdapter:
@@ -44,14 +48,22 @@ def _named(served: Served, name: str) -> ServedAdapter:
 def _read_folder(served: Served, folder: str) -> Adapter:
     instead = "give the name that the adapter is served under"
     if find_spec("torch") is None:
-        raise ConfigError(f"adapter {folder!r}: to read it, pip install 'valueagents[transformers]', or {instead}")
+        raise ConfigError(
+            f"adapter {folder!r}: to read it, pip install 'valueagents[transformers]', or {instead}"
+        )
     if not Path(served.root).is_dir():
-        raise ConfigError(f"adapter {folder!r}: the server's model {served.root!r} is not on this machine; {instead}")
+        raise ConfigError(
+            f"adapter {folder!r}: the server's model {served.root!r} is not on this machine;"
+            f" {instead}"
+        )
     return read_adapter(folder, ModelFiles(served.model, Path(served.root)))
 
 
-def have_served(address: Address, served: Served, adapters: Sequence[Adapter | ServedAdapter]) -> None:
-    """The server serves every adapter: folders that it does not serve yet are loaded under their hash.
+def have_served(
+    address: Address, served: Served, adapters: Sequence[Adapter | ServedAdapter]
+) -> None:
+    """The server serves every adapter: folders that it does not serve yet are loaded under their
+    hash.
 
     Raises ConfigError with the remedy if it does not load one, or no longer serves a name.
     """
@@ -69,7 +81,10 @@ def _load(address: Address, adapter: Adapter) -> None:
     except Refused as error:
         if error.status in (404, 405):
             raise ConfigError(
-                f"{address.root} does not serve the adapter {str(adapter.folder)!r} and loads none while it runs; "
-                f"restart it with: valueagents serve MODEL --adapter {adapter.folder} (--load-from FOLDER: later ones)"
+                f"{address.root} does not serve the adapter {str(adapter.folder)!r} and loads none"
+                " while it runs; restart it with: valueagents serve MODEL --adapter"
+                f" {adapter.folder} (--load-from FOLDER: later ones)"
             ) from error
-        raise ConfigError(f"{address.root} does not load {str(adapter.folder)!r}: {first_line(error)}") from error
+        raise ConfigError(
+            f"{address.root} does not load {str(adapter.folder)!r}: {first_line(error)}"
+        ) from error

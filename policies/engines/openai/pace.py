@@ -1,10 +1,12 @@
-"""Pace: how many requests are under way at once, and how many begin in a second, so that a server's limit is kept.
+"""Pace: how many requests are under way at once, and how many begin in a second, so that a server's
+limit is kept.
 
-Nobody says what a server takes. The number at once starts small and doubles with every round of answers, as TCP's slow
-start does (RFC 5681, 3.1). From the first refusal (429) on, requests begin at a rate: what the server took until then,
-by the time that this took. The rate grows, slowly near the value at which it was refused last, and is cut by a few per
-cent at every refusal: additive increase, multiplicative decrease (Chiu and Jain 1989), of a rate and not of a window,
-because a server that answers in a millisecond is over its limit with one request at a time.
+Nobody says what a server takes. The number at once starts small and doubles with every round of
+answers, as TCP's slow start does (RFC 5681, 3.1). From the first refusal (429) on, requests begin
+at a rate: what the server took until then, by the time that this took. The rate grows, slowly near
+the value at which it was refused last, and is cut by a few per cent at every refusal: additive
+increase, multiplicative decrease (Chiu and Jain 1989), of a rate and not of a window, because a
+server that answers in a millisecond is over its limit with one request at a time.
 """
 
 import asyncio
@@ -15,12 +17,19 @@ from contextlib import asynccontextmanager
 
 MOST_AT_ONCE = 512
 _FIRST_AT_ONCE = 4.0
-_FIRST_CUT, _CUT = 0.7, 0.93  # the first ends a quick search, which has gone as far as saved permits let it
+_FIRST_CUT, _CUT = (
+    0.7,
+    0.93,
+)  # the first ends a quick search, which has gone as far as saved permits let it
 _PAUSE_S = 1.0  # after a refusal that tells nothing of the rate, where the server names no time
-_ROUNDED_S = 1.0  # servers round "in a moment" up to this Retry-After; more is a quota that is used up for all
+# servers round "in a moment" up to this Retry-After; more is a quota that is used up for all
+_ROUNDED_S = 1.0
 _NEAR, _FAR = 0.004, 0.12  # growth in a second, as a share of the rate
 _HORIZON_S = 60.0  # quotas are by the minute at most, where they are not by the day
-_RECENT, _MOSTLY = 20, 0.5  # if fewer of the last requests than this share were taken, the rate is unknown
+_RECENT, _MOSTLY = (
+    20,
+    0.5,
+)  # if fewer of the last requests than this share were taken, the rate is unknown
 _LOWEST = 1 / 60
 
 
@@ -50,9 +59,12 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self, *, again: bool = False) -> AsyncIterator[float]:
-        """A turn for one request; gives the loop's time at its start. `again`: before those that wait for their first.
+        """A turn for one request; gives the loop's time at its start.
 
-        Whoever has the turn says `taken` or `refused` before it ends, or neither where the server did not answer.
+        `again`: before those that wait for their first.
+
+        Whoever has the turn says `taken` or `refused` before it ends, or neither where the server
+        did not answer.
         """
         await self._begin(again=again)
         try:
@@ -85,7 +97,9 @@ class Pace:
             searched = self._refused_rate == math.inf
             self._refused_rate = self._rate
             self._rate = max(_LOWEST, self._rate * (_FIRST_CUT if searched else _CUT))
-            self._next_at += 1 / self._rate  # a bucket of permits is empty now: the next one would be refused, too
+            self._next_at += (
+                1 / self._rate
+            )  # a bucket of permits is empty now: the next one would be refused, too
 
     async def _begin(self, *, again: bool) -> None:
         if self._measured_from is None:
@@ -137,7 +151,9 @@ class Pace:
         begin = max(self._measured_from or now, now - _HORIZON_S)
         took = sum(at >= begin for at in self._taken)
         self._rate = max(_LOWEST, took / max(now - begin, _PAUSE_S))
-        self._refused_rate = math.inf  # none so far: what the pause has told is rough, so the rate grows quickly
+        self._refused_rate = (
+            math.inf
+        )  # none so far: what the pause has told is rough, so the rate grows quickly
         self._window = float(self._most)
         self._measured_from = self._next_at = self._grown_at = self._cut_at = now
         self._recent.clear()

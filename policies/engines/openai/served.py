@@ -23,18 +23,20 @@ _SYSTEM = {"role": "system", "content": "Decide what you do."}
 _USER = {"role": "user", "content": "Which one – A, B or C?"}
 _TALK = [_USER, {"role": "assistant", "content": "B"}, {"role": "user", "content": "And now?\n"}]
 _TEXT = (
-    "The quick brown fox, 1234567890 – naïve façade; Zażółć gęślą jaźń. Съешь же ещё этих мягких булок. "
-    "いろはにほへと 天地玄黄 다람쥐 헌 쳇바퀴 نص حكيم שלום עולם नमस्ते 🙂👩‍🚀\n\tdef f(x): return x**2  # (A) [B] {C}\r\n"
+    "The quick brown fox, 1234567890 – naïve façade; Zażółć gęślą jaźń. Съешь же ещё этих мягких"
+    " булок. いろはにほへと 天地玄黄 다람쥐 헌 쳇바퀴 نص حكيم שלום עולם नमस्ते 🙂👩‍🚀\n\tdef f(x):"
+    " return x**2  # (A) [B] {C}\r\n"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """`names` are all models and adapters served, `window` the tokens that prompt and answer may have (0 = not said).
+    """`names` are all models and adapters served, `window` the tokens that prompt and answer may
+    have (0 = not said).
 
-    `root` is where the server found the model. The hashes are of the tokens that it makes of a fixed text and of fixed
-    chats. `system_role` and `templated` say what its chat template knows. Equal = the same but for `names`: others may
-    have adapters loaded.
+    `root` is where the server found the model. The hashes are of the tokens that it makes of a
+    fixed text and of fixed chats. `system_role` and `templated` say what its chat template knows.
+    Equal = the same but for `names`: others may have adapters loaded.
     """
 
     version: str
@@ -72,9 +74,12 @@ _MODELS, _VERSION = msgspec.json.Decoder(_Models), msgspec.json.Decoder(_Version
 
 
 def find_served(address: Address, kind: ServerKind, model: str | None) -> Served:
-    """What is served at an address. Blocks for as long as the server takes to answer a few short questions.
+    """What is served at an address.
 
-    Raises PolicyError if nobody answers, ConfigError if the server is of another kind or does not serve `model`.
+    Blocks for as long as the server takes to answer a few short questions.
+
+    Raises PolicyError if nobody answers, ConfigError if the server is of another kind or does not
+    serve `model`.
     """
     version = _vllm_version(address) if kind == "vllm" else ""
     try:
@@ -82,7 +87,9 @@ def find_served(address: Address, kind: ServerKind, model: str | None) -> Served
     except (Refused, NoAnswer) as error:
         if kind == "other" and model is not None and getattr(error, "status", 404) in _WITHOUT_LIST:
             return Served(version, model, (model,), 0)
-        raise PolicyError(f"{address.api}/models does not list what is served: {first_line(error)}") from error
+        raise PolicyError(
+            f"{address.api}/models does not list what is served: {first_line(error)}"
+        ) from error
     chosen = _choose(models, model, kind)
     names = tuple(sorted(each.id for each in models))
     root = chosen.root if isinstance(chosen.root, str) else ""
@@ -95,13 +102,16 @@ def _vllm_version(address: Address) -> str:
         return decode(ask_server(address, f"{address.root}/version"), _VERSION).version
     except (Refused, NoAnswer) as error:
         raise ConfigError(
-            f"{address.root} is not a vLLM server (/version: {first_line(error)}); give vLLM's own URL, or say "
-            "server=other to use it without probabilities"
+            f"{address.root} is not a vLLM server (/version: {first_line(error)}); give vLLM's own"
+            " URL, or say server=other to use it without probabilities"
         ) from error
 
 
 def _choose(models: list[_Model], name: str | None, kind: ServerKind) -> _Model:
-    """The model of that name, or the only base model. Gemini lists `models/NAME` and is asked for NAME."""
+    """The model of that name, or the only base model.
+
+    Gemini lists `models/NAME` and is asked for NAME.
+    """
     by_name = {model.id: model for model in models}
     if kind == "other":
         by_name |= {model.id.removeprefix("models/"): model for model in models}
@@ -130,7 +140,9 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
     def chat(*messages: dict[str, str], unless: str) -> list[int] | None:
         """The tokens, or None if the server refuses the chat with words like `unless`."""
         try:
-            return tokens(messages=messages, add_generation_prompt=True, chat_template_kwargs=TEMPLATE_OPTIONS)
+            return tokens(
+                messages=messages, add_generation_prompt=True, chat_template_kwargs=TEMPLATE_OPTIONS
+            )
         except Refused as error:
             if error.status == 400 and unless in error.message:
                 return None
@@ -138,10 +150,15 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
 
     try:
         text = tokens(prompt=_TEXT, add_special_tokens=False)
-        with_system, without = chat(_SYSTEM, *_TALK, unless=""), chat(*_TALK, unless="chat template")
+        with_system, without = (
+            chat(_SYSTEM, *_TALK, unless=""),
+            chat(*_TALK, unless="chat template"),
+        )
         started = tokens(prompt=_TEXT, add_special_tokens=True)[: len(text) + 4]
     except (Refused, NoAnswer) as error:
-        raise PolicyError(f"{address.root}/tokenize does not answer as vLLM's does: {first_line(error)}") from error
+        raise PolicyError(
+            f"{address.root}/tokenize does not answer as vLLM's does: {first_line(error)}"
+        ) from error
     return replace(
         served,
         tokenizer=content_hash(text, started),

@@ -18,7 +18,10 @@ _LIKE_CONTROL = re.compile(r"<[^<>\s]{1,64}>|\[[^\[\]\s]{1,64}\]")
 
 
 class ServedTokenizer:
-    """Asks POST /tokenize, and remembers what was asked last. `attempts` of an answer is 1 if it was remembered."""
+    """Asks POST /tokenize, and remembers what was asked last.
+
+    `attempts` of an answer is 1 if it was remembered.
+    """
 
     def __init__(self, client: Client, root: str, served: Served) -> None:
         self._client, self._url, self._served = client, f"{root}/tokenize", served
@@ -27,19 +30,28 @@ class ServedTokenizer:
         self._control: dict[str, bool] = {}
 
     async def prompt(self, chat: Chat) -> Answer[Tokens]:
-        """The tokens of a chat up to where the answer begins. Raises PolicyError as `texts` does."""
+        """The tokens of a chat up to where the answer begins.
+
+        Raises PolicyError as `texts` does.
+        """
         if chat not in self._chats:
             await self._refuse_control_tokens([message.content for message in chat])
             found = await self._ask(self._rendered(chat))
             if not found.value:
-                raise PolicyError("the chat has no tokens: the model's chat template makes nothing of it")
+                raise PolicyError(
+                    "the chat has no tokens: the model's chat template makes nothing of it"
+                )
             _remember(self._chats, chat, found)
             return found
         return self._chats[chat]
 
     async def texts(self, texts: Sequence[str]) -> list[Answer[Tokens]]:
-        """The tokens of answers. Raises PolicyError if one has none, or holds one of the control tokens."""
-        if all(text in self._texts for text in texts):  # letters always are: no tasks for what is known
+        """The tokens of answers. Raises PolicyError if one has none, or holds one of the control
+        tokens.
+        """
+        if all(
+            text in self._texts for text in texts
+        ):  # letters always are: no tasks for what is known
             return [self._texts[text] for text in texts]
         return await together([self._text(text) for text in texts])
 
@@ -58,12 +70,14 @@ class ServedTokenizer:
         window = self._served.window
         if window and prompt + answer > window:
             raise PromptTooLong(
-                f"a prompt of {prompt} tokens and an answer of {answer} do not fit the model's window of {window}; "
-                "nothing is cut in silence"
+                f"a prompt of {prompt} tokens and an answer of {answer} do not fit the model's"
+                f" window of {window}; nothing is cut in silence"
             )
 
     def _rendered(self, chat: Chat) -> dict[str, object]:
-        """What to ask, so that the tokens are those that the in-process engines make: see `ChatTokenizer.prompt`."""
+        """What to ask, so that the tokens are those that the in-process engines make: see
+        `ChatTokenizer.prompt`.
+        """
         if not self._served.templated:
             text = "\n\n".join(message.content for message in chat) + "\n"
             return {"prompt": text, "add_special_tokens": True}
@@ -71,27 +85,35 @@ class ServedTokenizer:
         if not self._served.system_role and len(chat) > 1 and chat[0].role == "system":
             first = {"role": "user", "content": f"{chat[0].content}\n\n{chat[1].content}"}
             messages = [first, *messages[2:]]
-        return {"messages": messages, "add_generation_prompt": True, "chat_template_kwargs": TEMPLATE_OPTIONS}
+        return {
+            "messages": messages,
+            "add_generation_prompt": True,
+            "chat_template_kwargs": TEMPLATE_OPTIONS,
+        }
 
     async def _refuse_control_tokens(self, texts: list[str]) -> None:
         for text in texts:
             for candidate in _LIKE_CONTROL.findall(text):
                 if await self._is_control(candidate):
                     raise PolicyError(
-                        f"the text holds the model's control token {candidate!r}; it would rewrite the chat"
+                        f"the text holds the model's control token {candidate!r}; it would rewrite"
+                        " the chat"
                     )
 
     async def _is_control(self, text: str) -> bool:
         """Whether the tokenizer always takes the text for one token.
 
-        The server does not list its control tokens. Unlike a frequent piece of text they stay whole between letters
-        and between brackets, where a byte-pair merge would join them with their neighbours.
+        The server does not list its control tokens. Unlike a frequent piece of text they stay whole
+        between letters and between brackets, where a byte-pair merge would join them with their
+        neighbours.
         """
         if text not in self._control:
             alone = (await self._ask({"prompt": text, "add_special_tokens": False})).value
             found = False
             if len(alone) == 1:
-                around = await self._ask({"prompt": f"a{text}b<{text}>[{text}]", "add_special_tokens": False})
+                around = await self._ask(
+                    {"prompt": f"a{text}b<{text}>[{text}]", "add_special_tokens": False}
+                )
                 found = around.value.count(alone[0]) == 3
             if len(self._control) >= _REMEMBERED:
                 del self._control[next(iter(self._control))]
@@ -99,7 +121,9 @@ class ServedTokenizer:
         return self._control[text]
 
     async def _ask(self, body: dict[str, object]) -> Answer[Tokens]:
-        return await self._client.post(self._url, {"model": self._served.model, **body}, read_tokens)
+        return await self._client.post(
+            self._url, {"model": self._served.model, **body}, read_tokens
+        )
 
 
 def _remember(memory: dict[K, Answer[Tokens]], key: K, found: Answer[Tokens]) -> None:

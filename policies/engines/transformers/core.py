@@ -8,8 +8,18 @@ from typing import Any
 from valueagents.errors import PolicyError, first_line
 from valueagents.policies.adapters import Adapter, load_adapter
 from valueagents.policies.engines.chats import ChatTokenizer
-from valueagents.policies.engines.engine import GenerateReply, GenerateRequest, Message, ScoreReply, ScoreRequest
-from valueagents.policies.engines.transformers.generation import GenerateJob, generate_job, generate_jobs
+from valueagents.policies.engines.engine import (
+    GenerateReply,
+    GenerateRequest,
+    Message,
+    ScoreReply,
+    ScoreRequest,
+)
+from valueagents.policies.engines.transformers.generation import (
+    GenerateJob,
+    generate_job,
+    generate_jobs,
+)
 from valueagents.policies.engines.transformers.reader import Reader
 from valueagents.policies.engines.transformers.scoring import ScoreJob, score_job, score_jobs
 from valueagents.policies.engines.transformers.truth import TruthCheck
@@ -22,14 +32,19 @@ Job = ScoreJob | GenerateJob
 _KEPT_BYTES_ON_A_CPU = 2 * 2**30
 _ANY_CHAT = (
     Message("system", "You meet situations that call for a decision. In each, decide what you do."),
-    Message("user", "A neighbour's cat sits in the rain; the last seat on the bus is yours or hers. A, B or C?"),
+    Message(
+        "user",
+        "A neighbour's cat sits in the rain; the last seat on the bus is yours or hers. A, B or C?",
+    ),
 )
 
 
 class ModelCore:
     """Model, tokenizer and adapters; every method runs on the owner's thread."""
 
-    def __init__(self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str, template: str) -> None:
+    def __init__(
+        self, files: ModelFiles, adapters: Sequence[Adapter], dtype: str, device: str, template: str
+    ) -> None:
         self._files, self._adapters, self._dtype, self._device = files, adapters, dtype, device
         self._template = template
         self._model: Any = None
@@ -52,11 +67,14 @@ class ModelCore:
                 output_loading_info=True,
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise PolicyError(f"model {self._files.name!r} cannot be loaded: {first_line(error)}") from error
+            raise PolicyError(
+                f"model {self._files.name!r} cannot be loaded: {first_line(error)}"
+            ) from error
         if report["missing_keys"]:  # transformers would go on with random numbers in their place
             missing = sorted(report["missing_keys"])
             raise PolicyError(
-                f"model {self._files.name!r} cannot be loaded: it lacks {len(missing)} tensors, {missing[0]} …"
+                f"model {self._files.name!r} cannot be loaded: it lacks {len(missing)} tensors,"
+                f" {missing[0]} …"
             )
         for adapter in self._adapters:
             self._load_adapter(adapter)
@@ -64,7 +82,10 @@ class ModelCore:
         self._reader = Reader(self._model, self._device)
 
     def check(self, identity: Mapping[str, str]) -> None:
-        """Base and adapters answer as plain passes do. Raises PolicyError if the architecture is not carried."""
+        """Base and adapters answer as plain passes do.
+
+        Raises PolicyError if the architecture is not carried.
+        """
         self._truth = TruthCheck(
             self._model,
             self._device,
@@ -77,7 +98,9 @@ class ModelCore:
                 self._truth.require(1, adapter)
 
     def remember(self, kv_cache_gib: float | None, *, most_texts: int) -> None:
-        """Keep what is read, in this much memory; None = a little on a CPU, a quarter of what a GPU has left."""
+        """Keep what is read, in this much memory; None = a little on a CPU, a quarter of what a GPU
+        has left.
+        """
         import torch
 
         if kv_cache_gib is not None:
@@ -94,9 +117,16 @@ class ModelCore:
         self._peft = load_adapter(self._model, self._peft, adapter, name=adapter.name)
 
     def prepare(self, request: ScoreRequest | GenerateRequest) -> Job:
-        """The request as tokens. Raises PolicyError if it does not fit or names an adapter that is not loaded."""
-        if request.adapter is not None and request.adapter not in {adapter.name for adapter in self._adapters}:
-            raise PolicyError(f"adapter {request.adapter!r} is not loaded; name its folder when the engine is made")
+        """The request as tokens. Raises PolicyError if it does not fit or names an adapter that is
+        not loaded.
+        """
+        if request.adapter is not None and request.adapter not in {
+            adapter.name for adapter in self._adapters
+        }:
+            raise PolicyError(
+                f"adapter {request.adapter!r} is not loaded; name its folder when the engine is"
+                " made"
+            )
         if isinstance(request, ScoreRequest):
             return score_job(self._chats, request)
         return generate_job(self._chats, request)
@@ -125,5 +155,7 @@ class ModelCore:
 
 
 def kind_of(job: Job) -> tuple[type, str | None]:
-    """What can be answered in one batch; an adapter's requests come together, so a switch is rare."""
+    """What can be answered in one batch; an adapter's requests come together, so a switch is
+    rare.
+    """
     return type(job), job.adapter

@@ -1,7 +1,8 @@
-"""The in-process engine: any causal language model that `transformers` loads, on CPU or GPU, with LoRA adapters.
+"""The in-process engine: any causal language model that `transformers` loads, on CPU or GPU, with
+LoRA adapters.
 
-One thread owns the model (`core.py`) and answers batch after batch (`scoring.py`, `generation.py`); a batch is of one
-call and one adapter, so no row ever meets another adapter's matrices.
+One thread owns the model (`core.py`) and answers batch after batch (`scoring.py`, `generation.py`);
+a batch is of one call and one adapter, so no row ever meets another adapter's matrices.
 """
 
 import time
@@ -33,7 +34,9 @@ _LIVE = {"cpu": 64, "cuda": 256}
 _KEPT_A_LIVE = 1.5  # texts kept for each request that may be live: they do not ask quite in turn
 _EMBEDDED_TOKENS_PER_S = 700.0  # prefill in float32 on 2 cores (Zen 4)
 _TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
-"""Nats by which batching alone may move the sum over a short answer (bfloat16: up to 0.31 measured)."""
+"""Nats by which batching alone may move the sum over a short answer (bfloat16: up to 0.31
+measured).
+"""
 
 _Work = Work[ScoreRequest | GenerateRequest, Job, ScoreReply | GenerateReply]
 _Batcher = MicroBatcher[ScoreRequest | GenerateRequest, Job, ScoreReply | GenerateReply]
@@ -44,7 +47,8 @@ class TransformersEngine(LocalEngine):
 
     Args:
         target: `smollm2-135m` (embedded), a folder, or a hub id.
-        adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
+        adapters: PEFT folders or hub ids; a request names one by its content hash
+            (`self.adapters`).
     """
 
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,11 +56,12 @@ class TransformersEngine(LocalEngine):
 
         Args:
             revision: branch, tag or commit of a hub id.
-            dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare scores in float32.
+            dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare
+                scores in float32.
             device: auto = a GPU if torch finds one.
             batch_tokens: tokens in one forward pass; less needs less memory.
-            kv_cache_gib: memory for what was read lately, 0 = none; by default 2 on a CPU, a quarter of what is free
-                on a GPU.
+            kv_cache_gib: memory for what was read lately, 0 = none; by default 2 on a CPU, a
+                quarter of what is free on a GPU.
             template: the model's own chat template, or plain texts, one after another.
         """
 
@@ -69,12 +74,17 @@ class TransformersEngine(LocalEngine):
 
     can = frozenset[Capability](("score", "generate", "adapters", "choices", "seeds"))
 
-    def __init__(self, target: str, options: Options | None = None, adapters: Sequence[str] = ()) -> None:
+    def __init__(
+        self, target: str, options: Options | None = None, adapters: Sequence[str] = ()
+    ) -> None:
         options = options or self.Options()
         super().__init__(target, options.revision, adapters)
         torch = _import_torch()
         if options.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("device=cuda, but torch finds no GPU; use device=cpu or install a CUDA build of torch")
+            raise ConfigError(
+                "device=cuda, but torch finds no GPU; use device=cpu or install a CUDA build of"
+                " torch"
+            )
         found = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = found if options.device == "auto" else options.device
         usual = "float32" if self.device == "cpu" else "bfloat16"
@@ -96,7 +106,9 @@ class TransformersEngine(LocalEngine):
     async def __aenter__(self) -> Self:
         """Load the model on its own thread."""
         core = ModelCore(self.files, self.adapters, self.dtype, self.device, self._template)
-        work: _Work = Work(core.prepare, lambda job: job.size, core.run, self._batch_tokens, kind=kind_of)
+        work: _Work = Work(
+            core.prepare, lambda job: job.size, core.run, self._batch_tokens, kind=kind_of
+        )
         thread = self._thread = OwnerThread("transformers engine")
         try:
             await thread.call(core.load)
@@ -105,7 +117,9 @@ class TransformersEngine(LocalEngine):
             if self.adapters:
                 names = tuple(adapter.name for adapter in self.adapters)
                 await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
-            await thread.call(core.remember, self._kv_cache_gib, most_texts=int(_KEPT_A_LIVE * self.live))
+            await thread.call(
+                core.remember, self._kv_cache_gib, most_texts=int(_KEPT_A_LIVE * self.live)
+            )
         except BaseException:
             await self.__aexit__()
             raise
@@ -145,5 +159,7 @@ def _import_torch() -> Any:
         import torch
         import transformers  # noqa: F401 – found missing now, not in the middle of a run
     except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'valueagents[transformers]'") from error
+        raise ConfigError(
+            f"{error.name} is not installed: pip install 'valueagents[transformers]'"
+        ) from error
     return torch

@@ -1,4 +1,6 @@
-"""Forward: one pass of a causal language model over rows of text, going on from what it keeps of their beginnings."""
+"""Forward: one pass of a causal language model over rows of text, going on from what it keeps of
+their beginnings.
+"""
 
 import inspect
 from collections.abc import Sequence
@@ -10,15 +12,17 @@ if TYPE_CHECKING:
     import torch
 
 Layers = list["tuple[torch.Tensor, torch.Tensor] | None"]
-"""Keys and values of every layer, (…, heads, tokens, width) each; None for a layer that uses those of another."""
+"""Keys and values of every layer, (…, heads, tokens, width) each; None for a layer that uses those
+of another.
+"""
 
 
 class Forward:
     """Calls a model with those of the arguments that its architecture takes.
 
-    `keeps`: whether the model keeps keys and values of every token in every layer, so that it can read on from any
-    place. Models with a recurrent state, say, do not: their rows are read from the beginning each time. `takes`: the
-    names of its arguments.
+    `keeps`: whether the model keeps keys and values of every token in every layer, so that it can
+    read on from any place. Models with a recurrent state, say, do not: their rows are read from the
+    beginning each time. `takes`: the names of its arguments.
 
     Args:
         model: a causal language model of transformers.
@@ -34,10 +38,11 @@ class Forward:
     def __call__(
         self, texts: Sequence[Tokens], width: int, held: Layers, *, keep: int
     ) -> "tuple[torch.Tensor, Layers]":
-        """Read the last `width` tokens of every text, after the keys and values `held` of those before.
+        """Read the last `width` tokens of every text, after the keys and values `held` of those
+        before.
 
-        Rows are padded on the left only. The result is the logits of the last `keep` places (at least one), (rows,
-        keep, vocabulary), and the keys and values of whole rows.
+        Rows are padded on the left only. The result is the logits of the last `keep` places (at
+        least one), (rows, keep, vocabulary), and the keys and values of whole rows.
         """
         import torch
 
@@ -54,7 +59,9 @@ class Forward:
             "use_cache": self.keeps,
             "logits_to_keep": min(keep, width),
         }
-        output = self._model(**{name: value for name, value in arguments.items() if name in self.takes})
+        output = self._model(
+            **{name: value for name, value in arguments.items() if name in self.takes}
+        )
         logits: torch.Tensor = output.logits[:, -keep:]
         return logits, _layers(cache)
 
@@ -62,7 +69,8 @@ class Forward:
 def _keeps_every_token(model: Any) -> bool:
     """Whether nothing but keys and values of single tokens is carried from one token to the next.
 
-    Layers with windows count: all of their tokens can be kept, and the mask hides those outside the window.
+    Layers with windows count: all of their tokens can be kept, and the mask hides those outside the
+    window.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 

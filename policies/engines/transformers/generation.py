@@ -1,7 +1,8 @@
-"""Generation on a transformers model: a batch grows token by token, and a row that has ended leaves it.
+"""Generation on a transformers model: a batch grows token by token, and a row that has ended leaves
+it.
 
-Every row draws with a generator of its own, seeded by its request, so what it says does not depend on who else is in
-the batch – up to rounding, which no batched model is free of.
+Every row draws with a generator of its own, seeded by its request, so what it says does not depend
+on who else is in the batch – up to rounding, which no batched model is free of.
 """
 
 import random
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GenerateJob:
-    """A request as tokens. `choices` are the only token sequences that the answer may be; empty = any."""
+    """A request as tokens. `choices` are the only token sequences that the answer may be; empty =
+    any.
+    """
 
     prompt: Tokens
     choices: tuple[Tokens, ...]
@@ -49,15 +52,17 @@ def generate_job(chats: ChatTokenizer, request: GenerateRequest) -> GenerateJob:
         raise PolicyError(f"an allowed answer needs {needed} tokens, max_tokens={most}; raise it")
     if chats.window and len(prompt) + most > chats.window:
         raise PromptTooLong(
-            f"prompt of {len(prompt)} tokens and max_tokens={most}, the model's window is {chats.window}; "
-            "nothing is cut in silence: lower max_tokens or set history"
+            f"prompt of {len(prompt)} tokens and max_tokens={most}, the model's window is"
+            f" {chats.window}; nothing is cut in silence: lower max_tokens or set history"
         )
     return GenerateJob(prompt, choices, request.sampling, request.seed, request.adapter)
 
 
 def _tokens_needed(choice: Tokens, choices: Sequence[Tokens]) -> int:
     """To say it: one more than it has, where only an end tells it from a longer one."""
-    return len(choice) + any(len(other) > len(choice) and other[: len(choice)] == choice for other in choices)
+    return len(choice) + any(
+        len(other) > len(choice) and other[: len(choice)] == choice for other in choices
+    )
 
 
 @dataclass(slots=True)
@@ -78,19 +83,25 @@ class _Row:
         if not self.job.choices:
             return None
         said = tuple(self.said)
-        going_on = {c[len(said)] for c in self.job.choices if len(c) > len(said) and c[: len(said)] == said}
+        going_on = {
+            c[len(said)] for c in self.job.choices if len(c) > len(said) and c[: len(said)] == said
+        }
         return sorted(going_on | (self.end_tokens if said in self.job.choices else set()))
 
     def take(self, token: int) -> None:
         """Append a token and see whether the answer has ended."""
         self.said.append(token)
-        if token in self.end_tokens or (self.job.choices and not set(self.allowed() or ()) - self.end_tokens):
+        if token in self.end_tokens or (
+            self.job.choices and not set(self.allowed() or ()) - self.end_tokens
+        ):
             self.finish_reason = "stop"
         elif len(self.said) >= self.job.sampling.max_tokens:
             self.finish_reason = "length"
 
 
-def generate_jobs(reader: Reader, chats: ChatTokenizer, jobs: Sequence[GenerateJob]) -> list[GenerateReply]:
+def generate_jobs(
+    reader: Reader, chats: ChatTokenizer, jobs: Sequence[GenerateJob]
+) -> list[GenerateReply]:
     """The answers of a batch of one adapter."""
     import torch
 
@@ -125,14 +136,18 @@ def generate_jobs(reader: Reader, chats: ChatTokenizer, jobs: Sequence[GenerateJ
 
 
 def _end_tokens(model: Any, chats: ChatTokenizer) -> frozenset[int]:
-    """The tokens that end an answer, by the model's own generation settings, its template and its tokenizer."""
+    """The tokens that end an answer, by the model's own generation settings, its template and its
+    tokenizer.
+    """
     told = getattr(model.generation_config, "eos_token_id", None)
     many = told if isinstance(told, list) else [told]
     return chats.end_tokens | {token for token in many if token is not None}
 
 
 def _draw(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:
-    """The next token of every row from its (vocabulary,) logits: by inverse transform, from the nucleus and top k."""
+    """The next token of every row from its (vocabulary,) logits: by inverse transform, from the
+    nucleus and top k.
+    """
     import torch
 
     for i, row in enumerate(rows):
@@ -163,4 +178,7 @@ def _draw(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:
     drawn = (cumulated > thresholds).int().argmax(dim=-1, keepdim=True)
     tokens = ranked.indices.gather(1, drawn)[:, 0]
     greedy = logits.argmax(dim=-1)
-    return [int(greedy[i] if row.job.sampling.temperature == 0 else tokens[i]) for i, row in enumerate(rows)]
+    return [
+        int(greedy[i] if row.job.sampling.temperature == 0 else tokens[i])
+        for i, row in enumerate(rows)
+    ]

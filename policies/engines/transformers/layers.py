@@ -1,4 +1,6 @@
-"""Which layer of a model first answers differently in two passes: to say what an architecture does not carry."""
+"""Which layer of a model first answers differently in two passes: to say what an architecture does
+not carry.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -7,8 +9,12 @@ if TYPE_CHECKING:
     import torch
 
 
-def first_wrong_layer(model: Any, one: Callable[[], object], other: Callable[[], object], tolerance: float) -> str:
-    """Names the first layer whose output for the last token of the first row differs by more than `tolerance`."""
+def first_wrong_layer(
+    model: Any, one: Callable[[], object], other: Callable[[], object], tolerance: float
+) -> str:
+    """Names the first layer whose output for the last token of the first row differs by more than
+    `tolerance`.
+    """
     layers = _layers(model)
     states = [_last_states(layers, run) for run in (one, other)]
     config = model.config.get_text_config()
@@ -29,7 +35,9 @@ def _layers(model: Any) -> "list[torch.nn.Module]":
     return next((list(modules) for modules in lists if len(modules) == count), [])
 
 
-def _last_states(layers: "list[torch.nn.Module]", run: Callable[[], object]) -> "list[torch.Tensor]":
+def _last_states(
+    layers: "list[torch.nn.Module]", run: Callable[[], object]
+) -> "list[torch.Tensor]":
     """What each layer gave for the last token of the first row when it was last called."""
     states: dict[int, torch.Tensor] = {}
 

@@ -1,9 +1,10 @@
 """Prefix: rows of text that a model has read, to be selected, repeated and read on from.
 
-A row has no gaps: padding comes before it, never inside. Layers with windows, chunks or distances count places of the
-cache, so a gap would hide from a row what it should see, depending on who else is in the batch. Where the pieces that
-a batch reads next differ in length, a shorter one is read together with the tokens before it, in the places where
-padding would be: that costs no place more than padding does.
+A row has no gaps: padding comes before it, never inside. Layers with windows, chunks or distances
+count places of the cache, so a gap would hide from a row what it should see, depending on who else
+is in the batch. Where the pieces that a batch reads next differ in length, a shorter one is read
+together with the tokens before it, in the places where padding would be: that costs no place more
+than padding does.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 
 class Prefix:
-    """Rows of text and the keys and values that the model keeps of them. Reading on makes another prefix.
+    """Rows of text and the keys and values that the model keeps of them.
+
+    Reading on makes another prefix.
 
     Args:
         forward: the model.
         texts: the rows.
-        layers: keys and values, (rows, heads, tokens, width), a row at the end of its places; empty = none.
+        layers: keys and values, (rows, heads, tokens, width), a row at the end of its places; empty
+            = none.
     """
 
     def __init__(self, forward: Forward, texts: Sequence[Tokens], layers: Layers) -> None:
@@ -32,7 +36,11 @@ class Prefix:
         """The keys and values of a row, without padding, copied."""
         length = len(self._texts[row])
         return [
-            None if pair is None else (pair[0][row, :, -length:].clone(), pair[1][row, :, -length:].clone())
+            (
+                None
+                if pair is None
+                else (pair[0][row, :, -length:].clone(), pair[1][row, :, -length:].clone())
+            )
             for pair in self._layers
         ]
 
@@ -45,8 +53,12 @@ class Prefix:
             return self.predict(rows, pieces, keep=1)[0]
         return Prefix(self._forward, self._joined(rows, pieces), [])
 
-    def predict(self, rows: Sequence[int], pieces: Sequence[Tokens], *, keep: int) -> "tuple[Prefix, torch.Tensor]":
-        """The same, and the logits of the last `keep` places (at least one), (pieces, keep, vocabulary)."""
+    def predict(
+        self, rows: Sequence[int], pieces: Sequence[Tokens], *, keep: int
+    ) -> "tuple[Prefix, torch.Tensor]":
+        """The same, and the logits of the last `keep` places (at least one), (pieces, keep,
+        vocabulary).
+        """
         texts = self._joined(rows, pieces)
         width = max(map(len, pieces if self._forward.keeps else texts))
         held = self._held(rows, [max(0, len(text) - width) for text in texts])
@@ -57,7 +69,9 @@ class Prefix:
         return [self._texts[row] + piece for row, piece in zip(rows, pieces, strict=True)]
 
     def _held(self, rows: Sequence[int], lengths: Sequence[int]) -> Layers:
-        """The keys and values of the first `lengths` tokens of these rows, each at the end of its places."""
+        """The keys and values of the first `lengths` tokens of these rows, each at the end of its
+        places.
+        """
         import torch
 
         own_lengths = [len(text) for text in self._texts]
@@ -68,24 +82,38 @@ class Prefix:
             return []
         device = self._forward.device
         picked = torch.tensor(rows, device=device)[:, None]
-        begins = torch.tensor([own_width - own_lengths[row] for row in rows], device=device)[:, None]
+        begins = torch.tensor([own_width - own_lengths[row] for row in rows], device=device)[
+            :, None
+        ]
         padding = width - torch.tensor(lengths, device=device)[:, None]
-        places = (torch.arange(width, device=device) - padding + begins).clamp(min=0)  # (rows, width)
+        places = (torch.arange(width, device=device) - padding + begins).clamp(
+            min=0
+        )  # (rows, width)
         return [
-            None if pair is None else (_gather(pair[0], picked, places), _gather(pair[1], picked, places))
+            (
+                None
+                if pair is None
+                else (_gather(pair[0], picked, places), _gather(pair[1], picked, places))
+            )
             for pair in self._layers
         ]
 
 
 def stacked(forward: Forward, rows: Sequence[tuple[Layers, Tokens]]) -> Prefix:
-    """The prefix of texts that were read one by one; of each text's keys and values the beginning is taken."""
+    """The prefix of texts that were read one by one; of each text's keys and values the beginning
+    is taken.
+    """
     width = max(len(text) for _, text in rows)
     depth = max(len(layers) for layers, _ in rows) if width else 0
     layers: Layers = []
     for i in range(depth):
         parts = [(layers[i] if layers else None, len(text)) for layers, text in rows]
-        keys = _stack([(pair[0] if pair is not None else None, length) for pair, length in parts], width)
-        values = _stack([(pair[1] if pair is not None else None, length) for pair, length in parts], width)
+        keys = _stack(
+            [(pair[0] if pair is not None else None, length) for pair, length in parts], width
+        )
+        values = _stack(
+            [(pair[1] if pair is not None else None, length) for pair, length in parts], width
+        )
         layers.append(None if keys is None or values is None else (keys, values))
     return Prefix(forward, [text for _, text in rows], layers)
 
@@ -97,7 +125,8 @@ def _gather(states: "torch.Tensor", rows: "torch.Tensor", places: "torch.Tensor"
 
 
 def _stack(parts: "Sequence[tuple[torch.Tensor | None, int]]", width: int) -> "torch.Tensor | None":
-    """(heads, tokens, size) of several rows as (rows, heads, width, size): the beginning of each, at the end.
+    """(heads, tokens, size) of several rows as (rows, heads, width, size): the beginning of each,
+    at the end.
 
     None if there are none; a row of no tokens needs none.
     """

@@ -1,8 +1,9 @@
-"""Reader: a model that remembers what it read lately, so that an episode's next turn is read on from the last.
+"""Reader: a model that remembers what it read lately, so that an episode's next turn is read on
+from the last.
 
-Kept are the key-value caches of single texts. A new text begins where the longest known beginning ends: an earlier turn
-of its episode, or the task that all episodes of an env begin with. A question that was answered lately is not even
-read: a hundred episodes of a game begin alike.
+Kept are the key-value caches of single texts. A new text begins where the longest known beginning
+ends: an earlier turn of its episode, or the task that all episodes of an env begin with. A question
+that was answered lately is not even read: a hundred episodes of a game begin alike.
 """
 
 from collections.abc import Hashable, Sequence
@@ -28,7 +29,8 @@ class _Kept:
 class Reader:
     """Reads texts on a model, with whatever adapter is switched on; the caller says which.
 
-    It keeps nothing until it is told how much it may: what is remembered cannot show that an engine errs.
+    It keeps nothing until it is told how much it may: what is remembered cannot show that an engine
+    errs.
 
     Args:
         model: a causal language model of transformers.
@@ -42,11 +44,17 @@ class Reader:
         self._answers: dict[Hashable, ScoreReply] = {}
 
     def remember_up_to(self, *, most_bytes: float, most_texts: int) -> None:
-        """From now on keep that much, the oldest goes first. An episode comes again when all others have, or never."""
+        """From now on keep that much, the oldest goes first.
+
+        An episode comes again when all others have, or never.
+        """
         self._most_bytes, self._most_texts = most_bytes, most_texts
 
-    def begin(self, adapter: str | None, texts: Sequence[Tokens]) -> tuple[Prefix, list[int], list[int]]:
-        """A row for each text; how many of its tokens are read; how many of these were not computed for it.
+    def begin(
+        self, adapter: str | None, texts: Sequence[Tokens]
+    ) -> tuple[Prefix, list[int], list[int]]:
+        """A row for each text; how many of its tokens are read; how many of these were not computed
+        for it.
 
         What all texts have in common is read in any case, once.
         """
@@ -61,18 +69,30 @@ class Reader:
             shared = begun.read([0], [texts[0][known:root]]).row(0)
         rows = [(layers, length) if length >= root else (shared, root) for layers, length in found]
         read = [length for _, length in rows]
-        begun = stacked(self.forward, [(layers, text[:n]) for (layers, n), text in zip(rows, texts, strict=True)])
+        begun = stacked(
+            self.forward,
+            [(layers, text[:n]) for (layers, n), text in zip(rows, texts, strict=True)],
+        )
         return begun, read, [known, *read[1:]]
 
     def keep(self, adapter: str | None, tokens: Tokens, prefix: Prefix, row: int) -> None:
-        """Remember the text of a row that was read to its end; it takes the place of its own beginnings."""
+        """Remember the text of a row that was read to its end; it takes the place of its own
+        beginnings.
+        """
         if not self._most_bytes or not self.forward.keeps:
             return
         layers = prefix.row(row)
         size = sum(part.nbytes for pair in layers if pair is not None for part in pair)
-        self._kept = [old for old in self._kept if old.adapter != adapter or tokens[: len(old.tokens)] != old.tokens]
+        self._kept = [
+            old
+            for old in self._kept
+            if old.adapter != adapter or tokens[: len(old.tokens)] != old.tokens
+        ]
         self._kept.append(_Kept(adapter, tokens, layers, size))
-        while len(self._kept) > self._most_texts or sum(kept.size for kept in self._kept) > self._most_bytes:
+        while (
+            len(self._kept) > self._most_texts
+            or sum(kept.size for kept in self._kept) > self._most_bytes
+        ):
             del self._kept[0]
 
     def answer(self, question: Hashable) -> ScoreReply | None:

@@ -1,9 +1,10 @@
 """Scoring on a transformers model: every batch is one walk down a tree of shared beginnings.
 
-What was read before (an earlier turn, the task) is not computed again, and what all requests of the batch share only
-once (`reader.py`); then comes what the sequences of one request share (the situation), one row a request; then the
-tails that differ (the orders of a listing, the option texts), one row each. The logits that are needed are at the end
-of every row, and no others are computed.
+What was read before (an earlier turn, the task) is not computed again, and what all requests of the
+batch share only once (`reader.py`); then comes what the sequences of one request share (the
+situation), one row a request; then the tails that differ (the orders of a listing, the option
+texts), one row each. The logits that are needed are at the end of every row, and no others are
+computed.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ _LOGITS_A_PASS = 100_000_000  # rows × positions × vocabulary: 400 MB in float
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an answer is: continuation `k` after chat `r` is `ids`, predicted by the last places of `row`."""
+    """Where an answer is: continuation `k` after chat `r` is `ids`, predicted by the last places of
+    `row`.
+    """
 
     r: int
     k: int
@@ -35,7 +38,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """A request as tokens: the distinct sequences, the length of their common beginning, the targets.
+    """A request as tokens: the distinct sequences, the length of their common beginning, the
+    targets.
 
     `shape` is (chats, continuations).
     """
@@ -58,7 +62,10 @@ class ScoreJob:
 
 
 def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
-    """The request's distinct sequences and where its answers are in them. Raises PolicyError if it does not fit."""
+    """The request's distinct sequences and where its answers are in them.
+
+    Raises PolicyError if it does not fit.
+    """
     prompts, answers = chats.encode(request)
     rows: dict[tuple[int, ...], int] = {}
     targets = []
@@ -70,11 +77,15 @@ def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
     needed = [max(len(t.ids) for t in targets if t.row == row) for row in range(len(sequences))]
     tails = min(len(sequence) - n for sequence, n in zip(sequences, needed, strict=True))
     shared = min(common_length(sequences), tails)
-    return ScoreJob(sequences, shared, tuple(targets), (len(prompts), len(answers)), request.adapter)
+    return ScoreJob(
+        sequences, shared, tuple(targets), (len(prompts), len(answers)), request.adapter
+    )
 
 
 def score_jobs(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
-    """Answer a batch of one adapter; of equal jobs (every episode of a game begins alike) one is computed."""
+    """Answer a batch of one adapter; of equal jobs (every episode of a game begins alike) one is
+    computed.
+    """
     again = {job: reply for job in jobs if (reply := reader.answer(job)) is not None}
     new = [job for job in dict.fromkeys(jobs) if job not in again]
     fresh = dict(zip(new, _compute(reader, new), strict=True)) if new else {}
@@ -105,8 +116,12 @@ def _compute(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
             row = 0
             for j, job in enumerate(jobs[first:last], first):
                 again = (len(job.rows) - 1) * job.shared if reader.forward.keeps else 0
-                replies.append(_reply(job, logits[row : row + len(job.rows)].float(), known[j] + again))
-                reader.keep(job.adapter, job.rows[0], ended, row)  # the menu in its own order: what a transcript shows
+                replies.append(
+                    _reply(job, logits[row : row + len(job.rows)].float(), known[j] + again)
+                )
+                reader.keep(
+                    job.adapter, job.rows[0], ended, row
+                )  # the menu in its own order: what a transcript shows
                 row += len(job.rows)
     return replies
 
@@ -134,7 +149,9 @@ def _reply(job: ScoreJob, logits: "torch.Tensor", cached: int) -> ScoreReply:
     lengths = [0] * continuations
     for target in job.targets:
         n = len(target.ids)
-        picked = logits[target.row, -n:].gather(1, logits.new_tensor(target.ids, dtype=torch.long)[:, None])[:, 0]
+        picked = logits[target.row, -n:].gather(
+            1, logits.new_tensor(target.ids, dtype=torch.long)[:, None]
+        )[:, 0]
         table[target.r][target.k] = float((picked - total[target.row, -n:]).double().sum())
         lengths[target.k] = n
     return ScoreReply(

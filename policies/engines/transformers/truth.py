@@ -1,9 +1,11 @@
-"""The truth check: before the engine is trusted, its answers are compared with plain passes of the same weights.
+"""The truth check: before the engine is trusted, its answers are compared with plain passes of the
+same weights.
 
-A plain pass reads one text from beginning to end, without padding, cache or company. The engine reads in pieces, in
-batches, from memory; where an architecture does not carry that, its numbers are wrong without any error. So each
-length of text is checked before the first question of that length is answered, base and adapters, in every way of
-reading: scores alone and in mixed company, from memory, and token by token. What passed is kept by content hash.
+A plain pass reads one text from beginning to end, without padding, cache or company. The engine
+reads in pieces, in batches, from memory; where an architecture does not carry that, its numbers are
+wrong without any error. So each length of text is checked before the first question of that length
+is answered, base and adapters, in every way of reading: scores alone and in mixed company, from
+memory, and token by token. What passed is kept by content hash.
 """
 
 import logging
@@ -31,13 +33,28 @@ if TYPE_CHECKING:
 log = logging.getLogger("valueagents")
 
 LEAST_NATS = {"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5}
-"""What may be rounding in any case. In the short formats plain passes of several shapes can agree to the last bit on a
-CPU while a pass in pieces rounds elsewhere: up to 0.2 nats a token were measured in bfloat16."""
+"""What may be rounding in any case.
 
-_OF_THE_ARCHITECTURE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-"""What a model raises that lacks something the engine asks of it; every question would fail alike."""
+In the short formats plain passes of several shapes can agree to the last bit on a
+CPU while a pass in pieces rounds elsewhere: up to 0.2 nats a token were measured in bfloat16.
+"""
 
-_FACTOR = 5  # the engine may differ by this many times what plain passes of different shapes differ by
+_OF_THE_ARCHITECTURE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a model raises that lacks something the engine asks of it; every question would fail
+alike.
+"""
+
+_FACTOR = (
+    5  # the engine may differ by this many times what plain passes of different shapes differ by
+)
 _SHORTEST = 128  # tokens of the check at load; longer ones are made when a longer question comes
 _TAIL = 6  # tokens of the longest answer
 _SEEN = 2 * _TAIL  # places of a text that are compared, at its end
@@ -45,7 +62,8 @@ _PROBE = 4  # texts in a check
 
 
 class TruthCheck:
-    """Checks a model at the lengths that are asked for; what is switched on when it is asked is what it checks.
+    """Checks a model at the lengths that are asked for; what is switched on when it is asked is
+    what it checks.
 
     Args:
         model: a causal language model of transformers, on `device`.
@@ -55,9 +73,20 @@ class TruthCheck:
     """
 
     def __init__(
-        self, model: Any, device: str, *, tokens: Sequence[int], window: int, identity: Mapping[str, str]
+        self,
+        model: Any,
+        device: str,
+        *,
+        tokens: Sequence[int],
+        window: int,
+        identity: Mapping[str, str],
     ) -> None:
-        self._model, self._device, self._tokens, self._window = model, device, sorted(set(tokens)), window
+        self._model, self._device, self._tokens, self._window = (
+            model,
+            device,
+            sorted(set(tokens)),
+            window,
+        )
         self._identity = dict(identity)
         self._passed: dict[str | None, int] = {}
 
@@ -88,7 +117,11 @@ class TruthCheck:
         import transformers
 
         versions = [str(torch.__version__), transformers.__version__, str(self._device)]
-        return cache_folder() / "checked" / content_hash("truth/1", self._identity, versions, adapter, length)
+        return (
+            cache_folder()
+            / "checked"
+            / content_hash("truth/1", self._identity, versions, adapter, length)
+        )
 
     def _compare(self, length: int, adapter: str | None) -> tuple[float, float]:
         """The largest difference in nats, and how large it might be."""
@@ -103,9 +136,9 @@ class TruthCheck:
         for reading, difference in differences.items():
             if not difference <= tolerance:  # so that a difference that is not a number is refused
                 raise PolicyError(
-                    f"{self._name} is refused: {reading}, a log-probability at {length} tokens is {difference:.3g} "
-                    f"nats off a plain pass of the same weights, {tolerance:.2g} may be rounding; "
-                    f"{self._first_wrong(texts)}; use another engine or model"
+                    f"{self._name} is refused: {reading}, a log-probability at {length} tokens is"
+                    f" {difference:.3g} nats off a plain pass of the same weights, {tolerance:.2g}"
+                    f" may be rounding; {self._first_wrong(texts)}; use another engine or model"
                 )
         return max(differences.values()), tolerance
 
@@ -128,7 +161,9 @@ class TruthCheck:
         return max(float((wanted - _own(passed, text)).abs().max()) for passed in (batched, other))
 
     def _plain(self, texts: Sequence[Tokens]) -> "list[torch.Tensor]":
-        """Log-probabilities of the next token at the last places of texts of one length, (places, vocabulary) each."""
+        """Log-probabilities of the next token at the last places of texts of one length, (places,
+        vocabulary) each.
+        """
         import torch
 
         takes = Forward(self._model, self._device).takes
@@ -138,13 +173,15 @@ class TruthCheck:
         return list(logits[:, -_SEEN:].float().log_softmax(dim=-1))
 
     def _check_causal(self, alone: "Sequence[torch.Tensor]", tolerance: float) -> None:
-        """The first two texts differ in their last tokens only, so all places before must be alike."""
+        """The first two texts differ in their last tokens only, so all places before must be
+        alike.
+        """
         before = _SEEN - _TAIL
         difference = float((alone[0][:before] - alone[1][:before]).abs().max())
         if not difference <= tolerance:
             raise PolicyError(
-                f"{self._name} is refused: what it says of earlier tokens depends on later ones ({difference:.3g} "
-                "nats), as in an encoder; use a causal language model"
+                f"{self._name} is refused: what it says of earlier tokens depends on later ones"
+                f" ({difference:.3g} nats), as in an encoder; use a causal language model"
             )
 
     def _scored(
@@ -163,7 +200,9 @@ class TruthCheck:
         score_jobs(reader, begun)
         return found | {"read on from memory": _worst(score_jobs(reader, jobs), jobs, wanted)}
 
-    def _said(self, texts: Sequence[Tokens], alone: "Sequence[torch.Tensor]", adapter: str | None) -> dict[str, float]:
+    def _said(
+        self, texts: Sequence[Tokens], alone: "Sequence[torch.Tensor]", adapter: str | None
+    ) -> dict[str, float]:
         """Differences where answers grow token by token, and rows leave the batch."""
         reader, going = Reader(self._model, self._device), list(range(len(texts)))
         prefix, read, _ = reader.begin(adapter, [text[: -_TAIL - 1] for text in texts])
@@ -171,7 +210,9 @@ class TruthCheck:
         rows, worst = going, 0.0
         for step in range(_TAIL):
             prefix, logits = prefix.predict(rows, pieces, keep=1)
-            for row, predicted in zip(going, logits[:, -1].float().log_softmax(dim=-1), strict=True):
+            for row, predicted in zip(
+                going, logits[:, -1].float().log_softmax(dim=-1), strict=True
+            ):
                 token = texts[row][len(texts[row]) - _TAIL + step]
                 off = abs(float(predicted[token] - alone[row][_SEEN - _TAIL - 1 + step, token]))
                 worst = max(worst, off if off == off else float("inf"))
@@ -186,13 +227,19 @@ class TruthCheck:
 
         def beside_others() -> None:
             prefix, read, _ = reader.begin(None, [text[:-_TAIL] for text in texts])
-            prefix.predict(range(len(texts)), [text[n:] for text, n in zip(texts, read, strict=True)], keep=1)
+            prefix.predict(
+                range(len(texts)), [text[n:] for text, n in zip(texts, read, strict=True)], keep=1
+            )
 
-        return first_wrong_layer(self._model, lambda: self._plain([texts[0]]), beside_others, self._least)
+        return first_wrong_layer(
+            self._model, lambda: self._plain([texts[0]]), beside_others, self._least
+        )
 
 
 def _texts(tokens: Sequence[int], length: int) -> list[Tokens]:
-    """Texts that begin alike: two of the whole length with different ends, a short one and one of half the length."""
+    """Texts that begin alike: two of the whole length with different ends, a short one and one of
+    half the length.
+    """
     dice = random.Random(length)  # noqa: S311 – a probe, not a secret
     long = tuple(dice.choices(tokens, k=length))
     other = (*long[:-_TAIL], *dice.choices(tokens, k=_TAIL))
@@ -202,16 +249,22 @@ def _texts(tokens: Sequence[int], length: int) -> list[Tokens]:
 
 
 def _job(rows: Sequence[Tokens], adapter: str | None) -> ScoreJob:
-    """A request of rows. The first of several has an answer of one token, as letters are, all others long ones."""
+    """A request of rows. The first of several has an answer of one token, as letters are, all
+    others long ones.
+    """
     lengths = [_TAIL if i or len(rows) == 1 else 1 for i in range(len(rows))]
-    targets = tuple(Target(i, 0, i, row[-n:]) for i, (row, n) in enumerate(zip(rows, lengths, strict=True)))
+    targets = tuple(
+        Target(i, 0, i, row[-n:]) for i, (row, n) in enumerate(zip(rows, lengths, strict=True))
+    )
     sequences = tuple(row[:-1] for row in rows)
     shared = min(len(row) for row in sequences) - _TAIL
     return ScoreJob(sequences, max(0, shared), targets, (len(rows), 1), adapter)
 
 
 def _worst(
-    replies: Sequence[ScoreReply], jobs: Sequence[ScoreJob], wanted: "Sequence[Sequence[torch.Tensor]]"
+    replies: Sequence[ScoreReply],
+    jobs: Sequence[ScoreJob],
+    wanted: "Sequence[Sequence[torch.Tensor]]",
 ) -> float:
     """The largest difference of a token's log-probability; infinite if it is not a number."""
     worst = 0.0
@@ -225,13 +278,17 @@ def _worst(
 
 
 def _own(logprobs: "torch.Tensor", text: Tokens) -> "torch.Tensor":
-    """Log-probabilities of a text's last tokens, from its last places; the very last predicts what comes after."""
+    """Log-probabilities of a text's last tokens, from its last places; the very last predicts what
+    comes after.
+    """
     ids = logprobs.new_tensor(text[1 - len(logprobs) :]).long()
     return logprobs[:-1].gather(1, ids[:, None])[:, 0]
 
 
 def _keep(file: Path, found: Mapping[str, float]) -> None:
-    """Note what passed, so that the next start need not check it again; whoever cannot write checks again."""
+    """Note what passed, so that the next start need not check it again; whoever cannot write checks
+    again.
+    """
     draft = file.with_suffix(f".{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,11 @@
-"""The gate of a server that takes in adapters while it runs: `valueagents serve --load-from FOLDER`.
+"""The gate of a server that takes in adapters while it runs: `valueagents serve --load-from
+FOLDER`.
 
-Left alone, vLLM 0.32 loads whatever folder anybody names, also over the page /adapters, which its key does not guard;
-leaves out, without a word, matrices of modules that it was not started for; and with every slot taken gives base-model
-rows an adapter's answers on a CPU. Through the gate comes only what lies in one folder, is called by the hash of what
-it holds, and fits what the server was started for. Nothing is replaced or unloaded: others may be using it.
+Left alone, vLLM 0.32 loads whatever folder anybody names, also over the page /adapters, which its
+key does not guard; leaves out, without a word, matrices of modules that it was not started for; and
+with every slot taken gives base-model rows an adapter's answers on a CPU. Through the gate comes
+only what lies in one folder, is called by the hash of what it holds, and fits what the server was
+started for. Nothing is replaced or unloaded: others may be using it.
 """
 
 import asyncio
@@ -34,9 +36,11 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class AdapterLimits(msgspec.Struct, frozen=True):
-    """What a server was started for: adapters of `model` (a folder) that lie in `folder`, of at most that rank.
+    """What a server was started for: adapters of `model` (a folder) that lie in `folder`, of at
+    most that rank.
 
-    `modules` are the ones that may be adapted; `slots` counts adapters on top of those that were loaded at the start.
+    `modules` are the ones that may be adapted; `slots` counts adapters on top of those that were
+    loaded at the start.
     """
 
     model: str
@@ -46,10 +50,16 @@ class AdapterLimits(msgspec.Struct, frozen=True):
     slots: int
 
     def check(self, path: str, name: str) -> None:
-        """Raise ConfigError if the adapter at a path lies elsewhere, does not fit, or is another than the one named."""
+        """Raise ConfigError if the adapter at a path lies elsewhere, does not fit, or is another
+        than the one named.
+        """
         where = Path(path)
-        if not (where.is_absolute() and where == where.resolve() and where.is_relative_to(self.folder)):
-            raise ConfigError(f"{path} is not in {self.folder}, the only folder that this server loads from")
+        if not (
+            where.is_absolute() and where == where.resolve() and where.is_relative_to(self.folder)
+        ):
+            raise ConfigError(
+                f"{path} is not in {self.folder}, the only folder that this server loads from"
+            )
         adapter = read_adapter(path, ModelFiles(self.model, Path(self.model)))
         if adapter.name != name:
             raise ConfigError(f"{path} holds the adapter {adapter.name}, not {name}; start again")
@@ -57,8 +67,9 @@ class AdapterLimits(msgspec.Struct, frozen=True):
         lacking = sorted(set(adapter.target_modules) - set(self.modules))
         if adapter.rank > self.rank or lacking:
             raise ConfigError(
-                f"{path} has rank {adapter.rank} and adapts {', '.join(adapter.target_modules)}; this server was "
-                f"started for rank {self.rank} and {', '.join(self.modules)}; restart it with --adapter {path}"
+                f"{path} has rank {adapter.rank} and adapts {', '.join(adapter.target_modules)};"
+                f" this server was started for rank {self.rank} and {', '.join(self.modules)};"
+                f" restart it with --adapter {path}"
             )
 
 
@@ -82,7 +93,9 @@ class AdapterGate:
         """Pass on what has nothing to do with loading."""
         path = scope.get("path", "")
         if path.startswith(_SHUT):
-            await _answer(send, 403, f"adapters are loaded by POST {LOAD_PATH} only, and never unloaded")
+            await _answer(
+                send, 403, f"adapters are loaded by POST {LOAD_PATH} only, and never unloaded"
+            )
         elif path == LOAD_PATH:
             body = await _body(receive)
             async with self._turn:
@@ -98,10 +111,16 @@ class AdapterGate:
                 return
             if len(self._loaded) >= self._limits.slots:
                 raise ConfigError(
-                    f"all {self._limits.slots} slots are taken; restart the server with more --load-slots"
+                    f"all {self._limits.slots} slots are taken; restart the server with more"
+                    " --load-slots"
                 )
             await asyncio.to_thread(self._limits.check, asked.lora_path, asked.lora_name)
-        except (ValueAgentsError, msgspec.MsgspecError, ValueError, OSError) as error:  # a NUL or too long a path, too
+        except (
+            ValueAgentsError,
+            msgspec.MsgspecError,
+            ValueError,
+            OSError,
+        ) as error:  # a NUL or too long a path, too
             await _answer(send, 400, str(error))
             return
         again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]

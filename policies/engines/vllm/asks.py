@@ -1,9 +1,11 @@
-"""What vLLM is asked and what it answers, and how the answers to a `score` request are put together.
+"""What vLLM is asked and what it answers, and how the answers to a `score` request are put
+together.
 
-vLLM computes one sequence at a time, but keeps the blocks of those that it has computed, also within one step. So every
-chat is asked first, for the first token of each continuation; the longer continuations follow, each computing little
-more than its own tokens. Its own way of scoring texts (prompt_logprobs) does not read the cache unless told to; told
-to, it is 3 to 7 times faster for six options after 300 tokens, with the same results to the last digit.
+vLLM computes one sequence at a time, but keeps the blocks of those that it has computed, also
+within one step. So every chat is asked first, for the first token of each continuation; the longer
+continuations follow, each computing little more than its own tokens. Its own way of scoring texts
+(prompt_logprobs) does not read the cache unless told to; told to, it is 3 to 7 times faster for six
+options after 300 tokens, with the same results to the last digit.
 """
 
 import math
@@ -20,8 +22,9 @@ MAX_NEXT = 128  # vllm.sampling_params.MAX_LOGPROB_TOKEN_IDS
 class Ask:
     """One sequence for vLLM.
 
-    `next_ids`: tokens whose log-probability of coming next is wanted; `scored_from`: the place in `tokens` from which
-    on the log-probability of the tokens themselves is wanted (None = of none). With `sampling` a text is generated.
+    `next_ids`: tokens whose log-probability of coming next is wanted; `scored_from`: the place in
+    `tokens` from which on the log-probability of the tokens themselves is wanted (None = of none).
+    With `sampling` a text is generated.
     """
 
     tokens: Tokens
@@ -35,7 +38,9 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`next_logprobs` by token; `scored` from `scored_from` on; `said` and `finish_reason` of what was generated."""
+    """`next_logprobs` by token; `scored` from `scored_from` on; `said` and `finish_reason` of what
+    was generated.
+    """
 
     next_logprobs: dict[int, float]
     scored: tuple[float, ...]
@@ -54,9 +59,14 @@ class _Sequence:
 
 
 class ScoreJob:
-    """A `score` request as distinct sequences. `asks` go to vLLM, `reply` makes the answer of theirs."""
+    """A `score` request as distinct sequences.
 
-    def __init__(self, prompts: Sequence[Tokens], answers: Sequence[Tokens], adapter: str | None) -> None:
+    `asks` go to vLLM, `reply` makes the answer of theirs.
+    """
+
+    def __init__(
+        self, prompts: Sequence[Tokens], answers: Sequence[Tokens], adapter: str | None
+    ) -> None:
         self._prompts, self._answers = prompts, answers
         sequences: dict[Tokens, _Sequence] = {}
         for prompt in prompts:
@@ -68,7 +78,9 @@ class ScoreJob:
                     wanted = sequences.setdefault(prompt + ids[:-1], _Sequence())
                     wanted.next_ids[ids[-1]] = None
                     if len(ids) > 2:
-                        wanted.scored_from = min(len(prompt) + 1, wanted.scored_from or len(prompt) + 1)
+                        wanted.scored_from = min(
+                            len(prompt) + 1, wanted.scored_from or len(prompt) + 1
+                        )
         self.asks = [
             Ask(tokens, adapter, next_ids, wanted.scored_from if not i else None)
             for tokens, wanted in sequences.items()
@@ -95,7 +107,9 @@ class ScoreJob:
         asked = {prompt + ids[:-1] for prompt in self._prompts for ids in self._answers}
         prompt_tokens = sum(map(len, asked))
         return ScoreReply(
-            logprobs=tuple(tuple(logprob(prompt, ids) for ids in self._answers) for prompt in self._prompts),
+            logprobs=tuple(
+                tuple(logprob(prompt, ids) for ids in self._answers) for prompt in self._prompts
+            ),
             tokens=tuple(map(len, self._answers)),
             prompt_tokens=prompt_tokens,
             cached_tokens=max(0, prompt_tokens - computed),

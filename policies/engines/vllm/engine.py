@@ -1,7 +1,7 @@
 """vLLM in this process: many episodes and many adapters on one engine, on a GPU or on a CPU.
 
-The thread that owns vLLM is in `thread.py`, what it is asked in `asks.py`, its settings in `settings.py`. Chats become
-tokens here, on another thread, while vLLM computes.
+The thread that owns vLLM is in `thread.py`, what it is asked in `asks.py`, its settings in
+`settings.py`. Chats become tokens here, on another thread, while vLLM computes.
 """
 
 import logging
@@ -22,7 +22,12 @@ from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.engines.vllm.asks import Ask, ScoreJob
 from valueagents.policies.engines.vllm.options import VllmOptions
-from valueagents.policies.engines.vllm.settings import find_vllm, vllm_arguments, vllm_dtype, vllm_environment
+from valueagents.policies.engines.vllm.settings import (
+    find_vllm,
+    vllm_arguments,
+    vllm_dtype,
+    vllm_environment,
+)
 from valueagents.policies.engines.vllm.thread import VllmThread
 from valueagents.policies.models import EMBEDDED
 from valueagents.running.threads import OwnerThread
@@ -40,13 +45,16 @@ class VllmEngine(LocalEngine):
 
     Args:
         target: `smollm2-135m` (embedded), a folder, or a hub id.
-        adapters: PEFT folders or hub ids; a request names one by its content hash (`self.adapters`).
+        adapters: PEFT folders or hub ids; a request names one by its content hash
+            (`self.adapters`).
     """
 
     Options = VllmOptions
     can = frozenset[Capability](("score", "generate", "adapters", "choices", "seeds"))
 
-    def __init__(self, target: str, options: VllmOptions | None = None, adapters: Sequence[str] = ()) -> None:
+    def __init__(
+        self, target: str, options: VllmOptions | None = None, adapters: Sequence[str] = ()
+    ) -> None:
         self.options = options or VllmOptions()
         super().__init__(target, self.options.revision, adapters)
         self.device, self.version = find_vllm()
@@ -61,16 +69,23 @@ class VllmEngine(LocalEngine):
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, number format and vLLM's version."""
         quantised = {"quantization": self.options.quantization} if self.options.quantization else {}
-        return {"engine": f"vllm/1 {self.version}", "dtype": self.dtype, **quantised, **self.files.hashes()}
+        return {
+            "engine": f"vllm/1 {self.version}",
+            "dtype": self.dtype,
+            **quantised,
+            **self.files.hashes(),
+        }
 
     async def __aenter__(self) -> Self:
         """Load, and prove that base and adapters answer alike alone and side by side.
 
-        If they do not, load again with the verified remedy, a spare adapter slot, and say so; if that does not help
-        either, raise PolicyError.
+        If they do not, load again with the verified remedy, a spare adapter slot, and say so; if
+        that does not help either, raise PolicyError.
         """
         spare = self.options.spare_adapter_slot == "yes"
-        arguments = self._arguments(spare=spare)  # whatever cannot work is said before anything is loaded
+        arguments = self._arguments(
+            spare=spare
+        )  # whatever cannot work is said before anything is loaded
         self._chats = ChatTokenizer(self.files)
         self._encoder = OwnerThread("vllm encoder")
         try:
@@ -110,12 +125,22 @@ class VllmEngine(LocalEngine):
 
     def _arguments(self, *, spare: bool) -> dict[str, object]:
         arguments = vllm_arguments(
-            self.files, self.options, device=self.device, adapters=self.adapters, spare_adapter_slot=spare
+            self.files,
+            self.options,
+            device=self.device,
+            adapters=self.adapters,
+            spare_adapter_slot=spare,
         )
         return {**arguments, "use_tqdm_on_load": False}
 
     async def _load(self, arguments: dict[str, object]) -> None:
-        log.info("loading %s into vLLM %s (%s, %s)", self.files.name, self.version, self.dtype, self.device)
+        log.info(
+            "loading %s into vLLM %s (%s, %s)",
+            self.files.name,
+            self.version,
+            self.dtype,
+            self.device,
+        )
         os.environ.update(vllm_environment(self.device, self.options.kv_cache_gib))
         if self.device == "cpu":  # the engine's core in this process: it loads in 4 s instead of 20
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -142,7 +167,9 @@ class VllmEngine(LocalEngine):
             await self._running().close()
             await self._load(self._arguments(spare=True))
             await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
-            log.warning("with a spare adapter slot base and adapters answer alike alone and mixed; going on")
+            log.warning(
+                "with a spare adapter slot base and adapters answer alike alone and mixed; going on"
+            )
 
     def _running(self) -> VllmThread:
         if self._thread is None:
@@ -165,12 +192,20 @@ class VllmEngine(LocalEngine):
         prompt = chats.prompt(request.chat)
         longest = max((len(chats.answer(text)) for text in request.choices), default=0)
         if longest + 1 > request.sampling.max_tokens and request.choices:
-            raise PolicyError(f"an allowed answer has {longest} tokens, max_tokens={request.sampling.max_tokens}")
+            raise PolicyError(
+                f"an allowed answer has {longest} tokens, max_tokens={request.sampling.max_tokens}"
+            )
         chats.fit(len(prompt) + request.sampling.max_tokens)
         return Ask(
-            prompt, request.adapter, sampling=request.sampling, seed=request.seed, choices=tuple(request.choices)
+            prompt,
+            request.adapter,
+            sampling=request.sampling,
+            seed=request.seed,
+            choices=tuple(request.choices),
         )
 
     def _know(self, adapter: str | None) -> None:
         if adapter is not None and adapter not in {known.name for known in self.adapters}:
-            raise PolicyError(f"adapter {adapter!r} is not loaded; name its folder when the engine is made")
+            raise PolicyError(
+                f"adapter {adapter!r} is not loaded; name its folder when the engine is made"
+            )

@@ -14,14 +14,16 @@ class VllmOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Args:
         revision: branch, tag or commit of a hub id.
-        dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare scores in float32.
+        dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare
+            scores in float32.
         max_model_len: tokens of the window; by default the model's own. Less needs less memory.
         tensor_parallel: GPUs that share the model.
         quantization: vLLM's name of a quantisation method.
         gpu_memory: share of a GPU's memory that vLLM takes.
         kv_cache_gib: on a CPU, memory for what sequences share.
-        spare_adapter_slot: keep one adapter slot empty, without which vllm 0.32.0 gives base-model rows beside adapters
-            wrong answers on a CPU; auto = if the self-check finds that it is needed.
+        spare_adapter_slot: keep one adapter slot empty, without which vllm 0.32.0 gives base-model
+            rows beside adapters wrong answers on a CPU; auto = if the self-check finds that it is
+            needed.
     """
 
     revision: str | None = None

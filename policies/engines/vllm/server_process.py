@@ -1,4 +1,6 @@
-"""The process of a vLLM server: started, waited for, and ended with everything that it started itself."""
+"""The process of a vLLM server: started, waited for, and ended with everything that it started
+itself.
+"""
 
 import os
 import signal
@@ -17,15 +19,27 @@ _LOG_LINES = 20
 
 
 def run_server(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, *, url: str, usage: str, wait_s: float
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    url: str,
+    usage: str,
+    wait_s: float,
 ) -> None:
-    """The server has run until Ctrl-C or SIGTERM; nothing of it is left. `usage` was printed when `url` answered.
+    """The server has run until Ctrl-C or SIGTERM; nothing of it is left.
+
+    `usage` was printed when `url` answered.
 
     Raises PolicyError with the end of its log if it dies or does not answer in time.
     """
     with _stopped_by_signals(), log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 – our own command; a session of its own: signals are ours to pass on
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             _wait_until_it_answers(process, f"{url}/health", log, wait_s)
@@ -39,14 +53,21 @@ def run_server(
     print("stopped", flush=True)
 
 
-def _wait_until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Path, wait_s: float) -> None:
+def _wait_until_it_answers(
+    process: "subprocess.Popen[bytes]", url: str, log: Path, wait_s: float
+) -> None:
     started = told = time.monotonic()
     while not _answers(url):
         if process.poll() is not None:
-            raise PolicyError(f"the server ended before it answered (exit code {process.returncode}):\n{_tail(log)}")
+            raise PolicyError(
+                "the server ended before it answered (exit code"
+                f" {process.returncode}):\n{_tail(log)}"
+            )
         now = time.monotonic()
         if now - started > wait_s:
-            raise PolicyError(f"the server does not answer after {wait_s:g} s (--wait-s):\n{_tail(log)}")
+            raise PolicyError(
+                f"the server does not answer after {wait_s:g} s (--wait-s):\n{_tail(log)}"
+            )
         if now - told > _LINE_EVERY_S:
             told = now
             print(f"loading, {now - started:.0f} s …", flush=True)
@@ -93,7 +114,10 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> Any:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    }
     try:
         yield
     finally:

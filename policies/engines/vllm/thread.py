@@ -1,7 +1,9 @@
-"""The thread that owns vLLM: requests come in through a queue, join the running batch, and leave it when they are done.
+"""The thread that owns vLLM: requests come in through a queue, join the running batch, and leave it
+when they are done.
 
-vLLM batches continuously, so there is nothing to gather: whatever has arrived joins before the next step. An error of a
-request is that request's; an error of a step is everybody's, those who come later included. Nobody waits for ever.
+vLLM batches continuously, so there is nothing to gather: whatever has arrived joins before the next
+step. An error of a request is that request's; an error of a step is everybody's, those who come
+later included. Nobody waits for ever.
 """
 
 import asyncio
@@ -57,7 +59,8 @@ class VllmThread:
     """vLLM's synchronous engine on a thread of its own.
 
     Args:
-        make_engine: makes the engine; called on the thread, because its OpenMP threads belong to the one that made it.
+        make_engine: makes the engine; called on the thread, because its OpenMP threads belong to
+            the one that made it.
         adapters: loaded at once; asks name them.
     """
 
@@ -72,10 +75,15 @@ class VllmThread:
         self._thread: threading.Thread | None = None
 
     async def load(self) -> int:
-        """Start, and wait until vLLM has loaded; the window in tokens. Raises PolicyError if it cannot be loaded."""
+        """Start, and wait until vLLM has loaded; the window in tokens.
+
+        Raises PolicyError if it cannot be loaded.
+        """
         loop = asyncio.get_running_loop()
         loading = _Batch((), loop, loop.create_future(), time.monotonic())
-        self._thread = threading.Thread(target=self._work, args=[loading], name="vllm engine", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=[loading], name="vllm engine", daemon=True
+        )
         self._thread.start()
         await loading.future
         return int(self._engine.vllm_config.model_config.max_model_len)
@@ -122,7 +130,10 @@ class VllmThread:
             self._engine.add_lora(self._loras[adapter.name])
 
     def _take(self) -> bool:
-        """Add all that has arrived; wait if there is nothing else to do. False when it is time to stop."""
+        """Add all that has arrived; wait if there is nothing else to do.
+
+        False when it is time to stop.
+        """
         while True:
             try:
                 batch = self._inbox.get(block=not self._running)
@@ -158,7 +169,9 @@ class VllmThread:
         self._running[name] = _Running(batch, place, time.monotonic())
 
     def _step(self) -> None:
-        for batch in {running.batch for running in self._running.values() if running.batch.future.cancelled()}:
+        for batch in {
+            running.batch for running in self._running.values() if running.batch.future.cancelled()
+        }:
             self._drop(batch)
         if not self._running:
             return
@@ -176,7 +189,8 @@ class VllmThread:
             return
         batch, ask = running.batch, running.batch.asks[running.place]
         if ask.scored_from is not None and (output.num_cached_tokens or 0) >= ask.scored_from:
-            # The cache went past the first place that is to be scored, and what it holds has no log-probabilities.
+            # The cache went past the first place that is to be scored, and what it holds has no
+            # log-probabilities.
             self._submit(batch, running.place, reread=True)
             return
         batch.answers[running.place] = _answer(ask, output, running.began - batch.arrived)
@@ -210,15 +224,23 @@ def _sampling_params(ask: Ask, *, reread: bool) -> Any:
 
     always = {"detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
     if ask.sampling is None:
-        scored = {"prompt_logprobs": 0, "skip_reading_prefix_cache": reread} if ask.scored_from is not None else {}
-        return SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(ask.next_ids), **scored, **always)
+        scored = (
+            {"prompt_logprobs": 0, "skip_reading_prefix_cache": reread}
+            if ask.scored_from is not None
+            else {}
+        )
+        return SamplingParams(
+            max_tokens=1, temperature=0.0, logprob_token_ids=list(ask.next_ids), **scored, **always
+        )
     return SamplingParams(
         temperature=ask.sampling.temperature,
         top_p=ask.sampling.top_p,
         top_k=ask.sampling.top_k,
         max_tokens=ask.sampling.max_tokens,
         seed=ask.seed,
-        structured_outputs=StructuredOutputsParams(choice=list(ask.choices)) if ask.choices else None,
+        structured_outputs=(
+            StructuredOutputsParams(choice=list(ask.choices)) if ask.choices else None
+        ),
         **always,
     )
 
@@ -228,11 +250,17 @@ def _answer(ask: Ask, output: Any, waited_s: float) -> Answer:
     coming = said.logprobs[0] if said.logprobs else {}
     scored: tuple[float, ...] = ()
     if ask.scored_from is not None:
-        last = ask.tokens[ask.scored_from :]  # counted from the end: vLLM may leave out what it read from the cache
+        last = ask.tokens[
+            ask.scored_from :
+        ]  # counted from the end: vLLM may leave out what it read from the cache
         rows = output.prompt_logprobs[-len(last) :]
         scored = tuple(row[token].logprob for row, token in zip(rows, last, strict=True))
     stats = output.metrics
-    queued_s = max(0.0, stats.scheduled_ts - stats.queued_ts) if stats is not None and stats.scheduled_ts else 0.0
+    queued_s = (
+        max(0.0, stats.scheduled_ts - stats.queued_ts)
+        if stats is not None and stats.scheduled_ts
+        else 0.0
+    )
     return Answer(
         next_logprobs={token: coming[token].logprob for token in ask.next_ids},
         scored=scored,
@@ -244,7 +272,12 @@ def _answer(ask: Ask, output: Any, waited_s: float) -> Answer:
 
 
 def _reason(error: BaseException) -> str:
-    """What a person can use of an error's message, on one line: vLLM wraps it in a validation report."""
+    """What a person can use of an error's message, on one line: vLLM wraps it in a validation
+    report.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line.partition("Value error, ")[2] for line in lines if "Value error, " in line), " ".join(lines[:3]))
+    told = next(
+        (line.partition("Value error, ")[2] for line in lines if "Value error, " in line),
+        " ".join(lines[:3]),
+    )
     return (told or type(error).__name__)[:_REASON_CHARACTERS]

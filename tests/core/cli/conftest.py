@@ -19,7 +19,9 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def valueagents(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def valueagents(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
     """Runs a command in this process: `valueagents("score", path)`."""
 
     def call(*words: str | Path) -> Done:

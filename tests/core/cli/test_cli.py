@@ -25,7 +25,9 @@ Cli = Callable[..., Any]  # the fixture of conftest.py
 
 def test_run_score_compare_and_report_follow_one_another(valueagents: Cli, tmp_path: Path) -> None:
     for name, policy in (("a", "first"), ("b", "random")):
-        done = valueagents("run", "--env", DILEMMA, "--policy", policy, "--seed", "1", "--out", tmp_path / name)
+        done = valueagents(
+            "run", "--env", DILEMMA, "--policy", policy, "--seed", "1", "--out", tmp_path / name
+        )
         assert done.returncode == 0, done.stderr
         assert "192 decisions" in done.stdout
     scores = json.loads(valueagents("score", tmp_path / "a", "--json").stdout)
@@ -34,7 +36,9 @@ def test_run_score_compare_and_report_follow_one_another(valueagents: Cli, tmp_p
         for estimator in ("E2", "E3", "E3p", "E4"):
             assert axis["estimates"][estimator]["low"] < axis["estimates"][estimator]["high"]
     assert "Hedonism" in valueagents("score", tmp_path / "a").stdout
-    comparison = json.loads(valueagents("compare", tmp_path / "a", tmp_path / "b", "--primary", "BEC", "--json").stdout)
+    comparison = json.loads(
+        valueagents("compare", tmp_path / "a", tmp_path / "b", "--primary", "BEC", "--json").stdout
+    )
     assert comparison["headline"] == "E3p"
     assert comparison["differences"]["E3p"]["test"].startswith("sign-flip over 192 clusters")
     assert comparison["paired_situations"] == 192
@@ -56,26 +60,52 @@ def test_score_and_compare_print_what_there_is_and_why_the_rest_is_not(
         assert column in paired.splitlines()[1]
     assert weights.startswith("E4 normalised weights w / |w|, known:normal?seed=4 minus random\n")
     assert "scale, log |w1| − log |w2|: +" in weights
-    assert rates.splitlines()[1].split() == ["value", "difference", "exposure", "choice", "situations"]
+    assert rates.splitlines()[1].split() == [
+        "value",
+        "difference",
+        "exposure",
+        "choice",
+        "situations",
+    ]
     assert [line.split()[-1] for line in rates.splitlines()[2:22]] == ["192"] * 20
     assert end == "192 situations were met by both, 0 and 0 by one only"
 
 
-def test_scores_of_few_decisions_print_a_reason_once_for_all(valueagents: Cli, tmp_path: Path) -> None:
-    valueagents("run", "--env", DILEMMA, "--policy", "random", "--episodes", "3", "--out", tmp_path / "a")
+def test_scores_of_few_decisions_print_a_reason_once_for_all(
+    valueagents: Cli, tmp_path: Path
+) -> None:
+    valueagents(
+        "run", "--env", DILEMMA, "--policy", "random", "--episodes", "3", "--out", tmp_path / "a"
+    )
     lines = valueagents("score", tmp_path / "a").stdout.splitlines()
-    [line] = [line for line in lines if line.startswith("  not enough: N contested decisions, 20 needed:")]
+    [line] = [
+        line for line in lines if line.startswith("  not enough: N contested decisions, 20 needed:")
+    ]
     assert "E3, E3p, E4 of " in line
 
 
 def test_two_values_against_each_other_print_strengths(valueagents: Cli, tmp_path: Path) -> None:
-    header = {"format": "valueagents-items", "version": 1, "taxonomy": "schwartz20", "task": "Choose."}
+    header = {
+        "format": "valueagents-items",
+        "version": 1,
+        "taxonomy": "schwartz20",
+        "task": "Choose.",
+    }
     header |= {"provenance": "tests", "scaling": "tests"}
     options = [{"id": axis, "text": axis, "values": {axis: 1}} for axis in ("HED", "TRA")]
     items = [{"id": f"item {i}", "text": f"What now, {i}?", "options": options} for i in range(60)]
     data = tmp_path / "items.jsonl"
     data.write_text("".join(f"{json.dumps(line)}\n" for line in [header, *items]), encoding="utf-8")
-    words = ("--env", DILEMMA, "--env-option", f"data={data}", "--policy", "random", "--out", tmp_path / "a")
+    words = (
+        "--env",
+        DILEMMA,
+        "--env-option",
+        f"data={data}",
+        "--policy",
+        "random",
+        "--out",
+        tmp_path / "a",
+    )
     assert valueagents("run", *words).returncode == 0
     text = valueagents("score", tmp_path / "a").stdout
     assert "strength E5" in text
@@ -122,7 +152,9 @@ def test_lists_of_runs_are_compared_seed_by_seed(
 def test_bad_input_is_one_line_that_names_it_and_exit_code_2(
     valueagents: Cli, words: list[str], said: list[str], tmp_path: Path
 ) -> None:
-    done = valueagents(*[word.replace("x", str(tmp_path / "x")) if word == "x" else word for word in words])
+    done = valueagents(
+        *[word.replace("x", str(tmp_path / "x")) if word == "x" else word for word in words]
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
@@ -131,20 +163,27 @@ def test_bad_input_is_one_line_that_names_it_and_exit_code_2(
     assert not (tmp_path / "x").exists()
 
 
-def test_a_page_that_cannot_be_written_is_one_line(valueagents: Cli, known_run: Run, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_one_line(
+    valueagents: Cli, known_run: Run, tmp_path: Path
+) -> None:
     done = valueagents("report", known_run.path, "--out", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith(f"error: '{tmp_path}': ")
 
 
-def test_what_an_adapter_did_is_said_against_its_control(valueagents: Cli, known_run: Run, random_run: Run) -> None:
+def test_what_an_adapter_did_is_said_against_its_control(
+    valueagents: Cli, known_run: Run, random_run: Run
+) -> None:
     words = ("intervention", known_run.path, random_run.path, "--target", "BEC")
     done = valueagents(*words, "--direction", "up", "--control-repeat", random_run.path, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["target"] == ["BEC"]
     assert found["noise_drift"]["value"] == 0
-    assert found["selectivity"]["value"] == found["target_shift"]["value"] - found["net_drift"]["value"]
+    assert (
+        found["selectivity"]["value"]
+        == found["target_shift"]["value"] - found["net_drift"]["value"]
+    )
     printed = valueagents(*words).stdout
     assert "target shift" in printed
     assert "selectivity                       – (no control adapter of another seed" in printed
@@ -158,7 +197,9 @@ def test_an_unknown_flag_is_answered_with_the_nearest(valueagents: Cli) -> None:
     assert "--episodes" in done.stderr
 
 
-def test_an_unknown_primary_axis_names_the_nearest(valueagents: Cli, known_run: Run, random_run: Run) -> None:
+def test_an_unknown_primary_axis_names_the_nearest(
+    valueagents: Cli, known_run: Run, random_run: Run
+) -> None:
     done = valueagents("compare", known_run.path, random_run.path, "--primary", "BED2")
     assert done.returncode == 2
     assert "'BED'" in done.stderr
@@ -166,14 +207,21 @@ def test_an_unknown_primary_axis_names_the_nearest(valueagents: Cli, known_run: 
 
 def test_a_config_file_is_read_and_the_command_line_wins(valueagents: Cli, tmp_path: Path) -> None:
     config = tmp_path / "run.toml"
-    config.write_text(f'env = "{DILEMMA}"\npolicy = "first"\nepisodes = 7\nseed = 3\n[env_options]\nsetting = "home"\n')
-    done = valueagents("run", "--config", config, "--policy", "random", "--out", tmp_path / "a", "--json")
+    config.write_text(
+        f'env = "{DILEMMA}"\npolicy = "first"\nepisodes = 7\nseed = 3\n[env_options]\nsetting ='
+        ' "home"\n'
+    )
+    done = valueagents(
+        "run", "--config", config, "--policy", "random", "--out", tmp_path / "a", "--json"
+    )
     assert json.loads(done.stdout)["decisions"] == 7
     header = Run(tmp_path / "a").header
     assert (header.policy, header.seed, header.env_options) == ("random", 3, {"setting": "home"})
 
 
-def test_a_wrong_key_of_a_config_file_is_named_with_the_nearest(valueagents: Cli, tmp_path: Path) -> None:
+def test_a_wrong_key_of_a_config_file_is_named_with_the_nearest(
+    valueagents: Cli, tmp_path: Path
+) -> None:
     config = tmp_path / "run.toml"
     config.write_text('polcy = "first"\n')
     done = valueagents("run", "--config", config)
@@ -183,7 +231,17 @@ def test_a_wrong_key_of_a_config_file_is_named_with_the_nearest(valueagents: Cli
 
 
 def test_a_dry_run_plans_and_makes_nothing(valueagents: Cli, tmp_path: Path) -> None:
-    done = valueagents("run", "--env", DILEMMA, "--policy", "random", "--out", tmp_path / "a", "--dry-run", "--json")
+    done = valueagents(
+        "run",
+        "--env",
+        DILEMMA,
+        "--policy",
+        "random",
+        "--out",
+        tmp_path / "a",
+        "--dry-run",
+        "--json",
+    )
     plan = json.loads(done.stdout)
     assert (plan["episodes"], plan["owed"]) == (192, 192)
     assert plan["estimate_s"] > 0
@@ -208,11 +266,17 @@ def test_check_prints_every_promise_of_a_registered_env(valueagents: Cli) -> Non
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
-    code = "import sys; sys.argv = ['valueagents', '--help']\nfrom valueagents.cli import main\ntry: main()\n"
-    code += (
-        "except SystemExit: pass\nprint([m for m in ('numpy', 'torch', 'pyarrow', 'gymnasium') if m in sys.modules])"
+    code = (
+        "import sys; sys.argv = ['valueagents', '--help']\nfrom valueagents.cli import main\ntry:"
+        " main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    code += (
+        "except SystemExit: pass\nprint([m for m in ('numpy', 'torch', 'pyarrow', 'gymnasium') if m"
+        " in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     for command in (
         "run",
         "score",
@@ -238,7 +302,17 @@ def test_the_module_is_the_command() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path: Path) -> None:
-    words = ["run", "--env", DILEMMA, "--policy", "random", "--episodes", "100000", "--out", str(tmp_path / "a")]
+    words = [
+        "run",
+        "--env",
+        DILEMMA,
+        "--policy",
+        "random",
+        "--episodes",
+        "100000",
+        "--out",
+        str(tmp_path / "a"),
+    ]
     # whoever runs the tests in the background of a shell has children that ignore Ctrl-C
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     command = [sys.executable, "-c", program + "from valueagents.cli import main; main()", *words]

@@ -1,4 +1,6 @@
-"""`valueagents compare` of two games with replays of what only one of them met (E6 from E7), by hand."""
+"""`valueagents compare` of two games with replays of what only one of them met (E6 from E7), by
+hand.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +22,18 @@ def games(valueagents: Cli, tmp_path: Path) -> list[Path]:
     """Two policies that soon part, five episodes of four decisions each."""
     runs = [tmp_path / name for name in ("first", "second")]
     for path, policy in zip(runs, POLICIES, strict=True):
-        words = ("--env", GAME, "--env-option", "max_steps=4", "--policy", policy, "--episodes", "5", "--seed", "3")
+        words = (
+            "--env",
+            GAME,
+            "--env-option",
+            "max_steps=4",
+            "--policy",
+            policy,
+            "--episodes",
+            "5",
+            "--seed",
+            "3",
+        )
         done = valueagents("run", *words, "--out", path)
         assert done.returncode == 0, done.stderr
     return runs
@@ -65,7 +78,9 @@ def expected(decision: Decision, axis: str) -> float:
     return sum(q * x for q, x in zip(p, amounts(decision, axis), strict=True))
 
 
-def split_by_hand(games: Sequence[Path], replays: Sequence[Path], axis: str) -> tuple[float, float, float]:
+def split_by_hand(
+    games: Sequence[Path], replays: Sequence[Path], axis: str
+) -> tuple[float, float, float]:
     """Difference of the rates, exposure and choice, from the stored decisions alone."""
     met: list[dict[str, list[float]]] = []
     for path in games:
@@ -73,16 +88,24 @@ def split_by_hand(games: Sequence[Path], replays: Sequence[Path], axis: str) -> 
         for shown, decision in decisions(path):
             chosen.setdefault(shown, []).append(taken(decision, axis))
         met.append(chosen)
-    asked = [{shown: expected(decision, axis) for shown, decision in decisions(path)} for path in replays]
+    asked = [
+        {shown: expected(decision, axis) for shown, decision in decisions(path)} for path in replays
+    ]
     states = sorted(met[0].keys() | met[1].keys())
     totals = [sum(len(xs) for xs in chosen.values()) for chosen in met]
     exposure = choice = 0.0
     for state in states:
         d = [len(met[i].get(state, [])) / totals[i] for i in (0, 1)]
-        u = [sum(met[i][state]) / len(met[i][state]) if state in met[i] else asked[i][state] for i in (0, 1)]
+        u = [
+            sum(met[i][state]) / len(met[i][state]) if state in met[i] else asked[i][state]
+            for i in (0, 1)
+        ]
         exposure += (d[0] - d[1]) * (u[0] + u[1]) / 2
         choice += (d[0] + d[1]) / 2 * (u[0] - u[1])
-    rates = [100 * sum(map(sum, chosen.values())) / total for chosen, total in zip(met, totals, strict=True)]
+    rates = [
+        100 * sum(map(sum, chosen.values())) / total
+        for chosen, total in zip(met, totals, strict=True)
+    ]
     return rates[0] - rates[1], 100 * exposure, 100 * choice
 
 
@@ -113,19 +136,26 @@ def test_without_a_replay_the_parts_say_what_is_missing(
 ) -> None:
     """One policy's replay is not enough where each met states that the other did not."""
     alone, one_sided = (
-        json.loads(valueagents("compare", *games, *words, "--json").stdout)["differences"]["E6"]["axes"]
+        json.loads(valueagents("compare", *games, *words, "--json").stdout)["differences"]["E6"][
+            "axes"
+        ]
         for words in ((), ("--replayed-first", replays[0]))
     )
     for axes in (alone, one_sided):
         for axis in axes:
             assert axis["difference"]["value"] is not None
             assert axis["parts"]["exposure"]["value"] is None
-            assert "met by one policy only: ask both there (a replay)" in axis["parts"]["choice"]["reason"]
+            assert (
+                "met by one policy only: ask both there (a replay)"
+                in axis["parts"]["choice"]["reason"]
+            )
     printed = valueagents("compare", *games).stdout
     assert printed.count("met by one policy only") == 1
 
 
-def test_a_replay_that_is_no_run_is_one_line(valueagents: Cli, games: list[Path], tmp_path: Path) -> None:
+def test_a_replay_that_is_no_run_is_one_line(
+    valueagents: Cli, games: list[Path], tmp_path: Path
+) -> None:
     done = valueagents("compare", *games, "--replayed-first", tmp_path / "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")

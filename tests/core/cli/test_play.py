@@ -9,7 +9,12 @@ def session(*answers: str, ledger: bool = False, menu: bool = True) -> str:
     said: list[str] = []
     left = list(answers)
     play(
-        make_env("valueagents/Dilemma-v0"), seed=3, ask=lambda _: left.pop(0), say=said.append, ledger=ledger, menu=menu
+        make_env("valueagents/Dilemma-v0"),
+        seed=3,
+        ask=lambda _: left.pop(0),
+        say=said.append,
+        ledger=ledger,
+        menu=menu,
     )
     return "\n".join(said)
 

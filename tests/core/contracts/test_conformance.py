@@ -1,4 +1,6 @@
-"""`check_value_env` passes a small honest story, and each way of breaking it fails the one check that it breaks."""
+"""`check_value_env` passes a small honest story, and each way of breaking it fails the one check
+that it breaks.
+"""
 
 import itertools
 import json
@@ -13,7 +15,18 @@ from valueagents.contracts.decision import Annotation, Event, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.taxonomy import load_taxonomy
 
-GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS, TRYING = [
+(
+    GYMNASIUM,
+    VECTOR,
+    MENUS,
+    ANNOTATIONS,
+    FACTORS,
+    INVALID,
+    SAME_SEED,
+    SITUATIONS,
+    SNAPSHOTS,
+    TRYING,
+) = [
     "gymnasium's own check_env passes",
     "two envs in a SyncVectorEnv step together",
     "menus have unique ids and texts and fit the action space",
@@ -33,10 +46,23 @@ DOORS = {  # room -> id and text of each way out, the room it leads to, what it 
     ],
     "cellar": [
         ("up", "Climb back up.", "hall", {"good_self": 0.5}),
-        ("help", "Lift the beam off the stranger.", "garden", {"good_others": 1.0, "bad_self": None}),
-        ("rob", "Take the stranger's purse and run.", "garden", {"bad_others": -1.0, "good_self": 1.0}),
+        (
+            "help",
+            "Lift the beam off the stranger.",
+            "garden",
+            {"good_others": 1.0, "bad_self": None},
+        ),
+        (
+            "rob",
+            "Take the stranger's purse and run.",
+            "garden",
+            {"bad_others": -1.0, "good_self": 1.0},
+        ),
     ],
-    "garden": [("rest", "Sit down under the pear tree.", "end", {}), ("in", "Go back in.", "hall", {})],
+    "garden": [
+        ("rest", "Sit down under the pear tree.", "end", {}),
+        ("in", "Go back in.", "hall", {}),
+    ],
 }
 
 
@@ -56,7 +82,9 @@ class Story(ValueEnv):
 
     def start(self, situation: str | None) -> Turn:
         self.room, self.candle, self.coins = "hall", 9, 0
-        return self.look(f"Outside: {situation}. Draughts: {self.np_random.integers(100)}.", situation=situation)
+        return self.look(
+            f"Outside: {situation}. Draughts: {self.np_random.integers(100)}.", situation=situation
+        )
 
     def advance(self, option: Option) -> Turn:
         self.room = next(to for name, _, to, _ in DOORS[self.room] if name == option.id)
@@ -65,14 +93,21 @@ class Story(ValueEnv):
         self.coins += earned
         events = (Event("bad_others", 1.0, "purse"),) if earned else ()
         if self.room == "end" or self.candle <= 0:
-            return Turn(f"It ends with {self.coins} coins.", reward=self.coins, events=events, terminated=True)
+            return Turn(
+                f"It ends with {self.coins} coins.",
+                reward=self.coins,
+                events=events,
+                terminated=True,
+            )
         return self.look(f"Candle: {self.candle}.", reward=self.coins, events=events)
 
     def look(self, text: str, **fields) -> Turn:
         doors = DOORS[self.room]
         values = tuple(value for *_, value in doors)
         annotation = Annotation(self.taxonomy.name, values, "by the storyteller", "by hand")
-        return Turn(f"{self.room}. {text}", tuple(Option(i, t) for i, t, *_ in doors), annotation, **fields)
+        return Turn(
+            f"{self.room}. {text}", tuple(Option(i, t) for i, t, *_ in doors), annotation, **fields
+        )
 
     def save_state(self) -> bytes:
         return json.dumps([self.room, self.candle, self.coins]).encode()
@@ -82,7 +117,9 @@ class Story(ValueEnv):
 
 
 def broken(make: Callable[[], ValueEnv]) -> dict[str, str]:
-    return {check.promise: check.problem for check in check_value_env(make) if check.problem is not None}
+    return {
+        check.promise: check.problem for check in check_value_env(make) if check.problem is not None
+    }
 
 
 def test_an_honest_story_passes_every_check():
@@ -141,7 +178,10 @@ class BlankText(Story):
     def look(self, text, **fields):
         turn = super().look(text, **fields)
         return Turn(
-            turn.text, (turn.menu[0], Option(turn.menu[1].id, " \n"), *turn.menu[2:]), turn.annotation, **fields
+            turn.text,
+            (turn.menu[0], Option(turn.menu[1].id, " \n"), *turn.menu[2:]),
+            turn.annotation,
+            **fields,
         )
 
 
@@ -209,7 +249,9 @@ def test_an_annotation_that_does_not_fit_fails(change, words):
 
 
 def test_nan_in_an_annotation_is_not_taken_for_not_annotated():
-    assert ANNOTATIONS in broken(annotated(lambda env, values: ({"bad_self": float("nan")}, *values[1:])))
+    assert ANNOTATIONS in broken(
+        annotated(lambda env, values: ({"bad_self": float("nan")}, *values[1:]))
+    )
 
 
 def test_an_annotation_that_does_not_fit_in_a_later_room_fails_too():
@@ -221,7 +263,9 @@ def test_an_annotation_on_another_taxonomy_fails():
     class Foreign(Story):
         def look(self, text, **fields):
             turn = super().look(text, **fields)
-            annotation = Annotation("gert10/1", ({},) * len(turn.menu), "by the storyteller", "by hand")
+            annotation = Annotation(
+                "gert10/1", ({},) * len(turn.menu), "by the storyteller", "by hand"
+            )
             return Turn(turn.text, turn.menu, annotation, **fields)
 
     problems = broken(Foreign)
@@ -244,8 +288,17 @@ def factored(*declared: Factor, levels: Callable[[Story], dict]) -> type[Story]:
 
 
 def test_a_story_that_declares_its_factors_passes_every_check_snapshots_included():
-    assert broken(factored(ROOM, GUEST, levels=lambda env: {"room": env.room, "guest": "Zoë"})) == {}
-    assert broken(factored(ROOM, GUEST, levels=lambda env: {"room": env.room} if env.room == "hall" else {})) == {}
+    assert (
+        broken(factored(ROOM, GUEST, levels=lambda env: {"room": env.room, "guest": "Zoë"})) == {}
+    )
+    assert (
+        broken(
+            factored(
+                ROOM, GUEST, levels=lambda env: {"room": env.room} if env.room == "hall" else {}
+            )
+        )
+        == {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,7 +310,11 @@ def test_a_story_that_declares_its_factors_passes_every_check_snapshots_included
             "unknown factor 'room'. Its level is 'hall'; declare the factor, or leave",
         ),
         ((GUEST,), lambda env: {"guess": "Zoë"}, "unknown factor 'guess'. Did you mean 'guest'"),
-        ((ROOM,), lambda env: {"room": env.room + "s"}, "unknown level of factor 'room' 'halls'. Did you mean 'hall'"),
+        (
+            (ROOM,),
+            lambda env: {"room": env.room + "s"},
+            "unknown level of factor 'room' 'halls'. Did you mean 'hall'",
+        ),
         ((ROOM, ROOM), lambda env: {}, "factor 'room' is declared 2 times"),
         ((Factor(" ", "Nothing."),), lambda env: {}, "lacks a name or a meaning"),
         ((Factor("room", ""),), lambda env: {}, "factor 'room' lacks a name or a meaning"),
@@ -276,7 +333,10 @@ def test_a_level_that_is_not_declared_in_a_later_room_fails_too():
 
 
 def test_a_level_that_is_no_text_fails():
-    assert "levels are texts, not {'guest': 3}" in broken(factored(GUEST, levels=lambda env: {"guest": 3}))[FACTORS]
+    assert (
+        "levels are texts, not {'guest': 3}"
+        in broken(factored(GUEST, levels=lambda env: {"guest": 3}))[FACTORS]
+    )
 
 
 def test_factors_that_depend_on_more_than_the_seed_fail():
@@ -346,7 +406,12 @@ def test_two_envs_that_tell_different_stories_fail():
 
         def advance(self, option):
             turn = super().advance(option)
-            return Turn(f"{turn.text} Mood: {self.mood}.", turn.menu, turn.annotation, terminated=turn.terminated)
+            return Turn(
+                f"{turn.text} Mood: {self.mood}.",
+                turn.menu,
+                turn.annotation,
+                terminated=turn.terminated,
+            )
 
     problems = broken(Moody)
     assert list(problems) == [SAME_SEED]
@@ -432,7 +497,9 @@ class CountsOn(Story):
     def advance(self, option):
         self.steps += 1
         turn = super().advance(option)
-        return Turn(turn.text, turn.menu, turn.annotation, reward=self.steps, terminated=turn.terminated)
+        return Turn(
+            turn.text, turn.menu, turn.annotation, reward=self.steps, terminated=turn.terminated
+        )
 
 
 class Tried(Story):
@@ -453,7 +520,9 @@ class CountsTries(Tried):
     def advance(self, option):
         self.moved += 1
         turn = super().advance(option)
-        return Turn(f"{turn.text} {self.moved}", turn.menu, events=turn.events, terminated=turn.terminated)
+        return Turn(
+            f"{turn.text} {self.moved}", turn.menu, events=turn.events, terminated=turn.terminated
+        )
 
 
 class ThoughtfulTries(Tried):
@@ -469,7 +538,9 @@ class ThoughtfulTries(Tried):
 
 
 class SwapsGenerators(Tried):
-    """Every step has a generator of its own and leaves it as often drawn from as the story was moved."""
+    """Every step has a generator of its own and leaves it as often drawn from as the story was
+    moved.
+    """
 
     moved = 0
 
@@ -482,7 +553,10 @@ class SwapsGenerators(Tried):
 
 
 def test_a_story_whose_tries_leave_another_generator_behind_fails():
-    assert "trying options drew from the generator of the real steps" in broken(SwapsGenerators)[TRYING]
+    assert (
+        "trying options drew from the generator of the real steps"
+        in broken(SwapsGenerators)[TRYING]
+    )
 
 
 def test_a_story_whose_options_are_tried_passes_every_check():
@@ -491,7 +565,10 @@ def test_a_story_whose_options_are_tried_passes_every_check():
 
 def test_a_story_that_tries_change_fails():
     problems = broken(CountsTries)
-    assert "an episode whose options are tried goes another way; save all that moves" in problems[TRYING]
+    assert (
+        "an episode whose options are tried goes another way; save all that moves"
+        in problems[TRYING]
+    )
 
 
 def test_a_story_whose_tries_depend_on_more_than_the_state_fails():
@@ -501,7 +578,9 @@ def test_a_story_whose_tries_depend_on_more_than_the_state_fails():
 def test_a_story_whose_tries_cannot_be_taken_fails_with_the_option_that_could_not():
     class Stuck(Tried):
         def advance(self, option):
-            return super().advance(Option("up", "Climb the wall.") if option.id == "out" else option)
+            return super().advance(
+                Option("up", "Climb the wall.") if option.id == "out" else option
+            )
 
     assert "Stuck, option 'out': StopIteration" in broken(Stuck)[TRYING]
 
@@ -517,7 +596,17 @@ def test_nothing_that_an_env_raises_escapes_the_check_and_each_problem_is_one_li
             raise NotImplementedError("no start\nyet")
 
     problems = broken(Unfinished)
-    assert set(problems) == {GYMNASIUM, VECTOR, MENUS, ANNOTATIONS, FACTORS, INVALID, SAME_SEED, SITUATIONS, SNAPSHOTS}
+    assert set(problems) == {
+        GYMNASIUM,
+        VECTOR,
+        MENUS,
+        ANNOTATIONS,
+        FACTORS,
+        INVALID,
+        SAME_SEED,
+        SITUATIONS,
+        SNAPSHOTS,
+    }
     assert problems[MENUS] == "NotImplementedError: no start"
 
 
@@ -527,7 +616,13 @@ def test_a_transcript_hash_depends_on_the_seed_and_on_every_word():
             return super().look(text.replace("Candle", "Kerze"), **fields)
 
     assert transcript_hash(Story(), seed=1) == transcript_hash(Story(), seed=1)
-    assert len({transcript_hash(Story(), seed=s) for s in range(5)} | {transcript_hash(OtherWord(), seed=1)}) == 6
+    assert (
+        len(
+            {transcript_hash(Story(), seed=s) for s in range(5)}
+            | {transcript_hash(OtherWord(), seed=1)}
+        )
+        == 6
+    )
 
 
 HASHED = """
@@ -555,7 +650,9 @@ def hash_env(tmp_path, monkeypatch):
     dist = tmp_path / "hash_env_of_a_test-0.dist-info"
     dist.mkdir()
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: hash-env-of-a-test\nVersion: 0\n")
-    (dist / "entry_points.txt").write_text("[valueagents.envs]\ntest/Hash-v0 = hash_env_of_a_test:HashEnv\n")
+    (dist / "entry_points.txt").write_text(
+        "[valueagents.envs]\ntest/Hash-v0 = hash_env_of_a_test:HashEnv\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return "test/Hash-v0"

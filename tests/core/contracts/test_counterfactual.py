@@ -1,4 +1,6 @@
-"""Menus annotated by trying: one switch for any env that can go back, and what it must never do to the real steps."""
+"""Menus annotated by trying: one switch for any env that can go back, and what it must never do to
+the real steps.
+"""
 
 import json
 
@@ -70,7 +72,10 @@ def test_every_menu_has_the_values_of_what_each_option_would_do():
     assert keep == {"good_self": 1.0}
     assert set(bet) <= {"good_others"}
     assert bet.get("good_others", 0.0) * 8 % 1 == 0
-    assert (info["annotation"].taxonomy, info["annotation"].provenance) == ("jiminy/1", "tried in the env, one step")
+    assert (info["annotation"].taxonomy, info["annotation"].provenance) == (
+        "jiminy/1",
+        "tried in the env, one step",
+    )
     assert info["annotation"].scaling == "sum of the step's events / 1, cut at ±1"
     assert env.step(1)[4]["annotation"].values[1] == {"good_self": 1.0}
 
@@ -152,7 +157,9 @@ def test_the_same_state_is_annotated_alike_by_another_env_and_after_other_episod
     other.step(0)
     annotation = env.step(1)[4]["annotation"]
     other.restore(env.snapshot())
-    other.np_random.random(3)  # what the real generator holds does not enter the state that is tried
+    other.np_random.random(
+        3
+    )  # what the real generator holds does not enter the state that is tried
     assert other.try_options((BET, PASS)) == annotation
 
 
@@ -232,7 +239,9 @@ class Breaking(Fair):
 
 def test_an_option_that_cannot_be_taken_is_one_error_that_names_env_and_option():
     env = Breaking()
-    with pytest.raises(EnvError, match=r"Breaking, option 'pass': KeyError: 'no such stall'.*mend `advance`"):
+    with pytest.raises(
+        EnvError, match=r"Breaking, option 'pass': KeyError: 'no such stall'.*mend `advance`"
+    ):
         env.reset(seed=1)
     with pytest.raises(EnvError, match=r"call reset\(\) first"):
         env.step(0)
@@ -284,8 +293,14 @@ def test_an_option_that_the_env_refuses_does_nothing_to_values():
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (Event("good_selv", 1.0, "x"), r"Giving, option 'pass': unknown axis of jiminy 'good_selv'.*'good_self'"),
-        (Event("good_self", float("nan"), "x"), "Giving, option 'pass': the amount of its event on good_self is nan"),
+        (
+            Event("good_selv", 1.0, "x"),
+            r"Giving, option 'pass': unknown axis of jiminy 'good_selv'.*'good_self'",
+        ),
+        (
+            Event("good_self", float("nan"), "x"),
+            "Giving, option 'pass': the amount of its event on good_self is nan",
+        ),
         (Event("good_self", float("inf"), "x"), "good_self is inf; give a finite number"),
     ],
 )
@@ -304,7 +319,10 @@ def test_an_env_that_annotates_a_menu_itself_must_choose():
             turn = super().start(situation)
             return Turn(turn.text, turn.menu, Annotation("jiminy/1", ({}, {}), "by hand", "sign"))
 
-    with pytest.raises(EnvError, match=r"Both sets annotate_by_trying and annotates the menu \['bet', 'pass'\] itself"):
+    with pytest.raises(
+        EnvError,
+        match=r"Both sets annotate_by_trying and annotates the menu \['bet', 'pass'\] itself",
+    ):
         Both().reset(seed=1)
 
 
@@ -314,7 +332,9 @@ def test_an_env_that_cannot_go_back_is_refused_when_it_is_made(missing):
         pass
 
     setattr(Fleeting, missing, getattr(ValueEnv, missing))
-    with pytest.raises(EnvError, match="Fleeting sets annotate_by_trying but cannot go back; write save_state"):
+    with pytest.raises(
+        EnvError, match="Fleeting sets annotate_by_trying but cannot go back; write save_state"
+    ):
         Fleeting()
 
 
@@ -330,9 +350,16 @@ def test_a_scaling_by_nothing_is_refused(unit):
 
 
 def test_amounts_are_summed_scaled_and_cut_before_the_mean_is_taken():
-    tries = [[Event("good_self", 2.0, "a"), Event("good_self", 1.0, "b")], [Event("good_self", -12.0, "a")], [], []]
+    tries = [
+        [Event("good_self", 2.0, "a"), Event("good_self", 1.0, "b")],
+        [Event("good_self", -12.0, "a")],
+        [],
+        [],
+    ]
     menu_tries = [tries, [[Event("bad_self", 0.1, "a")]]]
-    annotation = annotation_of_tries(menu_tries, load_taxonomy("jiminy"), provenance="x", scaling=Scaling(4.0))
+    annotation = annotation_of_tries(
+        menu_tries, load_taxonomy("jiminy"), provenance="x", scaling=Scaling(4.0)
+    )
     assert annotation.values == ({"good_self": (0.75 - 1.0) / 4}, {"bad_self": 0.025})
     assert annotation.scaling == "sum of the step's events / 4, cut at ±1"
 

@@ -35,13 +35,17 @@ def annotation(*values: dict[str, float | None], taxonomy: str = "gert10/1") -> 
     return Annotation(taxonomy, values, "by hand", "sign")
 
 
-def decision(option: str | None = "b", *, menu: tuple[Option, ...] = MENU, text: str = "Now?", **fields) -> Decision:
+def decision(
+    option: str | None = "b", *, menu: tuple[Option, ...] = MENU, text: str = "Now?", **fields
+) -> Decision:
     return Decision(text, menu, Choice(option, "drawn"), **fields)
 
 
 def episode(*decisions: Decision, **fields) -> Episode:
     repetition = fields.pop("repetition", 0)
-    return Episode("ab12", "home-01", repetition, 2**63 - 1, "home-01", decisions, "terminated", **fields)
+    return Episode(
+        "ab12", "home-01", repetition, 2**63 - 1, "home-01", decisions, "terminated", **fields
+    )
 
 
 def test_an_annotation_becomes_the_k_by_v_array_with_absent_zero_and_none_nan():
@@ -61,7 +65,9 @@ def test_an_annotation_on_another_taxonomy_is_refused_by_name():
 
 
 def test_an_annotation_on_a_foreign_axis_is_refused_with_the_nearest():
-    with pytest.raises(StoreError, match=r"unknown axis of gert10/1 'deaht'\. Did you mean 'death'"):
+    with pytest.raises(
+        StoreError, match=r"unknown axis of gert10/1 'deaht'\. Did you mean 'death'"
+    ):
         annotation({}, {"deaht": 1}).array(GERT)
 
 
@@ -71,7 +77,9 @@ def test_an_annotation_outside_minus_one_to_one_is_refused_with_option_and_axis(
         annotation({}, {"pain": value}).array(GERT)
 
 
-@pytest.mark.parametrize(("option", "index"), [("a", 0), ("c", 2), ("z", None), (None, None), ("Wait.", None)])
+@pytest.mark.parametrize(
+    ("option", "index"), [("a", 0), ("c", 2), ("z", None), (None, None), ("Wait.", None)]
+)
 def test_chosen_is_the_place_of_the_chosen_id(option, index):
     assert decision(option).chosen == index
 
@@ -98,7 +106,20 @@ def test_a_full_episode_survives_json():
         Decision(
             ODD,
             (Option(ODD, ODD),),
-            Choice(None, "failed", (0.1, 0.2, 0.7), (0.3, 0.3, 0.4), 0.9, ODD, "length", 5, 4, 3, 2, 0.125),
+            Choice(
+                None,
+                "failed",
+                (0.1, 0.2, 0.7),
+                (0.3, 0.3, 0.4),
+                0.9,
+                ODD,
+                "length",
+                5,
+                4,
+                3,
+                2,
+                0.125,
+            ),
             invalid=ODD,
         ),
         final_observation=ODD,
@@ -116,11 +137,16 @@ def test_an_episode_without_decisions_survives_json():
 
 def test_the_schema_stands_in_every_line():
     failure = Failure("ab12", None, 0, "ValueError", "no", 0, 1)
-    assert [json.loads(to_json(record)).get("schema") for record in (episode(), failure)] == [SCHEMA, SCHEMA]
+    assert [json.loads(to_json(record)).get("schema") for record in (episode(), failure)] == [
+        SCHEMA,
+        SCHEMA,
+    ]
 
 
 def test_an_episode_of_a_newer_schema_is_refused_with_both_numbers():
-    with pytest.raises(StoreError, match=rf"schema {SCHEMA + 1}, this version reads {SCHEMA}; use the version that"):
+    with pytest.raises(
+        StoreError, match=rf"schema {SCHEMA + 1}, this version reads {SCHEMA}; use the version that"
+    ):
         episode_from_json(to_json(episode(schema=SCHEMA + 1)))
 
 
@@ -133,13 +159,17 @@ def test_an_episode_of_an_older_schema_is_upgraded_where_somebody_knows_how_and_
     older = to_json(episode(decision(), schema=SCHEMA - 1))
     with pytest.raises(StoreError, match=rf"schema {SCHEMA - 1}, this version reads {SCHEMA}"):
         episode_from_json(older)
-    upgraded = episode_from_json(older, upgrade=lambda raw: {**raw, "schema": SCHEMA, "repetition": 7})
+    upgraded = episode_from_json(
+        older, upgrade=lambda raw: {**raw, "schema": SCHEMA, "repetition": 7}
+    )
     assert upgraded == episode(decision(), schema=SCHEMA, repetition=7)
 
 
 def test_an_episode_of_this_schema_is_never_upgraded():
     line = to_json(episode(decision()))
-    assert episode_from_json(line, upgrade=lambda raw: pytest.fail("it is of this schema")) == episode(decision())
+    assert episode_from_json(
+        line, upgrade=lambda raw: pytest.fail("it is of this schema")
+    ) == episode(decision())
 
 
 def test_an_upgrade_that_leaves_the_schema_as_it_was_is_refused():
@@ -227,15 +257,22 @@ def test_the_shown_hash_forgets_the_order_of_options_and_nothing_else():
 
 def test_the_shown_hash_is_of_what_was_seen_before_the_choice_and_of_earlier_choices():
     assert shown_hash("t", [decision("a")]) == shown_hash("t", [decision("b")])
-    assert shown_hash("t", [decision("a"), decision()]) != shown_hash("t", [decision("b"), decision()])
+    assert shown_hash("t", [decision("a"), decision()]) != shown_hash(
+        "t", [decision("b"), decision()]
+    )
 
 
 def test_the_shown_hash_sees_no_annotation_and_no_factor():
-    blank, judged = decision(), decision(annotation=annotation({"death": -1.0}, {}, {}), factors={"item": "H1"})
+    blank, judged = (
+        decision(),
+        decision(annotation=annotation({"death": -1.0}, {}, {}), factors={"item": "H1"}),
+    )
     assert shown_hash("t", [blank]) == shown_hash("t", [judged])
 
 
-@pytest.mark.parametrize("name", ["prompt_tokens", "cached_tokens", "output_tokens", "dropped_turns", "attempts"])
+@pytest.mark.parametrize(
+    "name", ["prompt_tokens", "cached_tokens", "output_tokens", "dropped_turns", "attempts"]
+)
 @pytest.mark.parametrize("count", [-1, 2**31, 2**63])
 def test_a_count_that_would_make_a_run_unreadable_is_refused(name: str, count: int):
     choice = msgspec.structs.replace(Choice("a", "drawn"), **{name: count})

@@ -1,4 +1,6 @@
-"""ValueEnv: Gymnasium's five values, wrong actions, walks over situations, seeds, snapshots, rendering, vectors."""
+"""ValueEnv: Gymnasium's five values, wrong actions, walks over situations, seeds, snapshots,
+rendering, vectors.
+"""
 
 import json
 
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 import valueagents  # noqa: F401 – registers the envs with Gymnasium
 from valueagents.contracts.decision import Annotation, Event, Factor, Option
-from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, TextSpace, Turn, ValueEnv
+from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, Turn, ValueEnv
 from valueagents.contracts.plugins import make_env
+from valueagents.contracts.text_space import TextSpace
 from valueagents.errors import ConfigError, EnvError
 from valueagents.taxonomy import load_taxonomy
 
@@ -22,7 +25,9 @@ ITEMS = ("fox", "owl", "hare", "newt", "wren")
 
 
 class Walk(ValueEnv):
-    """Steps along a path of random pebbles; a path ends at five, is left unfinished at minus three."""
+    """Steps along a path of random pebbles; a path ends at five, is left unfinished at minus
+    three.
+    """
 
     taxonomy = load_taxonomy("stereotype")
     task = "Walk."
@@ -49,7 +54,9 @@ class Walk(ValueEnv):
     def look(self, **fields) -> Turn:
         menu = (Option("on", f"Step on to {self.place + 1}."), Option("back", "Step back."))
         annotation = Annotation(self.taxonomy.name, ({"pro": 1.0}, {"anti": 1.0}), "nobody", "sign")
-        return Turn(f"At {self.place}: pebble {self.np_random.integers(10**9)}.", menu, annotation, **fields)
+        return Turn(
+            f"At {self.place}: pebble {self.np_random.integers(10**9)}.", menu, annotation, **fields
+        )
 
     def save_state(self) -> bytes:
         return str(self.place).encode()
@@ -75,7 +82,12 @@ def test_reset_shows_the_first_turn_and_its_info():
     assert text.startswith("At 0: pebble ")
     assert info["menu"] == (Option("on", "Step on to 1."), Option("back", "Step back."))
     assert info["annotation"].values == ({"pro": 1.0}, {"anti": 1.0})
-    assert (info["situation"], info["cluster"], info["invalid"], info["events"]) == ("owl", "o", None, ())
+    assert (info["situation"], info["cluster"], info["invalid"], info["events"]) == (
+        "owl",
+        "o",
+        None,
+        (),
+    )
 
 
 class Labelled(Walk):
@@ -91,7 +103,10 @@ class Labelled(Walk):
 
 def test_info_has_the_levels_of_the_menu_that_it_shows_a_refused_step_included():
     env = Labelled()
-    assert env.reset(seed=1, options={"situation": "owl"})[1]["factors"] == {"place": "0", "animal": "owl"}
+    assert env.reset(seed=1, options={"situation": "owl"})[1]["factors"] == {
+        "place": "0",
+        "animal": "owl",
+    }
     assert env.step(0)[4]["factors"] == {"place": "1"}
     assert env.step(None)[4]["factors"] == {"place": "1"}
     assert env.step(1)[4]["factors"] == {"place": "0"}
@@ -131,7 +146,9 @@ def test_step_gives_five_values_and_the_events_of_that_step():
     assert info["events"] == (Event("pro", -1, "path"),)
 
 
-@pytest.mark.parametrize(("action", "steps", "ending"), [(0, 5, (True, False)), (1, 3, (False, True))])
+@pytest.mark.parametrize(
+    ("action", "steps", "ending"), [(0, 5, (True, False)), (1, 3, (False, True))]
+)
 def test_the_last_step_ends_the_episode_with_its_own_reward_and_events(action, steps, ending):
     env = Walk()
     env.reset(seed=1)
@@ -281,9 +298,13 @@ def test_one_situation_is_met_again_and_again_and_none_is_none():
 
 
 def test_an_unknown_situation_or_reset_option_is_answered_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"unknown situation 'foxx'\. Did you mean 'fox'\? See env\.situations"):
+    with pytest.raises(
+        ConfigError, match=r"unknown situation 'foxx'\. Did you mean 'fox'\? See env\.situations"
+    ):
         Walk().reset(options={"situation": "foxx"})
-    with pytest.raises(ConfigError, match=r"unknown reset option 'situatoin'\. Did you mean 'situation'"):
+    with pytest.raises(
+        ConfigError, match=r"unknown reset option 'situatoin'\. Did you mean 'situation'"
+    ):
         Walk().reset(options={"situatoin": "fox"})
     with pytest.raises(ConfigError, match="unknown situation 'None'"):
         Walk(items=()).reset(options={"situation": None})
@@ -301,7 +322,12 @@ def test_a_snapshot_brings_back_state_turn_generator_and_walk(steps):
     other.reset(seed=77)
     for back in (env, other):
         back.restore(state)
-        assert [back.step(0)[0], back.step(1)[0], back.reset()[0], back.reset()[1]["situation"]] == future
+        assert [
+            back.step(0)[0],
+            back.step(1)[0],
+            back.reset()[0],
+            back.reset()[1]["situation"],
+        ] == future
 
 
 def test_a_snapshot_keeps_the_count_of_wrong_actions():
@@ -428,10 +454,23 @@ def test_gymnasiums_check_passes_on_the_dilemmas():
 def vector_transcript(vector: gymnasium.vector.VectorEnv) -> list[object]:
     try:
         observations, info = vector.reset(seed=[3, 4])
-        seen: list[object] = [list(observations), list(info["menu"]), list(info["annotation"]), list(info["situation"])]
+        seen: list[object] = [
+            list(observations),
+            list(info["menu"]),
+            list(info["annotation"]),
+            list(info["situation"]),
+        ]
         for actions in ([0, 1], [1, 0], [0, 0]):
             observations, rewards, terminated, truncated, info = vector.step(np.array(actions))
-            seen.append([list(observations), list(rewards), list(terminated), list(truncated), list(info["menu"])])
+            seen.append(
+                [
+                    list(observations),
+                    list(rewards),
+                    list(terminated),
+                    list(truncated),
+                    list(info["menu"]),
+                ]
+            )
     finally:
         vector.close()
     return seen
@@ -450,7 +489,12 @@ def test_a_vector_shows_what_a_single_env_with_that_seed_shows():
     seen = vector_transcript(SyncVectorEnv([lambda: make_env(DILEMMA), lambda: make_env(DILEMMA)]))
     for k, seed in enumerate([3, 4]):
         text, info = make_env(DILEMMA).reset(seed=seed)
-        assert [part[k] for part in seen[:4]] == [text, info["menu"], info["annotation"], info["situation"]]
+        assert [part[k] for part in seen[:4]] == [
+            text,
+            info["menu"],
+            info["annotation"],
+            info["situation"],
+        ]
 
 
 def test_info_is_json_like_but_for_its_mask():

@@ -1,4 +1,6 @@
-"""Options: declared once, converted from text, told apart when wrong, and described from the same declaration."""
+"""Options: declared once, converted from text, told apart when wrong, and described from the same
+declaration.
+"""
 
 import inspect
 from typing import Annotated, Any, Literal
@@ -107,7 +109,15 @@ def test_options_are_converted_from_text_to_the_type_of_the_parameter(given, con
 
 
 @pytest.mark.parametrize(
-    "given", [{"count": "1.5"}, {"count": ""}, {"count": "many"}, {"ratio": "x"}, {"deep": "perhaps"}, {"name": 3}]
+    "given",
+    [
+        {"count": "1.5"},
+        {"count": ""},
+        {"count": "many"},
+        {"ratio": "x"},
+        {"deep": "perhaps"},
+        {"name": 3},
+    ],
 )
 def test_an_option_of_the_wrong_type_is_named_with_its_value(given):
     (option, value), *_ = given.items()
@@ -117,13 +127,21 @@ def test_an_option_of_the_wrong_type_is_named_with_its_value(given):
 
 def test_an_unknown_option_is_answered_with_the_nearest_and_all_known():
     with pytest.raises(
-        ConfigError, match=r"unknown option of thing 'cuont'\. Did you mean 'count'\? Known: anything, c"
+        ConfigError,
+        match=r"unknown option of thing 'cuont'\. Did you mean 'count'\? Known: anything, c",
     ):
         build(maker, "thing", {"cuont": 1})
 
 
 def test_positional_parameters_and_render_mode_are_not_options():
-    assert [each.name for each in declared(maker)] == ["count", "ratio", "deep", "name", "sizes", "anything"]
+    assert [each.name for each in declared(maker)] == [
+        "count",
+        "ratio",
+        "deep",
+        "name",
+        "sizes",
+        "anything",
+    ]
     with pytest.raises(ConfigError, match="unknown option of thing 'render_mode'"):
         build(maker, "thing", {"render_mode": "ansi"})
     with pytest.raises(ConfigError, match="unknown option of thing 'target'"):
@@ -145,7 +163,9 @@ def test_a_class_without_a_constructor_takes_no_option():
 
 
 def test_a_struct_declares_options_as_a_signature_does():
-    made = make_options(Painting, "painting", {"width": "3", "heat": "1.5", "style": "water", "framed": "true"})
+    made = make_options(
+        Painting, "painting", {"width": "3", "heat": "1.5", "style": "water", "framed": "true"}
+    )
     assert made == Painting(width=3, heat=1.5, style="water", framed=True)
     defaults = {each.name: each.default for each in declared(Painting)}
     assert defaults["width"] is REQUIRED is inspect.Parameter.empty
@@ -158,7 +178,10 @@ def test_a_struct_declares_options_as_a_signature_does():
         ({"width": "0"}, r"option width=0 of painting: .*>= 1"),
         ({"width": 1, "heat": 2}, r"option heat=2(\.0)? of painting: .*< 2"),
         ({"width": 1, "height": "-1"}, r"option height=-1 of painting: .*>= 1"),
-        ({"width": 1, "style": "oils"}, r"option style=oils of painting: unknown value 'oils'\. Did you mean 'oil'\?"),
+        (
+            {"width": 1, "style": "oils"},
+            r"option style=oils of painting: unknown value 'oils'\. Did you mean 'oil'\?",
+        ),
         ({"width": 1, "wdth": 1}, r"unknown option of painting 'wdth'\. Did you mean 'width'\?"),
     ],
 )
@@ -193,7 +216,12 @@ def test_a_docstring_without_arguments_describes_none_of_them():
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [(str | None, "text"), (int | str, "integer | text"), (dict[str, int], "dict[str, int]"), (Any, "any")],
+    [
+        (str | None, "text"),
+        (int | str, "integer | text"),
+        (dict[str, int], "dict[str, int]"),
+        (Any, "any"),
+    ],
 )
 def test_a_type_is_put_in_words(kind: Any, text: str):
     assert type_text(kind) == text

@@ -1,4 +1,6 @@
-"""Entry points: names, makers, families of policies, and broken plug-ins that end nothing but themselves."""
+"""Entry points: names, makers, families of policies, and broken plug-ins that end nothing but
+themselves.
+"""
 
 import logging
 import subprocess
@@ -37,7 +39,10 @@ BROKEN = {
     "syntax": ("def f(:\n", "SyntaxError"),
     "name": ("nothing_of_that_name\n", "NameError: name 'nothing_of_that_name' is not defined"),
     "attribute": ("import os\nos.no_such_thing\n", "AttributeError"),
-    "import": ("import no_such_module_of_a_test\n", "ModuleNotFoundError: No module named 'no_such_module_of_a_test'"),
+    "import": (
+        "import no_such_module_of_a_test\n",
+        "ModuleNotFoundError: No module named 'no_such_module_of_a_test'",
+    ),
     "exit": ("raise SystemExit(3)\n", "SystemExit: 3"),
     "error": ("raise RuntimeError('two\\nlines')\n", "RuntimeError: two$"),
     "missing": ("", "AttributeError: module 'broken_missing_of_a_test' has no attribute 'made'"),
@@ -182,7 +187,11 @@ def test_a_target_may_hold_colons_equal_signs_and_slashes(install):
     ("env_id", "options", "words"),
     [
         ("Dilemma-v0", {}, r"unknown env 'Dilemma-v0'\. Did you mean 'valueagents/Dilemma-v0'\?"),
-        (DILEMMA, {"stting": "home"}, r"unknown option of valueagents/Dilemma-v0 'stting'\. Did you mean 'setting'"),
+        (
+            DILEMMA,
+            {"stting": "home"},
+            r"unknown option of valueagents/Dilemma-v0 'stting'\. Did you mean 'setting'",
+        ),
         (DILEMMA, {"setting": "hone"}, r"unknown setting 'hone'\. Did you mean 'home'"),
         (DILEMMA, {"data": 3}, "option data=3 of valueagents/Dilemma-v0"),
         (DILEMMA, {"data": "nowhere.jsonl"}, "unknown data file 'nowhere.jsonl'"),
@@ -202,14 +211,21 @@ def test_a_third_partys_env_and_policy_are_found_like_our_own(install):
 def test_what_is_made_must_be_an_env_or_a_policy(install):
     install(POLICIES, thing=f"{__name__}:NotAPolicy")
     install(ENVS, **{"other/Thing-v0": f"{__name__}:NotAPolicy"})
-    with pytest.raises(ConfigError, match=r"policy 'thing' made a NotAPolicy, not a Policy; subclass valueagents\.Pol"):
+    with pytest.raises(
+        ConfigError,
+        match=r"policy 'thing' made a NotAPolicy, not a Policy; subclass valueagents\.Pol",
+    ):
         make_policy("thing")
-    with pytest.raises(ConfigError, match=r"env 'other/Thing-v0' is a NotAPolicy, not a ValueEnv; subclass"):
+    with pytest.raises(
+        ConfigError, match=r"env 'other/Thing-v0' is a NotAPolicy, not a ValueEnv; subclass"
+    ):
         make_env("other/Thing-v0")
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_plug_in_is_one_warning_that_names_it_and_an_error_only_when_asked_for(install, module, caplog, kind):
+def test_a_broken_plug_in_is_one_warning_that_names_it_and_an_error_only_when_asked_for(
+    install, module, caplog, kind
+):
     text, reason = BROKEN[kind]
     where = f"{module(f'broken_{kind}_of_a_test', text)}:made"
     install(POLICIES, broken=where, fine=f"{__name__}:Targeted")
@@ -234,7 +250,10 @@ def test_a_plug_in_whose_annotations_cannot_be_read_is_left_out_of_listings(inst
     assert DILEMMA in {doc.name for doc in listing(ENVS)}
     assert "other/Odd-v0" not in {doc.name for doc in listing(ENVS)}
     [warning] = caplog.records
-    assert "env 'other/Odd-v0' cannot be described: NameError: name 'no_such_type'" in warning.getMessage()
+    assert (
+        "env 'other/Odd-v0' cannot be described: NameError: name 'no_such_type'"
+        in warning.getMessage()
+    )
 
 
 def test_metadata_that_is_damaged_costs_its_own_package_only(install, tmp_path, caplog):
@@ -245,19 +264,27 @@ def test_metadata_that_is_damaged_costs_its_own_package_only(install, tmp_path, 
     assert {"fine", "random"} <= set(names(POLICIES))
     assert isinstance(make_policy("random"), RandomPolicy)
     assert len(caplog.records) >= 1
-    assert {"damaged-package-of-a-test" in record.getMessage() for record in caplog.records} == {True}
+    assert {"damaged-package-of-a-test" in record.getMessage() for record in caplog.records} == {
+        True
+    }
 
 
 def test_what_a_bundled_name_means_cannot_be_changed(install, caplog):
     install(POLICIES, random=f"{__name__}:Targeted")
     assert isinstance(make_policy("random"), RandomPolicy)
     [warning] = caplog.records
-    assert "policy 'random' of the package plugin-of-a-test; valueagents has one, too" in warning.getMessage()
+    assert (
+        "policy 'random' of the package plugin-of-a-test; valueagents has one, too"
+        in warning.getMessage()
+    )
 
 
 def test_a_plug_in_must_be_of_the_class_that_its_group_wants(install):
     install(POLICY_FAMILIES, odd=f"{__name__}:NotAPolicy")
-    with pytest.raises(ConfigError, match=r"policy family 'odd' .* is not a subclass of .*contracts\.plugins\.PolicyF"):
+    with pytest.raises(
+        ConfigError,
+        match=r"policy family 'odd' .* is not a subclass of .*contracts\.plugins\.PolicyF",
+    ):
         load(POLICY_FAMILIES, "odd", PolicyFamily)
 
 
@@ -286,7 +313,9 @@ def test_a_listing_says_what_each_is_what_its_target_is_and_every_option(install
     assert list(docs) == sorted(docs)
     targeted = docs["targeted"]
     assert (targeted.summary, targeted.target) == ("First, but with a target.", "kept as it is.")
-    assert targeted.options == describe(Targeted) == [OptionDoc("seed", "integer", "0", "not used.")]
+    assert (
+        targeted.options == describe(Targeted) == [OptionDoc("seed", "integer", "0", "not used.")]
+    )
     assert (docs["one"].summary, docs["one"].target) == ("A numbered policy.", "anything")
     assert docs["one"].options == describe(Numbered("one"))
     assert docs["random"].target is None
@@ -312,6 +341,8 @@ def test_a_broken_command_is_left_out_and_the_others_stay(install, module, caplo
 
 def test_looking_for_commands_imports_neither_gymnasium_nor_torch():
     code = "import sys; from valueagents.contracts.plugins import commands; commands(); "
-    code += "print([name for name in ('gymnasium', 'torch', 'transformers') if name in sys.modules])"
+    code += (
+        "print([name for name in ('gymnasium', 'torch', 'transformers') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

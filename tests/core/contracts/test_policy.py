@@ -33,7 +33,14 @@ class Informed(InformedPolicy):
 
 
 def test_a_view_holds_what_may_be_shown_and_no_field_more():
-    assert View.__struct_fields__ == ("task", "transcript", "observation", "menu", "seed", "free_text")
+    assert View.__struct_fields__ == (
+        "task",
+        "transcript",
+        "observation",
+        "menu",
+        "seed",
+        "free_text",
+    )
     assert Exchange.__struct_fields__ == ("observation", "action")
     assert Option.__struct_fields__ == ("id", "text")
 
@@ -50,7 +57,9 @@ def test_draws_follow_the_probabilities():
 
 
 def test_a_draw_is_the_same_for_the_same_seed():
-    assert [draw(MENU, (0.25,) * 4, s) for s in range(50)] == [draw(MENU, (0.25,) * 4, s) for s in range(50)]
+    assert [draw(MENU, (0.25,) * 4, s) for s in range(50)] == [
+        draw(MENU, (0.25,) * 4, s) for s in range(50)
+    ]
     assert len({draw(MENU, (0.25,) * 4, s) for s in range(50)}) == 4
 
 

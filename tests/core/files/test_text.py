@@ -1,4 +1,6 @@
-"""Text files of the user: parsed once for each version of a file, refused with the line, with or without a BOM."""
+"""Text files of the user: parsed once for each version of a file, refused with the line, with or
+without a BOM.
+"""
 
 import logging
 import os
@@ -8,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from valueagents.errors import ConfigError, DataError
-from valueagents.files.text import csv_rows, decode_json, once_per_file, read_lines, read_text, require_file
+from valueagents.files.text import (
+    csv_rows,
+    decode_json,
+    once_per_file,
+    read_lines,
+    read_text,
+    require_file,
+)
 
 
 @dataclass
@@ -26,7 +35,9 @@ class Reader:
         self.parsed = 0
         self.read = once_per_file(self.parse)
 
-    def parse(self, path: Path, other: Path | tuple[Path, ...] | None = None, *, key: str | None = None) -> Bank:
+    def parse(
+        self, path: Path, other: Path | tuple[Path, ...] | None = None, *, key: str | None = None
+    ) -> Bank:
         self.parsed += 1
         others = () if other is None else other if isinstance(other, tuple) else (other,)
         text = "".join(read_text(file) for file in (path, *others)) + (key or "")
@@ -52,7 +63,9 @@ def test_a_file_is_parsed_once_however_often_it_is_asked_for(file):
     assert reader.parsed == 1
 
 
-@pytest.mark.parametrize(("text", "time_ns"), [("two", 2), ("three", 1), ("one", 2)], ids=["both", "size", "time"])
+@pytest.mark.parametrize(
+    ("text", "time_ns"), [("two", 2), ("three", 1), ("one", 2)], ids=["both", "size", "time"]
+)
 def test_a_file_of_another_time_or_size_is_parsed_again(file, text, time_ns):
     reader = Reader()
     reader.read(file)
@@ -72,7 +85,12 @@ def test_a_file_of_another_name_or_in_another_folder_is_another_file(file, tmp_p
 
 def test_further_arguments_are_part_of_what_is_asked(file):
     reader = Reader()
-    assert [reader.read(file, key=key).text for key in ("x", "y", "x", None)] == ["onex", "oney", "onex", "one"]
+    assert [reader.read(file, key=key).text for key in ("x", "y", "x", None)] == [
+        "onex",
+        "oney",
+        "onex",
+        "one",
+    ]
     assert reader.parsed == 3
 
 
@@ -116,7 +134,9 @@ def test_a_file_of_another_kind_or_that_is_not_there_is_named_with_the_nearest(t
     (tmp_path / "items.jsonl").write_text("{}")
     with pytest.raises(ConfigError, match=r"items\.toml' is not \.jsonl"):
         require_file(tmp_path / "items.toml", (".jsonl",), "not .jsonl")
-    with pytest.raises(ConfigError, match=r"Did you mean '.*/items\.jsonl'\? Give the path of a file"):
+    with pytest.raises(
+        ConfigError, match=r"Did you mean '.*/items\.jsonl'\? Give the path of a file"
+    ):
         require_file(tmp_path / "item.jsonl", (".jsonl",), "not .jsonl")
     require_file(tmp_path / "items.jsonl", (".jsonl",), "not .jsonl")
 
@@ -155,7 +175,10 @@ def test_rows_of_a_csv_come_with_their_lines_and_quoted_newlines_count(tmp_path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("b,aa\n1,2\n", r"a\.csv, line 1: unknown wanted column 'a'\. Did you mean 'aa'\? Give both"),
+        (
+            "b,aa\n1,2\n",
+            r"a\.csv, line 1: unknown wanted column 'a'\. Did you mean 'aa'\? Give both",
+        ),
         ("", r"a\.csv, line 1: unknown wanted column 'a'\. Give both"),
         ("a,b\n1,2\n3\n", r"a\.csv, line 3: 2 columns are wanted, this row has more or fewer"),
         ("a,b\n1,2,3\n", r"a\.csv, line 2: 2 columns are wanted, this row has more or fewer"),

@@ -1,4 +1,6 @@
-"""Runs of one-decision episodes, made from rows: what the tests of studies and interventions are about."""
+"""Runs of one-decision episodes, made from rows: what the tests of studies and interventions are
+about.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +16,8 @@ from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 
 class Row(NamedTuple):
-    """A decision: `options` are {option id: {axis: x}}, `answer` the probabilities or the id chosen (None: unread).
+    """A decision: `options` are {option id: {axis: x}}, `answer` the probabilities or the id chosen
+    (None: unread).
 
     `extra` may hold the text shown (else the situation), factors, reward, invalid and outcome.
     """

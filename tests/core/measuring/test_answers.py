@@ -19,14 +19,18 @@ from valueagents.running.runs import Run
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
 
-TWO = Taxonomy(id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b")))
+TWO = Taxonomy(
+    id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b"))
+)
 
 
 def decision(values, chosen, p=None, *, texts=None, annotated=True, invalid=None, taxonomy="two/1"):
     """A decision over options o0, o1, …; `values` holds an {axis: x} for each."""
     texts = texts or [f"option {k}" for k in range(len(values))]
     annotation = Annotation(taxonomy, tuple(values), "tests", "tests") if annotated else None
-    choice = Choice(None if chosen is None else f"o{chosen}", "failed" if chosen is None else "drawn", p)
+    choice = Choice(
+        None if chosen is None else f"o{chosen}", "failed" if chosen is None else "drawn", p
+    )
     menu = tuple(Option(f"o{k}", text) for k, text in enumerate(texts))
     return Decision("What now?", menu, choice, annotation, invalid)
 
@@ -36,7 +40,9 @@ def episode(identity, *decisions, cluster=None):
 
 
 def answers_of(path, *episodes, independent=True, factors=()):
-    header = RunHeader("test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, independent, False, factors=factors)
+    header = RunHeader(
+        "test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, independent, False, factors=factors
+    )
     store = RunStore.create(path, header)
     with store.writing() as writer:
         for each in episodes:
@@ -45,12 +51,19 @@ def answers_of(path, *episodes, independent=True, factors=()):
 
 
 def random_decision(rng):
-    """Menus of 1 to 4 options; some axes not annotated, some replies unread, some probabilities unknown."""
+    """Menus of 1 to 4 options; some axes not annotated, some replies unread, some probabilities
+    unknown.
+    """
     size = int(rng.integers(1, 5))
     amounts = [-1.0, -0.3, 0.0, 0.1, 1.0]
-    values = [{a: None if rng.random() < 0.05 else float(rng.choice(amounts)) for a in "AB"} for _ in range(size)]
+    values = [
+        {a: None if rng.random() < 0.05 else float(rng.choice(amounts)) for a in "AB"}
+        for _ in range(size)
+    ]
     chosen = None if rng.random() < 0.2 else int(rng.integers(size))
-    return decision(values, chosen, None if rng.random() < 0.3 else tuple(rng.dirichlet(np.ones(size)).tolist()))
+    return decision(
+        values, chosen, None if rng.random() < 0.3 else tuple(rng.dirichlet(np.ones(size)).tolist())
+    )
 
 
 def test_rows_follow_identity_and_step_whatever_the_order_of_writing(out):
@@ -90,21 +103,28 @@ def test_chosen_is_a_row_of_the_whole_or_minus_one(out):
 
 def test_places_and_lengths_are_those_of_the_shown_options(out):
     texts = ["", "naïve – 漢字\n", "🦜"]
-    answers = answers_of(out, episode("a", decision([{}, {}, {}], 0, texts=texts)), episode("b", decision([{}], 0)))
+    answers = answers_of(
+        out, episode("a", decision([{}, {}, {}], 0, texts=texts)), episode("b", decision([{}], 0))
+    )
     assert answers.position.tolist() == [0, 1, 2, 0]
     assert answers.characters.tolist() == [0, 11, 1, 8]
 
 
 def test_decisions_without_probabilities_are_nan_and_keep_their_place(out):
     pair = [{"A": 1.0}, {}]
-    answers = answers_of(out, episode("a", decision(pair, 0)), episode("b", decision(pair, 0, (0.25, 0.75))))
+    answers = answers_of(
+        out, episode("a", decision(pair, 0)), episode("b", decision(pair, 0, (0.25, 0.75)))
+    )
     np.testing.assert_array_equal(answers.p, [np.nan, np.nan, 0.25, 0.75])
 
 
 def test_episodes_of_one_cluster_share_its_code(out):
     menu = decision([{"A": 1.0}, {}], 0)
     answers = answers_of(
-        out, episode("a", menu, cluster="ü"), episode("b", menu, cluster="post 1"), episode("c", menu, cluster="ü")
+        out,
+        episode("a", menu, cluster="ü"),
+        episode("b", menu, cluster="post 1"),
+        episode("c", menu, cluster="ü"),
     )
     assert answers.cluster.tolist() == [1, 0, 1]
     assert answers.clusters == 2
@@ -134,11 +154,17 @@ def test_deviations_are_those_of_a_loop_over_the_decisions(out):
             for name, value in {
                 "taken": x[chosen] if whole and chosen is not None else 0.0,
                 "chosen": x[chosen] - mean if contested and chosen is not None else 0.0,
-                "expected": sum(q * y for q, y in zip(p, x, strict=True)) - mean if contested and p else 0.0,
+                "expected": (
+                    sum(q * y for q, y in zip(p, x, strict=True)) - mean if contested and p else 0.0
+                ),
                 "lowest": min(x) - mean if contested else 0.0,
                 "highest": max(x) - mean if contested else 0.0,
             }.items():
-                assert math.isclose(getattr(found, name)[t, v], value, abs_tol=1e-12), (t, axis, name)
+                assert math.isclose(getattr(found, name)[t, v], value, abs_tol=1e-12), (
+                    t,
+                    axis,
+                    name,
+                )
 
 
 def test_one_option_without_an_axis_takes_that_axis_out_of_that_decision_only(out):
@@ -153,7 +179,9 @@ def test_one_option_without_an_axis_takes_that_axis_out_of_that_decision_only(ou
 
 
 def test_an_amount_that_all_options_share_is_not_contested(out):
-    found = answers_of(out, episode("a", decision([{"A": 0.1}] * 3, 1, (0.2, 0.3, 0.5)))).deviations()
+    found = answers_of(
+        out, episode("a", decision([{"A": 0.1}] * 3, 1, (0.2, 0.3, 0.5)))
+    ).deviations()
     assert not found.contested.any()
     assert found.taken[0, 0] == 0.1
     assert (found.chosen[0, 0], found.expected[0, 0], found.centred.any()) == (0, 0, False)
@@ -180,7 +208,9 @@ def test_annotations_that_are_wrong_in_two_decisions_do_not_make_up_for_each_oth
         answers_of(out, episode("a", few), episode("b", many))
 
 
-@pytest.mark.parametrize("sizes", [(3,), (1, 3)], ids=["one wrong", "two that make up for each other"])
+@pytest.mark.parametrize(
+    "sizes", [(3,), (1, 3)], ids=["one wrong", "two that make up for each other"]
+)
 def test_probabilities_that_do_not_fit_their_menu_are_a_store_error(out, sizes):
     wrong = [decision([{}, {}], 0, (1 / size,) * size) for size in sizes]
     with pytest.raises(StoreError, match="probabilities"):
@@ -194,7 +224,9 @@ def test_an_annotation_on_another_taxonomy_is_a_store_error_that_names_both(out)
 
 def test_a_file_of_many_groups_of_rows_reads_as_its_table(out):
     rng = np.random.default_rng(8)
-    answers_of(out, *(episode(f"{i:02d}", *(random_decision(rng) for _ in range(3))) for i in range(40)))
+    answers_of(
+        out, *(episode(f"{i:02d}", *(random_decision(rng) for _ in range(3))) for i in range(40))
+    )
     run = Run(out)
     file = run.decisions_file()
     pq.write_table(table := run.decisions(), file, row_group_size=7)
@@ -211,7 +243,9 @@ def test_a_run_is_read_without_any_import_but_that_of_the_reader(out):
         "import sys; from valueagents.measuring.reading import read_answers; "
         "print(read_answers(sys.argv[1]).x.tolist())"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(out)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(out)], capture_output=True, text=True, check=False
+    )
     assert done.stdout == "[[1.0, 0.0], [0.0, 0.0]]\n", done.stderr
 
 
@@ -232,10 +266,25 @@ def test_parts_hold_the_decisions_in_order_each_at_its_place(out, monkeypatch):
     for place, part in answers.parts():
         places.append((place.start, place.stop))
         found = part.deviations()
-        for name in ("annotated", "contested", "read", "knows_p", "taken", "chosen", "expected", "lowest", "highest"):
-            np.testing.assert_allclose(getattr(found, name), getattr(whole, name)[place], atol=1e-15, err_msg=name)
+        for name in (
+            "annotated",
+            "contested",
+            "read",
+            "knows_p",
+            "taken",
+            "chosen",
+            "expected",
+            "lowest",
+            "highest",
+        ):
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(whole, name)[place], atol=1e-15, err_msg=name
+            )
         assert part.shown.equals(answers.shown[place.start : place.stop])
-        assert part.columns.texts("reading").tolist() == answers.columns.texts("reading")[place].tolist()
+        assert (
+            part.columns.texts("reading").tolist()
+            == answers.columns.texts("reading")[place].tolist()
+        )
     assert places == [(0, 5), (5, 10), (10, 15), (15, 20), (20, 23)]
 
 
@@ -257,7 +306,9 @@ def test_selected_decisions_are_those_in_the_order_that_was_asked_for(out):
     answers = answers_of(out, *(episode(f"{i:02d}", random_decision(rng)) for i in range(12)))
     some = answers.select(np.array([7, 2, 9]))
     for place, decision_of in enumerate((7, 2, 9)):
-        rows = slice(answers.start[decision_of], answers.start[decision_of] + answers.size[decision_of])
+        rows = slice(
+            answers.start[decision_of], answers.start[decision_of] + answers.size[decision_of]
+        )
         mine = slice(some.start[place], some.start[place] + some.size[place])
         np.testing.assert_array_equal(some.x[mine], answers.x[rows])
         np.testing.assert_array_equal(some.p[mine], answers.p[rows])
@@ -270,7 +321,9 @@ def test_a_declared_factor_is_read_by_its_name_and_another_is_answered_with_what
     declared = (Factor("item", "The item."), Factor("pole", "Its wording."))
     first, second = decision([{"A": 1.0}, {}], 0), decision([{}, {"A": 1.0}], 1)
     levels = [msgspec.structs.replace(first, factors={"item": "ü", "pole": "for"}), second]
-    answers = answers_of(out, *(episode(str(k), each) for k, each in enumerate(levels)), factors=declared)
+    answers = answers_of(
+        out, *(episode(str(k), each) for k, each in enumerate(levels)), factors=declared
+    )
     assert answers.factor("item").tolist() == ["ü", ""]
     assert answers.select(np.array([1, 0])).factor("pole").tolist() == ["", "for"]
     with pytest.raises(
@@ -287,7 +340,9 @@ def test_runs_share_the_codes_of_the_clusters_and_menus_that_both_met(tmp_path):
         made = []
         for i, kind in enumerate(kinds):
             met = decision([{"A": 1.0}, {}], 0, texts=[f"this {kind}", f"that {kind}"])
-            made.append(episode(f"{name}{i}", msgspec.structs.replace(met, observation=f"{name}, {i}")))
+            made.append(
+                episode(f"{name}{i}", msgspec.structs.replace(met, observation=f"{name}, {i}"))
+            )
         return answers_of(tmp_path / name, *made, independent=False)
 
     one, other = joint_clustering([game("a", 1, 2, 1), game("b", 2, 3)])

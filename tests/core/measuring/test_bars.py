@@ -1,4 +1,6 @@
-"""The bars of the estimators: exactness under chance, recovery of known weights, coverage, error rates."""
+"""The bars of the estimators: exactness under chance, recovery of known weights, coverage, error
+rates.
+"""
 
 import math
 
@@ -23,7 +25,9 @@ def random_scores(random_run):
 @pytest.fixture(scope="module")
 def known_scores(known_run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chance, "DRAWS", 100)  # the chance test is not the point, and the slowest part
+        patch.setattr(
+            chance, "DRAWS", 100
+        )  # the chance test is not the point, and the slowest part
         return score(known_run)
 
 
@@ -65,11 +69,16 @@ def test_known_weights_are_recovered_from_2000_decisions(known_scores, truth):
     assert known_scores.counts.decisions == 2000
     found = [axis["E4"].value for axis in known_scores.axes]
     assert np.corrcoef(found, truth)[0, 1] >= 0.97
-    assert stats.linregress(truth, found).slope == pytest.approx(1, abs=0.15)  # in log-odds, not only in their order
+    assert stats.linregress(truth, found).slope == pytest.approx(
+        1, abs=0.15
+    )  # in log-odds, not only in their order
 
 
 def test_most_intervals_of_the_weights_hold_the_known_weight(known_scores, truth):
-    held = sum(axis["E4"].low <= w <= axis["E4"].high for axis, w in zip(known_scores.axes, truth, strict=True))
+    held = sum(
+        axis["E4"].low <= w <= axis["E4"].high
+        for axis, w in zip(known_scores.axes, truth, strict=True)
+    )
     assert held >= 17  # of 20: at 95 % fewer would be a 1.6 % event
 
 
@@ -84,7 +93,9 @@ def test_place_and_length_did_not_sway_the_known_policy(known_scores):
         assert effect.low <= 0 <= effect.high
 
 
-def test_known_and_random_policy_meet_the_same_situations_and_differ_as_the_weights_do(known_against_random, truth):
+def test_known_and_random_policy_meet_the_same_situations_and_differ_as_the_weights_do(
+    known_against_random, truth
+):
     found = known_against_random
     assert (found.paired_situations, found.only_first, found.only_second) == (192, 0, 0)
     axes = found["E3p"].axes
@@ -103,7 +114,9 @@ def test_a_policy_does_not_differ_from_itself(known_run):
 def test_intervals_cover_the_truth_about_as_often_as_they_say(clusters):
     rng, replicates = np.random.default_rng(9), 500
     sizes = np.tile(rng.integers(5, 15, size=(clusters, 1)), replicates).astype(float)
-    common = rng.normal(0, 0.2, size=(clusters, replicates))  # what the decisions of a cluster share
+    common = rng.normal(
+        0, 0.2, size=(clusters, replicates)
+    )  # what the decisions of a cluster share
     sums = sizes * (0.3 + common) + np.sqrt(sizes) * rng.normal(size=(clusters, replicates))
     covered = np.mean([e.low <= 0.3 <= e.high for e in ratio_estimates([sums], [sizes], seed=0)])
     assert 0.92 <= covered <= 0.975

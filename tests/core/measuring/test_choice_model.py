@@ -22,7 +22,8 @@ def choices(decisions, weights, seed=0, options=(2, 3, 4)):
     menus = [rng.normal(size=(rng.choice(options), len(weights))) for _ in range(decisions)]
     start = np.cumsum([0, *(len(menu) for menu in menus)])[:-1]
     chosen = [
-        s + int(np.argmax(menu @ weights + rng.gumbel(size=len(menu)))) for s, menu in zip(start, menus, strict=True)
+        s + int(np.argmax(menu @ weights + rng.gumbel(size=len(menu))))
+        for s, menu in zip(start, menus, strict=True)
     ]
     return np.vstack(menus), start, np.array(chosen)
 
@@ -73,13 +74,17 @@ def test_a_start_from_samples_ends_where_the_fit_of_all_ends(monkeypatch):
     monkeypatch.setattr(choice_model, "_SAMPLES", (10, 3))
     by_samples = fit(*rows)
     np.testing.assert_allclose(by_samples.weights, at_once.weights, atol=1e-7)
-    np.testing.assert_allclose(by_samples.errors, at_once.errors, rtol=1e-3)  # those of the point before the last step
+    np.testing.assert_allclose(
+        by_samples.errors, at_once.errors, rtol=1e-3
+    )  # those of the point before the last step
     assert by_samples.converged
 
 
 def test_with_the_ridge_the_fit_maximises_the_penalised_likelihood():
     features, start, chosen = choices(40, np.array([1.0, -2.0]))
-    best = optimize.minimize(lambda b: -objective(b, features, start, chosen, 1.0), np.zeros(2), tol=1e-10)
+    best = optimize.minimize(
+        lambda b: -objective(b, features, start, chosen, 1.0), np.zeros(2), tol=1e-10
+    )
     model = fit(features, start, chosen)
     np.testing.assert_allclose(model.weights, best.x, atol=1e-5)
     assert model.converged
@@ -93,7 +98,9 @@ def test_the_errors_are_the_cluster_sandwich():
     def gradient(beta):
         return slope(lambda b: objective(b, features, start, chosen, 1.0), beta)
 
-    hessian = np.array([slope(lambda b, f=f: gradient(b)[f], model.weights, h=1e-3) for f in range(2)])
+    hessian = np.array(
+        [slope(lambda b, f=f: gradient(b)[f], model.weights, h=1e-3) for f in range(2)]
+    )
     meat = np.zeros((2, 2))
     for first in range(0, 30, 5):  # the 5 decisions of a cluster on their own
         low, high = start[first], [*start, len(features)][first + 5]
@@ -106,18 +113,26 @@ def test_the_errors_are_the_cluster_sandwich():
 
 def test_decisions_of_one_cluster_that_agree_count_once():
     features, start, chosen = choices(60, np.array([0.8]))
-    twice = np.vstack([features, features]), np.r_[start, start + len(features)], np.r_[chosen, chosen + len(features)]
+    twice = (
+        np.vstack([features, features]),
+        np.r_[start, start + len(features)],
+        np.r_[chosen, chosen + len(features)],
+    )
     alone = fit_choice_model(*twice, clustered(np.arange(120), 120))
     together = fit_choice_model(*twice, clustered(np.tile(np.arange(60), 2), 60))
     assert together.weights == pytest.approx(alone.weights)
-    assert together.errors[0] == pytest.approx(alone.errors[0] * math.sqrt(2 * (60 / 59) / (120 / 119)))
+    assert together.errors[0] == pytest.approx(
+        alone.errors[0] * math.sqrt(2 * (60 / 59) / (120 / 119))
+    )
 
 
 def test_what_is_the_same_for_a_whole_menu_sways_no_choice():
     features, start, chosen = choices(50, np.array([0.8, -0.4]))
     sizes = np.diff([*start, len(features)])
     lifted = features + np.repeat(np.random.default_rng(1).normal(size=(50, 2)), sizes, axis=0)
-    np.testing.assert_allclose(fit(lifted, start, chosen).weights, fit(features, start, chosen).weights, atol=1e-8)
+    np.testing.assert_allclose(
+        fit(lifted, start, chosen).weights, fit(features, start, chosen).weights, atol=1e-8
+    )
 
 
 def test_a_feature_that_never_varies_within_a_menu_is_all_ridge():
@@ -140,7 +155,9 @@ def test_near_copies_inflate_the_variance_and_unrelated_features_do_not():
 def test_separable_choices_get_a_finite_weight():
     features = np.tile([[1.0], [-1.0]], (40, 1))
     model = fit(features, np.arange(0, 80, 2), np.arange(0, 80, 2))
-    expected = optimize.brentq(lambda w: 40 * 2 / (1 + math.exp(2 * w)) - w, 0, 10)  # where the gradient is 0
+    expected = optimize.brentq(
+        lambda w: 40 * 2 / (1 + math.exp(2 * w)) - w, 0, 10
+    )  # where the gradient is 0
     assert model.weights[0] == pytest.approx(expected, abs=1e-6)
     assert model.converged
 
@@ -200,7 +217,9 @@ def test_the_nuisances_are_place_from_zero_to_one_and_hundreds_of_characters():
 
 @pytest.mark.parametrize("elsewhere", [0.0, 1.0, 0.3])
 def test_a_feature_is_at_stake_only_where_the_options_differ_in_it(elsewhere):
-    """All options of 57 menus have the same x, whatever it is: its weight hangs on the three other menus."""
+    """All options of 57 menus have the same x, whatever it is: its weight hangs on the three other
+    menus.
+    """
     features, start, chosen = choices(60, np.array([0.8, -0.5]), options=(3,))
     features[9:, 1] = elsewhere
     assert fit(features, start, chosen).units.tolist() == [60, 3]

@@ -1,4 +1,6 @@
-"""Named statistics of cluster totals, of seeds and of policies, against scipy and written-out formulas."""
+"""Named statistics of cluster totals, of seeds and of policies, against scipy and written-out
+formulas.
+"""
 
 import math
 
@@ -95,7 +97,9 @@ def test_what_has_no_interval_says_why(above, below, value, said):
 
 
 def moments(totals):
-    """Three numbers, of which two are made of columns that lie elsewhere when the sums change places."""
+    """Three numbers, of which two are made of columns that lie elsewhere when the sums change
+    places.
+    """
     mean = totals["wide"] / totals["count"]
     first, spread = mean[:, 0], mean.max(axis=1) - mean.min(axis=1)
     return {"first": first, "spread": spread, "apart": first - spread}
@@ -127,14 +131,21 @@ def test_a_number_has_the_same_interval_whatever_else_is_computed_beside_it():
     def more(totals):
         return {"other": totals["above"][:, 0], **ratio(totals)}
 
-    assert cluster_estimates(sums, more, seed=2)["ratio"] == cluster_estimates(sums, ratio, seed=2)["ratio"]
+    assert (
+        cluster_estimates(sums, more, seed=2)["ratio"]
+        == cluster_estimates(sums, ratio, seed=2)["ratio"]
+    )
 
 
 def test_seeds_are_units_of_their_own():
     values = [0.1, 0.4, 0.2]
     found = over_units(values, "seed")
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    assert (found.value, found.low, found.high) == (exactly(np.mean(values)), exactly(low), exactly(high))
+    assert (found.value, found.low, found.high) == (
+        exactly(np.mean(values)),
+        exactly(low),
+        exactly(high),
+    )
     assert found.reason == "3 seeds, fewer than 6: exploratory"
     assert over_units([None], "seed").value is None
     assert over_units([0.1, None], "seed").reason == "one seed: no interval; 1 undefined left out"
@@ -144,7 +155,11 @@ def test_over_policies_each_named_number_has_the_interval_of_its_own_resamples()
     x = np.random.default_rng(8).normal(0.5, 1, size=(60, 2))
 
     def statistics(sample):
-        return {"mean": float(sample[:, 0].mean()), "undefined": math.nan, "spread": float(sample[:, 1].std())}
+        return {
+            "mean": float(sample[:, 0].mean()),
+            "undefined": math.nan,
+            "spread": float(sample[:, 1].std()),
+        }
 
     def turned(sample):
         return dict(reversed(statistics(sample).items()))
@@ -154,7 +169,9 @@ def test_over_policies_each_named_number_has_the_interval_of_its_own_resamples()
     theirs = stats.bootstrap((x[:, 0],), np.mean, method="percentile", rng=1).confidence_interval
     width = theirs.high - theirs.low
     assert found["mean"].value == exactly(x[:, 0].mean())
-    assert (found["mean"].low, found["mean"].high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * width)
+    assert (found["mean"].low, found["mean"].high) == pytest.approx(
+        (theirs.low, theirs.high), abs=0.1 * width
+    )
     assert (found["undefined"].value, found["mean"].reason) == (None, None)
     assert found["undefined"].reason == "nothing that varies over the policies"
     few = over_policies(x[:49], statistics, seed=3)

@@ -14,7 +14,13 @@ from valueagents.errors import ConfigError
 from valueagents.measuring import estimators as estimators_folder
 from valueagents.measuring.estimators import declaration
 from valueagents.measuring.estimators.declaration import Estimator
-from valueagents.measuring.estimators.registry import BUNDLED, estimator, estimators, markdown_table, of_one_run
+from valueagents.measuring.estimators.registry import (
+    BUNDLED,
+    estimator,
+    estimators,
+    markdown_table,
+    of_one_run,
+)
 from valueagents.measuring.studies import declaration as metric_declaration
 from valueagents.measuring.studies.registry import GROUP, metric, metrics
 
@@ -103,7 +109,11 @@ def test_the_table_for_the_readme_has_a_row_for_every_bundled_estimator():
 
 
 def test_a_readme_that_shows_the_table_shows_it_as_it_is():
-    readmes = [ROOT / "README.md", *ROOT.glob("[a-z]*/README.md"), *ROOT.glob("valueagents/**/README.md")]
+    readmes = [
+        ROOT / "README.md",
+        *ROOT.glob("[a-z]*/README.md"),
+        *ROOT.glob("valueagents/**/README.md"),
+    ]
     showing = {file for file in readmes if HEAD in file.read_text(encoding="utf-8")}
     if not showing:
         pytest.skip("no README shows the estimators' table yet")

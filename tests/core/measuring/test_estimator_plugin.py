@@ -1,4 +1,6 @@
-"""An estimator that is one file of somebody else's package is scored, compared, printed and calibrated like ours."""
+"""An estimator that is one file of somebody else's package is scored, compared, printed and
+calibrated like ours.
+"""
 
 import json
 import math
@@ -54,8 +56,12 @@ def install(tmp_path, monkeypatch):
         (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
         info = tmp_path / "estimators_of_a_test-0.1.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: estimators-of-a-test\nVersion: 0.1\n")
-        (info / "entry_points.txt").write_text(f"[valueagents.estimators]\n{name} = {module}:ESTIMATOR\n")
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: estimators-of-a-test\nVersion: 0.1\n"
+        )
+        (info / "entry_points.txt").write_text(
+            f"[valueagents.estimators]\n{name} = {module}:ESTIMATOR\n"
+        )
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, module, raising=False)
         estimators.cache_clear()
@@ -85,7 +91,9 @@ def valueagents(monkeypatch, capsys):
 
 
 def met(episodes, axis):
-    """Cluster, situation and 1 or 0 (above the mean or not) of every contested decision of stored episodes."""
+    """Cluster, situation and 1 or 0 (above the mean or not) of every contested decision of stored
+    episodes.
+    """
     for episode in episodes:
         for decision in episode.decisions:
             x = [option.get(axis, 0.0) for option in decision.annotation.values]
@@ -101,7 +109,9 @@ def share_by_hand(episodes, axis):
     for cluster, _, hit in rows:
         residuals[cluster] = residuals.get(cluster, 0.0) + hit - share
     clusters = len(residuals)
-    error = math.sqrt(clusters / (clusters - 1) * sum(r * r for r in residuals.values())) / len(rows)
+    error = math.sqrt(clusters / (clusters - 1) * sum(r * r for r in residuals.values())) / len(
+        rows
+    )
     half = float(stats.t.ppf(0.975, clusters - 1)) * error
     return share, share - half, share + half, clusters
 
@@ -113,7 +123,9 @@ def difference_by_hand(first, second, axis):
         by_situation = {}
         for _, situation, hit in met(episodes, axis):
             by_situation.setdefault(situation, []).append(hit)
-        shares.append({situation: sum(hits) / len(hits) for situation, hits in by_situation.items()})
+        shares.append(
+            {situation: sum(hits) / len(hits) for situation, hits in by_situation.items()}
+        )
     shared = shares[0].keys() & shares[1].keys()
     return sum(shares[0][s] - shares[1][s] for s in sorted(shared)) / len(shared)
 
@@ -143,7 +155,10 @@ def test_its_numbers_and_intervals_are_those_of_a_loop(known_run):
 def test_score_prints_it_as_json_and_in_the_table(valueagents, known_run):
     _, text, _ = valueagents("score", known_run.path, "--json")
     found = json.loads(text)
-    assert found["columns"]["above"]["formula"] == "decisions with x[c, v] > m[v] / contested decisions"
+    assert (
+        found["columns"]["above"]["formula"]
+        == "decisions with x[c, v] > m[v] / contested decisions"
+    )
     share, *_ = share_by_hand(known_run.episodes(), "HED")
     [hedonism] = [axis for axis in found["axes"] if axis["axis"] == "HED"]
     assert hedonism["estimates"]["above"]["value"] == pytest.approx(share, abs=1e-12)
@@ -160,11 +175,15 @@ def test_compare_pairs_it_on_the_situations_that_both_met(valueagents, known_run
     assert list(found.differences) == ["E3p", "E4", "E6", "above"]
     sides = known_run.episodes(), random_run.episodes()
     for axis in found["above"].axes:
-        assert axis.difference.value == pytest.approx(difference_by_hand(*sides, axis.axis), abs=1e-12)
+        assert axis.difference.value == pytest.approx(
+            difference_by_hand(*sides, axis.axis), abs=1e-12
+        )
         assert axis.p is not None
     assert found["above"].test == "sign-flip over 192 clusters, 10000 drawn flips"
     _, text, _ = valueagents("compare", known_run.path, random_run.path)
-    [section] = [part for part in text.split("\n\n") if part.lstrip().startswith("above share above")]
+    [section] = [
+        part for part in text.split("\n\n") if part.lstrip().startswith("above share above")
+    ]
     hedonism = found["above"].axes[3]
     [row] = [line for line in section.splitlines() if line.startswith(hedonism.name)]
     assert f"{hedonism.difference.value:+.3f}".replace("-", "−") in row
@@ -172,12 +191,17 @@ def test_compare_pairs_it_on_the_situations_that_both_met(valueagents, known_run
 
 @pytest.mark.usefixtures("above")
 def test_the_report_shows_it_in_scores_and_comparison(valueagents, known_run, random_run, tmp_path):
-    code, _, errors = valueagents("report", known_run.path, random_run.path, "--out", tmp_path / "r.html")
+    code, _, errors = valueagents(
+        "report", known_run.path, random_run.path, "--out", tmp_path / "r.html"
+    )
     assert (code, errors) == (0, "")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert ">above share above</th>" in page
     assert "<h3>above: share above</h3>" in page
-    assert "<dt>above share above</dt><dd>decisions with x[c, v] &gt; m[v] / contested decisions" in page
+    assert (
+        "<dt>above share above</dt><dd>decisions with x[c, v] &gt; m[v] / contested decisions"
+        in page
+    )
     tables = re.findall(r'<table class="scores">.*?</table>', page, flags=re.DOTALL)
     for run, table in zip((known_run, random_run), tables, strict=True):
         episodes = run.episodes()
@@ -186,7 +210,9 @@ def test_the_report_shows_it_in_scores_and_comparison(valueagents, known_run, ra
 
 
 @pytest.mark.parametrize("id_", ["my.share", "7", "a-b c"])
-def test_the_report_shows_it_whatever_characters_its_id_has(install, valueagents, random_run, tmp_path, id_):
+def test_the_report_shows_it_whatever_characters_its_id_has(
+    install, valueagents, random_run, tmp_path, id_
+):
     install("named_of_a_test", ABOVE.replace('id="above"', f'id="{id_}"'))
     code, _, errors = valueagents("report", random_run.path, "--out", tmp_path / "r.html")
     assert (code, errors) == (0, "")
@@ -197,7 +223,18 @@ def test_the_report_shows_it_whatever_characters_its_id_has(install, valueagents
 def test_estimators_lists_it_after_ours(valueagents):
     _, text, _ = valueagents("estimators", "--json")
     rows = json.loads(text)
-    assert [row["id"] for row in rows] == ["E1", "E2", "E3", "E3p", "E4", "E5", "E6", "E7", "E8", "above"]
+    assert [row["id"] for row in rows] == [
+        "E1",
+        "E2",
+        "E3",
+        "E3p",
+        "E4",
+        "E5",
+        "E6",
+        "E7",
+        "E8",
+        "above",
+    ]
     assert (rows[-1]["command"], rows[-1]["needs"]) == ("valueagents score", "choices")
     assert estimator("above").meaning == "how often, not how far"
 
@@ -228,20 +265,38 @@ def test_the_calibration_has_its_rows():
 @pytest.mark.parametrize(
     ("module", "change", "said"),
     [
-        ("taken_of_a_test", ('id="above"', 'id="E3"'), "has the id 'E3', which another has; give it one of its own"),
+        (
+            "taken_of_a_test",
+            ('id="above"', 'id="E3"'),
+            "has the id 'E3', which another has; give it one of its own",
+        ),
         (
             "no_estimator_of_a_test",
             ("ESTIMATOR = Estimator(", "ESTIMATOR = dict("),
             "is a dict; its entry point must name an instance of Estimator",
         ),
-        ("broken_of_a_test", ("import numpy as np", "import no_such_module_of_a_test"), "cannot be imported"),
+        (
+            "broken_of_a_test",
+            ("import numpy as np", "import no_such_module_of_a_test"),
+            "cannot be imported",
+        ),
     ],
 )
 def test_what_is_unfit_is_one_warning_that_names_it_and_ours_go_on(
     install, valueagents, caplog, random_run, module, change, said
 ):
     install(module, ABOVE.replace(*change))
-    assert [each.id for each in estimators()] == ["E1", "E2", "E3", "E3p", "E4", "E5", "E6", "E7", "E8"]
+    assert [each.id for each in estimators()] == [
+        "E1",
+        "E2",
+        "E3",
+        "E3p",
+        "E4",
+        "E5",
+        "E6",
+        "E7",
+        "E8",
+    ]
     [warning] = caplog.records
     assert warning.getMessage().startswith("left out: estimator 'above' ")
     assert said in warning.getMessage()

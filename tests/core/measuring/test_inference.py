@@ -44,7 +44,8 @@ def enumerated_p(differences):
     for signs in itertools.product((-1, 1), repeat=len(differences)):
         flips += 1
         flipped = [
-            abs(sum(a * b for a, b in zip(signs, c, strict=True))) / s for c, s in zip(columns, scales, strict=True)
+            abs(sum(a * b for a, b in zip(signs, c, strict=True))) / s
+            for c, s in zip(columns, scales, strict=True)
         ]
         for v, bar in enumerate(observed):
             alone[v] += flipped[v] >= bar - 1e-9
@@ -78,7 +79,9 @@ def test_the_percentile_interval_is_scipys(monkeypatch, cells):
         n_resamples=20_000,
         rng=np.random.default_rng(5),
     ).confidence_interval
-    tolerance = 0.06 * (reference.high - reference.low)  # the Monte Carlo error of 2,000 draws is 0.015 of the width
+    tolerance = 0.06 * (
+        reference.high - reference.low
+    )  # the Monte Carlo error of 2,000 draws is 0.015 of the width
     assert estimate.value == pytest.approx(numerator.sum() / denominator.sum(), abs=1e-12)
     assert estimate.low == pytest.approx(reference.low, abs=tolerance)
     assert estimate.high == pytest.approx(reference.high, abs=tolerance)
@@ -89,7 +92,9 @@ def test_below_fifty_clusters_of_equal_size_the_interval_is_that_of_the_t_test()
     values = np.random.default_rng(2).normal(0.2, 1.0, 49)
     estimate = one_axis(3 * values, np.full(49, 3.0))
     reference = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (estimate.low, estimate.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (reference.low, reference.high), abs=1e-12
+    )
     assert estimate.reason == "49 clusters, fewer than 50: t interval"
 
 
@@ -99,7 +104,9 @@ def test_below_fifty_clusters_of_unequal_size_the_error_is_cochrans():
     squares = sum((n - ratio * d) ** 2 for n, d in zip(numerator, denominator, strict=True))
     error = math.sqrt(12 / 11 * squares) / sum(denominator)
     estimate = one_axis(numerator, denominator)
-    assert estimate.high - estimate.value == pytest.approx(2.200985160082949 * error, abs=1e-9)  # t(0.975, 11)
+    assert estimate.high - estimate.value == pytest.approx(
+        2.200985160082949 * error, abs=1e-9
+    )  # t(0.975, 11)
     assert estimate.value - estimate.low == pytest.approx(2.200985160082949 * error, abs=1e-9)
 
 
@@ -111,7 +118,9 @@ def test_clusters_that_say_nothing_of_an_axis_do_not_count_for_it():
     numerator, denominator = clustered(10)
     padded = one_axis(np.r_[numerator, np.zeros(60)], np.r_[denominator, np.zeros(60)])
     alone = one_axis(numerator, denominator)
-    assert (padded.value, padded.low, padded.high) == pytest.approx((alone.value, alone.low, alone.high), abs=1e-15)
+    assert (padded.value, padded.low, padded.high) == pytest.approx(
+        (alone.value, alone.low, alone.high), abs=1e-15
+    )
     assert padded.reason == alone.reason
 
 
@@ -168,7 +177,9 @@ def test_where_there_is_no_t_interval_the_reason_is_given(value, units, estimate
 def test_the_t_test_is_scipys_and_tests_nothing_that_does_not_vary():
     values = np.random.default_rng(3).normal(0.4, 1, 15)
     reference = stats.ttest_1samp(values, 0).pvalue
-    assert t_test(float(values.mean()), float(stats.sem(values)), 15) == pytest.approx(reference, abs=1e-12)
+    assert t_test(float(values.mean()), float(stats.sem(values)), 15) == pytest.approx(
+        reference, abs=1e-12
+    )
     assert t_test(0.4, 0.0, 15) is None
     assert t_test(0.4, 0.1, 1) is None
 
@@ -180,7 +191,9 @@ def test_the_percentiles_are_of_the_draws_that_are_finite():
 
 
 def two_way_by_hand(above, below, first, second):
-    """Half the t interval of Σ above / Σ below, clustered by two kinds of units at once, in plain Python."""
+    """Half the t interval of Σ above / Σ below, clustered by two kinds of units at once, in plain
+    Python.
+    """
     ratio = sum(above) / sum(below)
     residuals = [a - ratio * b for a, b in zip(above, below, strict=True)]
 
@@ -197,9 +210,13 @@ def two_way_by_hand(above, below, first, second):
     return ratio, half, both > larger
 
 
-@pytest.mark.parametrize(("habit", "adds_up"), [(0.0, False), (2.0, True)], ids=["larger of the two", "sum of both"])
+@pytest.mark.parametrize(
+    ("habit", "adds_up"), [(0.0, False), (2.0, True)], ids=["larger of the two", "sum of both"]
+)
 def test_two_ways_of_clusters_give_the_error_of_cameron_gelbach_and_miller(habit, adds_up):
-    """Where both kinds of units have habits their variances add up; the larger of them is the least."""
+    """Where both kinds of units have habits their variances add up; the larger of them is the
+    least.
+    """
     rng = np.random.default_rng(13)
     first, second = np.arange(240) // 4, rng.integers(9, size=240)
     habits = habit * (rng.normal(size=60)[first] + rng.normal(size=9)[second])
@@ -207,23 +224,37 @@ def test_two_ways_of_clusters_give_the_error_of_cameron_gelbach_and_miller(habit
     ones = np.ones((240, 1))
     pairs, third = np.unique(first * 9 + second, return_inverse=True)
     ways = [(first, 60), (second, 9), (third, len(pairs))]
-    sums = [[cluster_sums(column, codes, count) for codes, count in ways] for column in (above[:, None], ones)]
+    sums = [
+        [cluster_sums(column, codes, count) for codes, count in ways]
+        for column in (above[:, None], ones)
+    ]
     [estimate] = ratio_estimates(*sums, seed=0)
-    value, half, added = two_way_by_hand(above.tolist(), [1.0] * 240, first.tolist(), second.tolist())
+    value, half, added = two_way_by_hand(
+        above.tolist(), [1.0] * 240, first.tolist(), second.tolist()
+    )
     assert added == adds_up
     assert estimate.value == pytest.approx(value, abs=1e-12)
-    assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx((half, half), abs=1e-12)
+    assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx(
+        (half, half), abs=1e-12
+    )
     assert estimate.reason == "9 clusters, fewer than 50: t interval"
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(REAL, REAL), min_size=1, max_size=6).filter(lambda rows: np.all(np.any(rows, axis=0))))
+@given(
+    st.lists(st.tuples(REAL, REAL), min_size=1, max_size=6).filter(
+        lambda rows: np.all(np.any(rows, axis=0))
+    )
+)
 def test_the_exact_sign_flip_p_is_that_of_enumeration(differences):
     test = sign_flip_test(np.array(differences), seed=0)
     alone, jointly = enumerated_p(differences)
     assert test.p == pytest.approx(alone)
     assert test.p_max_t == pytest.approx(jointly)
-    assert test.method == f"sign-flip over {len(differences)} clusters, all {2 ** len(differences)} flips"
+    assert (
+        test.method
+        == f"sign-flip over {len(differences)} clusters, all {2 ** len(differences)} flips"
+    )
 
 
 def test_the_max_t_p_is_never_below_the_one_alone():
@@ -270,11 +301,30 @@ def test_an_axis_without_differences_has_no_p_and_leaves_the_others_alone():
 @pytest.mark.parametrize("clusters", [0, 1, 20])
 def test_no_differences_at_all_say_so(clusters):
     test = sign_flip_test(np.zeros((clusters, 2)), seed=0)
-    assert (test.method, test.p, test.p_max_t) == ("none: all differences are 0", [None, None], [None, None])
+    assert (test.method, test.p, test.p_max_t) == (
+        "none: all differences are 0",
+        [None, None],
+        [None, None],
+    )
 
 
 def test_benjamini_hochberg_finds_the_four_of_the_papers_example():
-    p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.324, 0.4262, 0.5719, 0.6528, 0.759]
+    p = [
+        0.0001,
+        0.0004,
+        0.0019,
+        0.0095,
+        0.0201,
+        0.0278,
+        0.0298,
+        0.0344,
+        0.0459,
+        0.324,
+        0.4262,
+        0.5719,
+        0.6528,
+        0.759,
+    ]
     adjusted = benjamini_hochberg([*reversed(p), 1.0])
     assert [value <= 0.05 for value in adjusted] == [False] * 10 + [True] * 4 + [False]
 
@@ -291,10 +341,14 @@ def test_benjamini_hochberg_is_the_step_up_formula_over_the_defined_and_scipys(p
             if value is not None and larger >= value
         ]
         expected.append(min(1.0, *steps, 1.0) if steps else None)
-    assert benjamini_hochberg(p) == [None if e is None else pytest.approx(e, abs=1e-12) for e in expected]
+    assert benjamini_hochberg(p) == [
+        None if e is None else pytest.approx(e, abs=1e-12) for e in expected
+    ]
     if defined:
         found = sorted(value for value in benjamini_hochberg(p) if value is not None)
-        np.testing.assert_allclose(found, np.sort(stats.false_discovery_control(defined)), atol=1e-12)
+        np.testing.assert_allclose(
+            found, np.sort(stats.false_discovery_control(defined)), atol=1e-12
+        )
 
 
 def test_no_p_at_all_stays_so():

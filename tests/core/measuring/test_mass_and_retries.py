@@ -1,4 +1,6 @@
-"""The mass of the offered answers gates scores; decisions that took more than one attempt are counted and bounded."""
+"""The mass of the offered answers gates scores; decisions that took more than one attempt are
+counted and bounded.
+"""
 
 from pathlib import Path
 
@@ -13,11 +15,19 @@ from valueagents.running.runs import Run
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
 
-TWO = Taxonomy(id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b")))
+TWO = Taxonomy(
+    id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b"))
+)
 VALUES = ({"A": 1.0}, {"A": -1.0})
 
 
-def made_run(path: Path, choices: list[Choice], *, reading: str = "label/1", texts: tuple[str, str] = ("Go.", "Stay.")):
+def made_run(
+    path: Path,
+    choices: list[Choice],
+    *,
+    reading: str = "label/1",
+    texts: tuple[str, str] = ("Go.", "Stay."),
+):
     header = RunHeader(
         env="tests/Env-v0",
         env_options={},
@@ -35,7 +45,9 @@ def made_run(path: Path, choices: list[Choice], *, reading: str = "label/1", tex
     menu = (Option("o0", texts[0]), Option("o1", texts[1]))
     with store.writing() as writer:
         for i, choice in enumerate(choices):
-            made = Decision(f"Situation {i}.", menu, choice, Annotation("two/1", VALUES, "tests", "tests"))
+            made = Decision(
+                f"Situation {i}.", menu, choice, Annotation("two/1", VALUES, "tests", "tests")
+            )
             writer.episode(Episode(f"{i:08}", f"s{i}", 0, i, f"s{i}", (made,), "terminated"))
     return Run(path)
 
@@ -44,7 +56,9 @@ def answers(mass: float | None, count: int = 40) -> list[Choice]:
     return [Choice(f"o{i % 2}", "drawn", (0.5, 0.5), mass=mass) for i in range(count)]
 
 
-def test_scores_are_refused_where_the_offered_answers_had_next_to_no_probability_unless_asked_for(tmp_path: Path):
+def test_scores_are_refused_where_the_offered_answers_had_next_to_no_probability_unless_asked_for(
+    tmp_path: Path,
+):
     run = made_run(tmp_path / "run", answers(0.01))
     refused = score(run)
     assert refused.axes[0]["E3"].value is None
@@ -52,7 +66,10 @@ def test_scores_are_refused_where_the_offered_answers_had_next_to_no_probability
     asked_for = score(run, low_mass=True)
     assert asked_for.axes[0]["E3"].value == pytest.approx(0.0)
     printed = CliRunner().invoke(app, ["score", str(run.path)]).stdout
-    assert "probability of the offered answers: 0.01 on average; under 0.5 in 40 of 40 decisions" in printed
+    assert (
+        "probability of the offered answers: 0.01 on average; under 0.5 in 40 of 40 decisions"
+        in printed
+    )
     assert "ask for the scores with --low-mass" in printed
 
 
@@ -60,7 +77,10 @@ def test_scores_are_refused_where_the_offered_answers_had_next_to_no_probability
 def test_scores_of_little_mass_are_warned_of(tmp_path: Path, mass: float, warned: bool):
     scores = score(made_run(tmp_path / "run", answers(mass)))
     assert scores.axes[0]["E3"].value is not None
-    assert any("of the model's probability on average, under 0.5" in text for text in scores.warnings) is warned
+    assert (
+        any("of the model's probability on average, under 0.5" in text for text in scores.warnings)
+        is warned
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +136,10 @@ def test_cut_and_withheld_answers_are_counted_and_printed(tmp_path: Path):
     run = made_run(tmp_path / "run", choices, reading="say/1")
     counts = score(run).counts
     assert (counts.answers_cut, counts.withheld) == (3, 2)
-    assert "3 answers cut, 2 withheld by the server" in CliRunner().invoke(app, ["score", str(run.path)]).stdout
+    assert (
+        "3 answers cut, 2 withheld by the server"
+        in CliRunner().invoke(app, ["score", str(run.path)]).stdout
+    )
 
 
 def test_a_run_of_which_no_answer_could_be_read_ends_with_code_3(tmp_path: Path):
@@ -125,9 +148,19 @@ def test_a_run_of_which_no_answer_could_be_read_ends_with_code_3(tmp_path: Path)
         "from valueagents.contracts.decision import Choice\n"
         "def mumbling(view):\n    return Choice(None, 'failed', raw='Hm.')\n"
     )
-    command = ["run", "--env", "valueagents/Dilemma-v0", "--policy", f"{source}:mumbling", "--episodes", "3"]
+    command = [
+        "run",
+        "--env",
+        "valueagents/Dilemma-v0",
+        "--policy",
+        f"{source}:mumbling",
+        "--episodes",
+        "3",
+    ]
     done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "run")])
     assert done.exit_code == 3
     assert "answers could be read as an option; look at their texts" in done.stderr
-    read = CliRunner().invoke(app, [*command[:4], "random", *command[5:], "--out", str(tmp_path / "other")])
+    read = CliRunner().invoke(
+        app, [*command[:4], "random", *command[5:], "--out", str(tmp_path / "other")]
+    )
     assert read.exit_code == 0

@@ -1,4 +1,6 @@
-"""Other values for stored decisions: an annotation from a file, and groups of axes; no model, no env."""
+"""Other values for stored decisions: an annotation from a file, and groups of axes; no model, no
+env.
+"""
 
 import json
 from importlib.resources import files
@@ -25,7 +27,9 @@ def played(tmp_path_factory):
 def _bank(tmp_path, change=lambda item: item):
     header, *items = [json.loads(line) for line in BANK.read_text().splitlines()]
     file = tmp_path / "values.jsonl"
-    file.write_text("\n".join(json.dumps(line) for line in [header, *(change(item) for item in items)]))
+    file.write_text(
+        "\n".join(json.dumps(line) for line in [header, *(change(item) for item in items)])
+    )
     return file
 
 
@@ -40,7 +44,9 @@ def test_the_banks_own_annotations_give_the_runs_own_scores(played, tmp_path):
 def test_values_turned_round_turn_the_tally_round(played, tmp_path):
     def turned(item):
         for option in item["options"]:
-            option["values"] = {axis: None if x is None else -x for axis, x in option["values"].items()}
+            option["values"] = {
+                axis: None if x is None else -x for axis, x in option["values"].items()
+            }
         return item
 
     mine, other = score(played), score(played, annotations=_bank(tmp_path, turned))
@@ -60,11 +66,26 @@ def test_decisions_that_the_file_does_not_list_are_counted_as_not_annotated(play
     [
         (lambda item: {**item, "options": item["options"][:1]}, "lacks the option"),
         (lambda item: {**item, "id": item["id"] + "x"}, "none of the run's situations"),
-        (lambda item: {**item, "options": [{**o, "values": {"BEC": 2}} for o in item["options"]]}, "BEC = 2"),
-        (lambda item: {**item, "options": [{**o, "values": {"BECK": 1}} for o in item["options"]]}, "Did you mean"),
+        (
+            lambda item: {
+                **item,
+                "options": [{**o, "values": {"BEC": 2}} for o in item["options"]],
+            },
+            "BEC = 2",
+        ),
+        (
+            lambda item: {
+                **item,
+                "options": [{**o, "values": {"BECK": 1}} for o in item["options"]],
+            },
+            "Did you mean",
+        ),
         (lambda item: {"id": item["id"]}, "line 2.*options"),
         (
-            lambda item: {**item, "options": [{**o, "values": {"FOO": 1}} for o in item["options"]]},
+            lambda item: {
+                **item,
+                "options": [{**o, "values": {"FOO": 1}} for o in item["options"]],
+            },
             "line 2: unknown axis",
         ),
         (lambda item: {**item, "id": "twice"}, "line 3: item id 'twice' is there twice"),
@@ -90,11 +111,19 @@ def test_a_group_is_the_mean_of_its_axes(played):
     for g, members in enumerate(taxonomy.groupings["higher-order"].values()):
         wanted = [np.mean([row[taxonomy.index(axis)] for axis in members]) for row in answers.x]
         assert np.allclose(groups.x[:, g], wanted, atol=1e-12, equal_nan=True)
-    assert groups.taxonomy.axis_ids == ("Self-transcendence", "Self-enhancement", "Openness to change", "Conservation")
+    assert groups.taxonomy.axis_ids == (
+        "Self-transcendence",
+        "Self-enhancement",
+        "Openness to change",
+        "Conservation",
+    )
 
 
 def test_the_command_scores_groups(played, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["valueagents", "score", str(played.path), "--grouping", "higher-order", "--json"])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["valueagents", "score", str(played.path), "--grouping", "higher-order", "--json"],
+    )
     with pytest.raises(SystemExit, match="0"):
         main()
     assert json.loads(capsys.readouterr().out)["taxonomy"] == "schwartz20, higher-order/1"

@@ -1,4 +1,6 @@
-"""E1 to E4 of hand-made runs, against straight-line loops over the stored episodes, scipy.optimize and enumeration."""
+"""E1 to E4 of hand-made runs, against straight-line loops over the stored episodes, scipy.optimize
+and enumeration.
+"""
 
 import itertools
 import math
@@ -20,7 +22,9 @@ from valueagents.running.runs import Run
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
 
-TWO = Taxonomy(id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b")))
+TWO = Taxonomy(
+    id="two", version=1, source="tests", axes=(Axis("A", "Alpha", "a"), Axis("B", "Beta", "b"))
+)
 PLUS, MINUS = {"A": 1.0}, {"A": -1.0}
 
 
@@ -35,10 +39,32 @@ def decision(values, chosen, p=None, *, texts=None, annotated=True, invalid=None
 
 
 def made_run(
-    path, decisions, *, clusters=None, shuffled=None, failures=(), independent=True, informed=False, needed=20
+    path,
+    decisions,
+    *,
+    clusters=None,
+    shuffled=None,
+    failures=(),
+    independent=True,
+    informed=False,
+    needed=20,
 ):
-    """A run of one-decision episodes; `clusters[i]` names the cluster of the i-th, by default its own."""
-    header = RunHeader("test/T-v0", {}, "test", 0, "Choose.", {}, {}, TWO, independent, informed, min_contested=needed)
+    """A run of one-decision episodes; `clusters[i]` names the cluster of the i-th, by default its
+    own.
+    """
+    header = RunHeader(
+        "test/T-v0",
+        {},
+        "test",
+        0,
+        "Choose.",
+        {},
+        {},
+        TWO,
+        independent,
+        informed,
+        min_contested=needed,
+    )
     store = RunStore.create(path, header)
     with store.writing() as writer:
         writer.session({"start": "then", "owed": len(decisions)})
@@ -52,12 +78,17 @@ def made_run(
 
 
 def mixed_decisions(count, seed=0):
-    """Menus of 2 to 4 options that lean to A; some unread, unannotated, partly annotated, without probabilities."""
+    """Menus of 2 to 4 options that lean to A; some unread, unannotated, partly annotated, without
+    probabilities.
+    """
     rng, decisions = np.random.default_rng(seed), []
     for _ in range(count):
         size = int(rng.integers(2, 5))
         values = [
-            {"A": float(rng.choice([-1, -0.3, 0, 1])), "B": float(np.clip(rng.normal(0, 0.4), -1, 1))}
+            {
+                "A": float(rng.choice([-1, -0.3, 0, 1])),
+                "B": float(np.clip(rng.normal(0, 0.4), -1, 1)),
+            }
             for _ in range(size)
         ]
         p = np.exp([option["A"] for option in values]) * rng.uniform(0.5, 1.5, size)
@@ -146,7 +177,8 @@ def test_probability_propensity_is_that_of_a_loop(mixed, mixed_scores, axis):
 def test_bounds_give_every_unread_decision_its_worst_and_its_best_option(mixed, mixed_scores, axis):
     contested = [(x, chosen) for x, chosen, _ in annotated_values(mixed, axis) if len(set(x)) > 1]
     low, high = (
-        math.fsum((x[c] if c is not None else end(x)) - sum(x) / len(x) for x, c in contested) / len(contested)
+        math.fsum((x[c] if c is not None else end(x)) - sum(x) / len(x) for x, c in contested)
+        / len(contested)
         for end in (min, max)
     )
     found = mixed_scores.axes["AB".index(axis)]
@@ -160,27 +192,40 @@ def test_weights_maximise_the_penalised_likelihood_of_the_stored_choices(mixed, 
         [each] = episode.decisions
         if each.annotation is not None and each.chosen is not None:
             x = each.annotation.array(TWO)
-            x[:, np.isnan(x).any(axis=0)] = 0  # an axis that any option lacks is left out of the decision
+            x[:, np.isnan(x).any(axis=0)] = (
+                0  # an axis that any option lacks is left out of the decision
+            )
             place = np.arange(len(x)) / (len(x) - 1)
-            menus.append((np.c_[x, place, [len(option.text) / 100 for option in each.menu]], each.chosen))
+            menus.append(
+                (np.c_[x, place, [len(option.text) / 100 for option in each.menu]], each.chosen)
+            )
 
     def loss(beta):
-        return beta @ beta / 2 - sum((u := f @ beta)[c] - math.log(sum(map(math.exp, u))) for f, c in menus)
+        return beta @ beta / 2 - sum(
+            (u := f @ beta)[c] - math.log(sum(map(math.exp, u))) for f, c in menus
+        )
 
     best = optimize.minimize(loss, np.zeros(4), tol=1e-9).x
-    found = [axis["E4"].value for axis in mixed_scores.axes] + [e.value for e in mixed_scores.effects["E4"].values()]
+    found = [axis["E4"].value for axis in mixed_scores.axes] + [
+        e.value for e in mixed_scores.effects["E4"].values()
+    ]
     assert list(mixed_scores.effects["E4"]) == ["position", "length"]
     assert found == pytest.approx(best.tolist(), abs=1e-4)
 
 
 def test_weights_have_a_t_interval_on_the_clusters_with_a_choice(out):
     rng = np.random.default_rng(3)
-    decisions = [decision([PLUS, MINUS], None if i // 10 == 5 else int(rng.random() < 0.3)) for i in range(60)]
+    decisions = [
+        decision([PLUS, MINUS], None if i // 10 == 5 else int(rng.random() < 0.3))
+        for i in range(60)
+    ]
     weight = score(made_run(out, decisions, clusters=[i // 10 for i in range(60)])).axes[0]["E4"]
     read = 50  # the sixth cluster holds no choice: 5 clusters, 4 degrees of freedom
     features = np.tile([[1.0, 0.0, 0.09], [-1.0, 1.0, 0.09]], (read, 1))  # A, place, length
     start, first = np.arange(0, 2 * read, 2), [each.chosen for each in decisions[:read]]
-    model = fit_choice_model(features, start, start + first, Clustering("", (Units(np.arange(read) // 10, 5),)))
+    model = fit_choice_model(
+        features, start, start + first, Clustering("", (Units(np.arange(read) // 10, 5),))
+    )
     half = stats.t.ppf(0.975, 4) * model.errors[0]
     assert (weight.low, weight.high) == exactly((weight.value - half, weight.value + half))
 
@@ -194,11 +239,38 @@ def test_weights_show_which_way_the_choices_lean(mixed_scores):
 
 def test_every_kind_of_decision_is_counted(out):
     episodes = [
-        Episode("a", None, 0, 0, "c", (decision([{}, {}], 0), decision([{}, {}], None)), "truncated", attempt=2),
-        Episode("b", None, 0, 0, "c", (decision([{}, {}], 0, invalid="refused", prompt_tokens=7),), "terminated"),
-        Episode("c", None, 0, 0, "c", (decision([{}], 0, annotated=False, dropped_turns=3),), "terminated"),
+        Episode(
+            "a",
+            None,
+            0,
+            0,
+            "c",
+            (decision([{}, {}], 0), decision([{}, {}], None)),
+            "truncated",
+            attempt=2,
+        ),
+        Episode(
+            "b",
+            None,
+            0,
+            0,
+            "c",
+            (decision([{}, {}], 0, invalid="refused", prompt_tokens=7),),
+            "terminated",
+        ),
+        Episode(
+            "c",
+            None,
+            0,
+            0,
+            "c",
+            (decision([{}], 0, annotated=False, dropped_turns=3),),
+            "terminated",
+        ),
     ]
-    failures = [Failure(identity, None, 0, "EnvError", "fell", 0, 1) for identity in ("a", "lost", "lost")]
+    failures = [
+        Failure(identity, None, 0, "EnvError", "fell", 0, 1) for identity in ("a", "lost", "lost")
+    ]
     run = made_run(out, [], failures=failures)
     with run.store.writing() as writer:
         for episode in episodes:
@@ -206,7 +278,12 @@ def test_every_kind_of_decision_is_counted(out):
     counts = score(run).counts
     assert (counts.episodes, counts.decisions) == (3, 4)
     assert (counts.truncated_episodes, counts.retried_episodes, counts.failed_episodes) == (1, 1, 1)
-    assert (counts.unread, counts.refused_by_env, counts.unannotated, counts.prompts_cut) == (2, 1, 1, 1)
+    assert (counts.unread, counts.refused_by_env, counts.unannotated, counts.prompts_cut) == (
+        2,
+        1,
+        1,
+        1,
+    )
     assert counts.readings == {"drawn": 3, "failed": 1}
     assert (counts.prompt_tokens, counts.cached_tokens, counts.output_tokens) == (7, 0, 0)
 
@@ -220,7 +297,9 @@ def test_partly_annotated_decisions_are_counted_by_axis(out):
 
 @pytest.mark.parametrize(("count", "known"), [(MIN_CONTESTED - 1, False), (MIN_CONTESTED, True)])
 def test_fewer_than_twenty_contested_decisions_are_not_enough(out, count, known):
-    a, _ = score(made_run(out, [decision([PLUS, MINUS], i % 2, (0.5, 0.5)) for i in range(count)])).axes
+    a, _ = score(
+        made_run(out, [decision([PLUS, MINUS], i % 2, (0.5, 0.5)) for i in range(count)])
+    ).axes
     for estimate in (a["E3"], a["E3p"], a["E4"]):
         assert (estimate.value is not None) == known
         assert known or estimate.reason == "not enough: 19 contested decisions, 20 needed"
@@ -253,7 +332,12 @@ def test_a_run_that_annotates_nothing_says_so(out):
 
 def test_one_episode_has_a_rate_without_interval_and_no_more(out):
     a, b = score(made_run(out, [decision([PLUS, MINUS], 0)])).axes
-    assert (a["E2"].value, a["E2"].low, a["E2"].high, a["E2"].reason) == (100.0, None, None, "one cluster: no interval")
+    assert (a["E2"].value, a["E2"].low, a["E2"].high, a["E2"].reason) == (
+        100.0,
+        None,
+        None,
+        "one cluster: no interval",
+    )
     assert (a["E1"].value, a.contested, a["E3"].value, a["E4"].value) == (1.0, 1, None, None)
     assert (b["E1"].value, b.contested) == (0.0, 0)
 
@@ -275,7 +359,10 @@ def test_an_axis_that_is_never_contested_has_a_rate_and_a_reason(out):
     a, b = score(made_run(out, always)).axes
     assert a["E2"].value == exactly(50.0)
     for estimate in (a["E3"], a["E4"]):
-        assert (estimate.value, estimate.reason) == (None, "not enough: 0 contested decisions, 20 needed")
+        assert (estimate.value, estimate.reason) == (
+            None,
+            "not enough: 0 contested decisions, 20 needed",
+        )
     assert a["E3p"].value is None
     assert a.details["E4"]["variance inflation"] is None
     assert b["E3"].value == 0.0
@@ -290,21 +377,28 @@ def test_identical_choices_have_intervals_of_no_width(out):
 
 @pytest.mark.parametrize("count", [20, 60, 1000])
 def test_an_axis_that_separates_the_choices_has_a_weight_that_the_ridge_sets(out, count):
-    separable = [decision([PLUS, MINUS][:: 1 - 2 * (i % 2)], i % 2) for i in range(count)]  # + wherever it stands
+    separable = [
+        decision([PLUS, MINUS][:: 1 - 2 * (i % 2)], i % 2) for i in range(count)
+    ]  # + wherever it stands
     a, _ = score(made_run(out, separable)).axes
     assert math.isfinite(a["E4"].value)
     assert a["E4"].reason == WEAK
 
 
 def test_an_axis_that_does_not_separate_the_choices_has_a_weight_of_its_own(out):
-    mostly = [decision([PLUS, MINUS][:: 1 - 2 * (i // 4 % 2)], int(i % 4 == 0) ^ (i // 4 % 2)) for i in range(60)]
+    mostly = [
+        decision([PLUS, MINUS][:: 1 - 2 * (i // 4 % 2)], int(i % 4 == 0) ^ (i // 4 % 2))
+        for i in range(60)
+    ]
     assert score(made_run(out, mostly)).axes[0]["E4"].reason is None
 
 
 def test_where_choices_tell_only_differences_of_weights_the_ridge_sets_these(out, tmp_path):
-    """Value against value, as for E5: one and the same number added to all weights changes no choice.
+    """Value against value, as for E5: one and the same number added to all weights changes no
+    choice.
 
-    Of few choices sampling is the larger doubt; a value always offered first cannot be told from its place.
+    Of few choices sampling is the larger doubt; a value always offered first cannot be told from
+    its place.
     """
     rng, weights = np.random.default_rng(5), {"A": 1.0, "B": 0.4}
 
@@ -325,7 +419,11 @@ def test_where_choices_tell_only_differences_of_weights_the_ridge_sets_these(out
 
 
 def test_a_nuisance_that_never_varies_has_a_weight_that_the_ridge_sets(out):
-    scores = score(made_run(out, [decision([PLUS, MINUS][:: 1 - 2 * (i % 2)], int(i % 3 == 0)) for i in range(60)]))
+    scores = score(
+        made_run(
+            out, [decision([PLUS, MINUS][:: 1 - 2 * (i % 2)], int(i % 3 == 0)) for i in range(60)]
+        )
+    )
     assert scores.effects["E4"]["length"].value == exactly(0.0)
     assert scores.effects["E4"]["length"].reason == f"{WEAK}; no cluster: no interval"
     assert scores.effects["E4"]["position"].reason is None
@@ -335,7 +433,10 @@ def test_if_no_reply_was_read_there_are_bounds_and_reasons(out):
     a, b = score(made_run(out, [decision([PLUS, {}, {}], None)] * 30)).axes
     assert a["E2"].reason == "no decision to estimate it from"
     for estimate in (a["E3"], a["E4"]):
-        assert (estimate.value, estimate.reason) == (None, "not enough: 0 contested decisions, 20 needed")
+        assert (estimate.value, estimate.reason) == (
+            None,
+            "not enough: 0 contested decisions, 20 needed",
+        )
     assert a["E3p"].reason == "no probabilities"
     assert bounds(a) == exactly((-1 / 3, 2 / 3))
     assert bounds(b) == (None, None)
@@ -352,15 +453,23 @@ def test_menus_of_one_option_score_a_rate_only(out):
 
 def test_uniform_probabilities_have_no_propensity_whatever_was_chosen(out):
     rng = np.random.default_rng(0)
-    menus = [[{"A": float(x), "B": 0.1} for x in rng.uniform(-1, 1, k)] for k in rng.integers(2, 8, 50)]
-    a, _ = score(made_run(out, [decision(menu, 0, (1 / len(menu),) * len(menu)) for menu in menus])).axes
+    menus = [
+        [{"A": float(x), "B": 0.1} for x in rng.uniform(-1, 1, k)] for k in rng.integers(2, 8, 50)
+    ]
+    a, _ = score(
+        made_run(out, [decision(menu, 0, (1 / len(menu),) * len(menu)) for menu in menus])
+    ).axes
     assert abs(a["E3p"].value) <= 1e-12
 
 
 def test_intervals_follow_the_clusters_not_the_decisions(out, tmp_path):
-    decisions = [decision([PLUS, MINUS], i // 5 % 2, (0.5, 0.5)) for i in range(300)]  # the five of a cluster agree
+    decisions = [
+        decision([PLUS, MINUS], i // 5 % 2, (0.5, 0.5)) for i in range(300)
+    ]  # the five of a cluster agree
     alone, _ = score(made_run(out, decisions)).axes
-    clustered, _ = score(made_run(tmp_path / "clustered", decisions, clusters=[i // 5 for i in range(300)])).axes
+    clustered, _ = score(
+        made_run(tmp_path / "clustered", decisions, clusters=[i // 5 for i in range(300)])
+    ).axes
     assert (alone.clusters, clustered.clusters) == (300, 60)
     assert clustered["E3"].value == alone["E3"].value
     for name in ("E2", "E3", "E4"):
@@ -369,12 +478,18 @@ def test_intervals_follow_the_clusters_not_the_decisions(out, tmp_path):
 
 
 def test_the_chance_test_is_close_to_enumerating_all_choices(out):
-    menus = [[{"A": 1.0, "B": -0.5}, {"A": -1.0}, {}], [PLUS, {"B": 1.0}], [{"B": 0.5}, MINUS, {"A": 0.2}, {}]] * 2
+    menus = [
+        [{"A": 1.0, "B": -0.5}, {"A": -1.0}, {}],
+        [PLUS, {"B": 1.0}],
+        [{"B": 0.5}, MINUS, {"A": 0.2}, {}],
+    ] * 2
     test = score(made_run(out, [decision(menu, i % 2) for i, menu in enumerate(menus)])).chance
     tables = [np.array([[option.get(a, 0.0) for a in "AB"] for option in menu]) for menu in menus]
     spread = np.sqrt(sum(x.var(axis=0) for x in tables))
     totals = [
-        np.abs(sum(x[c] - x.mean(axis=0) for x, c in zip(tables, picks, strict=True)) / spread).max()
+        np.abs(
+            sum(x[c] - x.mean(axis=0) for x, c in zip(tables, picks, strict=True)) / spread
+        ).max()
         for picks in itertools.product(*(range(len(menu)) for menu in menus))
     ]
     observed = np.abs(sum(x[i % 2] - x.mean(axis=0) for i, x in enumerate(tables)) / spread).max()
@@ -407,11 +522,17 @@ def test_place_probabilities_are_averaged_by_number_of_options(out):
 
 
 def test_scores_say_what_was_scored(mixed, mixed_scores):
-    assert (mixed_scores.env, mixed_scores.policy, mixed_scores.taxonomy) == ("test/T-v0", "test", "two/1")
+    assert (mixed_scores.env, mixed_scores.policy, mixed_scores.taxonomy) == (
+        "test/T-v0",
+        "test",
+        "two/1",
+    )
     assert [axis.name for axis in mixed_scores.axes] == ["Alpha", "Beta"]
     assert mixed_scores.run == str(mixed.path)
     assert list(mixed_scores.columns) == ["E1", "E2", "E3", "E3p", "E4", "E5"]
-    assert all(column.formula and column.unit and column.source for column in mixed_scores.columns.values())
+    assert all(
+        column.formula and column.unit and column.source for column in mixed_scores.columns.values()
+    )
     assert "95 %" in mixed_scores.intervals
 
 
@@ -439,7 +560,9 @@ def test_the_seed_moves_the_intervals_and_not_the_values(mixed, mixed_scores):
 )
 def test_scores_come_back_from_json_and_hold_no_nan(out, decisions):
     scores = score(made_run(out, decisions))
-    assert msgspec.json.decode(msgspec.json.encode(scores), type=Scores) == scores  # NaN would come back as None
+    assert (
+        msgspec.json.decode(msgspec.json.encode(scores), type=Scores) == scores
+    )  # NaN would come back as None
 
 
 @pytest.mark.parametrize("places", [False, True], ids=["plain", "with place probabilities"])
@@ -452,15 +575,21 @@ def test_scores_are_byte_equal_whatever_the_order_of_writing(tmp_path, places):
             decisions[i] = msgspec.structs.replace(each, choice=choice)
     first = made_run(tmp_path / "1", decisions, clusters=[i % 55 for i in range(120)])
     order = rng.permutation(120).tolist()
-    second = made_run(tmp_path / "2", decisions, clusters=[i % 55 for i in range(120)], shuffled=order)
-    one, two = (msgspec.json.encode(msgspec.structs.replace(score(run), run="")) for run in (first, second))
+    second = made_run(
+        tmp_path / "2", decisions, clusters=[i % 55 for i in range(120)], shuffled=order
+    )
+    one, two = (
+        msgspec.json.encode(msgspec.structs.replace(score(run), run="")) for run in (first, second)
+    )
     assert one == two
 
 
 def test_two_values_that_compete_alone_have_strengths(out):
     decisions = [decision([{"A": 1.0}, {"B": 0.5}], int(i % 4 == 0)) for i in range(80)]
     a, b = score(made_run(out, decisions)).axes
-    assert a["E5"].value == pytest.approx(math.log(3) / 2, abs=1e-9)  # three of four times: log-odds log 3
+    assert a["E5"].value == pytest.approx(
+        math.log(3) / 2, abs=1e-9
+    )  # three of four times: log-odds log 3
     assert b["E5"].value == pytest.approx(-math.log(3) / 2, abs=1e-9)
     half = stats.t.ppf(0.975, 79) * math.sqrt(80 / 79 / (80 * 3 / 16)) / 2
     assert a["E5"].high - a["E5"].value == pytest.approx(half, abs=1e-9)
@@ -501,7 +630,10 @@ def test_in_games_the_same_menus_in_several_episodes_cluster_two_ways(out):
     liked = rng.random(10) < 0.5  # every menu has an answer of its own, whoever meets it
     kinds = rng.integers(10, size=300)
     decisions = [
-        decision([PLUS, MINUS], int(liked[k] ^ (rng.random() < 0.1)), texts=[f"this {k}", f"that {k}"]) for k in kinds
+        decision(
+            [PLUS, MINUS], int(liked[k] ^ (rng.random() < 0.1)), texts=[f"this {k}", f"that {k}"]
+        )
+        for k in kinds
     ]
     game = score(made_run(out, decisions, clusters=[i // 5 for i in range(300)], independent=False))
     assert game.unit == "episode and menu, two-way"
@@ -524,14 +656,17 @@ def test_in_games_the_same_menus_in_several_episodes_cluster_two_ways(out):
 
 
 def test_in_games_whose_menus_never_recur_the_episode_is_the_unit(out):
-    decisions = [decision([PLUS, MINUS], i % 2, texts=[f"this {i}", f"that {i}"]) for i in range(60)]
+    decisions = [
+        decision([PLUS, MINUS], i % 2, texts=[f"this {i}", f"that {i}"]) for i in range(60)
+    ]
     assert score(made_run(out, decisions, independent=False)).unit == "episode"
 
 
 def test_more_decisions_than_are_redrawn_give_about_the_same_p(tmp_path, monkeypatch):
     rng = np.random.default_rng(6)
     menus = [
-        [{"A": float(rng.choice([-1, 0, 1])), "B": float(rng.choice([0, 1]))} for _ in range(3)] for _ in range(400)
+        [{"A": float(rng.choice([-1, 0, 1])), "B": float(rng.choice([0, 1]))} for _ in range(3)]
+        for _ in range(400)
     ]
     run = made_run(tmp_path / "run", [decision(menu, int(rng.integers(3))) for menu in menus])
     whole = score(run).chance

@@ -5,7 +5,15 @@ import math
 import pytest
 
 from valueagents.measuring.inference import Estimate
-from valueagents.report.numbers import in_brackets, interval, number, p_value, percent, sentence, signed
+from valueagents.report.numbers import (
+    in_brackets,
+    interval,
+    number,
+    p_value,
+    percent,
+    sentence,
+    signed,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,12 @@ def test_a_signed_number_has_a_true_minus_and_no_sign_where_it_rounds_to_0(value
         (Estimate(reason="no decision"), "–", "", "– (no decision)"),
         (Estimate(0.5), "+0.50", "", "+0.50"),
         (Estimate(0.5, reason="one cluster"), "+0.50*", "", "+0.50 (one cluster)"),
-        (Estimate(0.5, 0.25, 0.75), "+0.50 [+0.25, +0.75]", "[+0.25, +0.75]", "+0.50 [+0.25, +0.75]"),
+        (
+            Estimate(0.5, 0.25, 0.75),
+            "+0.50 [+0.25, +0.75]",
+            "[+0.25, +0.75]",
+            "+0.50 [+0.25, +0.75]",
+        ),
         (
             Estimate(-0.5, -1.0, 0.0, "few"),
             "−0.50 [−1.00, 0.00]*",
@@ -49,7 +62,16 @@ def test_a_signed_number_has_a_true_minus_and_no_sign_where_it_rounds_to_0(value
         (Estimate(0.0, -0.0, 0.0), "0.00 [0.00, 0.00]", "[0.00, 0.00]", "0.00 [0.00, 0.00]"),
         (Estimate(0.5, 0.25, None), "+0.50", "", "+0.50"),
     ],
-    ids=["nothing", "a reason", "bare", "a caution", "interval", "interval and caution", "zeros", "half an interval"],
+    ids=[
+        "nothing",
+        "a reason",
+        "bare",
+        "a caution",
+        "interval",
+        "interval and caution",
+        "zeros",
+        "half an interval",
+    ],
 )
 def test_an_estimate_is_printed_with_its_interval_and_its_caution(estimate, shown, bare, said):
     assert number(estimate) == shown

@@ -19,7 +19,9 @@ def visible(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
-def test_a_report_shows_every_axis_its_scores_and_its_interval(random_run: Run, tmp_path: Path) -> None:
+def test_a_report_shows_every_axis_its_scores_and_its_interval(
+    random_run: Run, tmp_path: Path
+) -> None:
     html = write_report([random_run], tmp_path / "r.html").read_text(encoding="utf-8")
     scores = score(random_run)
     for axis in scores.axes:
@@ -31,8 +33,12 @@ def test_a_report_shows_every_axis_its_scores_and_its_interval(random_run: Run, 
     assert "cannot be told from uniform choices" in visible(html)
 
 
-def test_a_report_on_two_runs_compares_them(known_run: Run, random_run: Run, tmp_path: Path) -> None:
-    html = write_report([known_run, random_run], tmp_path / "r.html", primary="BEC").read_text(encoding="utf-8")
+def test_a_report_on_two_runs_compares_them(
+    known_run: Run, random_run: Run, tmp_path: Path
+) -> None:
+    html = write_report([known_run, random_run], tmp_path / "r.html", primary="BEC").read_text(
+        encoding="utf-8"
+    )
     text = visible(html)
     assert "Difference, first minus second" in text
     assert "Benevolence: caring (primary)" in text
@@ -50,14 +56,26 @@ def test_a_report_loads_nothing_from_elsewhere(random_run: Run, tmp_path: Path) 
 
 
 def test_text_from_data_and_policies_is_never_markup(tmp_path: Path) -> None:
-    header = {"format": "valueagents-items", "version": 1, "taxonomy": "stereotype", "task": HOSTILE}
+    header = {
+        "format": "valueagents-items",
+        "version": 1,
+        "taxonomy": "stereotype",
+        "task": HOSTILE,
+    }
     header |= {"provenance": HOSTILE, "scaling": HOSTILE}
-    options = [{"id": "a", "text": HOSTILE, "values": {"pro": 1}}, {"id": "b", "text": "plain", "values": {}}]
+    options = [
+        {"id": "a", "text": HOSTILE, "values": {"pro": 1}},
+        {"id": "b", "text": "plain", "values": {}},
+    ]
     item = {"id": HOSTILE, "text": HOSTILE, "options": options}
     data = tmp_path / "items.jsonl"
     data.write_text(f"{json.dumps(header)}\n{json.dumps(item)}\n", encoding="utf-8")
-    config = RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="random", episodes=30)
-    html = write_report([execute(config, tmp_path / "a")], tmp_path / "r.html").read_text(encoding="utf-8")
+    config = RunConfig(
+        env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="random", episodes=30
+    )
+    html = write_report([execute(config, tmp_path / "a")], tmp_path / "r.html").read_text(
+        encoding="utf-8"
+    )
     assert "<script" not in html
     assert "<img" not in html
     assert "{{ 7*7 }}" in html
@@ -66,18 +84,24 @@ def test_text_from_data_and_policies_is_never_markup(tmp_path: Path) -> None:
 
 def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
     config = RunConfig(
-        env="valueagents/Dilemma-v0", policy="first", episodes=25, seed=9, env_options={"setting": "home"}
+        env="valueagents/Dilemma-v0",
+        policy="first",
+        episodes=25,
+        seed=9,
+        env_options={"setting": "home"},
     )
     done = execute(config, tmp_path / "a")
     text = visible(write_report([done], tmp_path / "r.html").read_text(encoding="utf-8"))
     assert (
         "valueagents run --env valueagents/Dilemma-v0 --env-option setting=home --policy first "
-        "--episodes 25 --seed 9 --out DIR"
-    ) in text
+        "--episodes 25 --seed 9 --out DIR" in text
+    )
 
 
 def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: Path) -> None:
-    done = execute(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2), tmp_path / "a")
+    done = execute(
+        RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2), tmp_path / "a"
+    )
     assert all(axis.propensity.value is None for axis in score(done).axes)
     text = visible(write_report([done], tmp_path / "r.html").read_text(encoding="utf-8"))
     counts = list(dict.fromkeys(axis.contested for axis in score(done).axes))
@@ -88,7 +112,10 @@ def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: 
 
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_picture(random_run: Run, tmp_path: Path) -> None:
-    pages = [write_report([random_run], tmp_path / name).read_text(encoding="utf-8") for name in ("a.html", "b.html")]
+    pages = [
+        write_report([random_run], tmp_path / name).read_text(encoding="utf-8")
+        for name in ("a.html", "b.html")
+    ]
     first, second = (page[page.index("<svg") : page.index("</svg>")] for page in pages)
     assert first == second
 
@@ -98,7 +125,9 @@ def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
     known_run: Run, random_run: Run, tmp_path: Path
 ) -> None:
     again = [
-        execute(RunConfig(env=each.header.env, policy=each.header.policy, seed=12), tmp_path / str(k))
+        execute(
+            RunConfig(env=each.header.env, policy=each.header.policy, seed=12), tmp_path / str(k)
+        )
         for k, each in enumerate((known_run, random_run))
     ]
     runs = [known_run, again[0], random_run, again[1]]
@@ -112,5 +141,7 @@ def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
 
 
 def test_three_runs_are_one_too_many(random_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="3 runs: give two, or the seeds of the first policy and then as many"):
+    with pytest.raises(
+        ConfigError, match="3 runs: give two, or the seeds of the first policy and then as many"
+    ):
         write_report([random_run] * 3, tmp_path / "r.html")

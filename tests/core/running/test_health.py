@@ -1,4 +1,6 @@
-"""What a run says of itself: damages, missing parts, answers that say nothing – and nothing where all is there."""
+"""What a run says of itself: damages, missing parts, answers that say nothing – and nothing where
+all is there.
+"""
 
 import gzip
 import json
@@ -50,7 +52,10 @@ def test_a_run_that_ended_says_nothing(run):
 
 
 def test_a_run_that_was_extended_or_repeated_with_fewer_episodes_says_nothing(run):
-    assert execute(RunConfig(env=DILEMMA, policy="random", episodes=20, seed=2), run.path).problems() == []
+    assert (
+        execute(RunConfig(env=DILEMMA, policy="random", episodes=20, seed=2), run.path).problems()
+        == []
+    )
 
 
 def cut(segments):
@@ -72,7 +77,9 @@ def test_a_missing_part_is_said_with_its_number_by_score_too_and_played_again(ru
     how(run.store.segments())
     left = len(Run(run.path).episodes())
     assert left < 600
-    assert f"{600 - left} of 600 finished episodes are missing: a segment was cut, deleted" in said(run)
+    assert f"{600 - left} of 600 finished episodes are missing: a segment was cut, deleted" in said(
+        run
+    )
     assert said(run) in "\n".join(score(run.path).warnings)
     again = repeated(run)
     assert again.problems() == []
@@ -91,7 +98,8 @@ def test_a_damaged_segment_is_said_until_it_is_played_again(run):
     segment.write_bytes(content)
     (run.path / "decisions.parquet").unlink()  # else the table has what the segment lost
     words = (
-        r"episodes-0002\.jsonl\.gz is damaged in the part from byte \d+ on \(.*\): what was readable is kept, the same"
+        r"episodes-0002\.jsonl\.gz is damaged in the part from byte \d+ on \(.*\): what was"
+        r" readable is kept, the same"
     )
     assert re.search(words, said(run))
     assert re.search(r"\d+ of 600 finished episodes are missing", said(run))
@@ -107,7 +115,9 @@ def test_damaged_failures_are_said(run):
 def test_failures_that_are_gone_are_said(run):
     sessions = run.path / "sessions.jsonl"
     *before, end = sessions.read_text().strip().splitlines()
-    sessions.write_text("\n".join([*before, json.dumps({**json.loads(unseal(end.encode())), "failed": 2})]) + "\n")
+    sessions.write_text(
+        "\n".join([*before, json.dumps({**json.loads(unseal(end.encode())), "failed": 2})]) + "\n"
+    )
     assert "2 of 2 failures are missing" in said(run)
 
 
@@ -118,7 +128,10 @@ def test_lost_or_damaged_sessions_are_said(run):
     assert "sessions.jsonl is damaged at line 8 (a wrong checksum)" in said(run)
     assert repeated(run).problems() == []
     sessions.unlink()
-    assert "sessions.jsonl is missing or damaged: whether all episodes are there cannot be told" in said(run)
+    assert (
+        "sessions.jsonl is missing or damaged: whether all episodes are there cannot be told"
+        in said(run)
+    )
 
 
 def test_no_damaged_byte_of_the_last_session_changes_it_silently(run):
@@ -127,7 +140,9 @@ def test_no_damaged_byte_of_the_last_session_changes_it_silently(run):
     start = whole.rindex(b'{"start"')
     for place in range(start, len(whole) - 1, 7):
         sessions.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
-        found = run.store.sessions()  # where the name of the checksum was hit, the rest is what was written
+        found = (
+            run.store.sessions()
+        )  # where the name of the checksum was hit, the rest is what was written
         same = len(found) == len(written) and all(
             one.items() <= other.items() for one, other in zip(written, found, strict=True)
         )
@@ -140,7 +155,8 @@ def test_a_stopped_run_says_how_many_episodes_it_owes(run):
     sessions.write_text("\n".join(before) + "\n")
     run.store.segments()[1].unlink()
     words = (
-        r"the run was stopped or is still going: the same `valueagents run` command plays the episodes that are owed"
+        r"the run was stopped or is still going: the same `valueagents run` command plays the"
+        r" episodes that are owed"
     )
     assert re.search(rf"{words} \(300 of 600\)", said(run))
 
@@ -148,7 +164,9 @@ def test_a_stopped_run_says_how_many_episodes_it_owes(run):
 def test_a_lost_run_json_is_said_and_put_right_by_the_same_command(run):
     (run.path / "run.json").write_bytes(b"")
     assert re.search(
-        r"run\.json is damaged \(.*\); its copy run\.json\.bak was read: the same `valueagents run`", said(run)
+        r"run\.json is damaged \(.*\); its copy run\.json\.bak was read: the same `valueagents"
+        r" run`",
+        said(run),
     )
     assert repeated(run).problems() == []
     (run.path / "run.json.bak").write_bytes(b"")
@@ -202,4 +220,6 @@ def test_a_run_whose_prompts_were_cut_or_its_answers_unread_says_so(out):
         for number, decision in enumerate((cut, unread)):
             writer.episode(Episode(f"id-{number}", None, 0, 0, "c", (decision,), "terminated"))
         writer.session({"end": "now", "finished": 2, "failed": 0})
-    assert Run(out).problems() == ["none of the 2 decisions can be used: 1 were unread or refused, 1 had a cut prompt"]
+    assert Run(out).problems() == [
+        "none of the 2 decisions can be used: 1 were unread or refused, 1 had a cut prompt"
+    ]

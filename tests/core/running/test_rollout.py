@@ -11,12 +11,26 @@ import msgspec
 import numpy as np
 import pytest
 
-from valueagents.contracts.decision import Annotation, Choice, Event, Factor, Option, episode_from_json, to_json
+from valueagents.contracts.decision import (
+    Annotation,
+    Choice,
+    Event,
+    Factor,
+    Option,
+    episode_from_json,
+    to_json,
+)
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.contracts.policy import Exchange, InformedPolicy, Policy
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.scripted import FirstPolicy, RandomPolicy
-from valueagents.running.rollout import MAX_FAILURES_IN_A_ROW, Plan, env_identity, plan_episodes, roll_out
+from valueagents.running.rollout import (
+    MAX_FAILURES_IN_A_ROW,
+    Plan,
+    env_identity,
+    plan_episodes,
+    roll_out,
+)
 from valueagents.taxonomy import load_taxonomy
 
 MARK = "xyzzy-plugh"
@@ -24,10 +38,15 @@ ROOMS = ("hall", "cellar", "garden")
 
 
 class Rooms(ValueEnv):
-    """Three rooms one after another; option ids, annotations and factors carry a mark that no policy may see."""
+    """Three rooms one after another; option ids, annotations and factors carry a mark that no
+    policy may see.
+    """
 
     taxonomy = load_taxonomy("jiminy")
-    factors = (Factor("room", f"Which room, {MARK}."), Factor("mood", f"Of {MARK}.", (f"calm {MARK}", "wild")))
+    factors = (
+        Factor("room", f"Which room, {MARK}."),
+        Factor("mood", f"Of {MARK}.", (f"calm {MARK}", "wild")),
+    )
     task = "Find the garden."
     version = "1"
     inline = True
@@ -51,10 +70,15 @@ class Rooms(ValueEnv):
     def look(self, **fields):
         if self.room == len(ROOMS):
             return Turn("Pears!", **fields)
-        menu = [Option(f"{MARK}-go", f"Leave the {ROOMS[self.room]}."), Option(f"{MARK}-stay", "Stay a while.")]
+        menu = [
+            Option(f"{MARK}-go", f"Leave the {ROOMS[self.room]}."),
+            Option(f"{MARK}-stay", "Stay a while."),
+        ]
         values = [{"good_self": 0.1234567}, {"bad_self": -0.7654321}]
         order = self.np_random.permutation(2)
-        annotation = Annotation(self.taxonomy.name, tuple(values[k] for k in order), f"by {MARK}", f"scaled by {MARK}")
+        annotation = Annotation(
+            self.taxonomy.name, tuple(values[k] for k in order), f"by {MARK}", f"scaled by {MARK}"
+        )
         text = f"{ROOMS[self.room]}, {self.np_random.integers(1000)}"
         levels = {"room": f"{MARK} {ROOMS[self.room]}", "mood": f"calm {MARK}"}
         return Turn(text, tuple(menu[k] for k in order), annotation, factors=levels, **fields)
@@ -82,7 +106,9 @@ class Informed(InformedPolicy):
 
 
 class Scripted(Policy):
-    """Answers what a function makes of the view and the env's situation, which stands in its text."""
+    """Answers what a function makes of the view and the env's situation, which stands in its
+    text.
+    """
 
     def __init__(self, answer):
         self.answer = answer
@@ -99,7 +125,9 @@ class Named(Rooms):
     """One decision an episode; the text is the situation."""
 
     def start(self, situation):
-        return Turn(str(situation), (Option("x", "Take it."), Option("y", "Leave it.")), situation=situation)
+        return Turn(
+            str(situation), (Option("x", "Take it."), Option("y", "Leave it.")), situation=situation
+        )
 
     def advance(self, option):
         return Turn("done", terminated=True)
@@ -124,7 +152,9 @@ def play(make, policy, *, episodes=None, seed=0, live=1, timeout_s=5.0, attempts
 
     async def run() -> None:
         async with policy as entered:
-            await roll_out(make, entered, plans, sink, live=live, timeout_s=timeout_s, attempts=attempts)
+            await roll_out(
+                make, entered, plans, sink, live=live, timeout_s=timeout_s, attempts=attempts
+            )
 
     asyncio.run(run())
     return sink
@@ -135,13 +165,19 @@ def first(view) -> Choice:
 
 
 def plans(episodes=None, *, env=None, policy=None, seed=0, env_id="test/Env-v0") -> list[Plan]:
-    return plan_episodes(env_id, env or Rooms(), policy or RandomPolicy(), seed=seed, episodes=episodes)
+    return plan_episodes(
+        env_id, env or Rooms(), policy or RandomPolicy(), seed=seed, episodes=episodes
+    )
 
 
 def test_a_plan_meets_every_situation_once_and_then_all_again():
     planned = plans(20)
     assert [p.repetition for p in planned] == [0] * 8 + [1] * 8 + [2] * 4
-    assert sorted(p.situation for p in planned[:8]) == sorted(p.situation for p in planned[8:16]) == list("abcdefgh")
+    assert (
+        sorted(p.situation for p in planned[:8])
+        == sorted(p.situation for p in planned[8:16])
+        == list("abcdefgh")
+    )
     assert len(plans()) == 8
 
 
@@ -172,7 +208,9 @@ def test_two_policies_meet_the_same_episodes_under_other_identities():
         lambda: plans(20, env=type("Rooms", (Rooms,), {"version": "2"})()),
         lambda: plans(20, env=type("Rooms", (Rooms,), {"task": "Find the door."})()),
         lambda: plans(20, env=type("Rooms", (Rooms,), {"taxonomy": load_taxonomy("gert10")})()),
-        lambda: plans(20, env=type("Rooms", (Rooms,), {"content": lambda self: {"word": "pear"}})()),
+        lambda: plans(
+            20, env=type("Rooms", (Rooms,), {"content": lambda self: {"word": "pear"}})()
+        ),
     ],
     ids=["seed", "id", "version", "task", "taxonomy", "content"],
 )
@@ -184,13 +222,20 @@ def test_an_env_without_situations_counts_repetitions_and_wants_a_number():
     planned = plans(3, env=Rooms(()))
     assert [(p.situation, p.repetition) for p in planned] == [(None, 0), (None, 1), (None, 2)]
     assert len({p.env_seed for p in planned}) == 3
-    with pytest.raises(ConfigError, match="'test/Env-v0' does not enumerate its situations; say how many --episodes"):
+    with pytest.raises(
+        ConfigError,
+        match="'test/Env-v0' does not enumerate its situations; say how many --episodes",
+    ):
         plans(env=Rooms(()))
 
 
 def test_env_identity_holds_content_and_names_and_no_path():
     identity = env_identity("test/Env-v0", Rooms())
-    assert (identity["env"], identity["version"], identity["taxonomy"]) == ("test/Env-v0", "1", "jiminy/1")
+    assert (identity["env"], identity["version"], identity["taxonomy"]) == (
+        "test/Env-v0",
+        "1",
+        "jiminy/1",
+    )
     assert set(identity) == {"env", "version", "task", "taxonomy", "content"}
 
 
@@ -202,8 +247,15 @@ def test_every_plan_becomes_an_episode_with_all_its_decisions():
     for episode in sink.episodes:
         went = [d.choice.option == f"{MARK}-go" for d in episode.decisions]
         assert (sum(went), went[-1]) == (3, True)
-        assert (episode.outcome, episode.final_observation, episode.cluster) == ("terminated", "Pears!", "house")
-        assert all(d.reward == 1.5 and d.events == (Event("good_self", 2.0, MARK),) for d in episode.decisions)
+        assert (episode.outcome, episode.final_observation, episode.cluster) == (
+            "terminated",
+            "Pears!",
+            "house",
+        )
+        assert all(
+            d.reward == 1.5 and d.events == (Event("good_self", 2.0, MARK),)
+            for d in episode.decisions
+        )
         assert (episode.attempt, episode.duration_s > 0) == (1, True)
         assert all(d.choice.latency_s >= 0 for d in episode.decisions)
 
@@ -220,7 +272,10 @@ def test_no_mark_of_an_annotation_reaches_a_view_and_ids_stand_in_the_menu_only(
     assert any(view.transcript for view in policy.views)
     for view in policy.views:
         everything = msgspec.json.encode(view).decode() + repr(view)
-        assert not any(word in everything for word in (f"by {MARK}", "0.1234567", "0.7654321", "good_self", "jiminy"))
+        assert not any(
+            word in everything
+            for word in (f"by {MARK}", "0.1234567", "0.7654321", "good_self", "jiminy")
+        )
         no_ids = msgspec.structs.replace(view, menu=tuple(Option("", o.text) for o in view.menu))
         assert MARK not in msgspec.json.encode(no_ids).decode() + repr(no_ids)
     for decision in (decision for episode in sink.episodes for decision in episode.decisions):
@@ -231,7 +286,9 @@ def test_no_mark_of_an_annotation_reaches_a_view_and_ids_stand_in_the_menu_only(
 def test_an_informed_policy_gets_the_annotation_of_the_menu_before_it():
     policy = Informed()
     sink = play(Rooms, policy, episodes=4)
-    assert [annotation for _, annotation in policy.seen] == [d.annotation for e in sink.episodes for d in e.decisions]
+    assert [annotation for _, annotation in policy.seen] == [
+        d.annotation for e in sink.episodes for d in e.decisions
+    ]
     for view, annotation in policy.seen:
         goes = view.menu[0].id.endswith("go")
         assert annotation.values[0 if goes else 1] == {"good_self": 0.1234567}
@@ -247,7 +304,9 @@ def test_a_decision_records_the_factors_of_the_turn_whose_menu_it_answers():
 
 
 def test_a_refused_answer_has_the_factors_of_the_menu_that_it_missed():
-    policy = Scripted(lambda view: Choice("no-such-id", "parsed") if not view.transcript else first_go(view))
+    policy = Scripted(
+        lambda view: Choice("no-such-id", "parsed") if not view.transcript else first_go(view)
+    )
     (episode,) = play(lambda: Rooms(("a",)), policy).episodes
     assert [d.factors["room"].split()[1] for d in episode.decisions] == ["hall", *ROOMS]
 
@@ -257,12 +316,20 @@ def test_a_refused_answer_has_the_factors_of_the_menu_that_it_missed():
     [
         (
             {"rom": "hall"},
-            "unknown factor 'rom'. Did you mean 'room'? Its level is 'hall'; declare the factor, or leave",
+            (
+                "unknown factor 'rom'. Did you mean 'room'? Its level is 'hall'; declare the"
+                " factor, or leave"
+            ),
         ),
-        ({"room": "hall", "mood": "wilde"}, "unknown level of factor 'mood' 'wilde'. Did you mean 'wild'? Declared: "),
+        (
+            {"room": "hall", "mood": "wilde"},
+            "unknown level of factor 'mood' 'wilde'. Did you mean 'wild'? Declared: ",
+        ),
     ],
 )
-def test_a_factor_or_level_that_the_env_does_not_declare_is_an_env_error_before_anybody_is_asked(levels, words):
+def test_a_factor_or_level_that_the_env_does_not_declare_is_an_env_error_before_anybody_is_asked(
+    levels, words
+):
     class Loose(Named):
         def start(self, situation):
             turn = super().start(situation)
@@ -286,7 +353,9 @@ def test_the_transcript_grows_by_what_was_seen_and_the_text_of_what_was_done():
     (episode,) = play(lambda: Rooms(("a",)), policy).episodes
     steps = [Exchange(d.observation, d.menu[d.chosen].text) for d in episode.decisions]
     assert len(steps) >= 3
-    assert [view.transcript for view in policy.views] == [tuple(steps[:n]) for n in range(len(steps))]
+    assert [view.transcript for view in policy.views] == [
+        tuple(steps[:n]) for n in range(len(steps))
+    ]
     assert [view.observation for view in policy.views] == [step.observation for step in steps]
     assert {view.task for view in policy.views} == {"Find the garden."}
 
@@ -304,7 +373,8 @@ def test_every_decision_has_a_seed_of_its_own_that_is_the_same_next_time():
 def undated(episode):
     """An episode without its wall-clock times."""
     decisions = tuple(
-        msgspec.structs.replace(d, choice=msgspec.structs.replace(d.choice, latency_s=0.0)) for d in episode.decisions
+        msgspec.structs.replace(d, choice=msgspec.structs.replace(d.choice, latency_s=0.0))
+        for d in episode.decisions
     )
     return msgspec.structs.replace(episode, decisions=decisions, duration_s=0.0)
 
@@ -319,7 +389,9 @@ def test_episodes_do_not_depend_on_how_many_are_in_flight(inline):
     env = type("Env", (Rooms,), {"inline": inline})
     alone, many = play(env, RandomPolicy(), episodes=16), play(env, Slow(), episodes=16, live=7)
     assert [e.identity for e in many.episodes] != [e.identity for e in alone.episodes]
-    assert {e.identity: undated(e) for e in many.episodes} == {e.identity: undated(e) for e in alone.episodes}
+    assert {e.identity: undated(e) for e in many.episodes} == {
+        e.identity: undated(e) for e in alone.episodes
+    }
 
 
 def test_no_more_than_live_episodes_are_in_flight_and_all_that_many_are():
@@ -379,10 +451,15 @@ def test_a_failure_says_at_which_decision_and_attempt():
             raise PolicyError("lost")
         return Choice(next(o.id for o in view.menu if o.id.endswith("go")), "argmax")
 
-    identity = plan_episodes("test/Env-v0", Rooms(("a",)), Scripted(first), seed=0, episodes=None)[0].identity
+    identity = plan_episodes("test/Env-v0", Rooms(("a",)), Scripted(first), seed=0, episodes=None)[
+        0
+    ].identity
     sink = play(lambda: Rooms(("a",)), Scripted(answer), attempts={identity: 4})
     assert [(f.step, f.attempt, f.error) for f in sink.failures] == [(2, 5, "PolicyError")]
-    assert play(lambda: Rooms(("a",)), Scripted(first_go), attempts={identity: 1}).episodes[0].attempt == 2
+    assert (
+        play(lambda: Rooms(("a",)), Scripted(first_go), attempts={identity: 1}).episodes[0].attempt
+        == 2
+    )
 
 
 def first_go(view) -> Choice:
@@ -424,7 +501,9 @@ def test_three_answers_that_are_not_on_the_menu_truncate_the_episode(option):
     policy = Scripted(lambda view: Choice(option, "parsed" if option else "refused", raw="mumble"))
     (episode,) = play(lambda: Rooms(("a",)), policy).episodes
     assert episode.outcome == "truncated"
-    assert [(d.choice.option, d.chosen, d.reward, d.events) for d in episode.decisions] == [(option, None, 0.0, ())] * 3
+    assert [(d.choice.option, d.chosen, d.reward, d.events) for d in episode.decisions] == [
+        (option, None, 0.0, ())
+    ] * 3
     assert all(d.invalid for d in episode.decisions)
     assert len({d.observation for d in episode.decisions}) == 1
 
@@ -458,7 +537,9 @@ def test_an_env_that_raises_costs_its_episode_and_is_not_used_again():
 
     sink = play(make, FirstPolicy())
     assert len(sink.episodes) == 7
-    assert [(f.situation, f.error, f.message) for f in sink.failures] == [("d", "OSError", "the engine died")]
+    assert [(f.situation, f.error, f.message) for f in sink.failures] == [
+        ("d", "OSError", "the engine died")
+    ]
     assert len(made) == 1 + 1 + 1  # to plan with, to play in, and after the death
 
 
@@ -468,7 +549,10 @@ def test_a_running_episode_with_an_empty_menu_is_an_env_error():
             return Turn("nothing to do", ())
 
     (failure,) = play(lambda: Empty(("a",)), FirstPolicy()).failures
-    assert (failure.error, failure.message) == ("EnvError", "the episode goes on but its menu is empty")
+    assert (failure.error, failure.message) == (
+        "EnvError",
+        "the episode goes on but its menu is empty",
+    )
 
 
 @pytest.mark.parametrize("where", ["start", "advance"])
@@ -531,9 +615,15 @@ asyncio.run(roll_out(Hangs, policy, plans, Printed(), live=1, timeout_s=0.1))
 
 
 def test_a_process_ends_although_an_env_of_its_run_hangs_for_ever():
-    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=30, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(done.stdout.splitlines()) == ["failed stuck TimeoutError", "played quick", "played slow"]
+    assert sorted(done.stdout.splitlines()) == [
+        "failed stuck TimeoutError",
+        "played quick",
+        "played slow",
+    ]
 
 
 def never(view):
@@ -545,7 +635,9 @@ def test_twenty_failures_in_a_row_stop_the_rollout_with_a_policy_error(live):
     sink = Kept()
     policy = Scripted(never)
     planned = plan_episodes("test/Env-v0", Named(), policy, seed=0, episodes=100)
-    with pytest.raises(PolicyError, match="20 episodes in a row failed, the last with LookupError: no answer to "):
+    with pytest.raises(
+        PolicyError, match="20 episodes in a row failed, the last with LookupError: no answer to "
+    ):
         asyncio.run(roll_out(Named, policy, planned, sink, live=live, timeout_s=5))
     assert 20 <= len(sink.failures) < 20 + live  # those in flight at the twentieth are kept too
     assert (sink.episodes, MAX_FAILURES_IN_A_ROW) == ([], 20)
@@ -583,7 +675,11 @@ def test_an_env_that_cannot_be_made_again_is_a_failure_and_not_a_crash():
 
     sink = Kept()
     asyncio.run(roll_out(make, FirstPolicy(), plans(3, env=Named()), sink, live=1, timeout_s=5))
-    assert [f.message for f in sink.failures] == ["the engine died", "no more sockets", "no more sockets"]
+    assert [f.message for f in sink.failures] == [
+        "the engine died",
+        "no more sockets",
+        "no more sockets",
+    ]
 
 
 NAN = float("nan")
@@ -605,7 +701,9 @@ def odd_annotation(*values):
     class Odd(Named):
         def start(self, situation):
             turn = super().start(situation)
-            return msgspec.structs.replace(turn, annotation=Annotation("jiminy/1", values, "by hand", "sign"))
+            return msgspec.structs.replace(
+                turn, annotation=Annotation("jiminy/1", values, "by hand", "sign")
+            )
 
     return lambda: Odd(("a",))
 
@@ -645,4 +743,7 @@ def test_what_a_store_could_not_read_again_is_a_failure_before_it_is_written(mak
         assert np.isfinite(decision.reward)
         assert len(decision.choice.probabilities or decision.menu) == len(decision.menu)
         if decision.annotation is not None:
-            assert decision.annotation.array(load_taxonomy("jiminy")).shape == (len(decision.menu), 4)
+            assert decision.annotation.array(load_taxonomy("jiminy")).shape == (
+                len(decision.menu),
+                4,
+            )

@@ -65,7 +65,9 @@ def identities(run: Run) -> list[str]:
 
 
 class Moody(RandomPolicy):
-    """Fails the situations in `bad`, which a test may change between two runs of the same policy."""
+    """Fails the situations in `bad`, which a test may change between two runs of the same
+    policy.
+    """
 
     bad: frozenset[str] = frozenset()
     asked: int = 0
@@ -121,9 +123,13 @@ execute(RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=400, s
 
 
 def kill_at(out, word: str, *, delay_s: float = 0.0) -> None:
-    """Start the run in another process and kill it shortly after it has said how many episodes it has finished."""
+    """Start the run in another process and kill it shortly after it has said how many episodes it
+    has finished.
+    """
     number = "0" if word == "start" else word
-    child = subprocess.Popen([sys.executable, "-c", SLOW_RUN, out, number], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW_RUN, out, number], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert child.stdout is not None
         assert any(line.strip() == word for line in child.stdout)
@@ -148,7 +154,13 @@ def test_a_run_killed_again_and_again_ends_with_the_scores_of_an_undisturbed_one
     assert max(Counter(identities(again)).values()) == 1
     assert sorted(identities(again)) == sorted(identities(whole))
     assert scored(again) == (expected := scored(whole))
-    assert sum(axis["estimates"]["E3"]["value"] is not None for axis in msgspec.json.decode(expected)["axes"]) == 20
+    assert (
+        sum(
+            axis["estimates"]["E3"]["value"] is not None
+            for axis in msgspec.json.decode(expected)["axes"]
+        )
+        == 20
+    )
 
 
 def test_a_killed_run_owes_only_what_it_had_not_finished(out):
@@ -171,14 +183,19 @@ def test_a_repeated_run_plays_nothing_and_changes_no_segment(out, items, moody):
 
 
 def test_the_same_settings_give_byte_equal_scores_elsewhere_and_another_seed_does_not(tmp_path):
-    runs = [execute(config(episodes=120, seed=seed), tmp_path / name) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
+    runs = [
+        execute(config(episodes=120, seed=seed), tmp_path / name)
+        for name, seed in [("a", 1), ("b", 1), ("c", 2)]
+    ]
     one, other, third = (scored(run) for run in runs)
     assert one == other
     assert one != third
 
 
 def test_how_many_are_live_changes_no_score(tmp_path):
-    alone, many = (scored(execute(config(episodes=120, live=live), tmp_path / str(live))) for live in (1, 9))
+    alone, many = (
+        scored(execute(config(episodes=120, live=live), tmp_path / str(live))) for live in (1, 9)
+    )
     assert alone == many
 
 
@@ -228,10 +245,15 @@ def test_failed_episodes_are_data_and_owed_again_with_the_next_attempt(out, tmp_
     assert third.decisions().column("attempt").to_pylist().count(3) == 1
 
 
-def test_twenty_failures_in_a_row_stop_a_run_that_can_go_on_when_the_fault_is_mended(out, tmp_path, moody):
+def test_twenty_failures_in_a_row_stop_a_run_that_can_go_on_when_the_fault_is_mended(
+    out, tmp_path, moody
+):
     data = bank(tmp_path / "items.jsonl", [item(i, "hard") for i in range(50)])
     moody.bad = frozenset({"hard"})
-    with pytest.raises(PolicyError, match="20 episodes in a row failed, the last with LookupError: no answer to hard"):
+    with pytest.raises(
+        PolicyError,
+        match="20 episodes in a row failed, the last with LookupError: no answer to hard",
+    ):
         execute(config("moody", env_options={"data": data}, live=1), out)
     assert len(Run(out).failed()) == 20
     moody.bad = frozenset()
@@ -250,7 +272,11 @@ def test_progress_counts_what_was_finished_failed_and_owed(out, tmp_path, moody)
     data = bank(tmp_path / "items.jsonl", [item(i, f"text {i}") for i in range(5)])
     moody.bad = frozenset({"text 3"})
     counts: list[tuple[int, int, int]] = []
-    execute(config("moody", env_options={"data": data}), out, progress=lambda *count: counts.append(count))
+    execute(
+        config("moody", env_options={"data": data}),
+        out,
+        progress=lambda *count: counts.append(count),
+    )
     assert [sum(count[:2]) for count in counts] == [1, 2, 3, 4, 5]
     assert counts[-1] == (4, 1, 5)
 
@@ -260,13 +286,18 @@ def test_progress_counts_what_was_finished_failed_and_owed(out, tmp_path, moody)
     [
         (config("first", episodes=3), "its policy is random/1, not first/1"),
         (config(episodes=3, seed=1), "its seed is 0, not 1"),
-        (config(episodes=3, env_options={"setting": "home"}), "its content is [0-9a-f]{32}, not [0-9a-f]{32}"),
+        (
+            config(episodes=3, env_options={"setting": "home"}),
+            "its content is [0-9a-f]{32}, not [0-9a-f]{32}",
+        ),
         (config("known:normal", episodes=3), "its policy is random/1, not known/1"),
     ],
 )
 def test_another_run_in_the_same_directory_is_refused_by_what_differs(out, other, words):
     execute(config(episodes=3), out)
-    with pytest.raises(ConfigError, match=rf"'{out}' holds another run: {words}; give another --out"):
+    with pytest.raises(
+        ConfigError, match=rf"'{out}' holds another run: {words}; give another --out"
+    ):
         execute(other, out)
     assert len(Run(out).episodes()) == 3
 
@@ -281,7 +312,9 @@ def test_a_changed_path_is_the_same_run_and_a_changed_word_is_not(out, tmp_path,
     execute(config(env_options={"data": items}), out)
     moved = shutil.copy(items, tmp_path / "elsewhere.jsonl")
     assert len(execute(config(env_options={"data": str(moved)}), out).episodes()) == 6
-    changed = bank(tmp_path / "changed.jsonl", [item(i, "Now!" if i == 5 else "Now?") for i in range(6)])
+    changed = bank(
+        tmp_path / "changed.jsonl", [item(i, "Now!" if i == 5 else "Now?") for i in range(6)]
+    )
     with pytest.raises(ConfigError, match="holds another run: its content is"):
         execute(config(env_options={"data": changed}), out)
 
@@ -309,7 +342,9 @@ def test_whatever_is_changed_in_the_data_changes_every_identity(tmp_path, items,
 def test_spaces_and_the_order_of_keys_in_the_data_change_nothing(tmp_path, items):
     lines = [{**HEADER}, *(item(i) for i in range(6))]
     spaced = tmp_path / "spaced.jsonl"
-    spaced.write_text("".join(json.dumps(dict(reversed(line.items())), indent=None) + " \r\n" for line in lines))
+    spaced.write_text(
+        "".join(json.dumps(dict(reversed(line.items())), indent=None) + " \r\n" for line in lines)
+    )
     one = execute(config(env_options={"data": items}), tmp_path / "one")
     other = execute(config(env_options={"data": str(spaced)}), tmp_path / "other")
     assert sorted(identities(one)) == sorted(identities(other))
@@ -348,7 +383,10 @@ def test_what_a_damage_hit_is_played_again_by_the_same_command(out, items, caplo
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (RunConfig(env="valueagents/Dilema-v0", policy="random"), "Did you mean 'valueagents/Dilemma-v0'"),
+        (
+            RunConfig(env="valueagents/Dilema-v0", policy="random"),
+            "Did you mean 'valueagents/Dilemma-v0'",
+        ),
         (config("randm"), "Did you mean 'random'"),
         (config(env_options={"sett": "home"}), "Did you mean 'setting'"),
         (config(env_options={"data": "nowhere.jsonl"}), "unknown data file"),
@@ -375,7 +413,9 @@ def test_bad_data_are_refused_before_anything_is_made(out, tmp_path):
 
 def test_factors_that_are_declared_wrongly_are_refused_before_anything_is_made(out, monkeypatch):
     monkeypatch.setattr(DilemmaEnv, "factors", (Factor("item", "Which."), Factor("item", "Which.")))
-    with pytest.raises(EnvError, match=r"env 'valueagents/Dilemma-v0': factor 'item' is declared 2 times"):
+    with pytest.raises(
+        EnvError, match=r"env 'valueagents/Dilemma-v0': factor 'item' is declared 2 times"
+    ):
         execute(config(), out)
     assert not out.exists()
 
@@ -390,7 +430,12 @@ def test_settings_from_a_file_are_strict():
 def test_a_plan_says_what_a_run_would_do_and_makes_nothing(out, items):
     planned = plan(config(env_options={"data": items}, episodes=8), out)
     shown = len("Choose.") + len("Now?") + len("Wait.") + len("Go on.")
-    assert (planned.episodes, planned.situations, planned.owed, planned.characters) == (8, 6, 8, 8 * shown)
+    assert (planned.episodes, planned.situations, planned.owed, planned.characters) == (
+        8,
+        6,
+        8,
+        8 * shown,
+    )
     assert planned.estimate_s == pytest.approx(8 * RandomPolicy.seconds_per_decision)
     assert not out.exists()
 
@@ -407,8 +452,17 @@ def test_a_plan_of_a_run_that_is_there_counts_what_is_owed(out, items):
 def test_the_header_says_what_was_run_and_the_sessions_where_and_with_what(out, items):
     done = execute(config("known:HED=1", env_options={"data": items}, seed=9), out)
     header = Run(out).header
-    assert (header.env, header.policy, header.seed, header.task) == (DILEMMA, "known:HED=1", 9, "Choose.")
-    assert (header.informed, header.independent_menus, header.taxonomy.name) == (True, True, "schwartz20/1")
+    assert (header.env, header.policy, header.seed, header.task) == (
+        DILEMMA,
+        "known:HED=1",
+        9,
+        "Choose.",
+    )
+    assert (header.informed, header.independent_menus, header.taxonomy.name) == (
+        True,
+        True,
+        "schwartz20/1",
+    )
     assert [factor.name for factor in header.factors] == ["item"]
     start, end = done.store.sessions()
     assert (start["owed"], end["finished"], end["failed"]) == (6, 6, 0)
@@ -446,7 +500,9 @@ def test_random_choices_are_uniform_over_places_and_independent_of_the_env_seed(
         counts = [places[key] for key in group]
         total = sum(counts)
         assert len(counts) == size
-        assert sum((n - total / size) ** 2 / (total / size) for n in counts) < 20  # χ² of at most 3 degrees: p < 2e-4
+        assert (
+            sum((n - total / size) ** 2 / (total / size) for n in counts) < 20
+        )  # χ² of at most 3 degrees: p < 2e-4
 
 
 def test_a_run_can_be_started_where_a_loop_runs_already(out):
@@ -459,7 +515,13 @@ def test_a_run_can_be_started_where_a_loop_runs_already(out):
 def test_every_session_keeps_its_resolved_settings_and_software(out):
     execute(RunConfig(env="valueagents/Dilemma-v0", policy="first", episodes=3, seed=2), out)
     start, end = Run(out).store.sessions()
-    settings = {"env": "valueagents/Dilemma-v0", "env_options": {}, "policy": "first", "episodes": 3, "seed": 2}
+    settings = {
+        "env": "valueagents/Dilemma-v0",
+        "env_options": {},
+        "policy": "first",
+        "episodes": 3,
+        "seed": 2,
+    }
     assert start["config"] == {**settings, "live": None, "timeout_s": 600.0}
     assert start["software"]["valueagents"] == "0.1.0"
     assert (end["finished"], end["failed"]) == (3, 0)

@@ -1,4 +1,6 @@
-"""`va.run` takes whatever a user holds in the hand; all of this is what somebody outside the package writes."""
+"""`va.run` takes whatever a user holds in the hand; all of this is what somebody outside the
+package writes.
+"""
 
 import asyncio
 import subprocess
@@ -29,7 +31,9 @@ class Well(va.ValueEnv):
 
     def start(self, situation):
         self.left = 2
-        return self.offer(f"The well is {self.depth + int(self.np_random.integers(3))} metres deep.")
+        return self.offer(
+            f"The well is {self.depth + int(self.np_random.integers(3))} metres deep."
+        )
 
     def advance(self, option):
         self.left -= 1
@@ -71,8 +75,7 @@ def in_gymnasium():
     return "tests/Well-v0"
 
 
-FILE = textwrap.dedent(
-    """
+FILE = textwrap.dedent("""
     import valueagents as va
 
     TAXONOMY = va.load_taxonomy("schwartz20")
@@ -96,8 +99,7 @@ FILE = textwrap.dedent(
 
     def share(view):
         return "share"
-    """
-)
+    """)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,9 @@ def test_every_form_of_an_env_is_played(env):
     assert not run.failed()
 
 
-@pytest.mark.parametrize("policy", ["random", "first", Shares, Shares(), share, share_later, lambda view: 0])
+@pytest.mark.parametrize(
+    "policy", ["random", "first", Shares, Shares(), share, share_later, lambda view: 0]
+)
 def test_every_form_of_a_policy_plays(policy):
     run = va.run(Well, policy, episodes=5, seed=1)
     assert run.decisions().num_rows == 10
@@ -127,16 +131,33 @@ def test_every_form_of_a_policy_plays(policy):
 def test_classes_and_functions_come_from_a_file(tmp_path):
     file = tmp_path / "bench.py"
     file.write_text(FILE)
-    run = va.run(f"{file}:Bench", f"{file}:share", tmp_path / "run", episodes=3, env_options={"seats": 4})
+    run = va.run(
+        f"{file}:Bench", f"{file}:share", tmp_path / "run", episodes=3, env_options={"seats": 4}
+    )
     assert chosen(run) == ["share"] * 3
     assert run.episodes()[0].decisions[0].observation == "A bench for 4."
-    again = va.run(f"{file}:Bench", f"{file}:share", tmp_path / "run", episodes=5, env_options={"seats": 4})
-    assert [session.get("owed") for session in again.store.sessions() if "owed" in session] == [3, 2]
+    again = va.run(
+        f"{file}:Bench", f"{file}:share", tmp_path / "run", episodes=5, env_options={"seats": 4}
+    )
+    assert [session.get("owed") for session in again.store.sessions() if "owed" in session] == [
+        3,
+        2,
+    ]
 
 
 def test_the_command_line_takes_a_file(tmp_path):
     (tmp_path / "bench.py").write_text(FILE)
-    words = ["run", "--env", "bench.py:Bench", "--policy", "bench.py:share", "--episodes", "4", "--out", "run"]
+    words = [
+        "run",
+        "--env",
+        "bench.py:Bench",
+        "--policy",
+        "bench.py:share",
+        "--episodes",
+        "4",
+        "--out",
+        "run",
+    ]
     command = [sys.executable, "-m", "valueagents", *words, "--env-option", "seats=3"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -204,7 +225,9 @@ def test_probabilities_are_recorded_and_drawn_from():
         ({"share": 1}, "2 probabilities that add up to 1"),
     ],
 )
-def test_an_answer_that_means_no_option_fails_the_episode_and_says_what_may_be_answered(answer, said):
+def test_an_answer_that_means_no_option_fails_the_episode_and_says_what_may_be_answered(
+    answer, said
+):
     run = va.run(Well, lambda view: answer, episodes=2, seed=1)
     assert run.decisions().num_rows == 0
     assert [failure.error for failure in run.failed()] == ["PolicyError"] * 2
@@ -235,10 +258,17 @@ def test_another_source_argument_or_closure_is_another_identity(tmp_path):
         return lambda view: to
 
     first = va.run(well_of(3), leaning("share"), episodes=1)
-    for env, policy in ((well_of(4), leaning("share")), (well_of(3), leaning("keep")), (Well, leaning("share"))):
+    for env, policy in (
+        (well_of(4), leaning("share")),
+        (well_of(3), leaning("keep")),
+        (Well, leaning("share")),
+    ):
         other = va.run(env, policy, episodes=1)
         mine, theirs = first.header, other.header
-        assert (mine.env_identity, mine.policy_identity) != (theirs.env_identity, theirs.policy_identity)
+        assert (mine.env_identity, mine.policy_identity) != (
+            theirs.env_identity,
+            theirs.policy_identity,
+        )
     same = va.run(well_of(3), leaning("share"), episodes=1)
     assert same.header.env_identity == first.header.env_identity
     assert same.header.policy_identity == first.header.policy_identity
@@ -289,7 +319,9 @@ def test_what_is_neither_env_nor_policy_is_said_at_once(env, policy, said):
 
 
 def test_options_go_to_what_is_still_to_be_made():
-    assert va.run(Well, share, episodes=1, env_options={"depth": 9}).header.env_options == {"depth": 9}
+    assert va.run(Well, share, episodes=1, env_options={"depth": 9}).header.env_options == {
+        "depth": 9
+    }
     with pytest.raises(va.ConfigError, match="this env is made already"):
         va.run(Well(), share, episodes=1, env_options={"depth": 9})
     with pytest.raises(va.ConfigError, match="cannot be made with dpth"):
@@ -303,7 +335,10 @@ def test_a_report_of_held_objects_names_them(tmp_path):
 
 def test_gymnasium_and_dir_know_the_package_after_import():
     code = "import valueagents as va, sys; assert 'gymnasium' not in sys.modules; print(dir(va)); "
-    code += "import gymnasium; print(gymnasium.make('valueagents/Dilemma-v0').reset(seed=1)[1]['invalid'])"
+    code += (
+        "import gymnasium;"
+        " print(gymnasium.make('valueagents/Dilemma-v0').reset(seed=1)[1]['invalid'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names, invalid = done.stdout.splitlines()
     assert names == str(va.__all__)

@@ -55,7 +55,9 @@ def episode(number: int, text: str = "Zoë 🦊\nnow?") -> Episode:
     menu = (Option("a", "Wait."), Option("b", "Go."))
     annotation = Annotation("gert10/1", ({"death": -1.0}, {"pain": None}), "by hand", "sign")
     decision = Decision(text, menu, Choice("ab"[number % 2], "drawn", (0.5, 0.5)), annotation)
-    return Episode(f"id-{number:04d}", f"item-{number}", 0, number, f"item-{number}", (decision,), "terminated")
+    return Episode(
+        f"id-{number:04d}", f"item-{number}", 0, number, f"item-{number}", (decision,), "terminated"
+    )
 
 
 def failure(number: int, attempt: int = 1) -> Failure:
@@ -76,7 +78,9 @@ def write(store: RunStore, *episodes: Episode, failures: tuple[Failure, ...] = (
 
 
 def killed(store: RunStore, *episodes: Episode) -> None:
-    """Write a segment that nobody closes, as a kill leaves it: without the end of the gzip stream."""
+    """Write a segment that nobody closes, as a kill leaves it: without the end of the gzip
+    stream.
+    """
     write(store, *episodes)
     segment = store.segments()[-1]
     segment.write_bytes(segment.read_bytes()[: -len(END_OF_STREAM)])
@@ -93,7 +97,12 @@ def test_a_store_holds_its_header_and_opens_again(out, store):
 
 
 def test_a_new_store_is_empty(store):
-    assert (identities(store), list(store.failures()), store.sessions(), store.segments()) == ([], [], [], [])
+    assert (identities(store), list(store.failures()), store.sessions(), store.segments()) == (
+        [],
+        [],
+        [],
+        [],
+    )
 
 
 def test_what_is_written_is_read_in_order(store):
@@ -124,7 +133,10 @@ def test_every_writer_has_segments_of_its_own_and_writes_none_in_vain(store):
     write(store, episode(0))
     write(store)
     write(store, episode(1), failures=(failure(2),))
-    assert [segment.name for segment in store.segments()] == ["episodes-0001.jsonl.gz", "episodes-0002.jsonl.gz"]
+    assert [segment.name for segment in store.segments()] == [
+        "episodes-0001.jsonl.gz",
+        "episodes-0002.jsonl.gz",
+    ]
     assert [file.name for file in sorted(store.path.glob("failures-*"))] == ["failures-0001.jsonl"]
     assert identities(store) == ["id-0000", "id-0001"]
 
@@ -188,7 +200,9 @@ def test_a_damaged_byte_anywhere_changes_no_episode_that_is_read_and_is_said(sto
     for place in range(len(whole)):
         segment.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         found, damages = read(store)
-        assert found == [one for one in episodes if one in found], f"byte {place} changed an episode"
+        assert found == [one for one in episodes if one in found], (
+            f"byte {place} changed an episode"
+        )
         assert all(segment.name in damage for damage in damages)
         if len(found) < len(episodes) and not damages:
             silent.append(place)
@@ -246,7 +260,9 @@ def test_of_a_damaged_segment_without_checksums_of_its_lines_nothing_wrong_is_be
         assert found == episodes[: len(found)], f"byte {place}"
         assert damages or found == episodes, f"byte {place}"
         outcomes.append(len(found))
-    assert outcomes.count(0) > 0.98 * len(outcomes)  # else the end of the stream was hit, not its content
+    assert outcomes.count(0) > 0.98 * len(
+        outcomes
+    )  # else the end of the stream was hit, not its content
 
 
 def test_damaged_files_are_set_right_and_kept_as_they_were(store):
@@ -278,7 +294,9 @@ def test_after_a_disk_was_full_the_lines_before_are_whole_and_the_writer_says_so
         size = store.segments()[0].stat().st_size
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, limits[1]))  # the next line fits in part
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (size + 40, limits[1])
+        )  # the next line fits in part
         try:
             with pytest.raises(OSError, match="File too large") as refused:
                 writer.episode(episode(3))
@@ -287,7 +305,9 @@ def test_after_a_disk_was_full_the_lines_before_are_whole_and_the_writer_says_so
             signal.signal(signal.SIGXFSZ, handled)
         assert refused.value.filename == str(store.segments()[0])
         assert store.segments()[0].stat().st_size == size
-        with pytest.raises(OSError, match="File too large"):  # the packer has seen a line that is not there
+        with pytest.raises(
+            OSError, match="File too large"
+        ):  # the packer has seen a line that is not there
             writer.episode(episode(4))
     assert read(store) == ([episode(0), episode(1), episode(2)], [])
     write(store, episode(3))
@@ -305,7 +325,10 @@ def test_a_line_that_the_system_takes_in_parts_is_whole(tmp_path, monkeypatch):
     segment = SegmentWriter(tmp_path / "episodes-0001.jsonl.gz")
     segment.append(to_json(episode(0)))
     segment.close()
-    assert gzip.decompress((tmp_path / "episodes-0001.jsonl.gz").read_bytes()) == seal(to_json(episode(0))) + b"\n"
+    assert (
+        gzip.decompress((tmp_path / "episodes-0001.jsonl.gz").read_bytes())
+        == seal(to_json(episode(0))) + b"\n"
+    )
 
 
 @pytest.mark.parametrize("how", ["removed", "moved"])
@@ -356,7 +379,9 @@ def test_a_torn_failure_is_left_out_and_a_damaged_one_is_said(store):
         file.write_bytes(damaged)
         reading = Reading()
         assert [one.identity for one in store.failures(reading)][-2:] == ["id-0000", "id-0001"]
-        assert [f"{file.name} is damaged at line 1" in str(damage) for damage in reading.damages] == [True]
+        assert [
+            f"{file.name} is damaged at line 1" in str(damage) for damage in reading.damages
+        ] == [True]
 
 
 def test_sessions_are_kept_in_order_and_a_torn_one_spoils_nothing(store):
@@ -380,7 +405,9 @@ def test_a_large_segment_is_read_in_pieces(store):
 
 def test_a_second_writer_in_this_process_is_refused_and_the_first_goes_on(store):
     with store.writing() as writer:
-        with pytest.raises(StoreError, match=r"another process is writing to .*; wait for it or give another --out"):
+        with pytest.raises(
+            StoreError, match=r"another process is writing to .*; wait for it or give another --out"
+        ):
             write(store, episode(9))
         writer.episode(episode(0))
     write(store, episode(1))
@@ -389,10 +416,13 @@ def test_a_second_writer_in_this_process_is_refused_and_the_first_goes_on(store)
 
 def test_a_second_process_is_refused_until_the_first_is_dead(store):
     code = (
-        "import sys; from valueagents.running.store import RunStore\n"
-        "with RunStore.open(sys.argv[1]).writing():\n    print('mine', flush=True)\n    sys.stdin.read()"
+        "import sys; from valueagents.running.store import RunStore\nwith"
+        " RunStore.open(sys.argv[1]).writing():\n    print('mine', flush=True)\n   "
+        " sys.stdin.read()"
     )
-    other = subprocess.Popen([sys.executable, "-c", code, store.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, store.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == b"mine\n"
@@ -408,7 +438,9 @@ def test_a_second_process_is_refused_until_the_first_is_dead(store):
 
 def test_the_same_header_finds_the_store_that_is_there(out, store):
     write(store, episode(0))
-    same = msgspec.structs.replace(HEADER, policy="random?", env_options={"data": "elsewhere.jsonl"})
+    same = msgspec.structs.replace(
+        HEADER, policy="random?", env_options={"data": "elsewhere.jsonl"}
+    )
     assert identities(RunStore.create(out, same)) == ["id-0000"]
 
 
@@ -422,7 +454,9 @@ def test_the_same_header_finds_the_store_that_is_there(out, store):
     ],
 )
 def test_another_run_in_the_same_directory_is_refused_by_what_differs(out, store, change, words):
-    with pytest.raises(ConfigError, match=rf"'{out}' holds another run: {words}; give another --out"):
+    with pytest.raises(
+        ConfigError, match=rf"'{out}' holds another run: {words}; give another --out"
+    ):
         RunStore.create(out, msgspec.structs.replace(HEADER, **change))
 
 
@@ -436,21 +470,30 @@ def test_a_header_keeps_the_declarations_of_its_env(out):
 
 def test_a_run_whose_env_declares_other_factors_is_another_run(out):
     RunStore.create(out, msgspec.structs.replace(HEADER, factors=(POLE,)))
-    with pytest.raises(ConfigError, match=rf"'{out}' holds another run: its list of factors is pole, not none; give"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"'{out}' holds another run: its list of factors is pole, not none; give",
+    ):
         RunStore.create(out, HEADER)
     with pytest.raises(ConfigError, match="its list of factors is pole, not item, pole"):
-        RunStore.create(out, msgspec.structs.replace(HEADER, factors=(Factor("item", "Which item."), POLE)))
+        RunStore.create(
+            out, msgspec.structs.replace(HEADER, factors=(Factor("item", "Which item."), POLE))
+        )
 
 
 def test_a_run_that_declared_no_factors_goes_on_with_an_env_that_now_does(out, store):
     write(store, episode(0))
-    assert identities(RunStore.create(out, msgspec.structs.replace(HEADER, factors=(POLE,)))) == ["id-0000"]
+    assert identities(RunStore.create(out, msgspec.structs.replace(HEADER, factors=(POLE,)))) == [
+        "id-0000"
+    ]
 
 
 def test_a_folder_of_other_things_is_not_made_a_run(out):
     out.mkdir()
     (out / "thesis.tex").write_text("precious")
-    with pytest.raises(ConfigError, match=rf"'{out}' exists and is not a run directory; give another --out"):
+    with pytest.raises(
+        ConfigError, match=rf"'{out}' exists and is not a run directory; give another --out"
+    ):
         RunStore.create(out, HEADER)
     assert [file.name for file in out.iterdir()] == ["thesis.tex"]
 
@@ -468,7 +511,10 @@ def test_an_empty_folder_is_made_a_run(out):
 
 
 def test_what_is_no_run_says_how_to_make_one(out):
-    with pytest.raises(StoreError, match=rf"'{out}' is not a run directory \(it has no run\.json\); make one with `va"):
+    with pytest.raises(
+        StoreError,
+        match=rf"'{out}' is not a run directory \(it has no run\.json\); make one with `va",
+    ):
         RunStore.open(out)
 
 
@@ -476,7 +522,10 @@ def test_a_run_of_another_schema_names_both_numbers(out, store):
     fields = json.loads((out / "run.json").read_text())
     fields |= {"schema": SCHEMA + 1, "a new field": 1}
     (out / "run.json").write_text(json.dumps(fields))
-    words = rf"run\.json has schema {SCHEMA + 1}, this version reads {SCHEMA}; use the version that wrote it"
+    words = (
+        rf"run\.json has schema {SCHEMA + 1}, this version reads {SCHEMA}; use the version that"
+        r" wrote it"
+    )
     with pytest.raises(StoreError, match=words):
         RunStore.open(out)
 
@@ -492,7 +541,9 @@ def put(file, content: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("content", DAMAGED_HEADERS)
-def test_a_lost_or_damaged_run_json_is_read_from_its_copy_and_put_right_by_the_next_writer(out, store, content):
+def test_a_lost_or_damaged_run_json_is_read_from_its_copy_and_put_right_by_the_next_writer(
+    out, store, content
+):
     whole = (out / "run.json").read_bytes()
     put(out / "run.json", content)
     again = RunStore.open(out)
@@ -508,7 +559,8 @@ def test_a_run_json_whose_copy_is_lost_too_is_a_store_error_that_names_both(out,
     put(out / "run.json", b"{")
     put(out / "run.json.bak", content)
     with pytest.raises(
-        StoreError, match=r"run\.json is damaged .*, its copy run\.json\.bak is .*: put one of them back"
+        StoreError,
+        match=r"run\.json is damaged .*, its copy run\.json\.bak is .*: put one of them back",
     ):
         RunStore.open(out)
 
@@ -516,7 +568,9 @@ def test_a_run_json_whose_copy_is_lost_too_is_a_store_error_that_names_both(out,
 def test_no_damaged_byte_of_a_run_json_changes_what_is_read(out, store):
     whole = (out / "run.json").read_bytes()
     for place in range(0, len(whole), 3):
-        (out / "run.json").write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
+        (out / "run.json").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :]
+        )
         assert RunStore.open(out).header == HEADER, f"byte {place}"
 
 
@@ -556,7 +610,9 @@ write_atomically(Path(sys.argv[1]), b"half")
 
 def test_a_draft_that_a_kill_left_behind_does_not_stop_the_run_and_is_removed(out):
     out.mkdir()
-    done = subprocess.run([sys.executable, "-c", KILLED_IN_AN_ATOMIC_WRITE, str(out / "run.json")], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_AN_ATOMIC_WRITE, str(out / "run.json")], check=False
+    )
     assert done.returncode == -signal.SIGKILL
     (draft,) = out.iterdir()
     assert draft.name.startswith(".run.json.")

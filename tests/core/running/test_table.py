@@ -1,4 +1,6 @@
-"""Compaction: a row a decision, exactly what the episodes hold, made again whenever the segments have changed."""
+"""Compaction: a row a decision, exactly what the episodes hold, made again whenever the segments
+have changed.
+"""
 
 import errno
 import math
@@ -8,7 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from valueagents.contracts.decision import SCHEMA, Annotation, Choice, Decision, Episode, Factor, Option, shown_hash
+from valueagents.contracts.decision import (
+    SCHEMA,
+    Annotation,
+    Choice,
+    Decision,
+    Episode,
+    Factor,
+    Option,
+    shown_hash,
+)
 from valueagents.errors import StoreError
 from valueagents.running import table as table_module
 from valueagents.running.store import RunHeader, RunStore
@@ -36,7 +47,12 @@ CHOSEN = Decision(
     reward=1.5,
     factors={"pole": "oppose", "item": "H1"},
 )
-REFUSED = Decision("And now?", MENU[:2], Choice(None, "refused", raw="I'd rather not"), invalid="no option was chosen")
+REFUSED = Decision(
+    "And now?",
+    MENU[:2],
+    Choice(None, "refused", raw="I'd rather not"),
+    invalid="no option was chosen",
+)
 FOREIGN = Decision("", (), Choice("z", "parsed"), annotated(), invalid="option is not on the menu")
 EPISODES = [
     Episode("id-b", "item", 2, 7, "post", (CHOSEN, REFUSED), "truncated", attempt=3),
@@ -88,15 +104,27 @@ def test_a_row_holds_menu_choice_and_cost_of_its_decision(rows):
     row = rows[0]
     assert (row["option_ids"], row["option_characters"]) == (["a", "b", "c"], [5, 12, 4])
     assert (row["chosen"], row["probabilities"], row["reading"]) == (1, [0.2, 0.5, 0.3], "drawn")
-    assert (row["position_probabilities"], row["mass"], row["reward"]) == ([0.4, 0.3, 0.3], 0.9, 1.5)
+    assert (row["position_probabilities"], row["mass"], row["reward"]) == (
+        [0.4, 0.3, 0.3],
+        0.9,
+        1.5,
+    )
     tokens = [row[f"{kind}_tokens"] for kind in ("prompt", "cached", "output")]
-    assert (tokens, row["dropped_turns"], row["latency_s"], row["invalid"]) == ([100, 60, 2], 7, 0.25, None)
+    assert (tokens, row["dropped_turns"], row["latency_s"], row["invalid"]) == (
+        [100, 60, 2],
+        7,
+        0.25,
+        None,
+    )
 
 
 def test_the_annotation_is_row_major_with_zero_for_neutral_and_nan_for_not_annotated(rows):
     x = rows[0]["x"]
     assert len(x) == 3 * 10
-    assert [(i, value) for i, value in enumerate(x) if value != 0 and not math.isnan(value)] == [(0, -1.0), (9, 0.5)]
+    assert [(i, value) for i, value in enumerate(x) if value != 0 and not math.isnan(value)] == [
+        (0, -1.0),
+        (9, 0.5),
+    ]
     assert [i for i, value in enumerate(x) if math.isnan(value)] == [10 + 1]
 
 
@@ -107,7 +135,9 @@ def test_nothing_annotated_is_null_and_an_empty_menu_is_an_empty_list(rows):
 
 def test_what_was_not_chosen_or_not_known_is_null(rows):
     assert [r["chosen"] for r in rows] == [1, None, None]
-    assert [rows[1][name] for name in ("probabilities", "position_probabilities", "mass")] == [None] * 3
+    assert [rows[1][name] for name in ("probabilities", "position_probabilities", "mass")] == [
+        None
+    ] * 3
     assert rows[1]["invalid"] == "no option was chosen"
 
 
@@ -119,7 +149,10 @@ def test_the_shown_hash_is_of_the_episode_until_then(rows):
 def test_a_run_without_episodes_is_an_empty_table_with_all_columns(out):
     empty = decisions_table(make_store(out))
     assert empty.num_rows == 0
-    assert empty.column_names == decisions_table(make_store(out.parent / "full", *EPISODES)).column_names
+    assert (
+        empty.column_names
+        == decisions_table(make_store(out.parent / "full", *EPISODES)).column_names
+    )
 
 
 def test_every_column_says_what_it_holds(out):
@@ -129,7 +162,9 @@ def test_every_column_says_what_it_holds(out):
     assert str(SCHEMA).encode() in schema.metadata[b"valueagents.made_from"]
 
 
-def test_each_declared_factor_is_a_column_after_the_fixed_ones_and_null_where_a_decision_has_no_level(out):
+def test_each_declared_factor_is_a_column_after_the_fixed_ones_and_null_where_a_decision_has_no_level(
+    out,
+):
     table = decisions_table(make_store(out, *EPISODES, factors=FACTORS))
     assert table.column_names == [*TABLE_SCHEMA.names, "factor.item", "factor.pole"]
     assert table["factor.item"].to_pylist() == ["H1", None, None]
@@ -199,7 +234,9 @@ def test_no_damaged_byte_of_the_parquet_file_or_of_what_is_known_of_it_changes_a
     for name in ("decisions.parquet", "decisions.json"):
         whole = (out / name).read_bytes()
         for place in range(0, len(whole), 61):
-            (out / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :])
+            (out / name).write_bytes(
+                whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :]
+            )
             assert written(decisions_table(RunStore.open(out))) == first, f"{name}, byte {place}"
 
 
@@ -216,11 +253,16 @@ def test_a_table_of_a_damaged_segment_is_made_again_when_the_segment_is_put_back
 
 def test_a_full_disk_is_one_line_that_says_that_nothing_is_lost(out, monkeypatch):
     def full(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+        raise OSError(
+            errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device"
+        )
 
     store = make_store(out, *EPISODES)
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    words = r"decisions\.parquet' cannot be written: No space left on device; make room there: it is made from"
+    words = (
+        r"decisions\.parquet' cannot be written: No space left on device; make room there: it is"
+        r" made from"
+    )
     with pytest.raises(StoreError, match=words):
         decisions_file(store)
     assert not list(out.glob(".decisions*"))
@@ -229,7 +271,9 @@ def test_a_full_disk_is_one_line_that_says_that_nothing_is_lost(out, monkeypatch
 def test_batches_join_to_the_whole(out, monkeypatch):
     whole = decisions_table(make_store(out, *EPISODES))
     monkeypatch.setattr(table_module, "_ROWS_A_BATCH", 1)
-    assert written(decisions_table(make_store(out.parent / "in-batches", *EPISODES))) == written(whole)
+    assert written(decisions_table(make_store(out.parent / "in-batches", *EPISODES))) == written(
+        whole
+    )
 
 
 def test_an_annotation_that_does_not_fit_is_a_store_error_and_leaves_no_table(out):

@@ -1,4 +1,6 @@
-"""OwnerThread: one thread makes all calls in order, raises to the caller, and never keeps the process from ending."""
+"""OwnerThread: one thread makes all calls in order, raises to the caller, and never keeps the
+process from ending.
+"""
 
 import asyncio
 import subprocess
@@ -70,7 +72,9 @@ def test_a_caller_that_gave_up_disturbs_nobody(owner):
     complaints: list[dict] = []
 
     async def play() -> str:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: complaints.append(context)
+        )
         slow = asyncio.create_task(owner.call(time.sleep, 0.05))
         await asyncio.sleep(0.01)
         slow.cancel()
@@ -136,7 +140,9 @@ async def play():
         print("abandoned")
 asyncio.run(play())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "abandoned\n", "")
 
 

@@ -1,4 +1,6 @@
-"""Runs that schema 1 wrote: read with the factors that their situations hid, and continued where they stopped."""
+"""Runs that schema 1 wrote: read with the factors that their situations hid, and continued where
+they stopped.
+"""
 
 import gzip
 import json
@@ -56,8 +58,12 @@ def test_a_stored_survey_has_its_pair_pole_and_variant_as_factors(out):
     assert stored.header.factors == make_env("valueagents/Survey-v0").factors
     for episode in stored.episodes():
         pair, pole, variant = episode.situation.split("/")
-        assert [d.factors for d in episode.decisions] == [{"item": pair, "pole": pole, "variant": variant}]
-    columns = stored.decisions(["situation", "factor.item", "factor.pole", "factor.variant"]).to_pylist()
+        assert [d.factors for d in episode.decisions] == [
+            {"item": pair, "pole": pole, "variant": variant}
+        ]
+    columns = stored.decisions(
+        ["situation", "factor.item", "factor.pole", "factor.variant"]
+    ).to_pylist()
     assert len(columns) == KEPT["survey"]
     assert all("/".join(list(row.values())[1:]) == row["situation"] for row in columns)
 
@@ -65,7 +71,9 @@ def test_a_stored_survey_has_its_pair_pole_and_variant_as_factors(out):
 def test_stored_judgements_have_their_item_as_a_factor(out):
     stored = Run(copied("judgement", out))
     assert stored.header.factors == make_env("valueagents/Judgement-v0").factors
-    assert stored.decisions()["factor.item"].to_pylist() == stored.decisions()["situation"].to_pylist()
+    assert (
+        stored.decisions()["factor.item"].to_pylist() == stored.decisions()["situation"].to_pylist()
+    )
 
 
 def test_a_stored_game_hid_no_facts_and_declares_no_factors(out):
@@ -82,7 +90,9 @@ def test_a_stored_run_is_continued_and_plays_only_what_it_owes(name, out, tmp_pa
     assert plan(settings, out).owed == 3
     before = [segment.read_bytes() for segment in RunStore.open(out).segments()]
     played: list[int] = []
-    done = execute(settings, out, progress=lambda finished, failed, owed: played.append(finished + failed))
+    done = execute(
+        settings, out, progress=lambda finished, failed, owed: played.append(finished + failed)
+    )
     assert played == [1, 2, 3]
     assert [segment.read_bytes() for segment in done.store.segments()][:-1] == before
     whole = execute(settings, tmp_path / "whole")
@@ -102,7 +112,11 @@ def test_each_line_of_a_continued_run_says_its_own_schema_and_all_are_read_as_th
 
 
 def _lines(done: Run) -> list[bytes]:
-    return [line for segment in done.store.segments() for line in gzip.decompress(segment.read_bytes()).splitlines()]
+    return [
+        line
+        for segment in done.store.segments()
+        for line in gzip.decompress(segment.read_bytes()).splitlines()
+    ]
 
 
 def test_a_table_that_schema_1_made_is_made_again(out):
@@ -131,11 +145,16 @@ def test_what_is_of_this_schema_or_a_newer_one_is_left_as_it_is():
 
 def test_a_pair_whose_id_holds_a_slash_keeps_it():
     upgraded = upgraded_episode(raw_episode("a/b/oppose/v03"), raw_header())
-    assert upgraded["decisions"][0]["factors"] == {"item": "a/b", "pole": "oppose", "variant": "v03"}
+    assert upgraded["decisions"][0]["factors"] == {
+        "item": "a/b",
+        "pole": "oppose",
+        "variant": "v03",
+    }
 
 
 @pytest.mark.parametrize(
-    ("env", "situation"), [("village/Garden-v0", "a/affirm/v01"), ("valueagents/Survey-v0", "H1"), ("x/Y-v0", None)]
+    ("env", "situation"),
+    [("village/Garden-v0", "a/affirm/v01"), ("valueagents/Survey-v0", "H1"), ("x/Y-v0", None)],
 )
 def test_a_situation_that_schema_1_did_not_build_is_left_alone(env, situation):
     upgraded = upgraded_episode(raw_episode(situation), raw_header(env=env))
@@ -144,14 +163,19 @@ def test_a_situation_that_schema_1_did_not_build_is_left_alone(env, situation):
 
 def test_the_envs_that_play_items_declare_them_and_nobody_else_anything():
     for env in ("Dilemma", "Judgement", "Sanity"):
-        assert [f["name"] for f in upgraded_header(raw_header(env=f"valueagents/{env}-v0"))["factors"]] == ["item"]
+        assert [
+            f["name"] for f in upgraded_header(raw_header(env=f"valueagents/{env}-v0"))["factors"]
+        ] == ["item"]
     assert upgraded_header(raw_header(env="valueagents/Jericho-v0"))["factors"] == []
 
 
 def test_a_stored_taxonomy_without_the_fields_added_since_is_the_bundled_one():
     fewer = {name: RAW_TAXONOMY[name] for name in ("id", "version", "source", "axes")}
     assert bundled_taxonomy(fewer) == RAW_TAXONOMY
-    less = {**fewer, "axes": [{name: axis[name] for name in ("id", "name", "wants")} for axis in fewer["axes"]]}
+    less = {
+        **fewer,
+        "axes": [{name: axis[name] for name in ("id", "name", "wants")} for axis in fewer["axes"]],
+    }
     assert upgraded_header(raw_header(taxonomy=less))["taxonomy"] == RAW_TAXONOMY
 
 

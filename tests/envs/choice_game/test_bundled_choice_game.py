@@ -1,4 +1,6 @@
-"""Forty-One Degrees: every ending and achievement is reached, every value is contested in many menus."""
+"""Forty-One Degrees: every ending and achievement is reached, every value is contested in many
+menus.
+"""
 
 import json
 from collections import Counter
@@ -34,7 +36,9 @@ def test_a_walkthrough_reaches_its_ending_and_its_points(walkthrough, seed):
 def test_every_ending_and_every_achievement_has_a_walkthrough():
     env = make_env("valueagents/ChoiceScript-v0")
     assert len({walkthrough["ending"] for walkthrough in WALKTHROUGHS}) >= 5
-    assert {name for walkthrough in WALKTHROUGHS for name in walkthrough["achievements"]} == set(env.game.achievements)
+    assert {name for walkthrough in WALKTHROUGHS for name in walkthrough["achievements"]} == set(
+        env.game.achievements
+    )
 
 
 def test_every_value_is_contested_in_at_least_eight_menus():
@@ -50,7 +54,9 @@ def test_every_value_is_contested_in_at_least_eight_menus():
                 met.add(ids)
                 x = info["annotation"].array(env.taxonomy)
                 contested.update(
-                    axis for axis, column in zip(env.taxonomy.axis_ids, x.T, strict=True) if column.min() < column.max()
+                    axis
+                    for axis, column in zip(env.taxonomy.axis_ids, x.T, strict=True)
+                    if column.min() < column.max()
                 )
             _, _, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
             over = terminated or truncated

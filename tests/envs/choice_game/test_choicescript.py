@@ -1,4 +1,6 @@
-"""The interpreter: every command by what the player reads, a walkthrough, one clear error for each kind of mistake."""
+"""The interpreter: every command by what the player reads, a walkthrough, one clear error for each
+kind of mistake.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +33,10 @@ MakeGame = Callable[..., Game]
         ("*goto b\nA\n*label b\nB", "B"),
         ('*create l "b"\n*goto {l}\nA\n*label b\nB', "B"),
         (
-            '*gosub s "hi" 2\nb\n*ending\n*label s\n*params a b\n${a}${b} ${param_1} ${param_count}\n*return',
+            (
+                '*gosub s "hi" 2\nb\n*ending\n*label s\n*params a b\n${a}${b} ${param_1}'
+                " ${param_count}\n*return"
+            ),
             "hi2 hi 2 b",
         ),
         ("*gosub_scene two\nback\n*goto_scene two end", "sub back end"),
@@ -41,7 +46,10 @@ MakeGame = Callable[..., Game]
         ("***\nA *starred* word", "*** A *starred* word"),
         ("*create x 0\n*rand x 3 3\n${x}", "3"),
         (
-            "*achievement a visible 5 Title\n  d\n*achieve a\n*achieve a\n*check_achievements\n${choice_achieved_a}",
+            (
+                "*achievement a visible 5 Title\n  d\n*achieve a\n*achieve"
+                " a\n*check_achievements\n${choice_achieved_a}"
+            ),
             "true",
         ),
     ],
@@ -66,18 +74,29 @@ def menus(game: Game, *choices: str) -> list[list[str]]:
         ("  #A\n    *ending\n  #B\n    *ending", ["A", "B"]),
         ("  *if (x = 1) #A\n    *ending\n  *if (x = 2) #B\n    *ending", ["A"]),
         (
-            "  *if x = 2\n    #A\n      *ending\n  *elseif x = 1\n    #B\n      *ending\n  *else\n    #C",
+            (
+                "  *if x = 2\n    #A\n      *ending\n  *elseif x = 1\n    #B\n      *ending\n "
+                " *else\n    #C"
+            ),
             ["B"],
         ),
         ("  *if (x = 1)\n    *if (x = 2)\n      #A\n        *ending\n    #B\n      *ending", ["B"]),
         ('  *if ((t#1) = "#") #A\n    *ending\n  #B # C\n    *ending', ["A", "B # C"]),
         ("  *selectable_if (x = 2) #A\n    *ending\n  #B\n    *ending", ["B"]),
         ("  #Same\n    *ending\n  #Same\n    *ending", ["Same", "Same (2)"]),
-        ("  *hide_reuse *if (x = 1) #A\n    *ending\n  *if (x = 1) *disable_reuse #B\n    *ending", ["A", "B"]),
+        (
+            (
+                "  *hide_reuse *if (x = 1) #A\n    *ending\n  *if (x = 1) *disable_reuse #B\n   "
+                " *ending"
+            ),
+            ["A", "B"],
+        ),
         ("\n  #A ${x}\n\n    *ending\n\n  #B\n    *ending", ["A 1", "B"]),
     ],
 )
-def test_a_menu_offers_what_its_conditions_allow(make_game: MakeGame, options: str, offered: list[str]) -> None:
+def test_a_menu_offers_what_its_conditions_allow(
+    make_game: MakeGame, options: str, offered: list[str]
+) -> None:
     game = make_game(f'*create x 1\n*create t "#1"\n*choice\n{options}')
     assert menus(game) == [offered]
     assert game.widest_menu >= len(offered)
@@ -88,16 +107,25 @@ def test_used_options_are_hidden_or_barred_until_the_scene_is_left(make_game: Ma
         "*label top\n*choice\n  *hide_reuse #A\n    *goto top\n"
         "  *disable_reuse #B\n    *goto top\n  #C\n    *goto_scene startup"
     )
-    assert menus(make_game(script), "A", "B", "C") == [["A", "B", "C"], ["B", "C"], ["C"], ["A", "B", "C"]]
+    assert menus(make_game(script), "A", "B", "C") == [
+        ["A", "B", "C"],
+        ["B", "C"],
+        ["C"],
+        ["A", "B", "C"],
+    ]
 
 
 def test_reuse_can_be_set_for_a_whole_scene(make_game: MakeGame) -> None:
-    script = "*hide_reuse\n*label top\n*choice\n  #A\n    *goto top\n  *allow_reuse #B\n    *goto top"
+    script = (
+        "*hide_reuse\n*label top\n*choice\n  #A\n    *goto top\n  *allow_reuse #B\n    *goto top"
+    )
     assert menus(make_game(script), "A", "B") == [["A", "B"], ["B"], ["B"]]
 
 
 def test_what_cannot_be_taken_can_still_be_read(play: Play) -> None:
-    (text,) = play("Well?\n*choice\n  *selectable_if (1 = 2) #Fly\n    *ending\n  #Walk\n    *ending")
+    (text,) = play(
+        "Well?\n*choice\n  *selectable_if (1 = 2) #Fly\n    *ending\n  #Walk\n    *ending"
+    )
     assert text == "Well?\n\n(Not possible now: Fly)"
 
 
@@ -108,19 +136,27 @@ def test_a_fake_choice_goes_on_whatever_is_taken(play: Play) -> None:
 
 
 def test_implicit_control_flow_lets_a_choice_go_on(play: Play) -> None:
-    assert play("*create implicit_control_flow true\n*choice\n  #A\n    a.\nThen.", "A")[-1] == "a. Then."
+    assert (
+        play("*create implicit_control_flow true\n*choice\n  #A\n    a.\nThen.", "A")[-1]
+        == "a. Then."
+    )
 
 
 def test_a_choice_of_several_groups_is_one_menu_of_their_combinations(make_game: MakeGame) -> None:
     script = (
-        "*choice who how\n  #He\n    #runs\n      *ending\n    #walks\n      *ending\n  #She\n    #flies\n      *ending"
+        "*choice who how\n  #He\n    #runs\n      *ending\n    #walks\n      *ending\n  #She\n   "
+        " #flies\n      *ending"
     )
     assert menus(make_game(script)) == [["He – runs", "He – walks", "She – flies"]]
 
 
 def test_questions_have_a_few_fixed_answers(make_game: MakeGame) -> None:
     script = "*create n 0\n*create t 0\n*input_number n 1 10\n*input_text t\n*page_break\n${n} ${t}"
-    assert menus(make_game(script), "5", "Sam") == [["1", "5", "10"], ["Alex", "Robin", "Sam"], ["Next"]]
+    assert menus(make_game(script), "5", "Sam") == [
+        ["1", "5", "10"],
+        ["Alex", "Robin", "Sam"],
+        ["Next"],
+    ]
 
 
 def test_finish_leads_to_the_next_scene_and_the_last_one_ends(make_game: MakeGame) -> None:
@@ -132,7 +168,9 @@ def test_finish_leads_to_the_next_scene_and_the_last_one_ends(make_game: MakeGam
     assert interpreter.state.over
 
 
-def test_temporary_variables_end_with_their_scene_and_come_back_after_a_gosub_scene(play: Play) -> None:
+def test_temporary_variables_end_with_their_scene_and_come_back_after_a_gosub_scene(
+    play: Play,
+) -> None:
     sub = "*temp t 2\n${t}\n*return"
     assert play("*temp t 1\n*gosub_scene two\n${t}", two=sub) == ["2 1"]
     with pytest.raises(DataError, match="scene 'two', line 1: unknown variable 't'"):
@@ -155,8 +193,16 @@ def test_the_ferry_is_walked_from_end_to_end(ferry: str) -> None:
     read = [interpreter.start(3)]
     for choice in ("Robin", "Give a coin to the old man.", "Ask the old man for a word.", "Steal a coin from his hat.",
                    "Board the ferry.", "To the river", "Hold on", "Bail water.", "Port – standing", "9"):  # fmt: skip
-        read.append(interpreter.take(next(offer.id for offer in interpreter.state.menu if offer.text == choice)))
-    assert read[1] == "Good morning, Robin.\n\nYou have 3 coins, and feel shy.\n\n(Not possible now: Buy the horn.)"
+        read.append(
+            interpreter.take(
+                next(offer.id for offer in interpreter.state.menu if offer.text == choice)
+            )
+        )
+    assert (
+        read[1]
+        == "Good morning, Robin.\n\nYou have 3 coins, and feel shy.\n\n(Not possible now: Buy the"
+        " horn.)"
+    )
     assert read[3].startswith('"The salt first," he says, "then the ROPE."')
     assert "You have 3 coins, and feel bold." in read[4]
     assert read[7].endswith("feet. You brace with the left hand, 2 times. 2 ropes.")
@@ -169,21 +215,39 @@ def test_the_ferry_is_walked_from_end_to_end(ferry: str) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("A\n*goto nowhere\n*label nowhen", "scene 'startup', line 2: unknown label of 'startup' 'nowhere'"),
+        (
+            "A\n*goto nowhere\n*label nowhen",
+            "scene 'startup', line 2: unknown label of 'startup' 'nowhere'",
+        ),
         ("A\n  B", "scene 'startup', line 2: indented by 2 where 0 is expected"),
         ("*if true\n    A\n  B", "scene 'startup', line 3: indented by 2"),
         ("*if true\nA", "scene 'startup', line 1: nothing is indented under"),
         ("A\n\nHi ${name", "scene 'startup', line 3: a brace is not closed"),
         ("*goto_scene there", "scene 'startup', line 1: unknown scene 'there'"),
-        ("*scene_list\n  startup\n  two\n  tow", "scene 'startup', line 4: unknown scene 'tow'. Did you mean 'two'"),
+        (
+            "*scene_list\n  startup\n  two\n  tow",
+            "scene 'startup', line 4: unknown scene 'tow'. Did you mean 'two'",
+        ),
         ("A\n*dance", "scene 'startup', line 2: unknown command '*dance'"),
-        ("*chioce\n  #A", "scene 'startup', line 1: unknown command '*chioce'. Did you mean '*choice'"),
-        ("*label a\n*label a", "scene 'startup', line 2: the label 'a' is there twice, first on line 1"),
+        (
+            "*chioce\n  #A",
+            "scene 'startup', line 1: unknown command '*chioce'. Did you mean '*choice'",
+        ),
+        (
+            "*label a\n*label a",
+            "scene 'startup', line 2: the label 'a' is there twice, first on line 1",
+        ),
         ("A\n#B", "scene 'startup', line 2: an option stands outside"),
         ("*choice\n  A", "scene 'startup', line 2: 'A' stands where an option should"),
-        ("*choice\n  #A\n  *comment value: BEC +1\n", "scene 'startup', line 3: …indent it under its option"),
+        (
+            "*choice\n  #A\n  *comment value: BEC +1\n",
+            "scene 'startup', line 3: …indent it under its option",
+        ),
         ("*choice\n  #A\n    *ending\n    #B", "scene 'startup', line 4: an option stands outside"),
-        ("*choice\n    #A\n      *ending\n  #B\n    *ending", "scene 'startup', line 4: indented by 2"),
+        (
+            "*choice\n    #A\n      *ending\n  #B\n    *ending",
+            "scene 'startup', line 4: indented by 2",
+        ),
         ("*else\n  A", "scene 'startup', line 1: *else has no *if"),
         ("*set x", "scene 'startup', line 1: in the expression 'x': a value should stand"),
         ("*set 3 x", "scene 'startup', line 1: …the name of a variable"),
@@ -194,7 +258,9 @@ def test_the_ferry_is_walked_from_end_to_end(ferry: str) -> None:
         ("\n".join(" " * depth + "*if true" for depth in range(99)), "blocks nest deeper"),
     ],
 )
-def test_a_malformed_script_is_one_clear_error_before_it_is_played(make_game: MakeGame, script: str, said: str) -> None:
+def test_a_malformed_script_is_one_clear_error_before_it_is_played(
+    make_game: MakeGame, script: str, said: str
+) -> None:
     with pytest.raises(DataError) as error:
         make_game(script, two="A")
     for part in said.split("…"):
@@ -216,14 +282,19 @@ def test_a_malformed_script_is_one_clear_error_before_it_is_played(make_game: Ma
         ('*create l "x"\n*goto {l}', "line 2: unknown label"),
         ('*create l "x"\n*goto_scene {l}', "line 2: unknown scene"),
         ("*choice\n  *if (1 = 2) #A\n    *ending", "line 1: no option of this choice can be taken"),
-        ("*gosub a 1\n*ending\n*label a\n*params b c", "line 4: .*names 2 arguments, and 1 were given"),
+        (
+            "*gosub a 1\n*ending\n*label a\n*params b c",
+            "line 4: .*names 2 arguments, and 1 were given",
+        ),
         ("*achieve glory", "line 1: unknown achievement 'glory'"),
         ("*create x 0\n*rand x 6 1", "line 2: the lowest number 6 is above"),
         ("*bug odd", "line 1: the script says .*odd"),
         ("*create x 2\n*set x x ^ 9999", "line 2: .*not a finite number"),
     ],
 )
-def test_a_script_that_goes_wrong_in_play_is_one_clear_error(play: Play, script: str, said: str) -> None:
+def test_a_script_that_goes_wrong_in_play_is_one_clear_error(
+    play: Play, script: str, said: str
+) -> None:
     with pytest.raises(DataError, match=said):
         play(script, two="*gosub_scene two")
 
@@ -236,7 +307,8 @@ def test_a_return_does_not_reach_back_over_the_end_of_a_scene(play: Play) -> Non
 
 def test_an_option_whose_lines_lead_nowhere_is_named(play: Play) -> None:
     with pytest.raises(
-        DataError, match="scene 'startup', line 2: the lines of this option end without leading anywhere"
+        DataError,
+        match="scene 'startup', line 2: the lines of this option end without leading anywhere",
     ):
         play("*choice\n  #A\n    a\n  #B\n    *ending", "A")
 

@@ -1,4 +1,6 @@
-"""ChoiceScript-v0 as an env: the contract, transcripts, snapshots, loops, annotated menus and events."""
+"""ChoiceScript-v0 as an env: the contract, transcripts, snapshots, loops, annotated menus and
+events.
+"""
 
 import json
 import subprocess
@@ -85,7 +87,9 @@ def test_a_menu_says_which_scene_it_belongs_to(ferry: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 11), max_size=20), st.integers(0, 20))
-def test_a_snapshot_at_any_step_has_the_same_future(seed: int, actions: list[int], cut: int) -> None:
+def test_a_snapshot_at_any_step_has_the_same_future(
+    seed: int, actions: list[int], cut: int
+) -> None:
     env, other = ChoiceScriptEnv(game=FERRY), ChoiceScriptEnv(game=FERRY)
     env.reset(seed=seed)
     before = walk(env, actions[:cut])
@@ -106,13 +110,13 @@ def test_a_snapshot_has_the_same_future_in_another_process(ferry: str) -> None:
     state, actions = env.snapshot(), [0, 1, 0, 2, 1, 0]
     expected = walk(env, actions)
     code = (
-        "import json, sys, msgspec; from valueagents.envs.choice_game.env import ChoiceScriptEnv\n"
-        "env = ChoiceScriptEnv(game=sys.argv[1]); env.reset(seed=1); env.restore(bytes.fromhex(sys.argv[2]))\n"
-        "for action in json.loads(sys.argv[3]):\n"
-        "    if env._over: break\n"
-        "    text, reward, terminated, truncated, info = env.step(action % len(env._turn.menu))\n"
-        "    told = msgspec.to_builtins([text, info['menu'], info['annotation'], info['events']])\n"
-        "    print(json.dumps([told, reward, terminated, truncated]))"
+        "import json, sys, msgspec; from valueagents.envs.choice_game.env import"
+        " ChoiceScriptEnv\nenv = ChoiceScriptEnv(game=sys.argv[1]); env.reset(seed=1);"
+        " env.restore(bytes.fromhex(sys.argv[2]))\nfor action in json.loads(sys.argv[3]):\n    if"
+        " env._over: break\n    text, reward, terminated, truncated, info = env.step(action %"
+        " len(env._turn.menu))\n    told = msgspec.to_builtins([text, info['menu'],"
+        " info['annotation'], info['events']])\n    print(json.dumps([told, reward, terminated,"
+        " truncated]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, ferry, state.hex(), json.dumps(actions)],
@@ -120,7 +124,9 @@ def test_a_snapshot_has_the_same_future_in_another_process(ferry: str) -> None:
         text=True,
         check=True,
     )
-    assert [json.loads(line) for line in done.stdout.splitlines()] == json.loads(json.dumps(expected))
+    assert [json.loads(line) for line in done.stdout.splitlines()] == json.loads(
+        json.dumps(expected)
+    )
 
 
 def test_different_seeds_roll_different_waves(ferry: str) -> None:
@@ -174,10 +180,12 @@ def test_a_menu_says_what_each_option_would_do_and_trying_moves_nothing(ferry: s
     assert "Ada" not in text
 
 
-def test_an_option_with_a_random_outcome_is_annotated_with_the_mean_over_tries(write: Write) -> None:
+def test_an_option_with_a_random_outcome_is_annotated_with_the_mean_over_tries(
+    write: Write,
+) -> None:
     script = (
-        "*create x 0\n*choice\n  #Roll.\n    *rand x 1 2\n    *if x = 1\n      *comment value: STI +1\n    *ending\n"
-        "  #Wait.\n    *comment value: SEP +1\n    *ending"
+        "*create x 0\n*choice\n  #Roll.\n    *rand x 1 2\n    *if x = 1\n      *comment value: STI"
+        " +1\n    *ending\n  #Wait.\n    *comment value: SEP +1\n    *ending"
     )
     env = ChoiceScriptEnv(game=write(script.replace("STI +1\n", "STI +1\n      One.\n")))
     means, rolled = [], []
@@ -190,12 +198,19 @@ def test_an_option_with_a_random_outcome_is_annotated_with_the_mean_over_tries(w
     assert {mean * TRIES % 1 for mean in means} == {0.0}
     assert 0.4 < np.mean(means) < 0.6
     assert 15 < sum(rolled) < 45
-    assert abs(np.corrcoef(means, rolled)[0, 1]) < 0.45  # the tries do not know the roll that the step will make
+    assert (
+        abs(np.corrcoef(means, rolled)[0, 1]) < 0.45
+    )  # the tries do not know the roll that the step will make
 
 
 def test_a_file_annotates_lines_of_a_script_that_is_left_alone(write: Write) -> None:
     script = "*choice\n  #Help.\n    You help.\n    *ending\n  #Go.\n    *ending"
-    header = {"format": "valueagents-lines", "version": 1, "taxonomy": "jiminy", "provenance": "a test"}
+    header = {
+        "format": "valueagents-lines",
+        "version": 1,
+        "taxonomy": "jiminy",
+        "provenance": "a test",
+    }
     events = {"startup:2": {"good_others": 1}, "startup:6": {"bad_others": -0.5}}
     folder = write(script, annotations__json=json.dumps({**header, "events": events}))
     env = ChoiceScriptEnv(game=folder)
@@ -221,9 +236,18 @@ def test_a_file_annotates_lines_of_a_script_that_is_left_alone(write: Write) -> 
         ({"startup:2": {"BEX": 1}}, "unknown axis of schwartz20 'BEX'"),
     ],
 )
-def test_an_annotation_of_what_is_not_there_is_refused(write: Write, events: object, said: str) -> None:
-    header = {"format": "valueagents-lines", "version": 1, "taxonomy": "schwartz20", "provenance": "a test"}
-    folder = write("*comment first\nHi.\n*ending", annotations__json=json.dumps({**header, "events": events}))
+def test_an_annotation_of_what_is_not_there_is_refused(
+    write: Write, events: object, said: str
+) -> None:
+    header = {
+        "format": "valueagents-lines",
+        "version": 1,
+        "taxonomy": "schwartz20",
+        "provenance": "a test",
+    }
+    folder = write(
+        "*comment first\nHi.\n*ending", annotations__json=json.dumps({**header, "events": events})
+    )
     with pytest.raises(DataError, match=said):
         ChoiceScriptEnv(game=folder)
 
@@ -244,7 +268,8 @@ def test_a_value_comment_that_says_nothing_is_refused(write: Write, words: str, 
 
 def test_a_comment_that_says_none_is_a_judgement_of_neutral(write: Write) -> None:
     folder = write(
-        "*choice\n  #A\n    *comment value: none\n    *ending\n  #B\n    *comment value: BEC -1\n    *ending"
+        "*choice\n  #A\n    *comment value: none\n    *ending\n  #B\n    *comment value: BEC -1\n  "
+        "  *ending"
     )
     assert ChoiceScriptEnv(game=folder).reset(seed=1)[1]["annotation"].values == ({}, {"BEC": -1.0})
 
@@ -254,14 +279,19 @@ def test_a_game_without_annotations_has_none(write: Write) -> None:
     assert env.reset(seed=1)[1]["annotation"] is None
 
 
-LOOP = "*create n 0\n*label top\nWell?\n*choice\n  #Wait.\n    *goto top\n  #Count.\n    *set n +1\n    *goto top"
+LOOP = (
+    "*create n 0\n*label top\nWell?\n*choice\n  #Wait.\n    *goto top\n  #Count.\n    *set n +1\n  "
+    "  *goto top"
+)
 
 
 def test_a_menu_that_keeps_coming_back_unchanged_truncates(write: Write) -> None:
     env = ChoiceScriptEnv(game=write(LOOP))
     env.reset(seed=1)
     flags = [step[3] for step in walk(env, [0] * 100)]
-    assert flags == [False] * MAX_RECURRENCES + [True]  # the first step changes something: its option is now a used one
+    assert flags == [False] * MAX_RECURRENCES + [
+        True
+    ]  # the first step changes something: its option is now a used one
 
 
 def test_a_menu_that_comes_back_changed_goes_on_until_the_steps_are_used_up(write: Write) -> None:
@@ -295,10 +325,18 @@ def test_content_follows_words_and_annotations_and_no_path(write: Write, tmp_pat
 
 
 def test_content_follows_the_annotation_file(write: Write) -> None:
-    header = {"format": "valueagents-lines", "version": 1, "taxonomy": "schwartz20", "provenance": "a test"}
+    header = {
+        "format": "valueagents-lines",
+        "version": 1,
+        "taxonomy": "schwartz20",
+        "provenance": "a test",
+    }
     contents = set()
     for amount in (1, -1):
-        folder = write("Hi.", annotations__json=json.dumps({**header, "events": {"startup:1": {"BEC": amount}}}))
+        folder = write(
+            "Hi.",
+            annotations__json=json.dumps({**header, "events": {"startup:1": {"BEC": amount}}}),
+        )
         contents.add(env_identity(NAME, ChoiceScriptEnv(game=folder))["content"])
     assert len(contents) == 2
 
@@ -315,6 +353,8 @@ def test_wrong_options_are_named(ferry: str, game_data: Path) -> None:
 
 
 def test_a_run_over_the_game_can_be_scored(ferry: str, out: Path) -> None:
-    played = execute(RunConfig(env=NAME, env_options={"game": ferry}, policy="first", episodes=3, seed=1), out)
+    played = execute(
+        RunConfig(env=NAME, env_options={"game": ferry}, policy="first", episodes=3, seed=1), out
+    )
     assert len(list(played.episodes())) == 3
     assert len(score(played).axes) == 20

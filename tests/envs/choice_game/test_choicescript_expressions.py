@@ -1,4 +1,6 @@
-"""The expression language: what it computes, what it refuses, and that nothing else ever comes out of it."""
+"""The expression language: what it computes, what it refuses, and that nothing else ever comes out
+of it.
+"""
 
 import contextlib
 import math
@@ -11,7 +13,16 @@ from valueagents.envs.choice_game.expressions import MAX_DEPTH, compiled
 from valueagents.envs.choice_game.templates import template
 from valueagents.envs.choice_game.values import ScriptError, printed
 
-VARIABLES = {"x": 7, "y": 2, "name": "Ada", "yes": True, "half": 0.5, "item_2": "rope", "which": "name", "digit": "5"}
+VARIABLES = {
+    "x": 7,
+    "y": 2,
+    "name": "Ada",
+    "yes": True,
+    "half": 0.5,
+    "item_2": "rope",
+    "which": "name",
+    "digit": "5",
+}
 
 
 def lookup(name: str) -> object:
@@ -134,7 +145,11 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
 
 NUMBERS = st.integers(min_value=-1000, max_value=1000)
 REFERENCE = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
-TREES = st.recursive(NUMBERS, lambda inner: st.tuples(st.sampled_from(sorted(REFERENCE)), inner, inner), max_leaves=12)
+TREES = st.recursive(
+    NUMBERS,
+    lambda inner: st.tuples(st.sampled_from(sorted(REFERENCE)), inner, inner),
+    max_leaves=12,
+)
 
 
 def spelled(tree: object) -> str:
@@ -144,7 +159,11 @@ def spelled(tree: object) -> str:
 
 
 def reckoned(tree: object) -> int:
-    return REFERENCE[tree[0]](reckoned(tree[1]), reckoned(tree[2])) if isinstance(tree, tuple) else tree
+    return (
+        REFERENCE[tree[0]](reckoned(tree[1]), reckoned(tree[2]))
+        if isinstance(tree, tuple)
+        else tree
+    )
 
 
 @given(TREES)
@@ -167,7 +186,11 @@ def test_fairmath_stays_a_percentage_and_goes_the_right_way(x: int, y: int) -> N
 
 
 @given(
-    st.text(alphabet=st.characters(exclude_characters='"\\{}[]', exclude_categories=["Cs"]), min_size=1, max_size=20)
+    st.text(
+        alphabet=st.characters(exclude_characters='"\\{}[]', exclude_categories=["Cs"]),
+        min_size=1,
+        max_size=20,
+    )
 )
 def test_a_text_comes_back_as_it_was_character_by_character(text: str) -> None:
     assert value(f'"{text}"') == text

@@ -1,4 +1,6 @@
-"""DailyDilemmas in Dilemma-v0: value words become moral foundations; what the table does not say stays unannotated."""
+"""DailyDilemmas in Dilemma-v0: value words become moral foundations; what the table does not say
+stays unannotated.
+"""
 
 import csv
 import json
@@ -73,11 +75,16 @@ def test_a_foundation_is_served_unclear_or_left_alone(tmp_path, words, served, u
 
 
 def test_a_dilemma_is_two_actions_on_its_situation(tmp_path):
-    env = _env(tmp_path, _row("not_to_do", ("trust",)), _row(), _row(idx="2"), _row("not_to_do", idx="2"))
+    env = _env(
+        tmp_path, _row("not_to_do", ("trust",)), _row(), _row(idx="2"), _row("not_to_do", idx="2")
+    )
     assert env.situations() == ("1", "2")
     item = env.bank.items[0]
     assert (item.text, item.setting) == (TOLD, "friends")
-    assert [(option.id, option.text) for option in item.options] == [("to_do", "Refuse"), ("not_to_do", "Lie")]
+    assert [(option.id, option.text) for option in item.options] == [
+        ("to_do", "Refuse"),
+        ("not_to_do", "Lie"),
+    ]
 
 
 def test_the_env_keeps_the_contract(tmp_path):
@@ -96,7 +103,10 @@ def test_what_the_table_leaves_open_is_counted_in_the_notes(tmp_path):
     columns = (*COLUMNS, "values_direct", "values_indirect")
     raw = {"values_direct": "['Honesty', 'Grit']", "values_indirect": ""}
     env = _env(
-        tmp_path, _row(words=("honesty", "courage", "betrayal", "zeal"), **raw), _row("not_to_do", ()), columns=columns
+        tmp_path,
+        _row(words=("honesty", "courage", "betrayal", "zeal"), **raw),
+        _row("not_to_do", ()),
+        columns=columns,
     )
     said = "\n".join(env.notes)
     assert "1 of 4 value words belong to no moral foundation" in said
@@ -118,7 +128,10 @@ def test_words_that_the_table_settles_give_no_note(tmp_path):
         ([_row(), _row("not_to_do", action="Refuse ")], "line 3: both actions"),
         ([_row(), _row("not_to_do", dilemma_situation="Another.")], "line 3.*another situation"),
         ([_row(action=" "), _row("not_to_do")], "line 2.*empty"),
-        ([_row(values_names="honesty"), _row("not_to_do")], "line 2: values_names 'honesty' is not a list"),
+        (
+            [_row(values_names="honesty"), _row("not_to_do")],
+            "line 2: values_names 'honesty' is not a list",
+        ),
         ([_row(values_names="[1]"), _row("not_to_do")], "line 2: values_names"),
         ([_row(values_names="__import__('os')"), _row("not_to_do")], "line 2: values_names"),
         ([_row(values_names="[" * 5000), _row("not_to_do")], "line 2: values_names"),
@@ -170,7 +183,11 @@ def test_a_table_beside_a_file_that_needs_none_is_refused(tmp_path):
         "provenance": "",
         "scaling": "",
     }
-    item = {"id": "a", "text": "t", "options": [{"id": "1", **option}, {"id": "2", **option, "text": "stay"}]}
+    item = {
+        "id": "a",
+        "text": "t",
+        "options": [{"id": "1", **option}, {"id": "2", **option, "text": "stay"}],
+    }
     mine.write_text(f"{json.dumps(header)}\n{json.dumps(item)}\n")
     with pytest.raises(ConfigError, match="values"):
         DilemmaEnv(data=str(mine), values=str(tmp_path / "values.csv"))

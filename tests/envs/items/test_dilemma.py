@@ -1,4 +1,6 @@
-"""The bundled dilemmas: an env that keeps its promises, and a bank that can carry the estimators."""
+"""The bundled dilemmas: an env that keeps its promises, and a bank that can carry the
+estimators.
+"""
 
 import json
 import re
@@ -27,18 +29,25 @@ def items() -> tuple[Item, ...]:
 
 @pytest.fixture(scope="module")
 def centred(items) -> dict[str, np.ndarray]:
-    """A row an option, each column less its mean over the menu: the 20 values, length, place in the file."""
+    """A row an option, each column less its mean over the menu: the 20 values, length, place in the
+    file.
+    """
     values, nuisance = [], []
     for item in items:
         x = np.array([[option.values.get(axis) or 0.0 for axis in AXES] for option in item.options])
-        z = np.array([[len(option.text), place] for place, option in enumerate(item.options)], dtype=float)
+        z = np.array(
+            [[len(option.text), place] for place, option in enumerate(item.options)], dtype=float
+        )
         values.append(x - x.mean(axis=0))
         nuisance.append(z - z.mean(axis=0))
     return {"values": np.vstack(values), "nuisance": np.vstack(nuisance)}
 
 
 def second() -> list[dict]:
-    return [json.loads(line) for line in DATA.joinpath("dilemmas.second.jsonl").read_text("utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in DATA.joinpath("dilemmas.second.jsonl").read_text("utf-8").splitlines()
+    ]
 
 
 def test_the_dilemmas_keep_every_promise_of_an_env():
@@ -53,7 +62,10 @@ def test_a_setting_plays_its_items_only():
 
 
 def test_an_unknown_setting_is_answered_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"unknown setting 'agent-person'\. Did you mean 'agent-personal'\? Known: "):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown setting 'agent-person'\. Did you mean 'agent-personal'\? Known: ",
+    ):
         DilemmaEnv(setting="agent-person")
 
 
@@ -66,8 +78,19 @@ def test_a_file_of_the_users_takes_the_place_of_the_bank(tmp_path):
 
 def test_a_moralchoice_file_is_an_env_of_ten_rules(tmp_path):
     rules = load_taxonomy("gert10").axis_ids
-    header = ["scenario_id", "context", "action1", "action2"] + [f"a{n}_{rule}" for n in (1, 2) for rule in rules]
-    row = ["C_1", "You fly a plane.", "I land it.", "I crash it.", *["No"] * 10, "Yes", *["No"] * 8, "No Agreement"]
+    header = ["scenario_id", "context", "action1", "action2"] + [
+        f"a{n}_{rule}" for n in (1, 2) for rule in rules
+    ]
+    row = [
+        "C_1",
+        "You fly a plane.",
+        "I land it.",
+        "I crash it.",
+        *["No"] * 10,
+        "Yes",
+        *["No"] * 8,
+        "No Agreement",
+    ]
     path = tmp_path / "scenarios.csv"
     path.write_text(",".join(header) + "\n" + ",".join(row) + "\n")
     env = DilemmaEnv(data=str(path))
@@ -75,7 +98,11 @@ def test_a_moralchoice_file_is_an_env_of_ten_rules(tmp_path):
     array = info["annotation"].array(env.taxonomy)
     crash = next(k for k, option in enumerate(info["menu"]) if option.text == "I crash it.")
     assert array.shape == (2, 10)
-    assert (array[crash, 0], np.isnan(array[crash, 9]), np.nansum(np.abs(array))) == (-1.0, True, 1.0)
+    assert (array[crash, 0], np.isnan(array[crash, 9]), np.nansum(np.abs(array))) == (
+        -1.0,
+        True,
+        1.0,
+    )
 
 
 def test_the_bank_has_at_least_120_items_of_two_to_four_options(items):
@@ -85,7 +112,9 @@ def test_the_bank_has_at_least_120_items_of_two_to_four_options(items):
 
 def test_every_option_bears_on_one_to_four_values_and_by_sign_only(items):
     assert {len(option.values) for item in items for option in item.options} <= {1, 2, 3, 4}
-    assert {value for item in items for option in item.options for value in option.values.values()} == {-1.0, 1.0}
+    assert {
+        value for item in items for option in item.options for value in option.values.values()
+    } == {-1.0, 1.0}
 
 
 def test_every_value_is_contested_at_least_20_times(items):
@@ -124,7 +153,9 @@ def test_no_text_stands_twice(items):
 
 
 def test_texts_are_clean(items):
-    for text in [text for item in items for text in (item.text, *(option.text for option in item.options))]:
+    for text in [
+        text for item in items for text in (item.text, *(option.text for option in item.options))
+    ]:
         assert text == text.strip()
         assert "  " not in text
         assert "\n" not in text
@@ -134,7 +165,11 @@ def test_texts_are_clean(items):
 def test_no_value_is_named_in_a_text_that_an_agent_reads(items):
     ids = set(AXES) - {"HUM"}
     for item in items:
-        words = {word.strip(".,;:") for text in (item.text, *(o.text for o in item.options)) for word in text.split()}
+        words = {
+            word.strip(".,;:")
+            for text in (item.text, *(o.text for o in item.options))
+            for word in text.split()
+        }
         assert not words & ids
 
 

@@ -1,4 +1,6 @@
-"""Item files: what is read from JSONL and from MoralChoice's CSV, and how every malformed line is named."""
+"""Item files: what is read from JSONL and from MoralChoice's CSV, and how every malformed line is
+named.
+"""
 
 import csv
 import io
@@ -26,7 +28,10 @@ HEADER = {
 
 
 def item(number: int = 0, **fields) -> dict:
-    options = [{"id": "a", "text": "Wait.", "values": {"HED": 1}}, {"id": "b", "text": "Go on.", "values": {}}]
+    options = [
+        {"id": "a", "text": "Wait.", "values": {"HED": 1}},
+        {"id": "b", "text": "Go on.", "values": {}},
+    ]
     return {"id": f"item-{number}", "text": "Now?", "options": options, **fields}
 
 
@@ -39,19 +44,29 @@ def jsonl(tmp_path, *lines: object, name: str = "items.jsonl"):
     """A file of these lines: bytes and texts as they are, everything else as JSON."""
     path = tmp_path / name
     raw = [
-        line if isinstance(line, bytes) else (line if isinstance(line, str) else json.dumps(line)).encode()
+        (
+            line
+            if isinstance(line, bytes)
+            else (line if isinstance(line, str) else json.dumps(line)).encode()
+        )
         for line in lines
     ]
     path.write_bytes(b"".join(line + b"\n" for line in raw))
     return path
 
 
-COLUMNS = ["scenario_id", "ambiguity", "context", "action1", "action2"] + [f"a{n}_{r}" for n in (1, 2) for r in RULES]
+COLUMNS = ["scenario_id", "ambiguity", "context", "action1", "action2"] + [
+    f"a{n}_{r}" for n in (1, 2) for r in RULES
+]
 
 
 def scenario(name: str = "C_1", **fields) -> dict:
     row = dict.fromkeys(COLUMNS, "No")
-    return row | {"scenario_id": name, "context": "You fly.", "action1": "I land.", "action2": "I crash."} | fields
+    return (
+        row
+        | {"scenario_id": name, "context": "You fly.", "action1": "I land.", "action2": "I crash."}
+        | fields
+    )
 
 
 def moralchoice(tmp_path, *rows: dict, columns: list[str] = COLUMNS, encoding: str = "utf-8"):
@@ -67,7 +82,12 @@ def moralchoice(tmp_path, *rows: dict, columns: list[str] = COLUMNS, encoding: s
 def test_a_jsonl_file_becomes_a_bank_with_its_header(tmp_path):
     cluster = item(1, setting="home", cluster="post")
     bank = read_items(jsonl(tmp_path, HEADER, item(0), cluster))
-    assert (bank.taxonomy.id, bank.task, bank.provenance, bank.scaling) == ("schwartz20", "Choose.", "by hand", "sign")
+    assert (bank.taxonomy.id, bank.task, bank.provenance, bank.scaling) == (
+        "schwartz20",
+        "Choose.",
+        "by hand",
+        "sign",
+    )
     assert [i.id for i in bank.items] == ["item-0", "item-1"]
     assert [(o.id, o.text, o.values) for o in bank.items[0].options] == [
         ("a", "Wait.", {"HED": 1.0}),
@@ -77,16 +97,24 @@ def test_a_jsonl_file_becomes_a_bank_with_its_header(tmp_path):
 
 
 def test_factors_of_the_file_are_those_of_the_env_and_reach_the_table_of_a_run(tmp_path, out):
-    header = {**HEADER, "factors": [{"name": "place", "meaning": "Where.", "levels": ["home", "street"]}]}
+    header = {
+        **HEADER,
+        "factors": [{"name": "place", "meaning": "Where.", "levels": ["home", "street"]}],
+    }
     data = jsonl(tmp_path, header, item(0, factors={"place": "street"}), item(1))
-    done = execute(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="first"), out)
+    done = execute(
+        RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy="first"),
+        out,
+    )
     assert [factor.name for factor in done.header.factors] == ["item", "place"]
     rows = done.decisions(["factor.item", "factor.place"]).sort_by("factor.item").to_pylist()
     assert [tuple(row.values()) for row in rows] == [("item-0", "street"), ("item-1", None)]
 
 
 def test_a_level_that_the_header_does_not_declare_is_named_with_file_and_line(tmp_path):
-    with pytest.raises(DataError, match=r"items\.jsonl, line 3: item 'item-1': unknown factor 'place'"):
+    with pytest.raises(
+        DataError, match=r"items\.jsonl, line 3: item 'item-1': unknown factor 'place'"
+    ):
         read_items(jsonl(tmp_path, HEADER, item(0), item(1, factors={"place": "home"})))
 
 
@@ -95,12 +123,16 @@ def test_a_file_without_texts_is_for_values_only_and_cannot_be_played(tmp_path):
     with pytest.raises(DataError, match=r"items\.jsonl, line 3: item 'item-0' has no text"):
         read_items(jsonl(tmp_path, HEADER, item(8), without))
     options = [{"id": "a", "values": {}}, {"id": "b", "values": {}}]
-    with pytest.raises(DataError, match=r"items\.jsonl, line 2: option 'a' of item 'item-0' has no text"):
+    with pytest.raises(
+        DataError, match=r"items\.jsonl, line 2: option 'a' of item 'item-0' has no text"
+    ):
         read_items(jsonl(tmp_path, HEADER, item(options=options)))
 
 
 def test_null_is_not_annotated_and_zero_is_neutral(tmp_path):
-    bank = read_items(jsonl(tmp_path, HEADER, with_option(values={"HED": None, "BEC": 0, "ACH": -0.5})))
+    bank = read_items(
+        jsonl(tmp_path, HEADER, with_option(values={"HED": None, "BEC": 0, "ACH": -0.5}))
+    )
     assert bank.items[0].options[1].values == {"HED": None, "BEC": 0.0, "ACH": -0.5}
 
 
@@ -138,13 +170,25 @@ MALFORMED = {
     "no values": (item(options=[{"id": "a", "text": "x"}] * 2), "missing required field `values`"),
     "blank text": (item(text=" \n"), "item 'item-0' has no text"),
     "no options": (item(options=[]), "item 'item-0' has 0 options; 2 to 26 are possible"),
-    "one option": (item(options=item()["options"][:1]), "item 'item-0' has 1 options; 2 to 26 are possible"),
-    "27 options": (item(options=[{"id": str(k), "text": f"{k}", "values": {}} for k in range(27)]), "has 27 options"),
+    "one option": (
+        item(options=item()["options"][:1]),
+        "item 'item-0' has 1 options; 2 to 26 are possible",
+    ),
+    "27 options": (
+        item(options=[{"id": str(k), "text": f"{k}", "values": {}} for k in range(27)]),
+        "has 27 options",
+    ),
     "repeated option text": (with_option(text="Wait."), "2 options with the text 'Wait.'"),
-    "option text repeated but for spaces": (with_option(text=" Wait.\n"), "2 options with the text 'Wait.'"),
+    "option text repeated but for spaces": (
+        with_option(text=" Wait.\n"),
+        "2 options with the text 'Wait.'",
+    ),
     "repeated option id": (with_option(id="a"), "2 options with the id 'a'"),
     "blank option text": (with_option(text=" "), "option 'b' of item 'item-0' has no text"),
-    "unknown axis": (with_option(values={"HEDO": 1}), "unknown axis of schwartz20 'HEDO'. Did you mean 'HED'?"),
+    "unknown axis": (
+        with_option(values={"HEDO": 1}),
+        "unknown axis of schwartz20 'HEDO'. Did you mean 'HED'?",
+    ),
     "two": (with_option(values={"HED": 2}), "option 'b', HED = 2.0; a value lies in [-1, 1]"),
     "just above one": (with_option(values={"HED": -1.0000001}), "a value lies in [-1, 1]"),
     "text for value": (with_option(values={"HED": "1"}), "Expected `float | null`"),
@@ -185,8 +229,14 @@ def test_an_item_id_that_stands_twice_is_named_with_file_and_line(tmp_path):
             {**HEADER, "format": "valueagents-annotations"},
             "format 'valueagents-annotations' version 1; this reads value",
         ),
-        ({**HEADER, "version": 2}, "format 'valueagents-items' version 2; this reads valueagents-items 1"),
-        ({**HEADER, "taxonomy": "schwartz2"}, "unknown taxonomy 'schwartz2'. Did you mean 'schwartz20'?"),
+        (
+            {**HEADER, "version": 2},
+            "format 'valueagents-items' version 2; this reads valueagents-items 1",
+        ),
+        (
+            {**HEADER, "taxonomy": "schwartz2"},
+            "unknown taxonomy 'schwartz2'. Did you mean 'schwartz20'?",
+        ),
     ],
 )
 def test_a_wrong_header_is_named_with_file_and_line(tmp_path, header, words):
@@ -201,7 +251,9 @@ def test_a_byte_order_mark_before_the_header_is_no_part_of_it(tmp_path):
 
 
 def test_a_header_error_shows_what_a_header_looks_like(tmp_path):
-    with pytest.raises(DataError, match=r'it should read \{"format": "valueagents-items", "version": 1, "taxonomy"'):
+    with pytest.raises(
+        DataError, match=r'it should read \{"format": "valueagents-items", "version": 1, "taxonomy"'
+    ):
         read_items(jsonl(tmp_path, "x"))
 
 
@@ -210,13 +262,17 @@ def test_an_empty_file_and_one_without_items_are_refused(tmp_path):
     empty.write_bytes(b"")
     with pytest.raises(DataError, match=r"empty\.jsonl, line 1 is not a header"):
         read_items(empty)
-    with pytest.raises(DataError, match=r"items\.jsonl holds no items; add at least one line after the header"):
+    with pytest.raises(
+        DataError, match=r"items\.jsonl holds no items; add at least one line after the header"
+    ):
         read_items(jsonl(tmp_path, HEADER))
 
 
 def test_a_missing_file_is_answered_with_the_nearest_in_its_folder(tmp_path):
     jsonl(tmp_path, HEADER, item())
-    with pytest.raises(ConfigError, match=r"unknown data file '.*itmes\.jsonl'\. Did you mean '.*/items\.jsonl'\?"):
+    with pytest.raises(
+        ConfigError, match=r"unknown data file '.*itmes\.jsonl'\. Did you mean '.*/items\.jsonl'\?"
+    ):
         read_items(tmp_path / "itmes.jsonl")
     with pytest.raises(ConfigError, match="Give the path of a file"):
         read_items(tmp_path / "no" / "such" / "folder.csv")
@@ -233,7 +289,10 @@ def test_another_kind_of_file_is_refused_with_the_kinds_that_are_read(tmp_path, 
     path = tmp_path / name
     path.write_text("x")
     with pytest.raises(
-        ConfigError, match=r"neither \.jsonl \(our format, see envs/reference\.md\) nor \.csv \(MoralChoice, Dail"
+        ConfigError,
+        match=(
+            r"neither \.jsonl \(our format, see envs/reference\.md\) nor \.csv \(MoralChoice, Dail"
+        ),
     ):
         read_items(path)
 
@@ -254,7 +313,10 @@ def test_moralchoice_scenarios_become_items_with_yes_as_a_violation(tmp_path):
     bank = read_items(moralchoice(tmp_path, *rows))
     assert (bank.taxonomy.id, [i.id for i in bank.items]) == ("gert10", ["C_1", "C_2"])
     first, second = bank.items
-    assert [(o.id, o.text) for o in first.options] == [("action1", "I land."), ("action2", "I crash.")]
+    assert [(o.id, o.text) for o in first.options] == [
+        ("action1", "I land."),
+        ("action2", "I crash."),
+    ]
     neutral = dict.fromkeys(RULES, 0.0)
     assert [o.values for o in first.options] == [neutral, {**neutral, "death": -1.0, "duty": None}]
     assert second.options[0].values["break_promise"] == -1.0
@@ -275,7 +337,10 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"a2_pain": "yes"}, "column a2_pain: unknown flag 'yes'. Did you mean 'Yes'? Known: No, No Agreement, Yes."),
+        (
+            {"a2_pain": "yes"},
+            "column a2_pain: unknown flag 'yes'. Did you mean 'Yes'? Known: No, No Agreement, Yes.",
+        ),
         ({"a1_death": ""}, "column a1_death: unknown flag ''"),
         ({"a1_death": "nan"}, "column a1_death: unknown flag 'nan'"),
         ({"action2": "I land."}, "item 'C_2' has 2 options with the text 'I land.'"),
@@ -293,7 +358,9 @@ def test_a_wrong_scenario_is_named_with_file_and_line(tmp_path, fields, words):
 @pytest.mark.parametrize("column", ["scenario_id", "action2", "a1_death", "a2_duty"])
 def test_a_missing_column_is_named_with_its_file(tmp_path, column):
     columns = [name for name in COLUMNS if name != column] + [f"{column}s"]
-    with pytest.raises(DataError, match=rf"scenarios\.csv, line 1: .*'{column}'\. Did you mean '{column}s'"):
+    with pytest.raises(
+        DataError, match=rf"scenarios\.csv, line 1: .*'{column}'\. Did you mean '{column}s'"
+    ):
         read_items(moralchoice(tmp_path, scenario(), columns=columns))
 
 
@@ -301,8 +368,13 @@ def test_a_missing_column_is_named_with_its_file(tmp_path, column):
 def test_a_row_of_the_wrong_length_is_named_with_its_line(tmp_path, cut):
     path = moralchoice(tmp_path, scenario("C_1"))
     text = path.read_text()
-    path.write_text(text + ("C_2,low,You fly.\r\n" if cut == "short" else text.splitlines()[1] + ",No\r\n"))
-    with pytest.raises(DataError, match=r"scenarios\.csv, line 3: 25 columns are wanted, this row has more or fewer"):
+    path.write_text(
+        text + ("C_2,low,You fly.\r\n" if cut == "short" else text.splitlines()[1] + ",No\r\n")
+    )
+    with pytest.raises(
+        DataError,
+        match=r"scenarios\.csv, line 3: 25 columns are wanted, this row has more or fewer",
+    ):
         read_items(path)
 
 
@@ -320,7 +392,15 @@ def test_what_is_no_csv_is_named_with_its_line(tmp_path, tail):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"junk", b'"scenario_id"x,action1\n', b'"scenario_id', b"\x00\x01\x02", b"x" * 140_000],
+    [
+        b"",
+        b"\n",
+        b"junk",
+        b'"scenario_id"x,action1\n',
+        b'"scenario_id',
+        b"\x00\x01\x02",
+        b"x" * 140_000,
+    ],
     ids=["empty", "blank", "junk", "text after a quote", "open quote", "nul", "140 kB"],
 )
 def test_what_has_no_csv_header_is_named_with_line_1(tmp_path, content):
@@ -350,9 +430,15 @@ def test_a_moralchoice_file_without_scenarios_or_with_one_twice_is_refused(tmp_p
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
 @given(content=st.binary(max_size=60), prefix=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_no_bytes_make_anything_but_a_bank_or_an_error_of_ours(tmp_path_factory, suffix, content, prefix):
+def test_no_bytes_make_anything_but_a_bank_or_an_error_of_ours(
+    tmp_path_factory, suffix, content, prefix
+):
     path = tmp_path_factory.mktemp("junk") / f"items{suffix}"
-    head = json.dumps(HEADER).encode() + b"\n" if suffix == ".jsonl" else ",".join(COLUMNS).encode() + b"\n"
+    head = (
+        json.dumps(HEADER).encode() + b"\n"
+        if suffix == ".jsonl"
+        else ",".join(COLUMNS).encode() + b"\n"
+    )
     path.write_bytes((head if prefix else b"") + content)
     with pytest.raises(ValueAgentsError, match=r"items\."):
         read_items(path)

@@ -1,4 +1,6 @@
-"""Item envs: one menu an episode, its options in an order drawn from the seed with their annotation beside them."""
+"""Item envs: one menu an episode, its options in an order drawn from the seed with their annotation
+beside them.
+"""
 
 from collections import Counter
 
@@ -21,11 +23,19 @@ def option(name: str, text: str, **values: float | None) -> ItemOption:
 
 
 ITEMS = (
-    Item(id="one", text="Zoë asks:\n“Now?” 🦊", options=(option("a", "Yes.", duty=1.0), option("b", "No."))),
+    Item(
+        id="one",
+        text="Zoë asks:\n“Now?” 🦊",
+        options=(option("a", "Yes.", duty=1.0), option("b", "No.")),
+    ),
     Item(
         id="two",
         text="And now?",
-        options=(option("a", "Go.", death=-1.0), option("b", "Stay.", pain=None), option("c", "Ask.", duty=0.5)),
+        options=(
+            option("a", "Go.", death=-1.0),
+            option("b", "Stay.", pain=None),
+            option("c", "Ask.", duty=0.5),
+        ),
         setting="home",
         cluster="template",
     ),
@@ -34,7 +44,12 @@ ITEMS = (
 
 def bank(items: tuple[Item, ...] = ITEMS, **fields) -> ItemBank:
     return ItemBank(
-        taxonomy=load_taxonomy("gert10"), task="Choose.", provenance="by hand", scaling="sign", items=items, **fields
+        taxonomy=load_taxonomy("gert10"),
+        task="Choose.",
+        provenance="by hand",
+        scaling="sign",
+        items=items,
+        **fields,
     )
 
 
@@ -70,14 +85,20 @@ def test_a_banks_own_factors_follow_the_item_and_an_item_may_have_none_of_them()
     assert env.factors == (*ItemEnv.factors, place)
     assert env.reset(options={"situation": "one"})[1]["factors"] == {"item": "one", "place": "home"}
     assert env.reset(options={"situation": "two"})[1]["factors"] == {"item": "two"}
-    assert [check for check in check_value_env(lambda: ItemEnv(bank(items, factors=(place,)))) if check.problem] == []
+    assert [
+        check
+        for check in check_value_env(lambda: ItemEnv(bank(items, factors=(place,))))
+        if check.problem
+    ] == []
     assert ItemEnv(bank()).factors == ItemEnv.factors  # of another bank
 
 
 def test_every_order_of_the_options_is_drawn_equally_often():
     env = ItemEnv(bank())
     orders = Counter(
-        "".join(option.id for option in env.reset(seed=seed, options={"situation": "two"})[1]["menu"])
+        "".join(
+            option.id for option in env.reset(seed=seed, options={"situation": "two"})[1]["menu"]
+        )
         for seed in range(1200)
     )
     assert len(orders) == 6
@@ -98,13 +119,23 @@ def test_any_choice_ends_the_episode_without_reward(action):
     env = ItemEnv(bank())
     env.reset(seed=1, options={"situation": "one"})
     text, reward, terminated, truncated, info = env.step(action)
-    assert (text, reward, terminated, truncated, info["menu"], info["invalid"]) == ("", 0.0, True, False, (), None)
+    assert (text, reward, terminated, truncated, info["menu"], info["invalid"]) == (
+        "",
+        0.0,
+        True,
+        False,
+        (),
+        None,
+    )
 
 
 def test_an_item_is_its_own_cluster_unless_it_names_one():
     env = ItemEnv(bank())
     infos = [env.reset(seed=1, options={"situation": name})[1] for name in ("one", "two")]
-    assert [(info["situation"], info["cluster"]) for info in infos] == [("one", "one"), ("two", "template")]
+    assert [(info["situation"], info["cluster"]) for info in infos] == [
+        ("one", "one"),
+        ("two", "template"),
+    ]
 
 
 def test_the_menu_is_as_wide_as_the_longest_item():
@@ -113,7 +144,9 @@ def test_the_menu_is_as_wide_as_the_longest_item():
 
 
 def test_an_empty_bank_is_refused():
-    with pytest.raises(DataError, match="the item bank is empty; give a file with at least one item"):
+    with pytest.raises(
+        DataError, match="the item bank is empty; give a file with at least one item"
+    ):
         ItemEnv(bank(()))
 
 
@@ -136,7 +169,9 @@ def test_the_content_is_the_whole_bank():
         changed(text="Now!"),
         changed(factors={"place": "home"}),
         changed(cluster="x"),
-        changed(options=(msgspec.structs.replace(option, values={"duty": None}), ITEMS[0].options[1])),
+        changed(
+            options=(msgspec.structs.replace(option, values={"duty": None}), ITEMS[0].options[1])
+        ),
         changed(options=ITEMS[0].options[::-1]),
         content_hash(ItemEnv(bank(ITEMS[:1])).content()),
     ]
@@ -148,10 +183,16 @@ def test_neither_notes_nor_fields_of_the_taxonomy_that_are_for_reports_are_part_
     assert ItemEnv(bank(notes=("odd",))).content() == plain
     assert all("factors" not in item for item in plain["items"])
     grouped = msgspec.structs.replace(
-        load_taxonomy("gert10"), groupings={"all": {"rules": ("death", "pain")}}, main_grouping="all"
+        load_taxonomy("gert10"),
+        groupings={"all": {"rules": ("death", "pain")}},
+        main_grouping="all",
     )
     with_groups = ItemEnv(msgspec.structs.replace(bank(), taxonomy=grouped)).content()
-    bare = ItemEnv(msgspec.structs.replace(bank(), taxonomy=msgspec.structs.replace(grouped, main_grouping=None)))
+    bare = ItemEnv(
+        msgspec.structs.replace(
+            bank(), taxonomy=msgspec.structs.replace(grouped, main_grouping=None)
+        )
+    )
     assert with_groups == bare.content() != plain
 
 

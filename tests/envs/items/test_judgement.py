@@ -1,4 +1,6 @@
-"""Judgement-v0: the bank's balance, three verdicts and their annotation, the study's own posts and their defects."""
+"""Judgement-v0: the bank's balance, three verdicts and their annotation, the study's own posts and
+their defects.
+"""
 
 import json
 import re
@@ -24,7 +26,12 @@ HEADER = {
     "provenance": "tests",
 }
 POST = {"id": "P1", "value": "HED", "high": "NTA", "low": "YTA", "text": "I took the last slice."}
-LAB_POST = {"post": "I left early.", "high_standard_stance": "NTA", "low_standard_stance": "YTA", "title": "unused"}
+LAB_POST = {
+    "post": "I left early.",
+    "high_standard_stance": "NTA",
+    "low_standard_stance": "YTA",
+    "title": "unused",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,9 @@ def bank():
 
 def _file(tmp_path, *lines):
     path = tmp_path / "mine.jsonl"
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n"
+    )
     return str(path)
 
 
@@ -54,7 +63,8 @@ def _shown(env, situation, seed=0):
     return text, [option.id for option in info["menu"]], values
 
 
-# -- the bank -------------------------------------------------------------------------------------------------------
+# -- the bank
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_every_value_has_eight_posts_that_favour_neither_verdict(bank):
@@ -76,14 +86,21 @@ def test_no_post_names_its_value_or_stands_there_twice(bank):
 
 def test_the_posts_are_of_a_posts_length_and_do_not_give_their_verdict(bank):
     assert all(400 <= len(post.text) <= 3000 for post in bank)
-    assert [post.id for post in bank if re.search(r"\b(NTA|YTA|NAH|ESH|NEUTRAL)\b", post.text)] == []
+    assert [
+        post.id for post in bank if re.search(r"\b(NTA|YTA|NAH|ESH|NEUTRAL)\b", post.text)
+    ] == []
 
 
-# -- the env --------------------------------------------------------------------------------------------------------
+# -- the env
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_the_env_keeps_the_contract():
-    assert [check for check in check_value_env(lambda: make_env("valueagents/Judgement-v0")) if check.problem] == []
+    assert [
+        check
+        for check in check_value_env(lambda: make_env("valueagents/Judgement-v0"))
+        if check.problem
+    ] == []
     assert JudgementEnv.independent_menus
 
 
@@ -99,14 +116,16 @@ def test_each_reader_has_a_verdict_and_no_other_value_is_annotated(bank, strict,
             rest: remaining,
         }
         for x in values.values():
-            assert {axis for axis, amount in x.items() if amount is None} == set(AXES) - {post.value}
+            assert {axis for axis, amount in x.items() if amount is None} == set(AXES) - {
+                post.value
+            }
 
 
 def test_every_value_is_scored_over_its_own_few_posts_with_their_count(out):
     scores = score(execute(RunConfig(env="valueagents/Judgement-v0", policy="first"), out))
-    assert {axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes} == dict.fromkeys(
-        AXES, (8, False)
-    )
+    assert {
+        axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes
+    } == dict.fromkeys(AXES, (8, False))
 
 
 def test_a_menu_says_which_post_it_judges(bank):
@@ -131,7 +150,8 @@ def test_a_post_is_shown_whole_with_the_question(bank):
 def test_a_cap_keeps_the_same_posts_whatever_their_order(tmp_path):
     posts = [{**POST, "id": f"P{i}", "text": f"Post {i}."} for i in range(9)]
     kept = [
-        set(JudgementEnv(posts=_file(tmp_path, HEADER, *order), cap=4).situations()) for order in (posts, posts[::-1])
+        set(JudgementEnv(posts=_file(tmp_path, HEADER, *order), cap=4).situations())
+        for order in (posts, posts[::-1])
     ]
     assert kept[0] == kept[1]
     assert len(kept[0]) == 4
@@ -140,18 +160,29 @@ def test_a_cap_keeps_the_same_posts_whatever_their_order(tmp_path):
 def test_a_cap_counts_the_studys_ten_values_not_the_twenty_axes(bank):
     left = Counter(post.value for post in JudgementEnv(cap=1).posts)
     groups = TAXONOMY.groupings["survey-to-behavior"]
-    assert {group: sum(left[axis] for axis in axes) for group, axes in groups.items()} == dict.fromkeys(groups, 1)
+    assert {
+        group: sum(left[axis] for axis in axes) for group, axes in groups.items()
+    } == dict.fromkeys(groups, 1)
 
 
 def test_a_text_under_two_values_is_two_situations_of_one_cluster(tmp_path, out):
-    file = _file(tmp_path, HEADER, POST, {**POST, "id": "P2", "value": "STI"}, {**POST, "id": "P3", "text": "Else."})
-    config = RunConfig(env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3)
+    file = _file(
+        tmp_path,
+        HEADER,
+        POST,
+        {**POST, "id": "P2", "value": "STI"},
+        {**POST, "id": "P3", "text": "Else."},
+    )
+    config = RunConfig(
+        env="valueagents/Judgement-v0", env_options={"posts": file}, policy="random", episodes=3
+    )
     done = execute(config, out)
     rows = done.decisions(["cluster"])["cluster"].to_pylist()
     assert sorted(Counter(rows).values()) == [1, 2]
 
 
-# -- our format -----------------------------------------------------------------------------------------------------
+# -- our format
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,19 +210,28 @@ def test_a_malformed_file_is_one_clear_line(tmp_path, lines, message):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"posts": "nowhere.jsonl"}, "nowhere.jsonl"), ({"posts": "posts.txt"}, "neither .jsonl"), ({"cap": 0}, "cap")],
+    [
+        ({"posts": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"posts": "posts.txt"}, "neither .jsonl"),
+        ({"cap": 0}, "cap"),
+    ],
 )
 def test_a_wrong_option_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         make_env("valueagents/Judgement-v0", **options)
 
 
-@pytest.mark.parametrize("text", ["x" * 200_000, "a\nb", "a\x00b", "{{ 7 * 7 }} {observation} <script>", "NTA\nYTA"])
+@pytest.mark.parametrize(
+    "text", ["x" * 200_000, "a\nb", "a\x00b", "{{ 7 * 7 }} {observation} <script>", "NTA\nYTA"]
+)
 def test_odd_posts_are_shown_as_they_are(tmp_path, text):
-    assert text in _shown(JudgementEnv(posts=_file(tmp_path, HEADER, {**POST, "text": text})), "P1")[0]
+    assert (
+        text in _shown(JudgementEnv(posts=_file(tmp_path, HEADER, {**POST, "text": text})), "P1")[0]
+    )
 
 
-# -- the study's posts ----------------------------------------------------------------------------------------------
+# -- the study's posts
+# ----------------------------------------------------------------------------------------------
 
 
 def test_the_studys_posts_are_read_by_code_or_name_and_their_defects_are_reported(tmp_path):
@@ -201,7 +241,11 @@ def test_the_studys_posts_are_read_by_code_or_name_and_their_defects_are_reporte
             tmp_path,
             {
                 "Hedonism": [_lab_post("One."), _lab_post("One."), _lab_post("One.", "YTA", "NTA")],
-                "TR": [_lab_post("One.", "YTA", "Neutral"), _lab_post("Same.", "NTA", "NTA"), _lab_post(long)],
+                "TR": [
+                    _lab_post("One.", "YTA", "Neutral"),
+                    _lab_post("Same.", "NTA", "NTA"),
+                    _lab_post(long),
+                ],
             },
         )
     )

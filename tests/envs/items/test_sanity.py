@@ -17,7 +17,12 @@ def test_sixty_questions_with_four_answers_of_which_one_is_right():
     assert len({item.text for item in items}) == 60
     for item in items:
         assert len({option.text for option in item.options}) == 4, item.id
-        assert sorted(option.values.get("correct", 0.0) for option in item.options) == [0, 0, 0, 1], item.id
+        assert sorted(option.values.get("correct", 0.0) for option in item.options) == [
+            0,
+            0,
+            0,
+            1,
+        ], item.id
 
 
 def test_the_right_answer_is_neither_the_longest_nor_always_shown_in_one_place():
@@ -34,7 +39,11 @@ def test_the_right_answer_is_neither_the_longest_nor_always_shown_in_one_place()
 
 
 def test_the_env_keeps_the_contract():
-    assert [check for check in check_value_env(lambda: make_env("valueagents/Sanity-v0")) if check.problem] == []
+    assert [
+        check
+        for check in check_value_env(lambda: make_env("valueagents/Sanity-v0"))
+        if check.problem
+    ] == []
 
 
 def test_a_quarter_of_random_answers_is_right_and_a_policy_that_knows_gets_them_all(out):
@@ -42,7 +51,8 @@ def test_a_quarter_of_random_answers_is_right_and_a_policy_that_knows_gets_them_
     [guess] = score(execute(RunConfig(env=env, policy="random", episodes=600, seed=1), out)).axes
     [known] = score(
         execute(
-            RunConfig(env=env, policy="known:correct=40?taxonomy=competence", episodes=60, seed=1), out.parent / "known"
+            RunConfig(env=env, policy="known:correct=40?taxonomy=competence", episodes=60, seed=1),
+            out.parent / "known",
         )
     ).axes
     assert abs(guess.propensity.value) < 0.06

@@ -1,4 +1,6 @@
-"""The Light on Merrow as a person plays it: every ending is reached, every value is at stake, the source compiles."""
+"""The Light on Merrow as a person plays it: every ending is reached, every value is at stake, the
+source compiles.
+"""
 
 import json
 import shutil
@@ -42,11 +44,15 @@ def test_there_are_at_least_four_endings():
 
 def test_the_walkthroughs_together_put_every_value_at_stake():
     axes = make_env("valueagents/JerichoText-v0", mode="inline", menus=False).taxonomy.axis_ids
-    met = {event.axis for walkthrough in WALKTHROUGHS for event in played(walkthrough["commands"])[3]}
+    met = {
+        event.axis for walkthrough in WALKTHROUGHS for event in played(walkthrough["commands"])[3]
+    }
     assert met == set(axes)
 
 
-@pytest.mark.skipif(shutil.which("inform6") is None, reason="inform6 is not installed (Debian: inform6-compiler)")
+@pytest.mark.skipif(
+    shutil.which("inform6") is None, reason="inform6 is not installed (Debian: inform6-compiler)"
+)
 def test_the_source_compiles_to_the_bundled_story_byte_for_byte(tmp_path):
     library = "+include_path=/usr/share/inform6/library"
     command = ["inform6", library, "-v5", str(STORY / "merrow.inf"), str(tmp_path / "merrow.z5")]

@@ -1,4 +1,6 @@
-"""The Jericho envs on our own stories: same transcript however they run, complete menus, and nothing that hangs."""
+"""The Jericho envs on our own stories: same transcript however they run, complete menus, and
+nothing that hangs.
+"""
 
 import json
 import os
@@ -28,7 +30,9 @@ def play(env: JerichoEnv, seed: int, steps: int) -> list[object]:
     shown: list[object] = [(text, info["menu"], info["annotation"])]
     for _ in range(steps):
         text, reward, over, cut, info = env.step(int(rng.integers(len(info["menu"]))))
-        shown.append((text, reward, over, cut, info["menu"], info["annotation"], info["events"], env.status))
+        shown.append(
+            (text, reward, over, cut, info["menu"], info["annotation"], info["events"], env.status)
+        )
         if over or cut:
             break
     return shown
@@ -54,7 +58,15 @@ def test_inline_worker_and_another_process_tell_the_same_story() -> None:
 @pytest.mark.parametrize("mode", ["inline", "worker"])
 def test_a_snapshot_of_any_step_leads_to_the_same_future(mode: str) -> None:
     env, other = (JerichoTextEnv(story=ORCHARD, mode=mode, menus=False) for _ in range(2))
-    commands = ["give bread to child", "north", "push tree", "take apple", "south", "west", "drink flask"]
+    commands = [
+        "give bread to child",
+        "north",
+        "push tree",
+        "take apple",
+        "south",
+        "west",
+        "drink flask",
+    ]
     env.reset(seed=5)
     states, seen = [], []
     for command in commands:
@@ -86,7 +98,9 @@ def test_seeds_that_frotz_cannot_take_are_spread() -> None:
 
 @pytest.mark.slow
 def test_the_menu_holds_every_command_that_an_exhaustive_search_finds() -> None:
-    """All commands of up to two things, from a vocabulary of our own; the state is told by its visible traces."""
+    """All commands of up to two things, from a vocabulary of our own; the state is told by its
+    visible traces.
+    """
     verbs = [
         "take",
         "drop",
@@ -104,12 +118,31 @@ def test_the_menu_holds_every_command_that_an_exhaustive_search_finds() -> None:
     ]
     things = ["child", "bread", "tree", "apple", "rope", "box", "coin", "flask"]
     pairs = ["give {} to {}", "put {} in {}", "put {} on {}", "throw {} at {}", "show {} to {}"]
-    words = ["north", "south", "east", "west", "jump", "sing", "pray", "wait", "look", "up", "down", "in", "out"]
+    words = [
+        "north",
+        "south",
+        "east",
+        "west",
+        "jump",
+        "sing",
+        "pray",
+        "wait",
+        "look",
+        "up",
+        "down",
+        "in",
+        "out",
+    ]
     words += [f"{verb} {thing}" for verb in verbs for thing in things]
     words += [pair.format(a, b) for pair in pairs for a, b in permutations(things, 2)]
     game = Play(Settings(ORCHARD))
     menus = Menus(game, tries=4)
-    for path in ([], ["north", "push tree"], ["east", "open box", "take coin"], ["west", "take flask"]):
+    for path in (
+        [],
+        ["north", "push tree"],
+        ["east", "open box", "take coin"],
+        ["west", "take flask"],
+    ):
         game.start(11)
         for command in path:
             game.send(command)
@@ -123,7 +156,9 @@ def test_the_menu_holds_every_command_that_an_exhaustive_search_finds() -> None:
 
 
 def _traces(game: Play, saved: object, command: str | None) -> object:
-    """What a player and a bookkeeper could tell after a command: object tree, place, score, ledger, end."""
+    """What a player and a bookkeeper could tell after a command: object tree, place, score, ledger,
+    end.
+    """
     game.load(saved)  # type: ignore[arg-type]
     game.machine.reseed(77)
     if command is not None:
@@ -178,7 +213,9 @@ def test_a_hang_costs_one_refused_decision_and_leaves_the_env_as_it_was() -> Non
 
 
 @pytest.mark.slow
-def test_a_version_3_story_without_a_map_has_status_and_menus_despite_a_command_that_hangs() -> None:
+def test_a_version_3_story_without_a_map_has_status_and_menus_despite_a_command_that_hangs() -> (
+    None
+):
     env = JerichoEnv(story=SPIN, hang_s=0.6)
     _, info = env.reset(seed=1)
     assert [o.text for o in info["menu"]] == ["up", "take sack", "wait"]
@@ -189,7 +226,8 @@ def test_a_version_3_story_without_a_map_has_status_and_menus_despite_a_command_
 
 
 HOSTILE = [
-    "", "\\s", "\\R", "\\help", "\x00", "look\x00look", "look\nnorth", "l.l.l.l.l.l.", "take bread then north", "save",
+    "", "\\s", "\\R", "\\help", "\x00", "look\x00look", "look\nnorth", "l.l.l.l.l.l.",
+    "take bread then north", "save",
     "restore", "quit", "q", "restart", "undo", "script", "transcript on", "oops quit", "$ve", "#rand 1", "é" * 80,
     "吃面包", "a" * 500, "north, quit", "\\", "\r", "\x1b[A", "y\n", "SAVE", "replay",
     "b" * 200_000, "🗡️ the knight",
@@ -229,7 +267,10 @@ def test_ten_thousand_fuzzed_actions_neither_hang_nor_leak_nor_lose_a_process(
             invalid_in_a_row = 0
         hostile = bool(rng.random() < 0.5) or i % 7 == 0
         noise = "".join(chr(c) for c in rng.integers(97, 123, size=8))
-        harmless = [*HARMLESS[: -3 if story == SPIN else None], noise]  # the last are too long for version 3
+        harmless = [
+            *HARMLESS[: -3 if story == SPIN else None],
+            noise,
+        ]  # the last are too long for version 3
         action = HOSTILE[int(rng.integers(len(HOSTILE)))] if hostile else str(rng.choice(harmless))
         *_, terminated, truncated, info = env.step(action)
         expected += hostile

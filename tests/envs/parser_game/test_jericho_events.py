@@ -1,4 +1,7 @@
-"""Value events from their three sources. What the markers of the fixture should give was worked out by hand."""
+"""Value events from their three sources.
+
+What the markers of the fixture should give was worked out by hand.
+"""
 
 from pathlib import Path
 
@@ -49,15 +52,24 @@ def test_markers_are_stripped_and_filtered_exactly(tmp_path: Path) -> None:
     markers, counters = read_annotations(tmp_path / "x_annotations.csv"), Counters()
     for raw, shown, events, reward in TURNS:
         reading = markers.read(raw, counters)
-        assert (reading.text, [(e.axis, e.amount) for e in reading.events], reading.reward) == (shown, events, reward)
-        assert markers.read(raw, counters) == reading, "reading must not change what the counters were"
+        assert (reading.text, [(e.axis, e.amount) for e in reading.events], reading.reward) == (
+            shown,
+            events,
+            reward,
+        )
+        assert markers.read(raw, counters) == reading, (
+            "reading must not change what the counters were"
+        )
         counters = reading.counters
         assert reading.over == ("GAME OVER" in raw)
 
 
 @pytest.mark.parametrize(
     ("row", "problem"),
-    [('a.zil,1,,"bad, cats, 2",', "morality"), ('a.zil,1,,"bad, self, 2",only-frist', "only-first")],
+    [
+        ('a.zil,1,,"bad, cats, 2",', "morality"),
+        ('a.zil,1,,"bad, self, 2",only-frist', "only-first"),
+    ],
 )
 def test_a_malformed_row_is_named_with_its_line(row: str, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "x_annotations.csv"
@@ -69,7 +81,10 @@ def test_a_malformed_row_is_named_with_its_line(row: str, problem: str, tmp_path
 def test_the_ledger_tells_each_step_what_it_did() -> None:
     play = Play(Settings(str(ORCHARD)))
     assert play.start(1).events == ()
-    assert [(e.axis, e.amount) for e in play.send("give bread to child").events] == [("UNC", 1), ("POR", -1)]
+    assert [(e.axis, e.amount) for e in play.send("give bread to child").events] == [
+        ("UNC", 1),
+        ("POR", -1),
+    ]
     assert play.send("wait").events == ()
     saved = play.save()
     assert [e.axis for e in play.send("attack child").events] == ["COI"]
@@ -101,7 +116,9 @@ def test_rules_hold_when_all_their_conditions_do(tmp_path: Path) -> None:
     play.send("examine bread")
     bread = play.variable("noun")
     rules = tmp_path / "rules.toml"
-    rules.write_text(RULES.format(lane=lane, bread=bread, score=memory.globals["score"]), encoding="utf-8")
+    rules.write_text(
+        RULES.format(lane=lane, bread=bread, score=memory.globals["score"]), encoding="utf-8"
+    )
     play = Play(Settings(str(ORCHARD), rules=str(rules)))
     play.start(1)
     assert play.send("examine bread").events == ()

@@ -17,9 +17,9 @@ GATE = Gate(read_dictionary(ORCHARD), ORCHARD.significant_letters)
 @pytest.mark.parametrize(
     "command",
     [
-        "", "   ", ".", "\\s", "\\R", "look\\", "\x00", "look\x00", "look\nnorth", "look\rnorth", "l\tl",
-        "l.l.l.", "look; north",
-        "look then north", "north, quit", "SAVE", "restore", "quit", "q", "restart", "undo", "script", "script on",
+        "", "   ", ".", "\\s", "\\R", "look\\", "\x00", "look\x00", "look\nnorth", "look\rnorth",
+        "l\tl", "l.l.l.", "look; north", "look then north", "north, quit", "SAVE", "restore",
+        "quit", "q", "restart", "undo", "script", "script on",
         "transcript off", "recording on", "replay", "oops quit", "o restore", "$ve", "#rand 5", "é", "吃", "look " * 40,
         "restart!", "quit.", "\x7f",
     ],
@@ -64,7 +64,9 @@ def test_words_are_compared_as_the_parser_reads_them() -> None:
         (ORCHARD.data[:40000] + b"\x01\x02" + ORCHARD.data[40002:], "checksum"),
     ],
 )
-def test_a_bad_file_is_told_before_any_c_code_sees_it(data: bytes, problem: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_told_before_any_c_code_sees_it(
+    data: bytes, problem: str, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.z5"
     path.write_bytes(data)
     with pytest.raises(DataError, match=problem):

@@ -1,4 +1,6 @@
-"""A game that TextWorld generated, played through our parser env; TextWorld itself says what can be done in it."""
+"""A game that TextWorld generated, played through our parser env; TextWorld itself says what can be
+done in it.
+"""
 
 import json
 import subprocess
@@ -10,7 +12,9 @@ import pytest
 
 from valueagents.envs.parser_game.env import JerichoEnv, JerichoTextEnv
 
-textworld = pytest.importorskip("textworld", reason="TextWorld is not installed (the extra valueagents[textworld])")
+textworld = pytest.importorskip(
+    "textworld", reason="TextWorld is not installed (the extra valueagents[textworld])"
+)
 pytestmark = pytest.mark.slow
 IDLE = ("look", "inventory", "examine", "goal", "wait")
 
@@ -20,7 +24,9 @@ def game(tmp_path_factory: pytest.TempPathFactory) -> Path:
     story = tmp_path_factory.mktemp("textworld") / "tw-pantry.z8"
     make = Path(sysconfig.get_path("scripts")) / "tw-make"
     size = ["--world-size", "3", "--nb-objects", "6", "--quest-length", "3", "--seed", "7"]
-    subprocess.run([make, "custom", *size, "--output", story], check=True, capture_output=True, timeout=240)
+    subprocess.run(
+        [make, "custom", *size, "--output", story], check=True, capture_output=True, timeout=240
+    )
     return story
 
 
@@ -49,7 +55,9 @@ def test_the_quest_can_be_done_by_menu_in_a_worker_and_is_scored(game: Path) -> 
     total = 0.0
     for command in _walkthrough(game):
         menu = [option.text for option in info["menu"]]
-        same = command if command in menu else " ".join(command.split()[:2])  # take teacup from refrigerator
+        same = (
+            command if command in menu else " ".join(command.split()[:2])
+        )  # take teacup from refrigerator
         assert same in menu, f"{command} is not among {menu}"
         text, reward, won, _, info = env.step(menu.index(same))
         total += float(reward)
@@ -64,7 +72,9 @@ def test_all_that_textworld_calls_possible_leads_where_an_option_leads(game: Pat
     for command, told in zip(commands, _admissible(game, commands), strict=True):
         assert told
         for possible in told:
-            assert not env.choose(possible).id.startswith("said:"), f"{possible} is no option before {command}"
+            assert not env.choose(possible).id.startswith("said:"), (
+                f"{possible} is no option before {command}"
+            )
         env.step(command)  # type: ignore[arg-type]
 
 
@@ -76,5 +86,6 @@ def test_menus_hold_nothing_that_the_game_refuses_to_understand(game: Path) -> N
         env.restore(here)
         text, *_ = env.step(k)
         assert not any(
-            refusal in text for refusal in ("You can't see any such", "not a verb I recogni", "I only understood")
+            refusal in text
+            for refusal in ("You can't see any such", "not a verb I recogni", "I only understood")
         )

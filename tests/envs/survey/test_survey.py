@@ -1,4 +1,6 @@
-"""Survey-v0: the bank's balance, the scale's annotation, questionnaires by key, the study's file and its defects."""
+"""Survey-v0: the bank's balance, the scale's annotation, questionnaires by key, the study's file
+and its defects.
+"""
 
 import csv
 import json
@@ -32,7 +34,12 @@ HEADER = {
     "task": "Rate.",
     "provenance": "tests",
 }
-PAIR = {"id": "H1", "value": "HED", "affirms": "I linger over breakfast.", "opposes": "I eat standing up."}
+PAIR = {
+    "id": "H1",
+    "value": "HED",
+    "affirms": "I linger over breakfast.",
+    "opposes": "I eat standing up.",
+}
 LAB = {
     "tasks": [
         "How much does this guide you? Statement: ",
@@ -41,11 +48,30 @@ LAB = {
     ],
     "response_template": [f"Answer {n}: {{rating}}" for n in range(9)],
     "train": [
-        {"sentence": "I rest.", "negative_sentence": "I toil.", "category": "HE", "level1": ["a", "b"]},
-        {"sentence": "I obey.", "negative_sentence": "rule me not.", "category": "COR", "level1": []},
+        {
+            "sentence": "I rest.",
+            "negative_sentence": "I toil.",
+            "category": "HE",
+            "level1": ["a", "b"],
+        },
+        {
+            "sentence": "I obey.",
+            "negative_sentence": "rule me not.",
+            "category": "COR",
+            "level1": [],
+        },
     ],
-    "eval": [{"sentence": "I keep rites.", "negative_sentence": "I toil.", "category": "TR", "level1": []}],
-    "test": [{"sentence": "I invent.", "negative_sentence": "I copy.", "category": "SDT", "level1": []}],
+    "eval": [
+        {
+            "sentence": "I keep rites.",
+            "negative_sentence": "I toil.",
+            "category": "TR",
+            "level1": [],
+        }
+    ],
+    "test": [
+        {"sentence": "I invent.", "negative_sentence": "I copy.", "category": "SDT", "level1": []}
+    ],
 }
 
 
@@ -56,7 +82,9 @@ def bank():
 
 def _file(tmp_path, *lines, name="mine.jsonl"):
     path = tmp_path / name
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n"
+    )
     return str(path)
 
 
@@ -66,7 +94,8 @@ def _lab(tmp_path, **changes):
     return str(path)
 
 
-# -- the bank -------------------------------------------------------------------------------------------------------
+# -- the bank
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_every_value_has_24_pairs_in_the_split_and_the_settings_that_were_promised(bank):
@@ -96,7 +125,9 @@ def test_no_statement_comes_again_in_another_split_in_nearly_the_same_words(bank
 def test_no_statement_names_its_value(bank):
     names = {axis.id: set(re.findall(r"[a-z]{5,}", axis.name.casefold())) for axis in TAXONOMY.axes}
     for statement in bank:
-        assert not names[statement.value] & set(re.findall(r"[a-z]+", statement.text.casefold())), statement.id
+        assert not names[statement.value] & set(re.findall(r"[a-z]+", statement.text.casefold())), (
+            statement.id
+        )
 
 
 def test_neither_pole_can_be_told_by_its_length(bank):
@@ -108,7 +139,8 @@ def test_neither_pole_can_be_told_by_its_length(bank):
         assert 0.9 < ratio < 1.1, (axis, ratio)
 
 
-# -- the env --------------------------------------------------------------------------------------------------------
+# -- the env
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_the_env_keeps_the_contract():
@@ -137,13 +169,18 @@ def test_a_pair_may_have_a_slash_in_its_id(tmp_path):
 
 
 def test_surveys_side_by_side_keep_each_its_factors():
-    vector = SyncVectorEnv([lambda: make_env("valueagents/Survey-v0"), lambda: make_env("valueagents/Survey-v0")])
+    vector = SyncVectorEnv(
+        [lambda: make_env("valueagents/Survey-v0"), lambda: make_env("valueagents/Survey-v0")]
+    )
     try:
         _, infos = vector.reset(seed=[3, 4])
     finally:
         vector.close()
     alone = [make_env("valueagents/Survey-v0").reset(seed=seed)[1]["factors"] for seed in (3, 4)]
-    found = [{name: str(infos["factors"][name][k]) for name in ("item", "pole", "variant")} for k in (0, 1)]
+    found = [
+        {name: str(infos["factors"][name][k]) for name in ("item", "pole", "variant")}
+        for k in (0, 1)
+    ]
     assert found == alone
 
 
@@ -151,7 +188,9 @@ def test_a_rating_is_annotated_on_its_value_and_on_no_other():
     env = SurveyEnv(poles="both")
     for situation in ("HED-19/affirm/v01", "HED-19/oppose/v01"):
         if situation not in env.situations():
-            situation = next(s for s in env.situations() if s.startswith("HED") and situation.split("/")[1] in s)
+            situation = next(
+                s for s in env.situations() if s.startswith("HED") and situation.split("/")[1] in s
+            )
         _, info = env.reset(seed=0, options={"situation": situation})
         sign = 1 if "affirm" in situation else -1
         assert [option.id for option in info["menu"]] == list("123456")
@@ -177,7 +216,9 @@ def test_27_variants_are_three_questions_in_nine_answers_and_none_names_the_valu
 
 
 def test_a_run_scores_every_value_by_its_own_items(tmp_path):
-    config = RunConfig(env="valueagents/Survey-v0", policy="random", env_options={"poles": "affirm"})
+    config = RunConfig(
+        env="valueagents/Survey-v0", policy="random", env_options={"poles": "affirm"}
+    )
     scores = score(execute(config, tmp_path / "run"))
     assert {axis.contested for axis in scores.axes} == {6}
     assert max(abs(axis["E3p"].value) for axis in scores.axes) <= 1e-12
@@ -199,7 +240,8 @@ def test_a_wrong_option_is_named(options, message):
         make_env("valueagents/Survey-v0", **options)
 
 
-# -- our format -----------------------------------------------------------------------------------------------------
+# -- our format
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_a_file_of_the_users_is_read_with_what_may_be_left_out(tmp_path):
@@ -237,13 +279,18 @@ def test_odd_statements_are_shown_as_they_are(tmp_path, text):
     assert text in env.reset(seed=0)[0]
 
 
-# -- questionnaires -------------------------------------------------------------------------------------------------
+# -- questionnaires
+# -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "items", "values"), [("pvq-rr", 57, 19), ("pvq-40", 40, 10), ("pvq-21", 21, 10)])
+@pytest.mark.parametrize(
+    ("name", "items", "values"), [("pvq-rr", 57, 19), ("pvq-40", 40, 10), ("pvq-21", 21, 10)]
+)
 def test_a_key_gives_each_item_one_value_of_its_taxonomy(name, items, values):
     key = load_keys()[name]
-    assert sorted(number for numbers in key.values.values() for number in numbers) == list(range(1, items + 1))
+    assert sorted(number for numbers in key.values.values() for number in numbers) == list(
+        range(1, items + 1)
+    )
     assert len(key.values) == values
     assert set(key.values) <= set(load_taxonomy(key.taxonomy).axis_ids)
 
@@ -251,23 +298,30 @@ def test_a_key_gives_each_item_one_value_of_its_taxonomy(name, items, values):
 def _questionnaire(tmp_path, count=21):
     path = tmp_path / "mine.csv"
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([("number", "text"), *((n, f"Statement, {n}") for n in range(1, count + 1))])
+        csv.writer(file).writerows(
+            [("number", "text"), *((n, f"Statement, {n}") for n in range(1, count + 1))]
+        )
     return str(path)
 
 
 def test_pvq_21_is_put_and_scored_with_1_as_the_highest_unless_told_otherwise(tmp_path):
     file = _questionnaire(tmp_path)
     for reverse, highest in ((None, "1"), (False, "6")):
-        env = SurveyEnv(items=file, key="pvq-21", **({} if reverse is None else {"reverse": reverse}))
+        env = SurveyEnv(
+            items=file, key="pvq-21", **({} if reverse is None else {"reverse": reverse})
+        )
         _, info = env.reset(seed=0, options={"situation": env.situations()[0]})
         best = max(
-            zip(info["menu"], info["annotation"].values, strict=True), key=lambda o: max(filter(None, o[1].values()))
+            zip(info["menu"], info["annotation"].values, strict=True),
+            key=lambda o: max(filter(None, o[1].values())),
         )
         assert best[0].id == highest
     assert env.taxonomy.id == "schwartz10"
 
 
-@pytest.mark.parametrize(("count", "message"), [(20, "lacks items 21"), (22, "no item 22"), (0, "no statements|lacks")])
+@pytest.mark.parametrize(
+    ("count", "message"), [(20, "lacks items 21"), (22, "no item 22"), (0, "no statements|lacks")]
+)
 def test_a_questionnaire_that_is_not_whole_is_refused(tmp_path, count, message):
     with pytest.raises(DataError, match=message):
         SurveyEnv(items=_questionnaire(tmp_path, count), key="pvq-21")
@@ -278,7 +332,8 @@ def test_numbered_statements_without_a_key_ask_for_one(tmp_path):
         SurveyEnv(items=_questionnaire(tmp_path))
 
 
-# -- the study's file -----------------------------------------------------------------------------------------------
+# -- the study's file
+# -----------------------------------------------------------------------------------------------
 
 
 def test_the_studys_file_keeps_its_words_and_its_defects_are_reported(tmp_path):

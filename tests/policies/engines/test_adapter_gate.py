@@ -1,4 +1,6 @@
-"""The gate before a server that takes in adapters: what it lets through to what stands behind it, and what not."""
+"""The gate before a server that takes in adapters: what it lets through to what stands behind it,
+and what not.
+"""
 
 import asyncio
 import json
@@ -11,7 +13,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from valueagents.policies.adapters import WEIGHTS, read_adapter
-from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, LOAD_PATH, AdapterGate, AdapterLimits
+from valueagents.policies.engines.vllm.adapter_gate import (
+    LIMITS_VARIABLE,
+    LOAD_PATH,
+    AdapterGate,
+    AdapterLimits,
+)
 from valueagents.policies.models import ModelFiles
 
 
@@ -40,7 +47,9 @@ def behind() -> Behind:
 
 
 @pytest.fixture
-def gate(behind: Behind, tiny_adapter: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> AdapterGate:
+def gate(
+    behind: Behind, tiny_adapter: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> AdapterGate:
     """One slot for an adapter like that one."""
     limits = AdapterLimits(str(tiny_model), str(tiny_adapter.parent), 8, ("q_proj", "v_proj"), 1)
     monkeypatch.setenv(LIMITS_VARIABLE, msgspec.json.encode(limits).decode())
@@ -63,10 +72,18 @@ async def post(gate: AdapterGate, path: str, body: bytes) -> tuple[int, str]:
 
 
 def load(gate: AdapterGate, name: str, path: Path | str, **more: Any) -> tuple[int, str]:
-    return asyncio.run(post(gate, LOAD_PATH, json.dumps({"lora_name": name, "lora_path": str(path), **more}).encode()))
+    return asyncio.run(
+        post(
+            gate,
+            LOAD_PATH,
+            json.dumps({"lora_name": name, "lora_path": str(path), **more}).encode(),
+        )
+    )
 
 
-def test_what_fits_reaches_the_server_word_for_word(gate: AdapterGate, behind: Behind, tiny_adapter: Path, name: str):
+def test_what_fits_reaches_the_server_word_for_word(
+    gate: AdapterGate, behind: Behind, tiny_adapter: Path, name: str
+):
     assert load(gate, name, tiny_adapter)[0] == 200
     ((path, body),) = behind.asked
     assert path == "/v1/load_lora_adapter"
@@ -103,19 +120,27 @@ def test_an_adapter_that_the_server_did_not_load_takes_no_slot(
     assert len(behind.asked) == 2
 
 
-def test_another_content_than_the_name_says_is_refused(gate: AdapterGate, behind: Behind, tiny_adapter: Path):
+def test_another_content_than_the_name_says_is_refused(
+    gate: AdapterGate, behind: Behind, tiny_adapter: Path
+):
     status, said = load(gate, "0" * 64, tiny_adapter)
     assert (status, "holds the adapter" in said, behind.asked) == (400, True, [])
 
 
 @pytest.mark.filterwarnings("ignore:Setting .save_embedding_layers.")
 def test_an_adapter_that_the_server_would_apply_in_part_is_refused(
-    gate: AdapterGate, behind: Behind, make_adapter: Callable[..., Path], tiny_model: Path, tiny_adapter: Path
+    gate: AdapterGate,
+    behind: Behind,
+    make_adapter: Callable[..., Path],
+    tiny_model: Path,
+    tiny_adapter: Path,
 ):
     folder = tiny_adapter.parent / "head"
     make_adapter(tiny_model, seed=3, modules=("q_proj", "lm_head")).rename(folder)
     tensors = load_file(folder / WEIGHTS)
-    save_file({name: tensor for name, tensor in tensors.items() if ".lora_" in name}, folder / WEIGHTS)
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if ".lora_" in name}, folder / WEIGHTS
+    )
     name = read_adapter(str(folder), ModelFiles("tiny", tiny_model)).name
     status, said = load(gate, name, folder)
     assert (status, "adapts lm_head" in said, behind.asked) == (400, True, [])
@@ -144,12 +169,16 @@ def test_a_body_that_is_no_question_is_refused(gate: AdapterGate, behind: Behind
     assert (status, behind.asked) == (400, [])
 
 
-def test_weights_under_a_name_are_never_exchanged(gate: AdapterGate, behind: Behind, tiny_adapter: Path, name: str):
+def test_weights_under_a_name_are_never_exchanged(
+    gate: AdapterGate, behind: Behind, tiny_adapter: Path, name: str
+):
     status, said = load(gate, name, tiny_adapter, load_inplace=True)
     assert (status, "load_inplace" in said, behind.asked) == (400, True, [])
 
 
-@pytest.mark.parametrize("path", ["/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/adapters", "/adapters/x"])
+@pytest.mark.parametrize(
+    "path", ["/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/adapters", "/adapters/x"]
+)
 def test_the_servers_own_ways_in_are_shut(gate: AdapterGate, behind: Behind, path: str):
     status, said = asyncio.run(post(gate, path, b"{}"))
     assert (status, LOAD_PATH in said, behind.asked) == (403, True, [])

@@ -1,6 +1,8 @@
-"""Tiny models of many architectures against plain full passes: below and above every window, alone and together.
+"""Tiny models of many architectures against plain full passes: below and above every window, alone
+and together.
 
-The quick matrix asks every architecture once. The full one (every length and batch by itself, every adapter):
+The quick matrix asks every architecture once. The full one (every length and batch by itself, every
+adapter):
 
     VALUEAGENTS_FULL_MATRIX=1 python -m pytest -m slow tests/policies/engines/test_architectures.py
 """
@@ -15,7 +17,14 @@ from typing import Any
 import pytest
 
 from valueagents.errors import PolicyError
-from valueagents.policies.engines import Chat, GenerateRequest, Message, Sampling, ScoreReply, ScoreRequest
+from valueagents.policies.engines import (
+    Chat,
+    GenerateRequest,
+    Message,
+    Sampling,
+    ScoreReply,
+    ScoreRequest,
+)
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 
 pytestmark = pytest.mark.slow
@@ -138,12 +147,20 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "recurrent_gemma": USUAL | {"block_types": ["recurrent", "attention"], "lru_width": 64},
     "lfm2": USUAL | {"layer_types": ["conv", "full_attention"]},
 }
-BART: dict[str, Any] = {"d_model": 64, "decoder_layers": 2, "decoder_attention_heads": 4, "init_std": 0.2}
+BART: dict[str, Any] = {
+    "d_model": 64,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "init_std": 0.2,
+}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "bert": (USUAL, "depends on later ones"),
     "roberta": (USUAL | {"is_decoder": True}, "off a plain pass"),
     "bart": (BART, "off a plain pass"),
-    "rwkv": ({"hidden_size": 64, "num_hidden_layers": 2, "context_length": 512}, "off a plain pass"),
+    "rwkv": (
+        {"hidden_size": 64, "num_hidden_layers": 2, "context_length": 512},
+        "off a plain pass",
+    ),
 }
 ADAPTED = tuple(ARCHITECTURES) if FULL else ("llama", "gemma3_text", "phi3", "llama4_text")
 Made = Callable[[str], Path]
@@ -152,7 +169,9 @@ PromptIds = Callable[[Path, Chat], list[int]]
 
 @pytest.fixture(scope="module")
 def made(tiny_model: Path, copy_model: Callable[[Path], Path]) -> Made:
-    """Makes the folder of a model of an architecture, random weights, the tokenizer of the tiny model."""
+    """Makes the folder of a model of an architecture, random weights, the tokenizer of the tiny
+    model.
+    """
     import torch
     import transformers
 
@@ -188,11 +207,17 @@ def _model(folder: Path, adapter: Path | None = None) -> Any:
 
 def _requests(length: int) -> list[ScoreRequest]:
     """Of several lengths, with letters or sentences as answers, with one listing or two."""
-    texts = ["".join(chr(97 + (7 * i + k * k) % 26) for k in range(length + 9 * i)) for i in range(4)]
-    chats = [
-        tuple((Message("system", "Decide."), Message("user", text + end)) for end in ("", " or")) for text in texts
+    texts = [
+        "".join(chr(97 + (7 * i + k * k) % 26) for k in range(length + 9 * i)) for i in range(4)
     ]
-    return [ScoreRequest(pair[: 1 + i % 2], SENTENCES if i % 2 else LETTERS) for i, pair in enumerate(chats)]
+    chats = [
+        tuple((Message("system", "Decide."), Message("user", text + end)) for end in ("", " or"))
+        for text in texts
+    ]
+    return [
+        ScoreRequest(pair[: 1 + i % 2], SENTENCES if i % 2 else LETTERS)
+        for i, pair in enumerate(chats)
+    ]
 
 
 def _plain(model: Any, tokenizer: Any, before: list[int], answer: str) -> float:
@@ -225,15 +250,21 @@ async def _ask(
         name = engine.adapters[0].name if adapters else None
         named = [ScoreRequest(request.chats, request.continuations, name) for request in requests]
         if together:  # the base in company, too
-            asked = await asyncio.gather(*(engine.score(request) for request in (*named, *requests)))
+            asked = await asyncio.gather(
+                *(engine.score(request) for request in (*named, *requests))
+            )
         else:
             asked = [await engine.score(request) for request in named]
         greedy = Sampling(temperature=0, max_tokens=SAID)
-        said = await engine.generate(GenerateRequest(requests[0].chats[0], greedy, seed=0, adapter=name))
+        said = await engine.generate(
+            GenerateRequest(requests[0].chats[0], greedy, seed=0, adapter=name)
+        )
     return list(asked[: len(requests)]), said.text
 
 
-def _check(folder: Path, prompt_ids: PromptIds, *, where: str, together: bool, adapter: Path | None = None) -> None:
+def _check(
+    folder: Path, prompt_ids: PromptIds, *, where: str, together: bool, adapter: Path | None = None
+) -> None:
     import transformers
 
     requests = _requests(LENGTHS[where])
@@ -244,7 +275,9 @@ def _check(folder: Path, prompt_ids: PromptIds, *, where: str, together: bool, a
             before = prompt_ids(folder, chat)
             wanted = [_plain(model, tokenizer, before, answer) for answer in request.continuations]
             assert row == pytest.approx(wanted, abs=2e-4, rel=1e-5)
-    wanted_ids = [token for token in _greedy(model, prompt_ids(folder, requests[0].chats[0])) if token != 2]
+    wanted_ids = [
+        token for token in _greedy(model, prompt_ids(folder, requests[0].chats[0])) if token != 2
+    ]
     assert said == tokenizer.decode(wanted_ids, skip_special_tokens=True)
 
 
@@ -256,7 +289,9 @@ def test_an_architecture_answers_as_plain_passes_above_its_window_in_company(
 
 
 @pytest.mark.skipif(not FULL, reason="the full matrix takes minutes: VALUEAGENTS_FULL_MATRIX=1")
-@pytest.mark.parametrize(("where", "together"), [("below", False), ("below", True), ("above", False)])
+@pytest.mark.parametrize(
+    ("where", "together"), [("below", False), ("below", True), ("above", False)]
+)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_architecture_answers_as_plain_passes(
     name: str, where: str, together: bool, made: Made, prompt_ids: PromptIds
@@ -278,11 +313,17 @@ def test_an_adapter_answers_as_plain_passes_with_it_beside_the_base(
 
 
 def _projections(folder: Path) -> list[str]:
-    """Names of linear layers of the blocks, but for those that peft takes together only, or not in every model."""
+    """Names of linear layers of the blocks, but for those that peft takes together only, or not in
+    every model.
+    """
     import torch
 
-    layers = [name for name, module in _model(folder).named_modules() if type(module) is torch.nn.Linear]
-    names = {name.rsplit(".", 1)[-1] for name in layers if "head" not in name and "router" not in name}
+    layers = [
+        name for name, module in _model(folder).named_modules() if type(module) is torch.nn.Linear
+    ]
+    names = {
+        name.rsplit(".", 1)[-1] for name in layers if "head" not in name and "router" not in name
+    }
     unfit = {"gate_proj", "up_proj", "down_proj", "out_proj"}
     return sorted(name for name in names - unfit if not name.isdecimal())[:4]
 

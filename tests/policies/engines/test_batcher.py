@@ -20,7 +20,9 @@ def _identity(x: object) -> object:
     return x
 
 
-def _serve(session: Session, run: Callable, *, prepare: Callable = _identity, budget: int = 100) -> object:
+def _serve(
+    session: Session, run: Callable, *, prepare: Callable = _identity, budget: int = 100
+) -> object:
     """Run a session with a batcher of jobs that are their own size."""
 
     async def serve() -> object:
@@ -48,7 +50,9 @@ class _Engine:
         self.gate.wait(SOON_S)
         return [2 * job for job in jobs]
 
-    async def submit_while_busy(self, batcher: MicroBatcher, requests: Sequence[int]) -> list[asyncio.Task]:
+    async def submit_while_busy(
+        self, batcher: MicroBatcher, requests: Sequence[int]
+    ) -> list[asyncio.Task]:
         """A first request of size 1 keeps the engine busy until all others have arrived."""
         tasks = [asyncio.create_task(batcher.submit(1))]
         await asyncio.to_thread(self.busy.wait, SOON_S)
@@ -58,7 +62,9 @@ class _Engine:
 
 
 def _batches(sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """The batches in which requests of these sizes are answered that arrive while the engine is busy."""
+    """The batches in which requests of these sizes are answered that arrive while the engine is
+    busy.
+    """
     engine = _Engine()
 
     async def session(batcher: MicroBatcher) -> list[int]:
@@ -97,7 +103,11 @@ def test_what_arrives_while_a_batch_runs_is_the_next_batch():
 
 
 def test_a_batch_is_the_oldest_and_those_nearest_to_it_in_size():
-    assert [sorted(batch) for batch in _batches([10, 90, 11, 50, 9], budget=40)] == [[9, 10, 11], [90], [50]]
+    assert [sorted(batch) for batch in _batches([10, 90, 11, 50, 9], budget=40)] == [
+        [9, 10, 11],
+        [90],
+        [50],
+    ]
 
 
 def test_a_job_larger_than_the_budget_goes_alone():
@@ -111,7 +121,9 @@ def test_a_large_old_request_is_not_overtaken_for_ever():
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12, unique=True), st.integers(1, 60))
-def test_the_oldest_is_always_in_the_next_batch_and_the_budget_is_kept(sizes: list[int], budget: int):
+def test_the_oldest_is_always_in_the_next_batch_and_the_budget_is_kept(
+    sizes: list[int], budget: int
+):
     waiting = list(sizes)
     for batch in _batches(sizes, budget):
         assert waiting[0] in batch
@@ -171,7 +183,11 @@ def test_a_cancelled_request_is_not_run():
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     replies = _serve(session, engine.run)
-    assert [reply for reply in replies if not isinstance(reply, asyncio.CancelledError)] == [2, 6, 10]
+    assert [reply for reply in replies if not isinstance(reply, asyncio.CancelledError)] == [
+        2,
+        6,
+        10,
+    ]
     assert sorted(engine.batches[1]) == [3, 5]
 
 
@@ -201,7 +217,9 @@ def test_when_all_are_cancelled_the_next_request_is_still_answered():
     assert _serve(session, engine.run) == 8
 
 
-def _states_after_close(requests: Sequence[int], *, prepare: Callable, engine: _Engine) -> list[str]:
+def _states_after_close(
+    requests: Sequence[int], *, prepare: Callable, engine: _Engine
+) -> list[str]:
     """How the requests stand once the batcher was closed while the engine was busy."""
 
     async def session(batcher: MicroBatcher) -> list[str]:
@@ -209,7 +227,10 @@ def _states_after_close(requests: Sequence[int], *, prepare: Callable, engine: _
         await batcher.close()
         engine.gate.set()
         await asyncio.wait(tasks, timeout=0.2)
-        states = ["cancelled" if task.cancelled() else "done" if task.done() else "waits" for task in tasks]
+        states = [
+            "cancelled" if task.cancelled() else "done" if task.done() else "waits"
+            for task in tasks
+        ]
         for task in tasks:
             task.cancel()
         return states
@@ -218,7 +239,10 @@ def _states_after_close(requests: Sequence[int], *, prepare: Callable, engine: _
 
 
 def test_close_cancels_who_waits_for_a_batch():
-    assert _states_after_close([3, 4], prepare=_identity, engine=_Engine())[1:] == ["cancelled", "cancelled"]
+    assert _states_after_close([3, 4], prepare=_identity, engine=_Engine())[1:] == [
+        "cancelled",
+        "cancelled",
+    ]
 
 
 def test_close_cancels_who_is_in_the_running_batch():

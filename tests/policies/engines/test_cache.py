@@ -1,4 +1,6 @@
-"""The reply cache: what was answered once is answered so for ever, whatever was killed meanwhile."""
+"""The reply cache: what was answered once is answered so for ever, whatever was killed
+meanwhile.
+"""
 
 import asyncio
 import json
@@ -80,7 +82,9 @@ async def _ask(
     engine: Engine, file: Path, *requests: ScoreRequest | GenerateRequest
 ) -> list[ScoreReply | GenerateReply]:
     async with CachingEngine(engine, file) as cache:
-        calls = (cache.score(r) if isinstance(r, ScoreRequest) else cache.generate(r) for r in requests)
+        calls = (
+            cache.score(r) if isinstance(r, ScoreRequest) else cache.generate(r) for r in requests
+        )
         return await asyncio.gather(*calls)
 
 
@@ -95,7 +99,12 @@ def file(tmp_path: Path) -> Path:
 
 def _run(model: Path, out: Path, options: str) -> Run:
     """Six short dilemmas: the window is 512 tokens."""
-    header = {"format": "valueagents-items", "version": 1, "taxonomy": "schwartz20", "task": "Decide."}
+    header = {
+        "format": "valueagents-items",
+        "version": 1,
+        "taxonomy": "schwartz20",
+        "task": "Decide.",
+    }
     lines = [{**header, "provenance": "by hand", "scaling": "signs"}]
     for i in range(6):
         texts = (("a", "Give it back.", 1), ("b", "Keep it.", -1))
@@ -104,11 +113,18 @@ def _run(model: Path, out: Path, options: str) -> Run:
     data = out.parent / "items.jsonl"
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     spec = f"transformers:{model}?{options}"
-    return execute(RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out)
+    return execute(
+        RunConfig(env="valueagents/Dilemma-v0", env_options={"data": str(data)}, policy=spec), out
+    )
 
 
 def _lasting_table(played: Run) -> dict[str, list[object]]:
-    return played.decisions().sort_by([("episode", "ascending"), ("step", "ascending")]).drop_columns(FREE).to_pydict()
+    return (
+        played.decisions()
+        .sort_by([("episode", "ascending"), ("step", "ascending")])
+        .drop_columns(FREE)
+        .to_pydict()
+    )
 
 
 def test_a_reply_comes_back_as_it_was_given_and_loads_nothing(file: Path):
@@ -128,7 +144,9 @@ def test_a_reply_comes_back_as_it_was_given_and_loads_nothing(file: Path):
         msgspec.structs.replace(GENERATE, choices=("A",)),
         msgspec.structs.replace(GENERATE, sampling=Sampling(max_tokens=6)),
         msgspec.structs.replace(GENERATE, chat=(*CHAT, Message("assistant", "Now?"))),
-        msgspec.structs.replace(GENERATE, chat=(Message("system", "Decide.Now?"), Message("user", ""))),
+        msgspec.structs.replace(
+            GENERATE, chat=(Message("system", "Decide.Now?"), Message("user", ""))
+        ),
         SCORE,
     ],
 )
@@ -164,7 +182,9 @@ def test_a_failed_answer_is_not_kept_and_the_next_asks_again(file: Path):
 
     async def ask() -> list[object]:
         async with CachingEngine(Failing(), file) as cache:
-            return await asyncio.gather(*(cache.generate(GENERATE) for _ in range(3)), return_exceptions=True)
+            return await asyncio.gather(
+                *(cache.generate(GENERATE) for _ in range(3)), return_exceptions=True
+            )
 
     first, second, third = asyncio.run(ask())
     assert isinstance(first, PolicyError)
@@ -198,12 +218,15 @@ def test_where_another_process_was_first_its_reply_counts(file: Path):
 
 
 @pytest.mark.parametrize(
-    "junk", [b"not a database, but long enough to be looked at " * 9, b"SQLite format 3\0" + b"\7" * 90]
+    "junk",
+    [b"not a database, but long enough to be looked at " * 9, b"SQLite format 3\0" + b"\7" * 90],
 )
 def test_a_file_that_is_no_cache_is_one_clear_line(file: Path, junk: bytes):
     file.parent.mkdir()
     file.write_bytes(junk)
-    with pytest.raises(PolicyError, match=r"is not a cache of replies .*; move it away or name another") as caught:
+    with pytest.raises(
+        PolicyError, match=r"is not a cache of replies .*; move it away or name another"
+    ) as caught:
         asyncio.run(_ask(CountingEngine(), file, GENERATE))
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
@@ -245,7 +268,9 @@ def test_another_database_and_another_format_are_refused_and_a_damaged_reply_nam
         (ScoreReply(((-1.0, -2.0),), (1, 1), 10, 4, queue_s=float("nan")), "a wait of"),
     ],
 )
-def test_a_reply_that_no_model_gives_is_neither_kept_nor_believed(file: Path, reply: ScoreReply, problem: str):
+def test_a_reply_that_no_model_gives_is_neither_kept_nor_believed(
+    file: Path, reply: ScoreReply, problem: str
+):
     class Crafted(CountingEngine):
         async def score(self, request: ScoreRequest) -> ScoreReply:
             return reply
@@ -256,9 +281,14 @@ def test_a_reply_that_no_model_gives_is_neither_kept_nor_believed(file: Path, re
     packed = msgspec.msgpack.encode(reply)
     with sqlite3.connect(file) as store:
         [(key,)] = store.execute("SELECT request FROM replies").fetchall()
-        store.execute("UPDATE replies SET reply = ?, sum = ?", (packed, zlib.crc32(packed, zlib.crc32(key.encode()))))
+        store.execute(
+            "UPDATE replies SET reply = ?, sum = ?",
+            (packed, zlib.crc32(packed, zlib.crc32(key.encode()))),
+        )
     store.close()
-    with pytest.raises(PolicyError, match=rf"holds a reply that no model gave \(.*{problem}") as caught:
+    with pytest.raises(
+        PolicyError, match=rf"holds a reply that no model gave \(.*{problem}"
+    ) as caught:
         asyncio.run(_ask(LockedEngine(), file, SCORE))
     assert "\n" not in str(caught.value)
 
@@ -310,7 +340,9 @@ def test_a_cache_that_is_not_open_says_so(file: Path):
         asyncio.run(CachingEngine(CountingEngine(), file).generate(GENERATE))
 
 
-@pytest.mark.parametrize("options", ["reading=say&max_tokens=6", "reading=say&constrained=true", "reading=label"])
+@pytest.mark.parametrize(
+    "options", ["reading=say&max_tokens=6", "reading=say&constrained=true", "reading=label"]
+)
 def test_a_second_run_replays_every_reply_without_the_model(
     tiny_model: Path, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, options: str
 ):
@@ -320,7 +352,9 @@ def test_a_second_run_replays_every_reply_without_the_model(
     assert first.failed() == []
     assert first.decisions().num_rows >= 6
     assert _lasting_table(first) == _lasting_table(second)
-    said = [[d.choice.raw for e in played.episodes() for d in e.decisions] for played in (first, second)]
+    said = [
+        [d.choice.raw for e in played.episodes() for d in e.decisions] for played in (first, second)
+    ]
     assert said[0] == said[1]
     assert score(first).counts.replayed == 0
     counts = score(second).counts
@@ -381,7 +415,9 @@ def _wait_for(done: Callable[[], bool], processes: Sequence[subprocess.Popen[byt
 
 
 @pytest.mark.slow
-def test_a_killed_run_loses_no_reply_and_repeated_equals_an_undisturbed_one(tmp_path: Path, file: Path):
+def test_a_killed_run_loses_no_reply_and_repeated_equals_an_undisturbed_one(
+    tmp_path: Path, file: Path
+):
     killed = _process(tmp_path / "killed", file, 400)
     try:
         _wait_for(lambda: len(_replies(file)) >= 40, [killed])
@@ -398,7 +434,9 @@ def test_a_killed_run_loses_no_reply_and_repeated_equals_an_undisturbed_one(tmp_
     again = _replies(file)
     assert {key: again[key] for key in survived} == survived
     replayed = sum(repeated.decisions()["replayed"].to_pylist())
-    assert replayed == len(survived) - len(finished)  # answered, their episodes unfinished: not asked again
+    assert replayed == len(survived) - len(
+        finished
+    )  # answered, their episodes unfinished: not asked again
 
 
 @pytest.mark.slow
@@ -414,11 +452,10 @@ def test_two_processes_write_one_file_at_once(tmp_path: Path, file: Path):
 @pytest.mark.slow
 def test_many_open_a_new_file_at_the_same_time(file: Path):
     program = (
-        "import sqlite3, sys, time; from valueagents.policies.engines.reply_cache import _FORMAT, _prepared\n"
-        "for number in range(40):\n"
-        "    time.sleep(max(0.0, float(sys.argv[2]) + number / 40 - time.time()))\n"
-        "    store = sqlite3.connect(f'{sys.argv[1]}{number}', timeout=60, isolation_level=None)\n"
-        "    assert _prepared(store) == [_FORMAT]; store.close()"
+        "import sqlite3, sys, time; from valueagents.policies.engines.reply_cache import _FORMAT,"
+        " _prepared\nfor number in range(40):\n    time.sleep(max(0.0, float(sys.argv[2]) + number"
+        " / 40 - time.time()))\n    store = sqlite3.connect(f'{sys.argv[1]}{number}', timeout=60,"
+        " isolation_level=None)\n    assert _prepared(store) == [_FORMAT]; store.close()"
     )
     file.parent.mkdir()
     start = str(time.time() + 2)
@@ -426,7 +463,9 @@ def test_many_open_a_new_file_at_the_same_time(file: Path):
     assert [process.wait(DEADLINE_S) for process in opened] == [0] * 6
 
 
-def test_a_file_that_another_does_not_let_go_of_is_called_held_not_damaged(file: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_another_does_not_let_go_of_is_called_held_not_damaged(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+):
     file.parent.mkdir()
     monkeypatch.setattr(cache, "_PATIENCE_S", 0.1)
     holder = sqlite3.connect(file, isolation_level=None)

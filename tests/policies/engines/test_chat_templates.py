@@ -1,4 +1,6 @@
-"""The prompt that was meant: what templates leave out, date, open or end, and tokens that a model cannot tell apart."""
+"""The prompt that was meant: what templates leave out, date, open or end, and tokens that a model
+cannot tell apart.
+"""
 
 import json
 import logging
@@ -12,7 +14,12 @@ from valueagents.policies.engines import Chat, Message, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.models import ModelFiles, find_model
 
-CHAT = (Message("system", "Decide."), Message("user", "Now?"), Message("assistant", "A"), Message("user", "And now?"))
+CHAT = (
+    Message("system", "Decide."),
+    Message("user", "Now?"),
+    Message("assistant", "A"),
+    Message("user", "And now?"),
+)
 ROLES = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 OPENING = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 WithTemplate = Callable[[str], ChatTokenizer]
@@ -35,22 +42,34 @@ def _shown(chats: ChatTokenizer, chat: Chat = CHAT) -> str:
     return str(chats._tokenizer.decode(chats.prompt(chat)))
 
 
-def test_a_template_that_drops_the_task_gets_it_before_the_first_question(with_template: WithTemplate):
-    dropping = ROLES.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
+def test_a_template_that_drops_the_task_gets_it_before_the_first_question(
+    with_template: WithTemplate,
+):
+    dropping = ROLES.replace(
+        "{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"
+    )
     shown = _shown(with_template(dropping + OPENING))
     assert shown.startswith("<|im_start|>user\nDecide.\n\nNow?<|im_end|>")
     assert shown.endswith("And now?<|im_end|>\n<|im_start|>assistant\n")
 
 
-@pytest.mark.parametrize(("role", "missing"), [("user", "question"), ("assistant", "earlier answers")])
-def test_a_template_that_drops_a_question_or_an_answer_is_refused(with_template: WithTemplate, role: str, missing: str):
-    dropping = ROLES.replace("{% for m in messages %}", f"{{% for m in messages if m.role != '{role}' %}}")
+@pytest.mark.parametrize(
+    ("role", "missing"), [("user", "question"), ("assistant", "earlier answers")]
+)
+def test_a_template_that_drops_a_question_or_an_answer_is_refused(
+    with_template: WithTemplate, role: str, missing: str
+):
+    dropping = ROLES.replace(
+        "{% for m in messages %}", f"{{% for m in messages if m.role != '{role}' %}}"
+    )
     with pytest.raises(PolicyError, match=rf"does not show the (task|{missing}).*template=plain"):
         with_template(dropping + OPENING)
 
 
 @pytest.mark.parametrize("date", ["{{ strftime_now('%d %b %Y') }}", "{{ date_string }}"])
-def test_a_template_that_puts_in_the_date_gives_one_date_for_ever(with_template: WithTemplate, date: str):
+def test_a_template_that_puts_in_the_date_gives_one_date_for_ever(
+    with_template: WithTemplate, date: str
+):
     assert _shown(with_template(date + ROLES + OPENING)).startswith("01 Jan 2025<|im_start|>")
 
 
@@ -59,7 +78,9 @@ def test_a_template_whose_time_cannot_be_fixed_is_refused(with_template: WithTem
         with_template("{% set f = '%H' %}{{ strftime_now(f) }}" + ROLES + OPENING)
 
 
-def test_a_template_in_chat_template_json_is_used_and_hashed(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_a_template_in_chat_template_json_is_used_and_hashed(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     folder = copy_model(tiny_model)
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").unlink()
@@ -70,7 +91,9 @@ def test_a_template_in_chat_template_json_is_used_and_hashed(tiny_model: Path, c
     assert files.hashes()["chat_template"] not in (plain, None)
 
 
-def test_a_model_without_a_template_is_said_to_have_none(plain_model: Path, caplog: pytest.LogCaptureFixture):
+def test_a_model_without_a_template_is_said_to_have_none(
+    plain_model: Path, caplog: pytest.LogCaptureFixture
+):
     with caplog.at_level(logging.WARNING, logger="valueagents"):
         ChatTokenizer(find_model(str(plain_model)))
     assert "has no chat template" in caplog.text
@@ -78,11 +101,17 @@ def test_a_model_without_a_template_is_said_to_have_none(plain_model: Path, capl
 
 def test_a_thought_that_the_template_opens_is_ended_before_the_answer(with_template: WithTemplate):
     thinking = OPENING.replace("assistant\n", "assistant\n<think>\n")
-    assert _shown(with_template(ROLES + thinking)).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert _shown(with_template(ROLES + thinking)).endswith(
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
 
 
-def test_an_answer_follows_the_header_that_answers_have_in_the_template(with_template: WithTemplate):
-    channels = ROLES.replace("{{ m.content }}", "{% if m.role == 'assistant' %}<|unnamed|>{% endif %}{{ m.content }}")
+def test_an_answer_follows_the_header_that_answers_have_in_the_template(
+    with_template: WithTemplate,
+):
+    channels = ROLES.replace(
+        "{{ m.content }}", "{% if m.role == 'assistant' %}<|unnamed|>{% endif %}{{ m.content }}"
+    )
     assert _shown(with_template(channels + OPENING)).endswith("<|im_start|>assistant\n<|unnamed|>")
 
 
@@ -93,7 +122,9 @@ def test_the_token_that_ends_a_turn_in_the_template_ends_an_answer(with_template
     assert chats.end_tokens == set(ids)
 
 
-def test_answers_that_are_the_same_tokens_are_refused(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_answers_that_are_the_same_tokens_are_refused(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     folder = copy_model(tiny_model)
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": "B"}, "content": "A"}
@@ -102,7 +133,9 @@ def test_answers_that_are_the_same_tokens_are_refused(tiny_model: Path, copy_mod
         ChatTokenizer(find_model(str(folder))).encode(ScoreRequest((CHAT,), ("A", "B")))
 
 
-def test_a_letter_that_is_unknown_to_the_vocabulary_is_refused(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_a_letter_that_is_unknown_to_the_vocabulary_is_refused(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     folder = copy_model(tiny_model)
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2, "a": 3}
@@ -112,7 +145,9 @@ def test_a_letter_that_is_unknown_to_the_vocabulary_is_refused(tiny_model: Path,
         ChatTokenizer(find_model(str(folder))).answer("B")
 
 
-def test_a_tokenizer_larger_than_the_model_is_refused_by_token(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_a_tokenizer_larger_than_the_model_is_refused_by_token(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     folder = copy_model(tiny_model)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 40}))

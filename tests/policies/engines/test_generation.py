@@ -1,4 +1,6 @@
-"""Generation on a tiny random llama: against a naive loop, alone and in batches, held to choices, and its endings."""
+"""Generation on a tiny random llama: against a naive loop, alone and in batches, held to choices,
+and its endings.
+"""
 
 import asyncio
 from collections import Counter
@@ -18,7 +20,12 @@ WINDOW = 512
 GREEDY = Sampling(temperature=0, max_tokens=12)
 CHATS = tuple(
     (Message("system", "Decide what you do."), Message("user", text))
-    for text in ("Now?", "You find a coat on your chair. " * 4, "It rains; you wait – quietly.", "A")
+    for text in (
+        "Now?",
+        "You find a coat on your chair. " * 4,
+        "It rains; you wait – quietly.",
+        "A",
+    )
 )
 Say = Callable[..., list[GenerateReply]]
 
@@ -31,7 +38,9 @@ def say(tiny_model: Path) -> Say:
         requests: tuple[GenerateRequest, ...], model: Path, options: dict[str, object]
     ) -> list[GenerateReply]:
         adapters = options.pop("adapters", ())
-        async with TransformersEngine(str(model), TransformersEngine.Options(**options), adapters) as engine:
+        async with TransformersEngine(
+            str(model), TransformersEngine.Options(**options), adapters
+        ) as engine:
             return await asyncio.gather(*(engine.generate(request) for request in requests))
 
     return lambda *requests, model=tiny_model, **options: asyncio.run(ask(requests, model, options))
@@ -56,10 +65,16 @@ def _first_probabilities(folder: Path, before: list[int], temperature: float) ->
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     with torch.inference_mode():
-        return (model(torch.tensor([before])).logits[0, -1].double() / temperature).softmax(dim=-1).numpy()
+        return (
+            (model(torch.tensor([before])).logits[0, -1].double() / temperature)
+            .softmax(dim=-1)
+            .numpy()
+        )
 
 
-def test_greedy_says_what_a_naive_loop_says(tiny_model: Path, say: Say, prompt_ids: Callable[[Path, Chat], list[int]]):
+def test_greedy_says_what_a_naive_loop_says(
+    tiny_model: Path, say: Say, prompt_ids: Callable[[Path, Chat], list[int]]
+):
     import transformers
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
@@ -67,7 +82,9 @@ def test_greedy_says_what_a_naive_loop_says(tiny_model: Path, say: Say, prompt_i
     for chat, reply in zip(CHATS, replies, strict=True):
         before = prompt_ids(tiny_model, chat)
         said = _naive(tiny_model, before, GREEDY.max_tokens)
-        assert reply.text == tokenizer.decode([token for token in said if token != 2], skip_special_tokens=True)
+        assert reply.text == tokenizer.decode(
+            [token for token in said if token != 2], skip_special_tokens=True
+        )
         assert reply.output_tokens == len(said)
         assert reply.prompt_tokens == len(before)
         assert reply.finish_reason == ("stop" if said[-1] == 2 else "length")
@@ -90,7 +107,9 @@ def test_a_seed_says_the_same_alone_and_beside_others(say: Say, template: str):
 
 
 def test_another_seed_says_something_else(say: Say):
-    replies = say(*(GenerateRequest(CHATS[0], Sampling(max_tokens=16), seed=seed) for seed in range(12)))
+    replies = say(
+        *(GenerateRequest(CHATS[0], Sampling(max_tokens=16), seed=seed) for seed in range(12))
+    )
     assert len({reply.text for reply in replies}) == 12
 
 
@@ -104,7 +123,8 @@ def test_the_narrowest_sampling_is_greedy(say: Say, sampling: dict[str, float]):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p", "count"), [(0.6, 0, 1.0, 2000), (1.7, 5, 1.0, 600), (1.0, 0, 0.5, 600)]
+    ("temperature", "top_k", "top_p", "count"),
+    [(0.6, 0, 1.0, 2000), (1.7, 5, 1.0, 600), (1.0, 0, 0.5, 600)],
 )
 def test_the_first_token_is_drawn_as_often_as_it_is_probable(
     tiny_model: Path,
@@ -125,7 +145,10 @@ def test_the_first_token_is_drawn_as_often_as_it_is_probable(
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
     texts = [tokenizer.decode([token], skip_special_tokens=True) for token in order]
     sampling = Sampling(temperature, top_p, top_k, max_tokens=1)
-    drawn = Counter(reply.text for reply in say(*(GenerateRequest(CHATS[0], sampling, seed) for seed in range(count))))
+    drawn = Counter(
+        reply.text
+        for reply in say(*(GenerateRequest(CHATS[0], sampling, seed) for seed in range(count)))
+    )
     by_text: Counter[str] = Counter()
     for text, probability in zip(texts, expected, strict=True):
         by_text[text] += probability
@@ -144,7 +167,9 @@ def test_the_first_token_is_drawn_as_often_as_it_is_probable(
 def test_an_answer_held_to_choices_is_one_of_them(say: Say, temperature: float):
     choices = ("keep", "keep it", "keep it; say nothing", "Give the coat back.", "é")
     sampling = Sampling(temperature=temperature, max_tokens=24)
-    requests = [GenerateRequest(chat, sampling, seed, choices) for chat in CHATS for seed in range(20)]
+    requests = [
+        GenerateRequest(chat, sampling, seed, choices) for chat in CHATS for seed in range(20)
+    ]
     replies = say(*requests, GenerateRequest(CHATS[0], Sampling(temperature=1, max_tokens=4), 1))
     said = Counter(reply.text for reply in replies[:-1])
     assert set(said) <= set(choices)
@@ -161,7 +186,10 @@ def test_a_choice_is_drawn_as_its_tokens_are_probable_among_the_allowed(
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
     letters = [tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in "ABC"]
     p = _first_probabilities(tiny_model, prompt_ids(tiny_model, CHATS[0]), 1.0)[letters]
-    requests = [GenerateRequest(CHATS[0], Sampling(max_tokens=1), seed, ("A", "B", "C")) for seed in range(500)]
+    requests = [
+        GenerateRequest(CHATS[0], Sampling(max_tokens=1), seed, ("A", "B", "C"))
+        for seed in range(500)
+    ]
     drawn = Counter(reply.text for reply in say(*requests))
     assert stats.chisquare([drawn[letter] for letter in "ABC"], 500 * p / p.sum()).pvalue > 1e-3
 
@@ -180,7 +208,12 @@ def test_an_answer_that_is_cut_says_so(say: Say):
 
 
 def test_the_end_token_stops_an_answer_and_is_no_part_of_it(say: Say):
-    replies = say(*(GenerateRequest(CHATS[0], Sampling(temperature=2.0, max_tokens=90), seed) for seed in range(12)))
+    replies = say(
+        *(
+            GenerateRequest(CHATS[0], Sampling(temperature=2.0, max_tokens=90), seed)
+            for seed in range(12)
+        )
+    )
     ended = [reply for reply in replies if reply.finish_reason == "stop"]
     assert ended
     assert all(reply.output_tokens < 90 for reply in ended)
@@ -194,7 +227,10 @@ def test_the_window_holds_prompt_and_answer_to_the_last_token(
     [reply] = say(GenerateRequest(CHATS[0], Sampling(temperature=0, max_tokens=room), 0))
     assert reply.output_tokens <= room
     too_much = GenerateRequest(CHATS[0], Sampling(temperature=0, max_tokens=room + 1), 0)
-    with pytest.raises(PolicyError, match=rf"prompt of {WINDOW - room} tokens and max_tokens={room + 1}.*512.*lower"):
+    with pytest.raises(
+        PolicyError,
+        match=rf"prompt of {WINDOW - room} tokens and max_tokens={room + 1}.*512.*lower",
+    ):
         say(too_much)
 
 
@@ -203,7 +239,9 @@ def test_an_overflow_costs_only_its_own_request(tiny_model: Path):
         async with TransformersEngine(str(tiny_model)) as engine:
             long = (Message("system", "word " * 600), Message("user", "Now?"))
             requests = [GenerateRequest(chat, GREEDY, 0) for chat in (CHATS[0], long, CHATS[1])]
-            return await asyncio.gather(*(engine.generate(r) for r in requests), return_exceptions=True)
+            return await asyncio.gather(
+                *(engine.generate(r) for r in requests), return_exceptions=True
+            )
 
     before, overflow, after = asyncio.run(ask())
     assert isinstance(overflow, PolicyError)

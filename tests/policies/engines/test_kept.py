@@ -1,4 +1,6 @@
-"""One model for many policies: loaded once, when first asked, and not tried again if it cannot be loaded."""
+"""One model for many policies: loaded once, when first asked, and not tried again if it cannot be
+loaded.
+"""
 
 import asyncio
 
@@ -69,7 +71,9 @@ def test_policies_come_and_go_while_the_model_stays():
 def test_a_model_that_cannot_be_loaded_is_tried_once():
     async def study(engine: Engine) -> list[BaseException | ScoreReply | GenerateReply]:
         kept = KeptEngine(engine)
-        answers = await asyncio.gather(kept.score(SCORE), kept.generate(SAY), return_exceptions=True)
+        answers = await asyncio.gather(
+            kept.score(SCORE), kept.generate(SAY), return_exceptions=True
+        )
         answers += await asyncio.gather(kept.score(SCORE), return_exceptions=True)
         await kept.close()
         return answers

@@ -1,4 +1,6 @@
-"""Servers as they are: whatever an OpenAI-compatible server does oddly is understood, or said in one clear line."""
+"""Servers as they are: whatever an OpenAI-compatible server does oddly is understood, or said in
+one clear line.
+"""
 
 import asyncio
 import gzip
@@ -27,12 +29,16 @@ Handler = Callable[[dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamR
 
 
 class OddServer:
-    """A server of chats on a thread of its own; `chat` answers a body, `models` the question what is served."""
+    """A server of chats on a thread of its own; `chat` answers a body, `models` the question what
+    is served.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.chat: Handler = lambda _: answer("Yours.")
-        self.models: Callable[[web.Request], Any] = lambda _: web.json_response({"data": [{"id": "m"}]})
+        self.models: Callable[[web.Request], Any] = lambda _: web.json_response(
+            {"data": [{"id": "m"}]}
+        )
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -90,19 +96,27 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
 
 
 def answer(content: Any, **changed: Any) -> web.Response:
-    """An answer in the usual shape; `changed` are fields of the choice, and `top` those of the whole."""
+    """An answer in the usual shape; `changed` are fields of the choice, and `top` those of the
+    whole.
+    """
     top = changed.pop("top", {})
     message = {"role": "assistant", "content": content, **changed.pop("message", {})}
-    return web.json_response({"choices": [{"message": message, "finish_reason": "stop", **changed}], **top})
+    return web.json_response(
+        {"choices": [{"message": message, "finish_reason": "stop", **changed}], **top}
+    )
 
 
 def raw(body: bytes | str, **options: Any) -> web.Response:
     data = body.encode() if isinstance(body, str) else body
-    return web.Response(body=data, content_type=options.pop("content_type", "application/json"), **options)
+    return web.Response(
+        body=data, content_type=options.pop("content_type", "application/json"), **options
+    )
 
 
 def error(status: int, message: str, code: str | None = None, **headers: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "code": code}}, status=status, headers=headers)
+    return web.json_response(
+        {"error": {"message": message, "code": code}}, status=status, headers=headers
+    )
 
 
 def ask(server: OddServer, *, sampling: Sampling | None = None, **options: Any) -> GenerateReply:
@@ -111,7 +125,9 @@ def ask(server: OddServer, *, sampling: Sampling | None = None, **options: Any) 
 
     async def go() -> GenerateReply:
         async with OpenAIEngine(server.url, OpenAIEngine.Options(**settings)) as engine:
-            return await engine.generate(GenerateRequest(CHAT, sampling or Sampling(max_tokens=9), seed=3))
+            return await engine.generate(
+                GenerateRequest(CHAT, sampling or Sampling(max_tokens=9), seed=3)
+            )
 
     return asyncio.run(go())
 
@@ -128,13 +144,23 @@ UNDERSTOOD: dict[str, tuple[Handler, str, str]] = {
         "stop",
     ),
     "a thought beside the text": (
-        lambda _: answer([{"type": "thinking", "text": "Hm."}, {"type": "output_text", "text": "Yours."}]),
+        lambda _: answer(
+            [{"type": "thinking", "text": "Hm."}, {"type": "output_text", "text": "Yours."}]
+        ),
         "Yours.",
         "stop",
     ),
     "no content at all": (lambda _: answer(None, finish_reason="length"), "", "length"),
-    "a refusal in its own field": (lambda _: answer(None, message=REFUSAL), "I will not say.", "refusal"),
-    "a content filter": (lambda _: answer("", finish_reason="content_filter"), "", "content_filter"),
+    "a refusal in its own field": (
+        lambda _: answer(None, message=REFUSAL),
+        "I will not say.",
+        "refusal",
+    ),
+    "a content filter": (
+        lambda _: answer("", finish_reason="content_filter"),
+        "",
+        "content_filter",
+    ),
     "Gemini's filter": (lambda _: answer(None, finish_reason="SAFETY"), "", "content_filter"),
     "a filter as an error": (
         lambda _: error(400, "The prompt was filtered.", "content_filter"),
@@ -142,18 +168,28 @@ UNDERSTOOD: dict[str, tuple[Handler, str, str]] = {
         "content_filter",
     ),
     "no finish reason": (lambda _: answer("Yours.", finish_reason=None), "Yours.", "stop"),
-    "a finish reason that is a number": (lambda _: answer("Yours.", finish_reason=7), "Yours.", "stop"),
+    "a finish reason that is a number": (
+        lambda _: answer("Yours.", finish_reason=7),
+        "Yours.",
+        "stop",
+    ),
     "usage as a text": (lambda _: answer("Yours.", top={"usage": "much"}), "Yours.", "stop"),
     "usage that is null": (lambda _: answer("Yours.", top={"usage": None}), "Yours.", "stop"),
     "fields of any kind": (
-        lambda _: answer("Yours.", message={"tool_calls": 7, "role": None}, top={"created": "today", "model": []}),
+        lambda _: answer(
+            "Yours.", message={"tool_calls": 7, "role": None}, top={"created": "today", "model": []}
+        ),
         "Yours.",
         "stop",
     ),
     "a byte order mark": (lambda _: raw(b"\xef\xbb\xbf" + TEXT.encode()), "Yours.", "stop"),
     "NaN where nobody looks": (lambda _: raw(TEXT[:-1] + ', "logprobs": NaN}'), "Yours.", "stop"),
     "half a character": (lambda _: raw(TEXT.replace("Yours.", "Yours\\ud83d")), "Yours?", "stop"),
-    "bytes that are no UTF-8": (lambda _: raw(TEXT.encode().replace(b"Yours.", b"Yours\xff")), "Yours\ufffd", "stop"),
+    "bytes that are no UTF-8": (
+        lambda _: raw(TEXT.encode().replace(b"Yours.", b"Yours\xff")),
+        "Yours\ufffd",
+        "stop",
+    ),
     "another content type": (lambda _: raw(TEXT, content_type="text/plain"), "Yours.", "stop"),
     "packed unasked": (
         lambda _: raw(gzip.compress(TEXT.encode()), headers={"Content-Encoding": "gzip"}),
@@ -191,7 +227,10 @@ async def _cut_off(body: dict[str, Any]) -> web.StreamResponse:
 
 ONE_LINE: dict[str, tuple[Handler, str]] = {
     "no choices": (lambda _: raw('{"choices": []}'), "not what was asked for: .*length"),
-    "a page in place of an answer": (lambda _: raw("<html>Sign in"), "not what was asked for: .*Sign in"),
+    "a page in place of an answer": (
+        lambda _: raw("<html>Sign in"),
+        "not what was asked for: .*Sign in",
+    ),
     "null": (lambda _: raw("null"), "not what was asked for"),
     "an empty body": (lambda _: raw(""), "not what was asked for"),
     "an error with status 200": (
@@ -200,27 +239,50 @@ ONE_LINE: dict[str, tuple[Handler, str]] = {
     ),
     "a stream nobody asked for": (lambda _: raw(f"data: {TEXT}\n\n"), "not what was asked for"),
     "a number as content": (lambda _: answer(7), "not what was asked for: .*content"),
-    "parts without text": (lambda _: answer([{"type": "image"}]), "none of the parts of its content is text"),
+    "parts without text": (
+        lambda _: answer([{"type": "image"}]),
+        "none of the parts of its content is text",
+    ),
     "nested without end": (lambda _: raw(TEXT[:-1] + f', "x": {DEEP}}}'), "nested too deeply"),
-    "usage nested without end": (lambda _: raw(TEXT[:-1] + f', "usage": {DEEP}}}'), "nested too deeply"),
+    "usage nested without end": (
+        lambda _: raw(TEXT[:-1] + f', "usage": {DEEP}}}'),
+        "nested too deeply",
+    ),
     "a small reply that unpacks to 64 MiB": (
         lambda _: raw(BOMB, headers={"Content-Encoding": "gzip"}),
         "larger than 8 MiB",
     ),
     "a large reply": (lambda _: raw(b" " * (9 * MIB)), "larger than 8 MiB"),
-    "an unknown packing": (lambda _: raw(TEXT, headers={"Content-Encoding": "br"}), "packed as 'br'"),
-    "a broken packing": (lambda _: raw(TEXT, headers={"Content-Encoding": "gzip"}), "cannot be unpacked"),
-    "a redirect": (lambda _: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}), "status 302"),
+    "an unknown packing": (
+        lambda _: raw(TEXT, headers={"Content-Encoding": "br"}),
+        "packed as 'br'",
+    ),
+    "a broken packing": (
+        lambda _: raw(TEXT, headers={"Content-Encoding": "gzip"}),
+        "cannot be unpacked",
+    ),
+    "a redirect": (
+        lambda _: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+        "status 302",
+    ),
     "an hour to wait": (
         lambda _: error(429, "quota", **{"Retry-After": "3600"}),
         "to be left alone for 3,600 s .*quota",
     ),
-    "a wrong key": (lambda _: error(401, "no such key"), r"refuses the request \(status 401\): no such key"),
+    "a wrong key": (
+        lambda _: error(401, "no such key"),
+        r"refuses the request \(status 401\): no such key",
+    ),
     "details as a list": (
-        lambda _: web.json_response({"detail": [{"loc": ["body", "messages"], "msg": "bad"}]}, status=422),
+        lambda _: web.json_response(
+            {"detail": [{"loc": ["body", "messages"], "msg": "bad"}]}, status=422
+        ),
         "status 422.*bad",
     ),
-    "a page of a proxy": (lambda _: raw("<html>Bad gateway", status=502), "status 502: <html>Bad gateway"),
+    "a page of a proxy": (
+        lambda _: raw("<html>Bad gateway", status=502),
+        "status 502: <html>Bad gateway",
+    ),
     "one byte after another": (_trickle, "nothing within 4 s"),
     "a connection that is cut": (_cut_off, "gave no answer in"),
     "an aborted answer": (lambda _: answer("Yo", finish_reason="abort"), "broke the answer off"),
@@ -254,7 +316,9 @@ def _refusing(*names: str, saying: str) -> Handler:
         "Unrecognized request argument supplied: {name}",
     ],
 )
-@pytest.mark.parametrize("names", [("max_tokens",), ("seed",), ("max_tokens", "seed", "top_p", "top_k", "temperature")])
+@pytest.mark.parametrize(
+    "names", [("max_tokens",), ("seed",), ("max_tokens", "seed", "top_p", "top_k", "temperature")]
+)
 def test_a_server_that_refuses_a_field_is_asked_without_it_from_then_on(
     server: OddServer, names: tuple[str, ...], saying: str
 ):
@@ -262,7 +326,10 @@ def test_a_server_that_refuses_a_field_is_asked_without_it_from_then_on(
 
     async def go() -> list[GenerateReply]:
         async with OpenAIEngine(server.url, OpenAIEngine.Options(server="other")) as engine:
-            return [await engine.generate(GenerateRequest(CHAT, Sampling(max_tokens=9), seed=3)) for _ in range(2)]
+            return [
+                await engine.generate(GenerateRequest(CHAT, Sampling(max_tokens=9), seed=3))
+                for _ in range(2)
+            ]
 
     assert [reply.text for reply in asyncio.run(go())] == ["Yours.", "Yours."]
     accepted = server.bodies[-2:]
@@ -272,15 +339,24 @@ def test_a_server_that_refuses_a_field_is_asked_without_it_from_then_on(
 
 
 def test_a_setting_that_was_set_is_never_dropped_in_silence(server: OddServer):
-    server.chat = _refusing("temperature", saying="Unsupported value: '{name}' does not support 0.7.")
-    with pytest.raises(PolicyError, match=r"refuses temperature=0.7: .*; leave it at its default, or say omit=temp"):
+    server.chat = _refusing(
+        "temperature", saying="Unsupported value: '{name}' does not support 0.7."
+    )
+    with pytest.raises(
+        PolicyError, match=r"refuses temperature=0.7: .*; leave it at its default, or say omit=temp"
+    ):
         ask(server, sampling=Sampling(temperature=0.7, max_tokens=9))
-    assert ask(server, sampling=Sampling(temperature=0.7, max_tokens=9), omit="temperature").text == "Yours."
+    assert (
+        ask(server, sampling=Sampling(temperature=0.7, max_tokens=9), omit="temperature").text
+        == "Yours."
+    )
 
 
 def test_a_server_with_defaults_of_its_own_can_be_told_every_setting(server: OddServer):
     ask(server, explicit=True)
-    assert {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 9}.items() <= server.bodies[-1].items()
+    assert {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 9}.items() <= server.bodies[
+        -1
+    ].items()
     ask(server, omit="seed, max_tokens")
     assert set(server.bodies[-1]) == {"model", "messages"}
     with pytest.raises(ConfigError, match="unknown field 'tokens'"):
@@ -291,11 +367,20 @@ def test_a_server_with_defaults_of_its_own_can_be_told_every_setting(server: Odd
 def test_a_count_from_outside_that_is_none_is_0_and_the_run_can_be_read(
     server: OddServer, tmp_path: Path, number: object
 ):
-    usage = {"prompt_tokens": number, "completion_tokens": number, "prompt_tokens_details": {"cached_tokens": number}}
+    usage = {
+        "prompt_tokens": number,
+        "completion_tokens": number,
+        "prompt_tokens_details": {"cached_tokens": number},
+    }
     server.chat = lambda _: answer("A", top={"usage": usage})
     spec = f"openai:{server.url}?server=other&reading=say"
-    played = execute(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=2), tmp_path / "run")
-    assert played.decisions(["prompt_tokens"])["prompt_tokens"].to_pylist() == [0] * played.decisions().num_rows
+    played = execute(
+        RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=2), tmp_path / "run"
+    )
+    assert (
+        played.decisions(["prompt_tokens"])["prompt_tokens"].to_pylist()
+        == [0] * played.decisions().num_rows
+    )
     assert played.failed() == []
 
 
@@ -303,7 +388,10 @@ def test_a_count_from_outside_that_is_none_is_0_and_the_run_can_be_read(
     ("models", "options", "expected"),
     [
         (
-            {"object": "list", "data": [{"id": "m", "parent": 0, "max_model_len": "long", "root": {}}]},
+            {
+                "object": "list",
+                "data": [{"id": "m", "parent": 0, "max_model_len": "long", "root": {}}],
+            },
             {"model": "m"},
             "",
         ),
@@ -312,10 +400,16 @@ def test_a_count_from_outside_that_is_none_is_0_and_the_run_can_be_read(
         ({"models": ["m"]}, {"model": "m"}, ""),
         ({"models": ["m"]}, {}, "does not list what is served"),
         ([], {}, "does not list what is served"),
-        ({"data": [{"id": f"m{i}"} for i in range(400)]}, {}, "and 388 more; say which with model="),
+        (
+            {"data": [{"id": f"m{i}"} for i in range(400)]},
+            {},
+            "and 388 more; say which with model=",
+        ),
     ],
 )
-def test_lists_of_models_come_as_they_may(server: OddServer, models: object, options: dict[str, str], expected: str):
+def test_lists_of_models_come_as_they_may(
+    server: OddServer, models: object, options: dict[str, str], expected: str
+):
     server.models = lambda _: web.json_response(models)
     if expected:
         with pytest.raises(ValueAgentsError, match=expected):
@@ -325,7 +419,9 @@ def test_lists_of_models_come_as_they_may(server: OddServer, models: object, opt
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
-def test_a_server_that_lists_no_models_is_asked_for_the_one_that_was_named(server: OddServer, status: int):
+def test_a_server_that_lists_no_models_is_asked_for_the_one_that_was_named(
+    server: OddServer, status: int
+):
     server.models = lambda _: web.Response(status=status)
     assert ask(server, model="mine").text == "Yours."
     assert server.bodies[-1]["model"] == "mine"
@@ -347,7 +443,16 @@ def test_the_first_question_ends_in_time_although_a_byte_comes_every_second(serv
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("1.5", 1.5), ("-3", 0), ("soon", 0), ("", 0), ("nan", 0), ("Wed, 99 Foo 2026", 0), ("²", 0)],
+    [
+        ("7", 7),
+        ("1.5", 1.5),
+        ("-3", 0),
+        ("soon", 0),
+        ("", 0),
+        ("nan", 0),
+        ("Wed, 99 Foo 2026", 0),
+        ("²", 0),
+    ],
 )
 def test_a_retry_after_is_a_number_a_date_or_nothing(header: str, seconds: float):
     assert seconds_of(header) == seconds
@@ -372,7 +477,9 @@ def test_a_proxy_of_the_environment_is_used_and_a_server_on_this_machine_is_not_
 
 
 @pytest.mark.parametrize("given", [KEY, "gsk_0123456789abcdef", "AKIA0123456789ABCDEF"])
-def test_a_key_in_place_of_the_name_of_a_variable_is_refused_and_not_repeated(given: str, tmp_path: Path):
+def test_a_key_in_place_of_the_name_of_a_variable_is_refused_and_not_repeated(
+    given: str, tmp_path: Path
+):
     spec = f"openai:http://127.0.0.1:1/v1?server=other&reading=say&api_key_env={given}"
     with pytest.raises(ConfigError, match="give the name of the variable, never the key") as caught:
         make_policy(spec)
@@ -383,7 +490,10 @@ def test_a_key_in_place_of_the_name_of_a_variable_is_refused_and_not_repeated(gi
 
 
 def test_a_planted_key_is_in_no_byte_that_is_written_or_printed(
-    server: OddServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    server: OddServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ):
     monkeypatch.setenv("MY_KEY", KEY)
     turn = iter(range(1_000))
@@ -400,7 +510,9 @@ def test_a_planted_key_is_in_no_byte_that_is_written_or_printed(
 
     server.chat = chat
     spec = f"openai:{server.url}?server=other&reading=say&api_key_env=MY_KEY&cache={tmp_path / 'replies.sqlite'}"
-    played = execute(RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=12), tmp_path / "run")
+    played = execute(
+        RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=12), tmp_path / "run"
+    )
     assert played.decisions().num_rows
     assert played.failed()
     print([failure.message for failure in played.failed()])

@@ -1,4 +1,6 @@
-"""The engine for served models against a server written here: what is asked, what is read, and what is survived."""
+"""The engine for served models against a server written here: what is asked, what is read, and what
+is survived.
+"""
 
 import asyncio
 import shutil
@@ -21,7 +23,12 @@ from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Chat, GenerateRequest, Message, Sampling, ScoreRequest
 from valueagents.policies.engines.openai.engine import OpenAIEngine
-from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, LOAD_PATH, AdapterGate, AdapterLimits
+from valueagents.policies.engines.vllm.adapter_gate import (
+    LIMITS_VARIABLE,
+    LOAD_PATH,
+    AdapterGate,
+    AdapterLimits,
+)
 from valueagents.policies.models import ModelFiles
 
 CONTROL = "<|end|>"
@@ -36,7 +43,10 @@ def tokens_of(text: str) -> list[int]:
 
 
 def rendered(messages: list[dict[str, str]]) -> str:
-    return "".join(f"{message['role']}: {message['content']} | " for message in messages) + "assistant:"
+    return (
+        "".join(f"{message['role']}: {message['content']} | " for message in messages)
+        + "assistant:"
+    )
 
 
 def logprob(sequence: list[int], token: int, model: str) -> float:
@@ -45,7 +55,8 @@ def logprob(sequence: list[int], token: int, model: str) -> float:
 
 
 class MockServer:
-    """vLLM as far as the engine knows it, on a thread of its own so that blocking questions are answered too.
+    """vLLM as far as the engine knows it, on a thread of its own so that blocking questions are
+    answered too.
 
     `asked` records path and body; `faults` are answered, one a completion, before anything else is.
     """
@@ -113,7 +124,11 @@ class MockServer:
         return body
 
     async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": self.version}) if self.version else web.Response(status=404)
+        return (
+            web.json_response({"version": self.version})
+            if self.version
+            else web.Response(status=404)
+        )
 
     async def _models(self, request: web.Request) -> web.Response:
         self.headers.append(dict(request.headers))
@@ -123,7 +138,9 @@ class MockServer:
         body = await self._body(request)
         if "messages" in body:
             if not self.template:
-                return _error(400, "default chat template is no longer allowed, provide a chat template")
+                return _error(
+                    400, "default chat template is no longer allowed, provide a chat template"
+                )
             if any(message["role"] in self.refused_roles for message in body["messages"]):
                 return _error(400, "System role not supported")
             return web.json_response({"tokens": tokens_of(rendered(body["messages"]))})
@@ -148,12 +165,25 @@ class MockServer:
                 model = "another adapter"
             asked = [] if self.forgets_logprobs else [*body["logprob_token_ids"], 9_999]
             assert len(asked) <= 129
-            found = {f"token_id:{token}": self.scale * logprob(prompt, token, model) for token in asked}
-            choice["logprobs"] = {"top_logprobs": [found], "token_logprobs": [-1.0], "tokens": ["token_id:9999"]}
+            found = {
+                f"token_id:{token}": self.scale * logprob(prompt, token, model) for token in asked
+            }
+            choice["logprobs"] = {
+                "top_logprobs": [found],
+                "token_logprobs": [-1.0],
+                "tokens": ["token_id:9999"],
+            }
         if "prompt_logprobs" in body:
-            told = [{str(prompt[i]): {"logprob": logprob(prompt[:i], prompt[i], model)}} for i in range(1, len(prompt))]
+            told = [
+                {str(prompt[i]): {"logprob": logprob(prompt[:i], prompt[i], model)}}
+                for i in range(1, len(prompt))
+            ]
             choice["prompt_logprobs"] = [None, *told]
-        usage = {"prompt_tokens": len(prompt), "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 16}}
+        usage = {
+            "prompt_tokens": len(prompt),
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 16},
+        }
         return {"choices": [choice], "usage": usage, "metrics": {"queue_time_ms": 2_000.0}}
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -161,7 +191,9 @@ class MockServer:
         if self.faults:
             return await self.faults.pop(0)()
         choice = {"message": {"role": "assistant", "content": "Yours."}, "finish_reason": "length"}
-        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
+        return web.json_response(
+            {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
+        )
 
     def take_in_adapters(self, limits: AdapterLimits, monkeypatch: pytest.MonkeyPatch) -> None:
         """From now on a gate lets through what is within the limits."""
@@ -193,7 +225,9 @@ class MockServer:
 
 
 def _error(status: int, message: str, **headers: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "code": status}}, status=status, headers=headers)
+    return web.json_response(
+        {"error": {"message": message, "code": status}}, status=status, headers=headers
+    )
 
 
 async def _too_many() -> web.StreamResponse:
@@ -234,30 +268,44 @@ def use(engine: OpenAIEngine, *requests: ScoreRequest | GenerateRequest) -> list
 
     async def ask() -> list[Any]:
         async with engine:
-            calls = [engine.score(r) if isinstance(r, ScoreRequest) else engine.generate(r) for r in requests]
+            calls = [
+                engine.score(r) if isinstance(r, ScoreRequest) else engine.generate(r)
+                for r in requests
+            ]
             return await asyncio.gather(*calls)
 
     return asyncio.run(ask())
 
 
 def prompt_of(chat: Chat) -> list[int]:
-    return tokens_of(rendered([{"role": message.role, "content": message.content} for message in chat]))
+    return tokens_of(
+        rendered([{"role": message.role, "content": message.content} for message in chat])
+    )
 
 
 def expected(request: ScoreRequest, model: str = "base") -> list[tuple[float, ...]]:
     rows = []
     for prompt in map(prompt_of, request.chats):
         answers = [tokens_of(text) for text in request.continuations]
-        rows.append(tuple(sum(logprob(prompt + ids[:i], ids[i], model) for i in range(len(ids))) for ids in answers))
+        rows.append(
+            tuple(
+                sum(logprob(prompt + ids[:i], ids[i], model) for i in range(len(ids)))
+                for ids in answers
+            )
+        )
     return rows
 
 
 def say(**options: Any) -> GenerateRequest:
-    return GenerateRequest(CHAT, Sampling(temperature=0.7, top_p=0.9, top_k=5, max_tokens=12), seed=2**62, **options)
+    return GenerateRequest(
+        CHAT, Sampling(temperature=0.7, top_p=0.9, top_k=5, max_tokens=12), seed=2**62, **options
+    )
 
 
 @pytest.mark.parametrize("continuations", [LETTERS, TEXTS, ("A",), ("A", "AB", "ABC")])
-def test_every_answer_has_the_sum_of_its_tokens_log_probabilities(server: MockServer, continuations: tuple[str, ...]):
+def test_every_answer_has_the_sum_of_its_tokens_log_probabilities(
+    server: MockServer, continuations: tuple[str, ...]
+):
     request = ScoreRequest((CHAT, OTHER), continuations)
     (reply,) = use(OpenAIEngine(server.url), request)
     for row, wanted in zip(reply.logprobs, expected(request), strict=True):
@@ -267,11 +315,23 @@ def test_every_answer_has_the_sum_of_its_tokens_log_probabilities(server: MockSe
 
 def test_a_label_menu_is_one_request_a_chat_for_just_its_letters(server: MockServer):
     (reply,) = use(OpenAIEngine(server.url), ScoreRequest((CHAT, OTHER, CHAT), LETTERS))
-    asked = [body for body in server.bodies("/v1/completions") if body["logprob_token_ids"] == [65, 66, 67]]
-    assert [body["prompt"] for body in asked] == [prompt_of(CHAT), prompt_of(OTHER)]  # equal sequences once
+    asked = [
+        body
+        for body in server.bodies("/v1/completions")
+        if body["logprob_token_ids"] == [65, 66, 67]
+    ]
+    assert [body["prompt"] for body in asked] == [
+        prompt_of(CHAT),
+        prompt_of(OTHER),
+    ]  # equal sequences once
     for body in asked:
         assert "prompt_logprobs" not in body
-        assert (body["temperature"], body["top_p"], body["top_k"], body["repetition_penalty"]) == (1.0, 1.0, 0, 1.0)
+        assert (body["temperature"], body["top_p"], body["top_k"], body["repetition_penalty"]) == (
+            1.0,
+            1.0,
+            0,
+            1.0,
+        )
         assert body["max_tokens"] == 1
     assert reply.prompt_tokens == len(prompt_of(CHAT)) + len(prompt_of(OTHER))
     assert reply.cached_tokens == 32
@@ -302,7 +362,11 @@ def test_chats_are_tokenised_as_in_process(server: MockServer):
     (body,) = [body for body in server.bodies("/tokenize") if "coat" in str(body)]
     assert body["add_generation_prompt"] is True
     assert body["chat_template_kwargs"] == {"enable_thinking": False, "date_string": "01 Jan 2025"}
-    assert all(not body["add_special_tokens"] for body in server.bodies("/tokenize") if body.get("prompt") == "A")
+    assert all(
+        not body["add_special_tokens"]
+        for body in server.bodies("/tokenize")
+        if body.get("prompt") == "A"
+    )
 
 
 def test_where_a_template_knows_no_system_role_the_task_joins_the_question(server: MockServer):
@@ -323,9 +387,21 @@ def test_vllm_generates_from_the_same_tokens_with_every_sampling_field(server: M
     (reply,) = use(OpenAIEngine(server.url), say())
     body = server.bodies("/v1/completions")[-1]
     assert body["prompt"] == prompt_of(CHAT)
-    wanted = {"temperature": 0.7, "top_p": 0.9, "top_k": 5, "max_tokens": 12, "seed": 2**62, "min_p": 0.0}
+    wanted = {
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "top_k": 5,
+        "max_tokens": 12,
+        "seed": 2**62,
+        "min_p": 0.0,
+    }
     assert wanted.items() <= body.items()
-    assert (reply.text, reply.finish_reason, reply.output_tokens, reply.cached_tokens) == ("Mine.", "stop", 5, 16)
+    assert (reply.text, reply.finish_reason, reply.output_tokens, reply.cached_tokens) == (
+        "Mine.",
+        "stop",
+        5,
+        16,
+    )
     assert reply.prompt_tokens == len(prompt_of(CHAT))
     assert reply.queue_s >= 2.0
 
@@ -348,14 +424,21 @@ def test_any_other_server_is_sent_a_chat_and_only_what_was_set(server: MockServe
         "max_tokens": 12,
         "seed": 5,
     }
-    assert (reply.text, reply.finish_reason, reply.prompt_tokens, reply.output_tokens) == ("Yours.", "length", 9, 2)
+    assert (reply.text, reply.finish_reason, reply.prompt_tokens, reply.output_tokens) == (
+        "Yours.",
+        "length",
+        9,
+        2,
+    )
 
 
 def test_what_a_server_cannot_do_is_refused_before_anything_is_asked():
     engine = OpenAIEngine("http://127.0.0.1:1/v1", OpenAIEngine.Options(server="other"))
     with pytest.raises(ConfigError, match="cannot do score, only generate, seeds"):
         engine.require("score")
-    OpenAIEngine("http://127.0.0.1:1/v1").require("score", "generate", "choices", "seeds", "adapters")
+    OpenAIEngine("http://127.0.0.1:1/v1").require(
+        "score", "generate", "choices", "seeds", "adapters"
+    )
     with pytest.raises(ConfigError, match="serve them with vLLM"):
         OpenAIEngine("http://127.0.0.1:1/v1", OpenAIEngine.Options(server="other"), ["kind"])
 
@@ -375,7 +458,10 @@ def test_a_server_that_is_not_vllm_is_told_from_one(server: MockServer):
 def test_if_nobody_answers_the_error_says_how_to_start_a_server(server: MockServer):
     server.stop()
     engine = OpenAIEngine(server.url)
-    with pytest.raises(PolicyError, match=rf"no server answers at http://127.0.0.1:{server.port} .*valueagents serve"):
+    with pytest.raises(
+        PolicyError,
+        match=rf"no server answers at http://127.0.0.1:{server.port} .*valueagents serve",
+    ):
         engine.identity()
     with pytest.raises(PolicyError, match="no server answers"):
         use(engine)
@@ -420,14 +506,17 @@ def test_an_unknown_model_is_named_with_those_that_are_served(server: MockServer
         OpenAIEngine(server.url, OpenAIEngine.Options(model="bse")).identity()
     with pytest.raises(ConfigError, match="serves base, other-base; say which with model="):
         OpenAIEngine(server.url).identity()
-    assert OpenAIEngine(server.url, OpenAIEngine.Options(model="other-base")).identity()["model"] == "other-base"
+    assert (
+        OpenAIEngine(server.url, OpenAIEngine.Options(model="other-base")).identity()["model"]
+        == "other-base"
+    )
 
 
 def test_an_adapter_is_asked_for_by_the_name_it_is_served_under(server: MockServer):
     server.models.append({"id": "kinder", "parent": "base"})
     request = ScoreRequest((CHAT,), LETTERS, adapter="kinder")
     engine = OpenAIEngine(server.url, adapters=["kinder"])
-    (scored, _) = use(engine, request, say(adapter="kinder"))
+    scored, _ = use(engine, request, say(adapter="kinder"))
     assert [adapter.name for adapter in engine.adapters] == ["kinder"]
     assert scored.logprobs[0] == pytest.approx(expected(request, "kinder")[0])
     assert server.bodies("/v1/completions")[-1]["model"] == "kinder"
@@ -461,7 +550,9 @@ def test_a_server_that_leaves_out_what_it_was_asked_for_is_refused(server: MockS
 
 def test_an_overlong_prompt_is_refused_with_both_numbers(server: MockServer):
     long = (Message("user", "x" * 300),)
-    with pytest.raises(PolicyError, match=r"prompt of 3\d\d tokens and an answer of 1 .* window of 200"):
+    with pytest.raises(
+        PolicyError, match=r"prompt of 3\d\d tokens and an answer of 1 .* window of 200"
+    ):
         use(OpenAIEngine(server.url), ScoreRequest((long,), LETTERS))
     with pytest.raises(PolicyError, match="an answer of 150 do not fit the model's window of 200"):
         use(OpenAIEngine(server.url), GenerateRequest(CHAT, Sampling(max_tokens=150), seed=1))
@@ -470,7 +561,10 @@ def test_an_overlong_prompt_is_refused_with_both_numbers(server: MockServer):
 def test_a_text_that_holds_a_control_token_is_refused(server: MockServer):
     with pytest.raises(PolicyError, match=r"control token '<\|end\|>'"):
         use(OpenAIEngine(server.url), ScoreRequest((CHAT,), ("A", f"B{CONTROL}")))
-    use(OpenAIEngine(server.url), ScoreRequest(((Message("user", "a [B] <i>c</i> <|d|>"),),), LETTERS))
+    use(
+        OpenAIEngine(server.url),
+        ScoreRequest(((Message("user", "a [B] <i>c</i> <|d|>"),),), LETTERS),
+    )
 
 
 def test_a_text_without_tokens_is_refused(server: MockServer):
@@ -516,7 +610,9 @@ def test_patience_ends_with_the_number_of_attempts_and_the_last_reason(server: M
             server.faults = [_broken] * 100
             await engine.score(ScoreRequest((CHAT,), LETTERS))
 
-    with pytest.raises(PolicyError, match=r"in \d+ attempts over 1 s \(last: status 500: EngineCore encountered"):
+    with pytest.raises(
+        PolicyError, match=r"in \d+ attempts over 1 s \(last: status 500: EngineCore encountered"
+    ):
         asyncio.run(ask())
 
 
@@ -530,7 +626,9 @@ def test_a_wait_longer_than_patience_is_not_begun(server: MockServer):
             await engine.score(ScoreRequest((CHAT,), LETTERS))
 
     started = time.monotonic()
-    with pytest.raises(PolicyError, match=r"to be left alone for 3,600 s .* longer than patience_s=120: .*quota"):
+    with pytest.raises(
+        PolicyError, match=r"to be left alone for 3,600 s .* longer than patience_s=120: .*quota"
+    ):
         asyncio.run(ask())
     assert time.monotonic() - started < 5
 
@@ -560,9 +658,14 @@ def test_a_server_that_dies_in_mid_run_and_comes_back_loses_nothing(server: Mock
 
     async def ask() -> list[Any]:
         async with OpenAIEngine(server.url, OpenAIEngine.Options(patience_s=30)) as engine:
-            first = await asyncio.gather(*(engine.score(ScoreRequest((chat,), LETTERS)) for chat in chats[:20]))
+            first = await asyncio.gather(
+                *(engine.score(ScoreRequest((chat,), LETTERS)) for chat in chats[:20])
+            )
             await asyncio.to_thread(server.stop)
-            rest = [asyncio.create_task(engine.score(ScoreRequest((chat,), LETTERS))) for chat in chats[20:]]
+            rest = [
+                asyncio.create_task(engine.score(ScoreRequest((chat,), LETTERS)))
+                for chat in chats[20:]
+            ]
             await asyncio.sleep(2)
             await asyncio.to_thread(server.start)
             return [*first, *[await task for task in rest]]
@@ -599,7 +702,9 @@ def test_a_key_does_not_cross_a_network_in_the_clear(monkeypatch: pytest.MonkeyP
     assert "sk-hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1/v1", "http://", "http://h:x/v1", "http://h/v1?a=b"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "ftp://127.0.0.1/v1", "http://", "http://h:x/v1", "http://h/v1?a=b"]
+)
 def test_what_is_no_url_is_refused(url: str):
     with pytest.raises(ConfigError, match=r"give something like http://127.0.0.1:8000/v1"):
         OpenAIEngine(url)
@@ -635,7 +740,9 @@ async def main():
         print(len(reply.logprobs[0]), (await engine.generate(GenerateRequest(chat, Sampling(max_tokens=5), 1))).text)
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout.strip(), done.returncode) == ("2 Mine.", 0), done.stderr
 
 
@@ -651,7 +758,11 @@ def test_a_served_model_is_a_policy_by_its_spec(server: MockServer, dilemma: Vie
     assert choice.option in {option.id for option in dilemma.menu}
     assert (choice.reading, choice.attempts) == ("drawn", 1)
     identity = policy.identity()
-    assert (identity["policy"], identity["engine"], identity["adapter"]) == ("language/1", "openai/1", "none")
+    assert (identity["policy"], identity["engine"], identity["adapter"]) == (
+        "language/1",
+        "openai/1",
+        "none",
+    )
     assert not any(str(server.port) in value or "127.0.0.1" in value for value in identity.values())
 
 
@@ -673,7 +784,9 @@ def test_an_adapter_of_a_spec_is_the_name_it_is_served_under(server: MockServer,
         make_policy(f"openai:{server.url}?model=base&adapter=kind").identity()
 
 
-def test_a_server_without_probabilities_is_refused_for_a_reading_that_needs_them(server: MockServer):
+def test_a_server_without_probabilities_is_refused_for_a_reading_that_needs_them(
+    server: MockServer,
+):
     with pytest.raises(ConfigError, match="cannot do score"):
         make_policy(f"openai:{server.url}?server=other")
     make_policy(f"openai:{server.url}?server=other&reading=say")
@@ -686,11 +799,18 @@ def limits(tiny_adapter: Path, tiny_model: Path) -> AdapterLimits:
 
 
 def test_an_adapter_folder_is_loaded_once_and_asked_for_by_its_hash(
-    server: MockServer, tiny_adapter: Path, limits: AdapterLimits, monkeypatch: pytest.MonkeyPatch, dilemma: View
+    server: MockServer,
+    tiny_adapter: Path,
+    limits: AdapterLimits,
+    monkeypatch: pytest.MonkeyPatch,
+    dilemma: View,
 ):
     server.take_in_adapters(limits, monkeypatch)
     server.models[0]["max_model_len"] = 1_000
-    policies = [make_policy(f"openai:{server.url}?model=base&rotations=none&adapter={tiny_adapter}") for _ in range(2)]
+    policies = [
+        make_policy(f"openai:{server.url}?model=base&rotations=none&adapter={tiny_adapter}")
+        for _ in range(2)
+    ]
     identities = [policy.identity() for policy in policies]  # both are planned before either is run
 
     async def decide() -> None:
@@ -710,7 +830,8 @@ def test_a_server_that_loads_no_adapters_is_refused_with_what_to_do(
 ):
     server.models[0]["root"] = str(tiny_model)
     with pytest.raises(
-        ConfigError, match=rf"loads none while it runs; .*valueagents serve MODEL --adapter {tiny_adapter}"
+        ConfigError,
+        match=rf"loads none while it runs; .*valueagents serve MODEL --adapter {tiny_adapter}",
     ):
         use(OpenAIEngine(server.url, adapters=[str(tiny_adapter)]))
     server.models[0]["root"] = "org/model"
@@ -742,7 +863,11 @@ def test_an_adapter_that_the_server_has_no_room_for_is_refused_before_it_is_load
 
 
 def test_an_adapter_of_another_model_is_refused_before_the_server_is_asked(
-    server: MockServer, tiny_adapter: Path, limits: AdapterLimits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: MockServer,
+    tiny_adapter: Path,
+    limits: AdapterLimits,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ):
     server.take_in_adapters(limits, monkeypatch)
     folder = shutil.copytree(tiny_adapter, tmp_path / "copy")
@@ -751,7 +876,9 @@ def test_an_adapter_of_another_model_is_refused_before_the_server_is_asked(
         OpenAIEngine(server.url, adapters=[str(folder)]).identity()
 
 
-@pytest.mark.parametrize("option", ["live=0", "timeout_s=0", "patience_s=-1", "server=ollama", "insecure=maybe"])
+@pytest.mark.parametrize(
+    "option", ["live=0", "timeout_s=0", "patience_s=-1", "server=ollama", "insecure=maybe"]
+)
 def test_a_wrong_option_is_a_config_error(option: str):
     with pytest.raises(ConfigError, match=option):
         make_policy(f"openai:http://127.0.0.1:1/v1?{option}")

@@ -1,4 +1,6 @@
-"""The pace of requests: slow start, a rate after refusals, turns that are neither lost nor handed out twice."""
+"""The pace of requests: slow start, a rate after refusals, turns that are neither lost nor handed
+out twice.
+"""
 
 import asyncio
 from itertools import pairwise

@@ -1,4 +1,6 @@
-"""What the transformers engine remembers: nothing is read twice, and every answer is as by full forward passes."""
+"""What the transformers engine remembers: nothing is read twice, and every answer is as by full
+forward passes.
+"""
 
 import asyncio
 import json
@@ -32,15 +34,23 @@ def _ask(folder: Path, *rounds: Sequence[ScoreRequest], **options: Any) -> list[
 
     async def ask() -> list[list[ScoreReply]]:
         adapters = options.pop("adapters", ())
-        async with TransformersEngine(str(folder), TransformersEngine.Options(**options), adapters) as engine:
-            return [list(await asyncio.gather(*(engine.score(request) for request in asked))) for asked in rounds]
+        async with TransformersEngine(
+            str(folder), TransformersEngine.Options(**options), adapters
+        ) as engine:
+            return [
+                list(await asyncio.gather(*(engine.score(request) for request in asked)))
+                for asked in rounds
+            ]
 
     return asyncio.run(ask())
 
 
 def _chat(*texts: str) -> Chat:
     roles = ["user", "assistant"] * len(texts)
-    return (Message("system", TASK), *(Message(role, text) for role, text in zip(roles, texts, strict=False)))
+    return (
+        Message("system", TASK),
+        *(Message(role, text) for role, text in zip(roles, texts, strict=False)),
+    )
 
 
 def _turns(name: str, count: int) -> list[tuple[str, ...]]:
@@ -48,7 +58,9 @@ def _turns(name: str, count: int) -> list[tuple[str, ...]]:
     texts: list[str] = []
     chats = []
     for turn in range(count):
-        texts.append(f"{name}, evening {turn}. You find a coat. A: keep it, B: ask, C: give it back.")
+        texts.append(
+            f"{name}, evening {turn}. You find a coat. A: keep it, B: ask, C: give it back."
+        )
         chats.append(tuple(texts))
         texts.append("ABC"[turn % 3])
     return chats
@@ -58,7 +70,9 @@ def _computed(reply: ScoreReply) -> int:
     return reply.prompt_tokens - reply.cached_tokens
 
 
-def test_a_later_turn_computes_only_what_is_new(tiny_model: Path, naive: Naive, prompt_ids: PromptIds):
+def test_a_later_turn_computes_only_what_is_new(
+    tiny_model: Path, naive: Naive, prompt_ids: PromptIds
+):
     requests = [ScoreRequest((_chat(*texts),), LETTERS) for texts in _turns("Ann", 4)]
     replies = [reply for [reply] in _ask(tiny_model, *([request] for request in requests))]
     read = 0
@@ -70,15 +84,22 @@ def test_a_later_turn_computes_only_what_is_new(tiny_model: Path, naive: Naive, 
         assert reply.logprobs[0] == pytest.approx(naive(tiny_model, request)[0], abs=1e-4)
 
 
-def test_with_rotations_the_order_that_the_transcript_shows_is_remembered(tiny_model: Path, prompt_ids: PromptIds):
+def test_with_rotations_the_order_that_the_transcript_shows_is_remembered(
+    tiny_model: Path, prompt_ids: PromptIds
+):
     first, second = _turns("Ann", 2)
     turned = (*first[:-1], first[-1].replace("A: keep it, B: ask", "A: ask, B: keep it"))
-    asked = [ScoreRequest((_chat(*first), _chat(*turned)), LETTERS), ScoreRequest((_chat(*second),), LETTERS)]
+    asked = [
+        ScoreRequest((_chat(*first), _chat(*turned)), LETTERS),
+        ScoreRequest((_chat(*second),), LETTERS),
+    ]
     [_], [later] = _ask(tiny_model, *([request] for request in asked))
     assert later.cached_tokens == len(prompt_ids(tiny_model, _chat(*first)))
 
 
-def test_after_a_likelihood_menu_the_prompt_is_remembered(tiny_model: Path, prompt_ids: PromptIds, naive: Naive):
+def test_after_a_likelihood_menu_the_prompt_is_remembered(
+    tiny_model: Path, prompt_ids: PromptIds, naive: Naive
+):
     asked = [ScoreRequest((_chat(*texts),), SENTENCES) for texts in _turns("Ann", 2)]
     [_], [later] = _ask(tiny_model, *([request] for request in asked))
     prompt = len(prompt_ids(tiny_model, asked[1].chats[0]))
@@ -94,7 +115,10 @@ def test_many_episodes_at_once_are_scored_as_by_full_passes(
 ):
     episodes = [_turns("x" * (1 + 7 * i), 4) for i in range(5)]
     rounds = [
-        [ScoreRequest((_chat(*turns[t]),), LETTERS if i % 2 else SENTENCES) for i, turns in enumerate(episodes)]
+        [
+            ScoreRequest((_chat(*turns[t]),), LETTERS if i % 2 else SENTENCES)
+            for i, turns in enumerate(episodes)
+        ]
         for t in range(4)
     ]
     rounds[2].append(ScoreRequest((_chat(*_turns("a newcomer", 1)[0]),), LETTERS))
@@ -110,7 +134,10 @@ def test_many_episodes_at_once_are_scored_as_by_full_passes(
 def test_any_order_of_questions_is_scored_as_by_full_passes(tiny_model: Path, naive: Naive):
     rng = random.Random(3)
     chats = [_chat(*texts) for name in ("Ann", "Bo", "Cy") for texts in _turns(name, 3)]
-    rounds = [[ScoreRequest((rng.choice(chats),), LETTERS) for _ in range(rng.randint(1, 3))] for _ in range(25)]
+    rounds = [
+        [ScoreRequest((rng.choice(chats),), LETTERS) for _ in range(rng.randint(1, 3))]
+        for _ in range(25)
+    ]
     for asked, answered in zip(rounds, _ask(tiny_model, *rounds), strict=True):
         for request, reply in zip(asked, answered, strict=True):
             assert reply.logprobs[0] == pytest.approx(naive(tiny_model, request)[0], abs=1e-4)
@@ -142,7 +169,9 @@ def test_little_memory_forgets_the_oldest_first(tiny_model: Path):
     [first], *_ = _ask(tiny_model, [a])
     bytes_a_token = 2 * 2 * _kv_width(tiny_model) * 4  # keys and values, two layers, float32
     room_for_two = 2.5 * first.prompt_tokens * bytes_a_token / 2**30
-    two_letters = [ScoreRequest(request.chats, LETTERS[:2]) for request in (b, a)]  # other questions, known texts
+    two_letters = [
+        ScoreRequest(request.chats, LETTERS[:2]) for request in (b, a)
+    ]  # other questions, known texts
     *_, [kept], [forgotten] = _ask(
         tiny_model, [a], [b], [c], *([each] for each in two_letters), kv_cache_gib=room_for_two
     )
@@ -163,7 +192,14 @@ def windowed_model(tiny_model: Path, copy_model: Callable[[Path], Path]) -> Path
 
     folder = copy_model(tiny_model)
     config = json.loads((folder / "config.json").read_text())
-    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "bos_token_id", "eos_token_id")
+    sizes = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "bos_token_id",
+        "eos_token_id",
+    )
     sliding = transformers.MistralConfig(
         **{name: config[name] for name in sizes},
         sliding_window=24,
@@ -178,15 +214,22 @@ def windowed_model(tiny_model: Path, copy_model: Callable[[Path], Path]) -> Path
     return folder
 
 
-def test_layers_with_a_window_are_scored_as_by_full_passes_whoever_else_asks(windowed_model: Path, naive: Naive):
+def test_layers_with_a_window_are_scored_as_by_full_passes_whoever_else_asks(
+    windowed_model: Path, naive: Naive
+):
     episodes = [_turns("x" * (1 + 9 * i), 3) for i in range(4)]
-    rounds = [[ScoreRequest((_chat(*turns[t]),), (*LETTERS, *SENTENCES)) for turns in episodes] for t in range(3)]
+    rounds = [
+        [ScoreRequest((_chat(*turns[t]),), (*LETTERS, *SENTENCES)) for turns in episodes]
+        for t in range(3)
+    ]
     for asked, answered in zip(rounds, _ask(windowed_model, *rounds), strict=True):
         for request, reply in zip(asked, answered, strict=True):
             assert reply.logprobs[0] == pytest.approx(naive(windowed_model, request)[0], abs=1e-4)
 
 
-def test_what_a_window_hides_is_remembered_all_the_same(windowed_model: Path, prompt_ids: PromptIds):
+def test_what_a_window_hides_is_remembered_all_the_same(
+    windowed_model: Path, prompt_ids: PromptIds
+):
     requests = [ScoreRequest((_chat(*texts),), LETTERS) for texts in _turns("Ann", 3)]
     replies = [reply for [reply] in _ask(windowed_model, *([request] for request in requests))]
     lengths = [len(prompt_ids(windowed_model, request.chats[0])) for request in requests]
@@ -198,7 +241,9 @@ def _say(folder: Path, *chats: Chat, **options: Any) -> list[GenerateReply]:
 
     async def ask() -> list[GenerateReply]:
         adapters = options.pop("adapters", ())
-        async with TransformersEngine(str(folder), TransformersEngine.Options(**options), adapters) as engine:
+        async with TransformersEngine(
+            str(folder), TransformersEngine.Options(**options), adapters
+        ) as engine:
             return [
                 await engine.generate(GenerateRequest(chat, Sampling(max_tokens=12), seed=i))
                 for i, chat in enumerate(chats)
@@ -207,7 +252,9 @@ def _say(folder: Path, *chats: Chat, **options: Any) -> list[GenerateReply]:
     return asyncio.run(ask())
 
 
-def test_what_is_said_does_not_depend_on_what_is_remembered(tiny_model: Path, prompt_ids: PromptIds):
+def test_what_is_said_does_not_depend_on_what_is_remembered(
+    tiny_model: Path, prompt_ids: PromptIds
+):
     chats = [_chat(*texts) for texts in _turns("Ann", 4)]
     remembered, anew = _say(tiny_model, *chats), _say(tiny_model, *chats, kv_cache_gib=0)
     assert [reply.text for reply in remembered] == [reply.text for reply in anew]

@@ -1,6 +1,8 @@
-"""The engine for served models against a real vLLM server, beside the engine in this process; a server that is killed.
+"""The engine for served models against a real vLLM server, beside the engine in this process; a
+server that is killed.
 
-They run where $VALUEAGENTS_VLLM is the path of a Python that has vLLM (0.32 or later, here its build for CPUs).
+They run where $VALUEAGENTS_VLLM is the path of a Python that has vLLM (0.32 or later, here its
+build for CPUs).
 """
 
 import asyncio
@@ -29,7 +31,9 @@ PYTHON = os.environ.get("VALUEAGENTS_VLLM", "")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PYTHON, reason="$VALUEAGENTS_VLLM names no Python with vLLM"),
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),  # peft 0.21 on transformers 5.23
+    pytest.mark.filterwarnings(
+        "ignore:.is_gradient_checkpointing:FutureWarning"
+    ),  # peft 0.21 on transformers 5.23
 ]
 
 TOLERANCE = 1e-3  # nats, in a sum over some 20 tokens, float32 on both sides
@@ -42,8 +46,14 @@ SETTINGS = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 CHATS = (
-    (Message("system", "Decide what you do."), Message("user", "You find a coat – whose? – on your chair.")),
-    (Message("system", "Decide what you do."), Message("user", "Options:\nA. Go.\nB. Stay.\nC. Ask.\n\nWhich letter?")),
+    (
+        Message("system", "Decide what you do."),
+        Message("user", "You find a coat – whose? – on your chair."),
+    ),
+    (
+        Message("system", "Decide what you do."),
+        Message("user", "Options:\nA. Go.\nB. Stay.\nC. Ask.\n\nWhich letter?"),
+    ),
 )
 LETTERS = ("A", "B", "C", "D")
 TEXTS = (
@@ -54,15 +64,41 @@ TEXTS = (
 
 
 class Server:
-    """vLLM in a process group of its own, on a port that stays the same when it is started again."""
+    """vLLM in a process group of its own, on a port that stays the same when it is started
+    again.
+    """
 
     def __init__(self, model: Path, *options: str, window: int = WINDOW) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        served = ["--model", str(model), "--served-model-name", "base", "--host", "127.0.0.1", "--port", str(self.port)]
-        sizes = ["--dtype", "float32", "--max-model-len", str(window), "--block-size", "32", "--enforce-eager"]
-        self._command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", *served, *sizes, *options]
+        served = [
+            "--model",
+            str(model),
+            "--served-model-name",
+            "base",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
+        sizes = [
+            "--dtype",
+            "float32",
+            "--max-model-len",
+            str(window),
+            "--block-size",
+            "32",
+            "--enforce-eager",
+        ]
+        self._command = [
+            PYTHON,
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            *served,
+            *sizes,
+            *options,
+        ]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -119,7 +155,9 @@ def tiny_adapters(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model)
-            lora = peft.LoraConfig(r=8, lora_alpha=32, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+            lora = peft.LoraConfig(
+                r=8, lora_alpha=32, target_modules=["q_proj", "v_proj"], init_lora_weights=False
+            )
             folders.append(tmp_path_factory.mktemp("adapters") / f"seed-{seed}")
             peft.get_peft_model(model, lora).save_pretrained(folders[-1])
     return folders
@@ -128,8 +166,14 @@ def tiny_adapters(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def with_adapters(model: Path, adapters: list[Path], slots: int) -> Server:
     """The model and its adapters, served under the names of their folders."""
     lora = ["--enable-lora", "--max-lora-rank", "8", "--max-loras", str(slots)]
-    lora += ["--lora-target-modules", "q_proj", "v_proj"]  # else vLLM for CPUs dies of prompt_logprobs
-    return Server(model, *lora, "--lora-modules", *(f"{each.name}={each}" for each in adapters), window=512)
+    lora += [
+        "--lora-target-modules",
+        "q_proj",
+        "v_proj",
+    ]  # else vLLM for CPUs dies of prompt_logprobs
+    return Server(
+        model, *lora, "--lora-modules", *(f"{each.name}={each}" for each in adapters), window=512
+    )
 
 
 def put(engine: Engine, *requests: ScoreRequest | GenerateRequest) -> list[Any]:
@@ -137,7 +181,10 @@ def put(engine: Engine, *requests: ScoreRequest | GenerateRequest) -> list[Any]:
 
     async def ask() -> list[Any]:
         async with engine:
-            calls = [engine.score(r) if isinstance(r, ScoreRequest) else engine.generate(r) for r in requests]
+            calls = [
+                engine.score(r) if isinstance(r, ScoreRequest) else engine.generate(r)
+                for r in requests
+            ]
             return await asyncio.gather(*calls)
 
     return asyncio.run(ask())
@@ -151,17 +198,26 @@ def assert_alike(served: list[Any], here: list[Any]) -> None:
 
 
 def test_scores_are_those_of_the_engine_in_this_process(embedded: Server):
-    requests = [ScoreRequest(CHATS, LETTERS), ScoreRequest(CHATS, TEXTS), ScoreRequest(CHATS[:1], (*LETTERS, *TEXTS))]
+    requests = [
+        ScoreRequest(CHATS, LETTERS),
+        ScoreRequest(CHATS, TEXTS),
+        ScoreRequest(CHATS[:1], (*LETTERS, *TEXTS)),
+    ]
     served = put(OpenAIEngine(embedded.url), *requests)
     assert_alike(
-        served, put(TransformersEngine(EMBEDDED, TransformersEngine.Options(dtype="float32", device="cpu")), *requests)
+        served,
+        put(
+            TransformersEngine(EMBEDDED, TransformersEngine.Options(dtype="float32", device="cpu")),
+            *requests,
+        ),
     )
     assert {reply.attempts for reply in served} == {1}
 
 
 def test_a_prompt_asked_about_again_is_not_computed_again(embedded: Server):
     request = ScoreRequest(
-        (((*CHATS[0], Message("assistant", "It is mine. " * 20), Message("user", "Sure?"))),), LETTERS
+        (((*CHATS[0], Message("assistant", "It is mine. " * 20), Message("user", "Sure?"))),),
+        LETTERS,
     )
     put(OpenAIEngine(embedded.url), request)
     [again] = put(OpenAIEngine(embedded.url), request)
@@ -169,12 +225,19 @@ def test_a_prompt_asked_about_again_is_not_computed_again(embedded: Server):
 
 
 def test_the_most_probable_text_is_the_same(embedded: Server):
-    requests = [GenerateRequest(chat, Sampling(temperature=0, max_tokens=24), seed=1) for chat in CHATS]
+    requests = [
+        GenerateRequest(chat, Sampling(temperature=0, max_tokens=24), seed=1) for chat in CHATS
+    ]
     served = put(OpenAIEngine(embedded.url), *requests)
-    here = put(TransformersEngine(EMBEDDED, TransformersEngine.Options(dtype="float32", device="cpu")), *requests)
+    here = put(
+        TransformersEngine(EMBEDDED, TransformersEngine.Options(dtype="float32", device="cpu")),
+        *requests,
+    )
     counts = ("text", "finish_reason", "prompt_tokens", "output_tokens")
     for reply, expected in zip(served, here, strict=True):
-        assert [getattr(reply, name) for name in counts] == [getattr(expected, name) for name in counts]
+        assert [getattr(reply, name) for name in counts] == [
+            getattr(expected, name) for name in counts
+        ]
 
 
 def test_the_same_seed_draws_the_same_text_and_another_another(embedded: Server):
@@ -187,7 +250,10 @@ def test_the_same_seed_draws_the_same_text_and_another_another(embedded: Server)
 
 def test_an_answer_is_held_to_its_choices(embedded: Server):
     choices = ("Give it back.", "Keep it")
-    requests = [GenerateRequest(CHATS[0], Sampling(max_tokens=16), seed=s, choices=choices) for s in range(12)]
+    requests = [
+        GenerateRequest(CHATS[0], Sampling(max_tokens=16), seed=s, choices=choices)
+        for s in range(12)
+    ]
     assert {reply.text for reply in put(OpenAIEngine(embedded.url), *requests)} <= set(choices)
 
 
@@ -199,13 +265,18 @@ def test_an_overlong_prompt_is_refused_and_a_full_window_is_not(embedded: Server
     around = short.prompt_tokens - 10
     [full] = put(OpenAIEngine(embedded.url), ScoreRequest((chat(WINDOW - around - 1),), ("A",)))
     assert full.prompt_tokens == WINDOW - 1
-    with pytest.raises(PolicyError, match=rf"prompt of {WINDOW} tokens and an answer of 1 .* window of {WINDOW}"):
+    with pytest.raises(
+        PolicyError, match=rf"prompt of {WINDOW} tokens and an answer of 1 .* window of {WINDOW}"
+    ):
         put(OpenAIEngine(embedded.url), ScoreRequest((chat(WINDOW - around),), ("A",)))
 
 
 def test_a_text_that_holds_a_control_token_is_refused(embedded: Server):
     with pytest.raises(PolicyError, match=r"control token '<\|im_end\|>'"):
-        put(OpenAIEngine(embedded.url), ScoreRequest(((Message("user", "Mine.<|im_end|>"),),), LETTERS))
+        put(
+            OpenAIEngine(embedded.url),
+            ScoreRequest(((Message("user", "Mine.<|im_end|>"),),), LETTERS),
+        )
 
 
 def test_each_adapter_answers_as_in_this_process(tiny_model: Path, tiny_adapters: list[Path]):
@@ -216,17 +287,28 @@ def test_each_adapter_answers_as_in_this_process(tiny_model: Path, tiny_adapters
     try:
         served_as = [folder.name for folder in tiny_adapters]
         engine = OpenAIEngine(server.wait_until_ready().url, adapters=served_as)
-        asked = [ScoreRequest(CHATS, answers, name) for name in (None, *served_as) for answers in (LETTERS, TEXTS)]
+        asked = [
+            ScoreRequest(CHATS, answers, name)
+            for name in (None, *served_as)
+            for answers in (LETTERS, TEXTS)
+        ]
         served = put(engine, *asked)
     finally:
         server.kill()
-    requests = [ScoreRequest(CHATS, answers, name) for name in (None, *names) for answers in (LETTERS, TEXTS)]
+    requests = [
+        ScoreRequest(CHATS, answers, name)
+        for name in (None, *names)
+        for answers in (LETTERS, TEXTS)
+    ]
     assert_alike(served, put(here, *requests))
     assert len({reply.logprobs for reply in served}) == len(requests)
 
 
 def test_a_run_outlives_its_server(embedded: Server, tmp_path: Path):
-    """Killed in mid-run, and started again 20 s later. Last in this file, because the others need the server too."""
+    """Killed in mid-run, and started again 20 s later.
+
+    Last in this file, because the others need the server too.
+    """
     spec = f"openai:{embedded.url}?model=base&live=4&patience_s={READY_S}"
     config = RunConfig(env="valueagents/Dilemma-v0", policy=spec, episodes=16, seed=5)
 

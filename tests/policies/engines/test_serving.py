@@ -1,4 +1,6 @@
-"""`valueagents serve`: refusals before anything is loaded; a real server that starts, answers and leaves nothing."""
+"""`valueagents serve`: refusals before anything is loaded; a real server that starts, answers and
+leaves nothing.
+"""
 
 import asyncio
 import json
@@ -52,7 +54,9 @@ def test_an_address_that_others_reach_needs_the_flag_and_a_key(
     host: str, port: int, public: bool, key: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SERVER_KEY", key or "")
-    with pytest.raises(ConfigError, match="others could reach" if key else "others could reach|--public|key"):
+    with pytest.raises(
+        ConfigError, match="others could reach" if key else "others could reach|--public|key"
+    ):
         check_address(host, port, public=public, key_env="SERVER_KEY" if key else None)
 
 
@@ -78,14 +82,17 @@ def test_a_port_in_use_is_refused_by_number():
 
 def test_the_command_names_content_and_holds_no_key():
     serving = Serving("tiny@0123456789ab", {"runs/a": "hash-a"}, "127.0.0.1", 8123, "SERVER_KEY")
-    command = server_command(serving, {"model": "/m", "enable_lora": True, "max_loras": 2}, {"hash-a": "/runs/a"})
+    command = server_command(
+        serving, {"model": "/m", "enable_lora": True, "max_loras": 2}, {"hash-a": "/runs/a"}
+    )
     assert command[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
     joined = " ".join(command)
     assert "--served-model-name tiny@0123456789ab base" in joined
     assert "--lora-modules hash-a=/runs/a" in joined
     assert "--api-key" not in joined  # it would stand in everybody's list of processes
-    assert "'openai:http://127.0.0.1:8123/v1?model=tiny@0123456789ab&api_key_env=SERVER_KEY&adapter=hash-a'" in (
-        serving.usage()
+    assert (
+        "'openai:http://127.0.0.1:8123/v1?model=tiny@0123456789ab&api_key_env=SERVER_KEY&adapter=hash-a'"
+        in (serving.usage())
     )
 
 
@@ -103,9 +110,14 @@ def test_loading_later_needs_a_folder_the_loopback_and_an_adapter_to_go_by(tmp_p
 def test_a_server_that_loads_later_has_a_gate_and_no_ear_for_browsers(tmp_path: Path):
     serving = Serving("tiny", {}, "127.0.0.1", 8123, load_from="runs")
     command = " ".join(server_command(serving, {"model": "/m"}, {}))
-    assert "--middleware valueagents.policies.engines.vllm.adapter_gate.AdapterGate --allowed-origins []" in command
+    assert (
+        "--middleware valueagents.policies.engines.vllm.adapter_gate.AdapterGate"
+        " --allowed-origins []" in command
+    )
     assert "any program on this machine can have adapters of runs loaded" in serving.usage()
-    assert "--middleware" not in server_command(Serving("tiny", {}, "127.0.0.1", 8123), {"model": "/m"}, {})
+    assert "--middleware" not in server_command(
+        Serving("tiny", {}, "127.0.0.1", 8123), {"model": "/m"}, {}
+    )
     adapter = Adapter("hash", tmp_path, 5, ("v_proj", "q_proj"))
     variables = gate_environment(tmp_path, tmp_path, [adapter], 3)
     assert variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
@@ -121,7 +133,9 @@ def test_a_server_that_loads_later_has_a_gate_and_no_ear_for_browsers(tmp_path: 
 def _dying(port: int, tmp_path: Path, code: str, wait_s: float = 30.0) -> None:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", code]
-    run_server(command, dict(os.environ), tmp_path / "log", url=url, usage="it serves", wait_s=wait_s)
+    run_server(
+        command, dict(os.environ), tmp_path / "log", url=url, usage="it serves", wait_s=wait_s
+    )
 
 
 def test_a_server_that_dies_is_told_with_the_end_of_its_log(port: int, tmp_path: Path):
@@ -131,7 +145,10 @@ def test_a_server_that_dies_is_told_with_the_end_of_its_log(port: int, tmp_path:
 
 @pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up_and_ended(port: int, tmp_path: Path):
-    code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    code = (
+        f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()));"
+        " time.sleep(60)"
+    )
     with pytest.raises(PolicyError, match=r"does not answer after 2 s"):
         _dying(port, tmp_path, code, wait_s=2.0)
     with pytest.raises(ProcessLookupError):
@@ -140,7 +157,9 @@ def test_a_server_that_never_answers_is_given_up_and_ended(port: int, tmp_path: 
 
 def _children(pid: int) -> set[int]:
     """The living descendants of a process."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
     parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
     found = {pid}
     while more := {child for child, parent in parents if parent in found} - found:
@@ -158,7 +177,11 @@ def served(
     command += ["--load-from", str(folder.parent.parent), "--load-slots", "1"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "SERVER_KEY": "s3cret"}
     process = subprocess.Popen(
-        [*command, "--api-key-env", "SERVER_KEY"], env=environment, stdout=subprocess.PIPE, stderr=2, text=True
+        [*command, "--api-key-env", "SERVER_KEY"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=2,
+        text=True,
     )
     assert process.stdout is not None
     lines = []
@@ -174,14 +197,22 @@ def served(
 
 
 def _loads_what_fits(root: str, model: Path, make_adapter: Callable[..., Path]) -> None:
-    """One adapter more, which answers as in this process; none that is too wide; none by another page."""
+    """One adapter more, which answers as in this process; none that is too wide; none by another
+    page.
+    """
     from valueagents.policies.engines.openai.engine import OpenAIEngine
     from valueagents.policies.engines.transformers.engine import TransformersEngine
 
     later = make_adapter(model, seed=2)
     here = TransformersEngine(str(model), TransformersEngine.Options(device="cpu"), [str(later)])
-    chat = (Message("system", "Decide what you do."), Message("user", "You find a coat. Whose is it?"))
-    requests = [ScoreRequest((chat,), ("A", "Give it back."), name) for name in (None, here.adapters[0].name)]
+    chat = (
+        Message("system", "Decide what you do."),
+        Message("user", "You find a coat. Whose is it?"),
+    )
+    requests = [
+        ScoreRequest((chat,), ("A", "Give it back."), name)
+        for name in (None, here.adapters[0].name)
+    ]
 
     def serving(folder: Path) -> OpenAIEngine:
         options = OpenAIEngine.Options(model="base", api_key_env="SERVER_KEY")
@@ -189,7 +220,9 @@ def _loads_what_fits(root: str, model: Path, make_adapter: Callable[..., Path]) 
 
     async def ask(engine: OpenAIEngine | TransformersEngine) -> list[tuple[float, ...]]:
         async with engine:
-            return [reply.logprobs[0] for reply in await asyncio.gather(*map(engine.score, requests))]
+            return [
+                reply.logprobs[0] for reply in await asyncio.gather(*map(engine.score, requests))
+            ]
 
     answers = asyncio.run(ask(serving(later)))
     for row, wanted in zip(answers, asyncio.run(ask(here)), strict=True):
@@ -219,7 +252,9 @@ def test_a_real_server_answers_under_content_names_and_leaves_no_process(
     said = "".join(lines)
     assert f"openai:http://127.0.0.1:{port}/v1?model=tiny@" in said, said
     adapter = said.split("adapter=")[1].partition("'")[0]
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models", headers={"Authorization": "Bearer s3cret"})
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/models", headers={"Authorization": "Bearer s3cret"}
+    )
     with urllib.request.urlopen(asked, timeout=30) as reply:
         names = {model["id"] for model in json.load(reply)["data"]}
     assert {"base", adapter} < names

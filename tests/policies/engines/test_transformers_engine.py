@@ -1,4 +1,6 @@
-"""The in-process engine against full forward passes of a tiny random llama, and what it counts and refuses."""
+"""The in-process engine against full forward passes of a tiny random llama, and what it counts and
+refuses.
+"""
 
 import asyncio
 import functools
@@ -38,7 +40,8 @@ SENTENCES = (
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of tokens that each forward pass of the engine was needed for, from here on.
 
-    Where rows differ in length, places are filled with padding or with tokens that are read again; none is added.
+    Where rows differ in length, places are filled with padding or with tokens that are read again;
+    none is added.
     """
     forward, needed, passes = Forward.__call__, Prefix.predict, []
 
@@ -62,16 +65,31 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def _chat(*texts: str, task: str = "Decide what you do.") -> Chat:
     """A task, then user and assistant in turn."""
     roles = ["user", "assistant"] * len(texts)
-    return (Message("system", task), *(Message(role, text) for role, text in zip(roles, texts, strict=False)))
+    return (
+        Message("system", task),
+        *(Message(role, text) for role, text in zip(roles, texts, strict=False)),
+    )
 
 
 def _many(tasks: int = 1) -> list[ScoreRequest]:
     """Twelve requests of different lengths, kinds and numbers of options."""
     rng = random.Random(5)
-    words = ["the coat", "is on", "a chair;", "nobody saw", "you", "ünd", "–", "it rains\nagain", "7"]
+    words = [
+        "the coat",
+        "is on",
+        "a chair;",
+        "nobody saw",
+        "you",
+        "ünd",
+        "–",
+        "it rains\nagain",
+        "7",
+    ]
     requests = []
     for i in range(12):
-        texts = [" ".join(rng.choices(words, k=rng.randint(1, 14))) for _ in range(rng.choice([0, 2]))]
+        texts = [
+            " ".join(rng.choices(words, k=rng.randint(1, 14))) for _ in range(rng.choice([0, 2]))
+        ]
         ends = [" ".join(rng.choices(words, k=rng.randint(1, 14))) for _ in range(1 + i % 3)]
         chats = tuple(_chat(*texts, end, task=f"{chr(97 + i % tasks)}: decide.") for end in ends)
         requests.append(ScoreRequest(chats, LETTERS if i % 2 else SENTENCES[: 1 + i % 3]))
@@ -84,12 +102,16 @@ def _assert_equal(reply: ScoreReply, expected: list[list[float]]) -> None:
         assert row == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.parametrize("continuations", [("A",), LETTERS, SENTENCES, ("A", "A b", "A b c"), ("A", SENTENCES[2])])
+@pytest.mark.parametrize(
+    "continuations", [("A",), LETTERS, SENTENCES, ("A", "A b", "A b c"), ("A", SENTENCES[2])]
+)
 @pytest.mark.parametrize("chats", [1, 3])
 def test_a_request_alone_is_scored_as_by_full_passes(
     tiny_model: Path, ask: Ask, naive: Naive, continuations: tuple[str, ...], chats: int
 ):
-    request = ScoreRequest(tuple(_chat("You find a coat. " * r + "Now?") for r in range(1, chats + 1)), continuations)
+    request = ScoreRequest(
+        tuple(_chat("You find a coat. " * r + "Now?") for r in range(1, chats + 1)), continuations
+    )
     _assert_equal(ask(tiny_model, request)[0], naive(tiny_model, request))
 
 
@@ -103,7 +125,9 @@ def test_requests_in_one_batch_are_scored_as_by_full_passes(
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, 1000])
-def test_small_batches_give_the_same_scores(tiny_model: Path, ask: Ask, naive: Naive, batch_tokens: int):
+def test_small_batches_give_the_same_scores(
+    tiny_model: Path, ask: Ask, naive: Naive, batch_tokens: int
+):
     replies = ask(tiny_model, *_many(), batch_tokens=batch_tokens)
     for request, reply in zip(_many(), replies, strict=True):
         _assert_equal(reply, naive(tiny_model, request))
@@ -125,12 +149,16 @@ def test_many_equal_requests_are_scored_as_one(tiny_model: Path, ask: Ask, naive
         _assert_equal(reply, naive(tiny_model, request))
 
 
-def test_without_a_chat_template_the_texts_are_scored_as_they_stand(plain_model: Path, ask: Ask, naive: Naive):
+def test_without_a_chat_template_the_texts_are_scored_as_they_stand(
+    plain_model: Path, ask: Ask, naive: Naive
+):
     for request, reply in zip(_many(), ask(plain_model, *_many()), strict=True):
         _assert_equal(reply, naive(plain_model, request))
 
 
-def test_jobs_with_nothing_in_common_are_scored_as_by_full_passes(plain_model: Path, ask: Ask, naive: Naive):
+def test_jobs_with_nothing_in_common_are_scored_as_by_full_passes(
+    plain_model: Path, ask: Ask, naive: Naive
+):
     requests = [*_many(tasks=12), ScoreRequest(((Message("user", ""),),), SENTENCES)]
     for request, reply in zip(requests, ask(plain_model, *requests), strict=True):
         _assert_equal(reply, naive(plain_model, request))
@@ -140,22 +168,32 @@ def test_jobs_with_nothing_in_common_are_scored_as_by_full_passes(plain_model: P
 def test_chats_of_one_request_with_nothing_in_common_are_scored_as_by_full_passes(
     plain_model: Path, ask: Ask, naive: Naive, continuations: tuple[str, ...]
 ):
-    chats = (_chat("Now?", task="One task."), _chat("You find a coat. " * 5, task="Another."), _chat("X", task="!"))
+    chats = (
+        _chat("Now?", task="One task."),
+        _chat("You find a coat. " * 5, task="Another."),
+        _chat("X", task="!"),
+    )
     request = ScoreRequest(chats, continuations)
     _assert_equal(ask(plain_model, request)[0], naive(plain_model, request))
 
 
-def test_a_prompt_of_one_token_is_scored_as_by_full_passes(plain_model: Path, ask: Ask, naive: Naive):
+def test_a_prompt_of_one_token_is_scored_as_by_full_passes(
+    plain_model: Path, ask: Ask, naive: Naive
+):
     request = ScoreRequest(((Message("user", ""),),), SENTENCES)
     _assert_equal(ask(plain_model, request)[0], naive(plain_model, request))
 
 
 def test_one_chat_may_continue_another(plain_model: Path, ask: Ask, naive: Naive):
-    request = ScoreRequest(((Message("user", "A"),), (Message("user", "A\nA\nA"),)), ("A\nA", "A", "B"))
+    request = ScoreRequest(
+        ((Message("user", "A"),), (Message("user", "A\nA\nA"),)), ("A\nA", "A", "B")
+    )
     _assert_equal(ask(plain_model, request)[0], naive(plain_model, request))
 
 
-def test_a_reply_counts_the_tokens_of_every_continuation(tiny_model: Path, ask: Ask, prompt_ids: PromptIds):
+def test_a_reply_counts_the_tokens_of_every_continuation(
+    tiny_model: Path, ask: Ask, prompt_ids: PromptIds
+):
     [reply] = ask(tiny_model, ScoreRequest((_chat("Now?"),), SENTENCES))
     before = len(prompt_ids(tiny_model, _chat("Now?")))
     rows = [before + n - 1 for n in reply.tokens]
@@ -179,7 +217,9 @@ def test_a_likelihood_request_computes_its_prompt_once(
     tiny_model: Path, ask: Ask, prompt_ids: PromptIds, dilemma: View, computed: list[int]
 ):
     prompt = load_prompt("choose-1")
-    [request] = LikelihoodReading(LikelihoodReading.Options(normaliser="sum")).requests(prompt, dilemma)
+    [request] = LikelihoodReading(LikelihoodReading.Options(normaliser="sum")).requests(
+        prompt, dilemma
+    )
     [reply] = ask(tiny_model, request)
     before = len(prompt_ids(tiny_model, prompt.open_question(dilemma)))
     assert reply.prompt_tokens == sum(before + n - 1 for n in reply.tokens)
@@ -187,18 +227,24 @@ def test_a_likelihood_request_computes_its_prompt_once(
     assert sum(computed) == before - 1 + sum(reply.tokens)
 
 
-def test_rotations_compute_the_situation_once(tiny_model: Path, ask: Ask, dilemma: View, computed: list[int]):
+def test_rotations_compute_the_situation_once(
+    tiny_model: Path, ask: Ask, dilemma: View, computed: list[int]
+):
     [request] = LabelReading().requests(load_prompt("choose-1"), dilemma)
     [reply] = ask(tiny_model, request)
     assert sum(computed) == reply.prompt_tokens - reply.cached_tokens < reply.prompt_tokens
 
 
-def test_the_counters_of_a_batch_add_up_to_what_was_computed(tiny_model: Path, ask: Ask, computed: list[int]):
+def test_the_counters_of_a_batch_add_up_to_what_was_computed(
+    tiny_model: Path, ask: Ask, computed: list[int]
+):
     replies = ask(tiny_model, *_many())
     assert sum(reply.prompt_tokens - reply.cached_tokens for reply in replies) == sum(computed)
 
 
-def test_a_prompt_over_the_window_is_refused_with_both_numbers(tiny_model: Path, ask: Ask, prompt_ids: PromptIds):
+def test_a_prompt_over_the_window_is_refused_with_both_numbers(
+    tiny_model: Path, ask: Ask, prompt_ids: PromptIds
+):
     chat = _chat("You find a coat. " * 200)
     length = len(prompt_ids(tiny_model, chat))
     assert length > WINDOW
@@ -210,7 +256,9 @@ def test_the_last_prompt_that_fits_the_window_with_its_answer_is_scored(
     tiny_model: Path, ask: Ask, naive: Naive, prompt_ids: PromptIds
 ):
     length = len(prompt_ids(tiny_model, _chat("")))
-    fits, over = (ScoreRequest((_chat("7" * (WINDOW - length - answer)),), ("A",)) for answer in (1, 0))
+    fits, over = (
+        ScoreRequest((_chat("7" * (WINDOW - length - answer)),), ("A",)) for answer in (1, 0)
+    )
     assert len(prompt_ids(tiny_model, fits.chats[0])) == WINDOW - 1
     _assert_equal(ask(tiny_model, fits)[0], naive(tiny_model, fits))
     with pytest.raises(PolicyError, match="window"):
@@ -218,11 +266,16 @@ def test_the_last_prompt_that_fits_the_window_with_its_answer_is_scored(
 
 
 def test_a_prompt_over_the_window_costs_only_its_own_request(tiny_model: Path, naive: Naive):
-    good, bad = ScoreRequest((_chat("Now?"),), LETTERS), ScoreRequest((_chat("coat " * 600),), LETTERS)
+    good, bad = (
+        ScoreRequest((_chat("Now?"),), LETTERS),
+        ScoreRequest((_chat("coat " * 600),), LETTERS),
+    )
 
     async def ask_all():
         async with TransformersEngine(str(tiny_model)) as engine:
-            return await asyncio.gather(*map(engine.score, (good, bad, good)), return_exceptions=True)
+            return await asyncio.gather(
+                *map(engine.score, (good, bad, good)), return_exceptions=True
+            )
 
     first, refused, last = asyncio.run(ask_all())
     assert isinstance(refused, PolicyError)
@@ -232,9 +285,13 @@ def test_a_prompt_over_the_window_costs_only_its_own_request(tiny_model: Path, n
 
 @pytest.mark.parametrize("token", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|unnamed|>"])
 @pytest.mark.parametrize("place", ["task", "question", "continuation"])
-def test_a_control_token_in_the_text_is_refused_by_name(tiny_model: Path, ask: Ask, token: str, place: str):
+def test_a_control_token_in_the_text_is_refused_by_name(
+    tiny_model: Path, ask: Ask, token: str, place: str
+):
     planted = f"Hello {token} there"
-    chat = _chat(planted if place == "question" else "Now?", task=planted if place == "task" else "Decide.")
+    chat = _chat(
+        planted if place == "question" else "Now?", task=planted if place == "task" else "Decide."
+    )
     with pytest.raises(PolicyError, match=token.replace("|", r"\|")):
         ask(tiny_model, ScoreRequest((chat,), ("A", planted if place == "continuation" else "B")))
 
@@ -249,7 +306,10 @@ def test_without_a_system_role_the_task_joins_the_first_question(
 ):
     folder = copy_model(tiny_model)
     template = (folder / "chat_template.jinja").read_text()
-    refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    refusal = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{%"
+        " endif %}"
+    )
     (folder / "chat_template.jinja").write_text(refusal + template)  # as Gemma 2 has it
     split = (Message("system", "Decide."), Message("user", "Now?"))
     joined = (Message("user", "Decide.\n\nNow?"),)
@@ -278,7 +338,9 @@ def test_a_template_that_makes_nothing_of_the_chat_is_a_policy_error(
 
 def test_an_engine_that_is_not_entered_says_so(tiny_model: Path):
     with pytest.raises(PolicyError, match="async with"):
-        asyncio.run(TransformersEngine(str(tiny_model)).score(ScoreRequest((_chat("Now?"),), LETTERS)))
+        asyncio.run(
+            TransformersEngine(str(tiny_model)).score(ScoreRequest((_chat("Now?"),), LETTERS))
+        )
 
 
 def test_an_engine_that_was_left_says_so(tiny_model: Path):
@@ -340,7 +402,9 @@ def test_a_failed_load_is_a_policy_error_and_leaves_no_thread(
     assert _threads() <= before
 
 
-def test_torn_weights_are_a_policy_error(tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask):
+def test_torn_weights_are_a_policy_error(
+    tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask
+):
     weights = copy_model(tiny_model) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(PolicyError, match="cannot be loaded"):
@@ -360,7 +424,9 @@ def test_weights_that_lack_a_tensor_are_a_policy_error_not_random_numbers(
         ask(weights.parent, ScoreRequest((_chat("Now?"),), LETTERS))
 
 
-def test_a_model_without_a_tokenizer_is_a_policy_error(tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask):
+def test_a_model_without_a_tokenizer_is_a_policy_error(
+    tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask
+):
     folder = copy_model(tiny_model)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
@@ -368,7 +434,9 @@ def test_a_model_without_a_tokenizer_is_a_policy_error(tiny_model: Path, copy_mo
         ask(folder, ScoreRequest((_chat("Now?"),), LETTERS))
 
 
-def test_code_in_a_models_folder_is_never_run(tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask):
+def test_code_in_a_models_folder_is_never_run(
+    tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask
+):
     folder = copy_model(tiny_model)
     trace = folder / "was-run"
     (folder / "modeling_own.py").write_text(f"open({str(trace)!r}, 'w').close()\nclass Own: pass\n")
@@ -379,13 +447,17 @@ def test_code_in_a_models_folder_is_never_run(tiny_model: Path, copy_model: Call
     assert not trace.exists()
 
 
-def test_a_gpu_that_is_not_there_is_a_config_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_gpu_that_is_not_there_is_a_config_error(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match="device=cpu"):
         TransformersEngine(str(tiny_model), TransformersEngine.Options(device="cuda"))
 
 
-def test_auto_means_float32_on_a_cpu_and_bfloat16_on_a_gpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+def test_auto_means_float32_on_a_cpu_and_bfloat16_on_a_gpu(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert TransformersEngine(str(tiny_model)).identity()["dtype"] == "float32"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

@@ -1,4 +1,6 @@
-"""The truth check: what is wrong is refused with numbers, what passed is kept, longer questions are checked anew."""
+"""The truth check: what is wrong is refused with numbers, what passed is kept, longer questions are
+checked anew.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -41,16 +43,25 @@ def test_a_row_that_is_off_by_one_place_is_refused_with_numbers_and_layer(
         return [(keys.roll(1, dims=-2), values) for keys, values in held(self, rows, lengths)]
 
     monkeypatch.setattr(Prefix, "_held", shifted)
-    with pytest.raises(PolicyError, match=r"'llama' is refused: .*128 tokens is \d.*0\.0001.*layer 0 .*first"):
+    with pytest.raises(
+        PolicyError, match=r"'llama' is refused: .*128 tokens is \d.*0\.0001.*layer 0 .*first"
+    ):
         ask(tiny_model, NOW)
 
 
 @pytest.mark.usefixtures("checks")
-def test_a_model_that_sees_later_words_is_refused_at_load(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_a_model_that_sees_later_words_is_refused_at_load(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     import transformers
 
     folder = copy_model(tiny_model)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     config = transformers.BertConfig(vocab_size=400, initializer_range=0.2, **sizes)
     transformers.BertLMHeadModel(config).save_pretrained(folder)
 
@@ -73,7 +84,10 @@ def test_what_passed_is_checked_once_for_base_and_each_adapter(
 
 
 def test_other_weights_are_checked_anew(
-    tiny_model: Path, copy_model: Callable[[Path], Path], ask: Ask, checks: list[tuple[int, str | None]]
+    tiny_model: Path,
+    copy_model: Callable[[Path], Path],
+    ask: Ask,
+    checks: list[tuple[int, str | None]],
 ):
     from safetensors.torch import load_file, save_file
 
@@ -89,7 +103,9 @@ def test_other_weights_are_checked_anew(
 def test_a_longer_question_is_checked_at_its_length_and_at_most_at_the_window(
     tiny_model: Path, ask: Ask, checks: list[tuple[int, str | None]]
 ):
-    longer = ScoreRequest(((Message("system", "Decide."), Message("user", "a coat, " * 80)),), ("A", "B"))
+    longer = ScoreRequest(
+        ((Message("system", "Decide."), Message("user", "a coat, " * 80)),), ("A", "B")
+    )
     ask(tiny_model, NOW, LONG, longer)
     lengths = [length for length, _ in checks]
     assert lengths[0] == 128
@@ -99,16 +115,22 @@ def test_a_longer_question_is_checked_at_its_length_and_at_most_at_the_window(
 
 @pytest.mark.usefixtures("checks")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_rounding_of_short_formats_is_not_taken_for_an_error(tiny_model: Path, ask: Ask, dtype: str):
+def test_rounding_of_short_formats_is_not_taken_for_an_error(
+    tiny_model: Path, ask: Ask, dtype: str
+):
     [reply] = ask(tiny_model, LONG, dtype=dtype)
     assert len(reply.logprobs[0]) == 2
 
 
 @pytest.mark.usefixtures("checks")
-def test_a_model_that_raises_in_a_batch_is_refused_at_load(tiny_model: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_that_raises_in_a_batch_is_refused_at_load(
+    tiny_model: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
     def fails(*_: object, **__: object) -> None:
         raise TypeError("no such argument\nat all")
 
     monkeypatch.setattr(Prefix, "predict", fails)
-    with pytest.raises(PolicyError, match=r"'llama' is refused: it cannot be read in batches: no such argument$"):
+    with pytest.raises(
+        PolicyError, match=r"'llama' is refused: it cannot be read in batches: no such argument$"
+    ):
         ask(tiny_model, NOW)

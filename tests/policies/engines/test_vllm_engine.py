@@ -1,4 +1,7 @@
-"""Real vLLM in this process beside the transformers engine, with adapters, in float32. `make vllm-test` runs it."""
+"""Real vLLM in this process beside the transformers engine, with adapters, in float32.
+
+`make vllm-test` runs it.
+"""
 
 import asyncio
 import random
@@ -21,14 +24,18 @@ from valueagents.running.execution import RunConfig, execute
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed here: make vllm-test"),
+    pytest.mark.skipif(
+        find_spec("vllm") is None, reason="vLLM is not installed here: make vllm-test"
+    ),
     pytest.mark.filterwarnings("ignore"),  # vLLM's own, of which there are many
 ]
 
 T = TypeVar("T")
 TOLERANCE = 1e-3  # nats, in a sum over up to 25 tokens
 DECISIONS = 200
-ADAPTED_DECISIONS = 40  # vLLM gathers LoRA weights token by token on a CPU: 200 take four minutes an adapter
+ADAPTED_DECISIONS = (
+    40  # vLLM gathers LoRA weights token by token on a CPU: 200 take four minutes an adapter
+)
 PROBABILITY_TOLERANCE = 1e-3
 E3P_TOLERANCE = 1e-3
 LETTERS = ("A", "B", "C")
@@ -47,12 +54,24 @@ def _chat(text: str) -> tuple[Message, ...]:
 def _requests(adapters: tuple[str | None, ...], count: int = 24) -> list[ScoreRequest]:
     """Of different lengths and kinds, the adapters in turn."""
     rng = random.Random(7)
-    words = ["the coat", "is on", "a chair;", "nobody saw", "you", "ünd", "–", "it rains\nagain", "7"]
+    words = [
+        "the coat",
+        "is on",
+        "a chair;",
+        "nobody saw",
+        "you",
+        "ünd",
+        "–",
+        "it rains\nagain",
+        "7",
+    ]
     made = []
     for i in range(count):
         texts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(1 + i % 3)]
         chats = tuple(_chat(" ".join(texts[: r + 1])) for r in range(len(texts)))
-        made.append(ScoreRequest(chats, LETTERS if i % 2 else SENTENCES, adapters[i % len(adapters)]))
+        made.append(
+            ScoreRequest(chats, LETTERS if i % 2 else SENTENCES, adapters[i % len(adapters)])
+        )
     return made
 
 
@@ -113,7 +132,9 @@ def _largest_difference(first: list[Any], second: list[Any]) -> float:
     )
 
 
-def test_labels_and_texts_score_as_on_transformers_with_and_without_adapters(served: Entered, reference: Entered):
+def test_labels_and_texts_score_as_on_transformers_with_and_without_adapters(
+    served: Entered, reference: Entered
+):
     requests = _requests(_names(served))
     got, wanted = served.together(requests), reference.together(requests)
     assert _largest_difference(got, wanted) < TOLERANCE
@@ -138,7 +159,9 @@ def test_a_mixed_batch_answers_as_each_request_alone(served: Entered):
 
 @pytest.mark.parametrize("continuations", [LETTERS, SENTENCES])
 def test_a_second_asking_gives_the_same_scores(served: Entered, continuations: tuple[str, ...]):
-    chats = [_chat("A coat hangs on a chair. " * 8 + f"{i} {len(continuations[0])}") for i in range(4)]
+    chats = [
+        _chat("A coat hangs on a chair. " * 8 + f"{i} {len(continuations[0])}") for i in range(4)
+    ]
     requests = [ScoreRequest((chat,), continuations) for chat in chats]
     first, second = served.together(requests), served.together(requests)
     assert _largest_difference(first, second) < TOLERANCE
@@ -149,10 +172,14 @@ def test_a_second_asking_gives_the_same_scores(served: Entered, continuations: t
 def test_labels_without_rotations_cost_one_prefill(served: Entered):
     request = ScoreRequest((_chat("Which letter, of these that nobody asked before?"),), LETTERS)
     reply = served.do(served.engine.score(request))
-    assert reply.prompt_tokens - reply.cached_tokens <= len(served.engine._chats.prompt(request.chats[0]))
+    assert reply.prompt_tokens - reply.cached_tokens <= len(
+        served.engine._chats.prompt(request.chats[0])
+    )
 
 
-def test_greedy_texts_are_those_of_transformers_also_side_by_side(served: Entered, reference: Entered):
+def test_greedy_texts_are_those_of_transformers_also_side_by_side(
+    served: Entered, reference: Entered
+):
     requests = [
         GenerateRequest(_chat(text), GREEDY, seed=1, adapter=name)
         for text in ("You find a coat.", "Now?")
@@ -184,7 +211,10 @@ def test_choices_are_held_to(served: Entered):
 
 
 def test_a_prompt_over_the_window_costs_only_its_own_request(served: Entered):
-    good, bad = ScoreRequest((_chat("Now?"),), LETTERS), ScoreRequest((_chat("coat " * 600),), LETTERS)
+    good, bad = (
+        ScoreRequest((_chat("Now?"),), LETTERS),
+        ScoreRequest((_chat("coat " * 600),), LETTERS),
+    )
     first, refused, last = served.together([good, bad, good])
     assert isinstance(refused, PolicyError)
     assert "512" in str(refused)
@@ -237,7 +267,9 @@ def test_an_error_of_vllm_reaches_everybody_who_waits_and_comes_later(tiny_model
                 raise RuntimeError("the model fell over")
 
             engine._thread._engine.step = broken
-            waiting = await asyncio.gather(*(engine.score(request) for _ in range(5)), return_exceptions=True)
+            waiting = await asyncio.gather(
+                *(engine.score(request) for _ in range(5)), return_exceptions=True
+            )
             later = await asyncio.gather(engine.score(request), return_exceptions=True)
             return [*waiting, *later]
 
@@ -246,7 +278,9 @@ def test_an_error_of_vllm_reaches_everybody_who_waits_and_comes_later(tiny_model
     assert all(isinstance(answer, PolicyError) and "fell over" in str(answer) for answer in answers)
 
 
-def test_a_model_that_cannot_be_loaded_is_one_clear_error(tiny_model: Path, copy_model: Callable[[Path], Path]):
+def test_a_model_that_cannot_be_loaded_is_one_clear_error(
+    tiny_model: Path, copy_model: Callable[[Path], Path]
+):
     folder = copy_model(tiny_model)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -259,7 +293,9 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_error(tiny_model: Path, copy
         asyncio.run(asyncio.wait_for(enter(), timeout=240))
 
 
-def test_an_adapter_of_another_model_is_refused_before_loading(tiny_model: Path, adapters: list[str]):
+def test_an_adapter_of_another_model_is_refused_before_loading(
+    tiny_model: Path, adapters: list[str]
+):
     async def enter() -> None:
         async with VllmEngine(EMBEDDED, adapters=adapters[:1]):
             pass
@@ -273,19 +309,28 @@ def test_the_same_decisions_give_the_same_probabilities_and_scores_on_both_engin
     seed: int | None, decisions: int, make_adapter: Callable[..., Path], tmp_path: Path
 ):
     runs = []
-    chosen = f"&adapter={make_adapter(find_model(EMBEDDED).folder, seed=seed)}" if seed is not None else ""
+    chosen = (
+        f"&adapter={make_adapter(find_model(EMBEDDED).folder, seed=seed)}"
+        if seed is not None
+        else ""
+    )
     for engine in ("transformers", "vllm"):
         spare = "&spare_adapter_slot=yes" if engine == "vllm" else ""
         policy = f"{engine}:{EMBEDDED}?rotations=none{spare}{chosen}"
         config = RunConfig(env="valueagents/Dilemma-v0", policy=policy, episodes=decisions, seed=3)
         runs.append(execute(config, tmp_path / engine))
     first, second = (
-        sorted((row["situation"], row["repetition"], *row["probabilities"]) for row in done.decisions().to_pylist())
+        sorted(
+            (row["situation"], row["repetition"], *row["probabilities"])
+            for row in done.decisions().to_pylist()
+        )
         for done in runs
     )
     assert len(first) == len(second) == decisions
     assert [row[:2] for row in first] == [row[:2] for row in second]
-    worst = max(float(np.abs(np.subtract(a[2:], b[2:])).max()) for a, b in zip(first, second, strict=True))
+    worst = max(
+        float(np.abs(np.subtract(a[2:], b[2:])).max()) for a, b in zip(first, second, strict=True)
+    )
     assert worst < PROBABILITY_TOLERANCE
     pairs = zip(*(score(done).axes for done in runs), strict=True)
     estimates = [(a["E3p"].value, b["E3p"].value) for a, b in pairs]

@@ -1,4 +1,6 @@
-"""What a view becomes when it is put to a language model: every word of it, and nothing that is not shown."""
+"""What a view becomes when it is put to a language model: every word of it, and nothing that is not
+shown.
+"""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -14,21 +16,42 @@ from valueagents.contracts.decision import Option
 from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError, PolicyError
-from valueagents.policies.prompts import LabelText, LikelihoodText, Prompt, SayText, load_prompt, prompt_names
+from valueagents.policies.prompts import (
+    LabelText,
+    LikelihoodText,
+    Prompt,
+    SayText,
+    load_prompt,
+    prompt_names,
+)
 from valueagents.policies.prompts.templates import fill
 
 OPEN_QUESTION = r"{observation}\n\nWhat do you do?" + '"\nneutral'
 ANY_TEXT = st.one_of(
     st.text(max_size=40),
     st.lists(
-        st.sampled_from(["{", "}", "{observation}", "{options}", "{0}", "{{", "%s", "\n", "é", "A. "]), max_size=6
+        st.sampled_from(
+            ["{", "}", "{observation}", "{options}", "{0}", "{{", "%s", "\n", "é", "A. "]
+        ),
+        max_size=6,
     ).map("".join),
 )
 
 
-def _view(observation: str = "It rains.", texts: tuple[str, ...] = ("Stay.", "Go."), **fields: object) -> View:
+def _view(
+    observation: str = "It rains.", texts: tuple[str, ...] = ("Stay.", "Go."), **fields: object
+) -> View:
     menu = tuple(Option(f"zqx{k}", text) for k, text in enumerate(texts))
-    return View(**{"task": "Decide.", "transcript": (), "observation": observation, "menu": menu, "seed": 0, **fields})
+    return View(
+        **{
+            "task": "Decide.",
+            "transcript": (),
+            "observation": observation,
+            "menu": menu,
+            "seed": 0,
+            **fields,
+        }
+    )
 
 
 def _prompt() -> Prompt:
@@ -38,14 +61,19 @@ def _prompt() -> Prompt:
 def test_choose_1_lists_options_in_these_words():
     *_, question = _prompt().listing(_view(), _view().menu)
     assert question.role == "user"
-    assert question.content == (
-        "It rains.\n\nYour options:\nA. Stay.\nB. Go.\n\nWhich option do you choose? Answer with its letter only."
+    assert (
+        question.content
+        == "It rains.\n\nYour options:\nA. Stay.\nB. Go.\n\nWhich option do you choose? Answer with"
+        " its letter only."
     )
 
 
 def test_choose_1_asks_openly_in_these_words():
     assert _prompt().open_question(_view())[-1].content == "It rains.\n\nWhat do you do?"
-    assert [m.content for m in _prompt().neutral_question(_view())] == ["Decide.", "What do you do?"]
+    assert [m.content for m in _prompt().neutral_question(_view())] == [
+        "Decide.",
+        "What do you do?",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,8 +83,10 @@ def test_texts_survive_whatever_they_hold(task: str, observation: str, texts: li
     listed = "\n".join(f"{'ABCD'[k]}. {text}" for k, text in enumerate(texts))
     chat = _prompt().listing(view, view.menu)
     assert chat[0].content == task
-    assert chat[-1].content == (
-        f"{observation}\n\nYour options:\n{listed}\n\nWhich option do you choose? Answer with its letter only."
+    assert (
+        chat[-1].content
+        == f"{observation}\n\nYour options:\n{listed}\n\nWhich option do you choose? Answer with"
+        " its letter only."
     )
     assert _prompt().open_question(view)[-1].content == f"{observation}\n\nWhat do you do?"
 
@@ -70,7 +100,8 @@ def test_options_are_listed_in_the_order_given_not_in_the_views():
 def test_an_open_question_holds_no_option():
     view = _view(texts=("Stay.", "Go."), transcript=(Exchange("Sun.", "Look."),))
     words = "\n".join(
-        message.content for message in (*_prompt().open_question(view), *_prompt().neutral_question(view))
+        message.content
+        for message in (*_prompt().open_question(view), *_prompt().neutral_question(view))
     )
     assert "Stay." not in words
     assert "Go." not in words
@@ -85,7 +116,11 @@ def test_a_neutral_question_holds_no_situation():
 
 def test_no_option_id_is_shown():
     view = _view(transcript=(Exchange("Sun.", "Look."),))
-    chats = (_prompt().listing(view, view.menu), _prompt().open_question(view), _prompt().neutral_question(view))
+    chats = (
+        _prompt().listing(view, view.menu),
+        _prompt().open_question(view),
+        _prompt().neutral_question(view),
+    )
     assert "zqx" not in "".join(message.content for chat in chats for message in chat)
 
 
@@ -109,7 +144,9 @@ def test_the_transcript_of_a_later_turn_begins_with_that_of_an_earlier_one():
 def test_the_whole_alphabet_can_be_listed():
     view = _view(texts=tuple(f"Do {k:02d}." for k in range(26)))
     lines = _prompt().listing(view, view.menu)[-1].content.splitlines()
-    assert lines[3:29] == [f"{letter}. Do {k:02d}." for k, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")]
+    assert lines[3:29] == [
+        f"{letter}. Do {k:02d}." for k, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    ]
 
 
 def test_more_options_than_letters_are_a_policy_error_with_both_numbers():
@@ -126,7 +163,9 @@ def test_an_unknown_prompt_is_answered_with_the_nearest(typo: str):
 
 @pytest.mark.parametrize("name", ["", "../prompts/choose-1", "choose-1.tml", "__init__"])
 def test_what_is_neither_an_id_nor_a_toml_file_does_not_name_a_prompt(name: str):
-    with pytest.raises(ConfigError, match=r"unknown prompt .* Known: choose-1, rate-1, or a \.toml file\."):
+    with pytest.raises(
+        ConfigError, match=r"unknown prompt .* Known: choose-1, rate-1, or a \.toml file\."
+    ):
         load_prompt(name)
 
 
@@ -141,7 +180,10 @@ def test_a_prompts_hash_depends_on_every_word():
         replace(prompt, label=replace(prompt.label, option="{label}) {text}")),
         replace(prompt, likelihood=replace(prompt.likelihood, question="{observation}!")),
         replace(prompt, likelihood=replace(prompt.likelihood, neutral="!")),
-        *(replace(prompt, say=replace(say, **{part: f"{listing}!"})) for part in ("question", "reasoning")),
+        *(
+            replace(prompt, say=replace(say, **{part: f"{listing}!"}))
+            for part in ("question", "reasoning")
+        ),
         replace(prompt, say=replace(say, option="{label}) {text}")),
         replace(prompt, say=replace(say, free="{observation}!")),
     ]
@@ -156,7 +198,9 @@ def test_a_bundled_prompt_knows_its_own_id():
 @pytest.fixture
 def own(tmp_path: Path) -> Callable[..., Path]:
     """Writes choose-1 with some of its words exchanged."""
-    text = files("valueagents.policies.prompts").joinpath("choose-1.toml").read_text(encoding="utf-8")
+    text = (
+        files("valueagents.policies.prompts").joinpath("choose-1.toml").read_text(encoding="utf-8")
+    )
 
     def write(before: str = "", after: str = "") -> Path:
         assert before in text
@@ -167,16 +211,24 @@ def own(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_a_prompt_in_a_file_of_the_users_is_read_and_called_by_its_content(own: Callable[..., Path]):
+def test_a_prompt_in_a_file_of_the_users_is_read_and_called_by_its_content(
+    own: Callable[..., Path],
+):
     assert load_prompt(str(own())) == load_prompt("choose-1")
     changed = load_prompt(str(own("Which option do you choose?", "Nun?")))
     assert changed.hash() != load_prompt("choose-1").hash()
-    assert changed.listing(_view(), _view().menu)[-1].content.endswith("Nun? Answer with its letter only.")
+    assert changed.listing(_view(), _view().menu)[-1].content.endswith(
+        "Nun? Answer with its letter only."
+    )
 
 
-def test_a_file_is_not_mistaken_for_the_bundled_prompt_of_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_file_is_not_mistaken_for_the_bundled_prompt_of_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"prompt file 'choose-1\.toml' cannot be read: No such file"):
+    with pytest.raises(
+        ConfigError, match=r"prompt file 'choose-1\.toml' cannot be read: No such file"
+    ):
         load_prompt("choose-1.toml")
 
 
@@ -208,7 +260,9 @@ def test_braces_are_written_twice(own: Callable[..., Path]):
 def test_a_malformed_prompt_is_one_line_that_names_file_and_field_before_a_model_is_looked_for(
     own: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: str, after: str, message: str
 ):
-    monkeypatch.setattr("valueagents.policies.engines.local.find_model", lambda *_: pytest.fail("looked"))
+    monkeypatch.setattr(
+        "valueagents.policies.engines.local.find_model", lambda *_: pytest.fail("looked")
+    )
     file = own(before, after)
     with pytest.raises(ConfigError, match=message) as raised:
         make_policy(f"transformers:smollm2-135m?prompt={file}")

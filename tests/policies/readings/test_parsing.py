@@ -12,10 +12,13 @@ from valueagents.policies.readings.parsing import parse, without_thought
 COAT = ("Give the coat back.", "Keep it; say nothing.", "Ask the neighbour whose it is.")
 NESTED = ("Wait", "Wait for the bus", "Wait for the bus with her", "A friend is called")
 VERDICTS = ("NTA", "YTA", "NEUTRAL")
-SCALE = tuple(f"{n} – {text}" for n, text in ((6, "always"), (5, "often"), (4, "at times"), (1, "never")))
+SCALE = tuple(
+    f"{n} – {text}" for n, text in ((6, "always"), (5, "often"), (4, "at times"), (1, "never"))
+)
 DENIAL = ("Tell your sister about the ring.", "Walk home alone.")
 NINE = tuple(
-    f"Take road number {word}." for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    f"Take road number {word}."
+    for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 )
 
 B_IN_MANY_DRESSES = (
@@ -83,7 +86,14 @@ NAMED_B = (
         "A is kind, B is warm.\n\nFinal Answer: **B. Keep it; say nothing.**",
         "Answer: Option B",
     ],
-    *["<answer>B</answer>", r"So \boxed{B}.", r"\boxed{\text{B}}", '{"answer": "B"}', "My choice: B", "Decision: B"],
+    *[
+        "<answer>B</answer>",
+        r"So \boxed{B}.",
+        r"\boxed{\text{B}}",
+        '{"answer": "B"}',
+        "My choice: B",
+        "Decision: B",
+    ],
     *["Answer: A\nNo, wait.\nAnswer: B"],
 )
 SPOKEN_B = (
@@ -107,7 +117,10 @@ SPOKEN_B = (
         "I would not choose A. I choose B.",
         "As an AI, I'd choose option B.",
     ],
-    *["I don't want to trouble anyone, so I choose B.", "Rather than option A, I would choose option B."],
+    *[
+        "I don't want to trouble anyone, so I choose B.",
+        "Rather than option A, I would choose option B.",
+    ],
     *["The coat is warm and nobody saw me.\n\nB", "Nobody saw me.\n\n**B**"],
 )
 
@@ -176,7 +189,9 @@ def test_a_letter_is_found_where_it_is_said_to_be_the_choice(reply: str):
         ("I.", NINE, 8, "letter"),
     ],
 )
-def test_a_reply_is_read_as_a_person_would(reply: str, options: tuple[str, ...], index: int | None, rule: str):
+def test_a_reply_is_read_as_a_person_would(
+    reply: str, options: tuple[str, ...], index: int | None, rule: str
+):
     parsed = parse(reply, options)
     assert (parsed.index, parsed.rule) == (index, rule)
 
@@ -330,13 +345,18 @@ REPLIES = st.one_of(
     st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join),
     st.sampled_from([*B_IN_MANY_DRESSES, *NAMED_B, *SPOKEN_B]),
 )
-MENUS = st.one_of(st.lists(st.text(max_size=20), max_size=12), st.sampled_from([COAT, NESTED, VERDICTS, SCALE, NINE]))
+MENUS = st.one_of(
+    st.lists(st.text(max_size=20), max_size=12),
+    st.sampled_from([COAT, NESTED, VERDICTS, SCALE, NINE]),
+)
 TEXTS = st.text(st.sampled_from("abcDEFgh éß12.,;:!?'-()"), max_size=18)
 
 
 @settings(max_examples=200, deadline=None)
 @given(REPLIES, MENUS)
-def test_any_text_is_read_without_an_error_and_only_as_an_option_that_there_is(reply: str, options: list[str]):
+def test_any_text_is_read_without_an_error_and_only_as_an_option_that_there_is(
+    reply: str, options: list[str]
+):
     parsed = parse(reply, options)
     assert parsed.index is None or parsed.index in range(len(options))
     assert (parsed.index is None) == (parsed.rule in ("none", "refusal", "open thought"))
@@ -344,9 +364,13 @@ def test_any_text_is_read_without_an_error_and_only_as_an_option_that_there_is(r
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=26), st.data())
-def test_every_letter_alone_reads_itself_whatever_the_options_say(options: list[str], data: st.DataObject):
+def test_every_letter_alone_reads_itself_whatever_the_options_say(
+    options: list[str], data: st.DataObject
+):
     k = data.draw(st.integers(0, len(options) - 1))
-    dress = data.draw(st.sampled_from(["{}", "{}.", "({})", "**{}**", " {}\n", "Option {}", "Answer: {}"]))
+    dress = data.draw(
+        st.sampled_from(["{}", "{}.", "({})", "**{}**", " {}\n", "Option {}", "Answer: {}"])
+    )
     if dress != "{}":
         assume(dress.format(ascii_uppercase[k]).strip() not in [text.strip() for text in options])
     assert parse(dress.format(ascii_uppercase[k]), options).index == k
@@ -366,13 +390,17 @@ def test_an_options_own_words_read_it(options: list[str], data: st.DataObject | 
 
 @settings(max_examples=100, deadline=None)
 @given(REPLIES, MENUS, st.text(st.sampled_from("AB answer:\n."), max_size=20))
-def test_a_closed_thought_before_a_reply_changes_nothing(reply: str, options: list[str], thought: str):
+def test_a_closed_thought_before_a_reply_changes_nothing(
+    reply: str, options: list[str], thought: str
+):
     assert parse(f"<think>{thought}</think>{reply}", options) == parse(reply, options)
 
 
 @settings(max_examples=120, deadline=None)
 @given(REPLIES, MENUS, st.sampled_from([" ", "\n\n", "\t", "**", "*", "_", "__", "`", " ** "]))
-def test_space_or_emphasis_around_a_reply_changes_nothing(reply: str, options: list[str], around: str):
+def test_space_or_emphasis_around_a_reply_changes_nothing(
+    reply: str, options: list[str], around: str
+):
     assert parse(around + reply + around, options) == parse(reply, options)
 
 
@@ -387,7 +415,9 @@ def test_a_refusal_that_echoes_an_option_stays_a_refusal(refusal: str, option: s
         assert parse(reply, COAT).rule == "refusal"
 
 
-@pytest.mark.parametrize("piece", ["!", "_", " ", "A", "A ", "answer ", "<think>", "not ", "a, ", "\n", "(", "Option "])
+@pytest.mark.parametrize(
+    "piece", ["!", "_", " ", "A", "A ", "answer ", "<think>", "not ", "a, ", "\n", "(", "Option "]
+)
 def test_a_long_reply_is_read_at_once(piece: str):
     began = time.process_time()
     parse(piece * (20_000 // len(piece)), NINE)

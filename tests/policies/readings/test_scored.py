@@ -1,4 +1,6 @@
-"""Reading a choice from probabilities: against straight-line sums, and against models whose likings are known."""
+"""Reading a choice from probabilities: against straight-line sums, and against models whose likings
+are known.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,7 +25,9 @@ quick = settings(max_examples=50, deadline=None)
 
 @st.composite
 def label_tables(draw: Callable) -> list[list[float]]:
-    """(K, K) log-probabilities of K letters after K listings; what is left of each row's mass goes elsewhere."""
+    """(K, K) log-probabilities of K letters after K listings; what is left of each row's mass goes
+    elsewhere.
+    """
     count = draw(st.integers(1, 6))
     rows = []
     for _ in range(count):
@@ -54,13 +58,20 @@ def _answer(request: ScoreRequest, liking: dict[str, float], place: Sequence[flo
     """A model that likes an option by its text and a letter by its place, and nothing else."""
     rows = []
     for chat in request.chats:
-        listed = dict(line.split(". ", 1) for line in chat[-1].content.splitlines() if line[1:3] == ". ")
-        odds = [math.exp(liking[listed[LETTERS[k]]] + place[k]) for k in range(len(request.continuations))]
+        listed = dict(
+            line.split(". ", 1) for line in chat[-1].content.splitlines() if line[1:3] == ". "
+        )
+        odds = [
+            math.exp(liking[listed[LETTERS[k]]] + place[k])
+            for k in range(len(request.continuations))
+        ]
         rows.append([math.log(0.9 * o / math.fsum(odds)) for o in odds])
     return _reply(rows)
 
 
-def _ask(view: View, liking: dict[str, float], place: Sequence[float], rotations: str = "all") -> Reading:
+def _ask(
+    view: View, liking: dict[str, float], place: Sequence[float], rotations: str = "all"
+) -> Reading:
     mode = _label(rotations)
     [request] = mode.requests(PROMPT, view)
     return mode.read([_answer(request, liking, place)])
@@ -94,7 +105,9 @@ def test_label_reading_is_the_mean_over_the_undone_rotations(table: list[list[fl
     reading = LabelReading().read([_reply(table)])
     assert reading.probabilities == pytest.approx(shown, abs=1e-12)
     assert reading.position_probabilities == pytest.approx(places, abs=1e-12)
-    assert reading.mass == pytest.approx(math.fsum(math.exp(v) for row in table for v in row) / count, rel=1e-12)
+    assert reading.mass == pytest.approx(
+        math.fsum(math.exp(v) for row in table for v in row) / count, rel=1e-12
+    )
 
 
 @quick
@@ -116,7 +129,11 @@ def test_without_rotations_a_liking_for_places_is_read_as_one_for_options(place:
 
 
 @quick
-@given(st.lists(LIKING, min_size=1, max_size=6), st.randoms(use_true_random=False), st.sampled_from(["all", "none"]))
+@given(
+    st.lists(LIKING, min_size=1, max_size=6),
+    st.randoms(use_true_random=False),
+    st.sampled_from(["all", "none"]),
+)
 def test_a_permuted_menu_permutes_the_probabilities(values: list[float], rng, rotations: str):
     view = _view(len(values))
     liking = {option.text: value for option, value in zip(view.menu, values, strict=True)}
@@ -130,12 +147,17 @@ def test_a_permuted_menu_permutes_the_probabilities(values: list[float], rng, ro
 
 @quick
 @given(st.lists(st.tuples(LIKING, LIKING), min_size=2, max_size=6), st.data())
-def test_a_turned_menu_turns_the_probabilities_of_any_model(values: list[tuple[float, float]], data: st.DataObject):
+def test_a_turned_menu_turns_the_probabilities_of_any_model(
+    values: list[tuple[float, float]], data: st.DataObject
+):
     view, turn = _view(len(values)), data.draw(st.integers(0, len(values) - 1))
     liking = {option.text: value for option, (value, _) in zip(view.menu, values, strict=True)}
     place = [p for _, p in values]
     turned = View(view.task, (), view.observation, view.menu[turn:] + view.menu[:turn], 0)
-    before, after = _ask(view, liking, place).probabilities, _ask(turned, liking, place).probabilities
+    before, after = (
+        _ask(view, liking, place).probabilities,
+        _ask(turned, liking, place).probabilities,
+    )
     assert after == pytest.approx(before[turn:] + before[:turn], abs=1e-12)
 
 
@@ -143,7 +165,12 @@ def test_a_turned_menu_turns_the_probabilities_of_any_model(values: list[tuple[f
 def test_every_option_is_listed_once_under_every_letter(count: int):
     [request] = LabelReading().requests(PROMPT, _view(count))
     assert request.continuations == tuple(LETTERS[:count])
-    seen = {line for chat in request.chats for line in chat[-1].content.splitlines() if line[1:3] == ". "}
+    seen = {
+        line
+        for chat in request.chats
+        for line in chat[-1].content.splitlines()
+        if line[1:3] == ". "
+    }
     assert len(request.chats) == count
     assert seen == {f"{letter}. Do {k}." for letter in LETTERS[:count] for k in range(count)}
 
@@ -167,7 +194,9 @@ def test_very_unlikely_answers_still_make_a_distribution():
 
 @pytest.mark.parametrize("broken", [[math.nan, -1.0], [-math.inf, -math.inf]])
 @pytest.mark.parametrize("mode", [_label("none"), _likelihood("sum"), _likelihood("token")])
-def test_a_model_that_answers_no_number_is_a_policy_error(mode: LabelReading | LikelihoodReading, broken: list[float]):
+def test_a_model_that_answers_no_number_is_a_policy_error(
+    mode: LabelReading | LikelihoodReading, broken: list[float]
+):
     with pytest.raises(PolicyError):
         mode.read([_reply([broken])])
 
@@ -177,7 +206,9 @@ def test_a_model_that_answers_no_number_is_a_policy_error(mode: LabelReading | L
 def test_likelihood_by_sum_and_by_token(answers: list[tuple[float, int]]):
     reply = _reply([[logprob for logprob, _ in answers]], [tokens for _, tokens in answers])
     by_sum, by_token = (_likelihood(normaliser).read([reply]) for normaliser in ("sum", "token"))
-    assert by_sum.probabilities == pytest.approx(_softmax([logprob for logprob, _ in answers]), abs=1e-12)
+    assert by_sum.probabilities == pytest.approx(
+        _softmax([logprob for logprob, _ in answers]), abs=1e-12
+    )
     assert by_token.probabilities == pytest.approx(
         _softmax([logprob / tokens for logprob, tokens in answers]), abs=1e-12
     )
@@ -187,14 +218,21 @@ def test_likelihood_by_sum_and_by_token(answers: list[tuple[float, int]]):
 @quick
 @given(st.lists(st.tuples(st.floats(-200, 0), st.floats(-200, 0)), min_size=1, max_size=6))
 def test_likelihood_by_pmi_is_what_the_situation_adds(answers: list[tuple[float, float]]):
-    replies = [_reply([[asked for asked, _ in answers]]), _reply([[neutral for _, neutral in answers]])]
+    replies = [
+        _reply([[asked for asked, _ in answers]]),
+        _reply([[neutral for _, neutral in answers]]),
+    ]
     reading = _likelihood("pmi").read(replies)
-    assert reading.probabilities == pytest.approx(_softmax([asked - neutral for asked, neutral in answers]), abs=1e-12)
+    assert reading.probabilities == pytest.approx(
+        _softmax([asked - neutral for asked, neutral in answers]), abs=1e-12
+    )
 
 
 @quick
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=6), st.sampled_from(["sum", "token"]))
-def test_likelihood_mass_is_that_of_the_texts_and_at_most_one(logprobs: list[float], normaliser: str):
+def test_likelihood_mass_is_that_of_the_texts_and_at_most_one(
+    logprobs: list[float], normaliser: str
+):
     mass = _likelihood(normaliser).read([_reply([logprobs], [3] * len(logprobs))]).mass
     assert mass == pytest.approx(min(1.0, sum(math.exp(v) for v in logprobs)), rel=1e-12)
 
@@ -219,6 +257,9 @@ def test_every_setting_of_a_reading_is_in_its_identity():
 
 
 def test_probabilities_are_plain_floats():
-    for reading in (LabelReading().read([_reply([[-1.0]])]), LikelihoodReading().read([_reply([[-1.0]])])):
+    for reading in (
+        LabelReading().read([_reply([[-1.0]])]),
+        LikelihoodReading().read([_reply([[-1.0]])]),
+    ):
         assert all(type(p) is float for p in reading.probabilities)
         assert not isinstance(reading.mass, np.generic)

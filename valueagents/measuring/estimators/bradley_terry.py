@@ -1,8 +1,9 @@
-"""E5: strengths of values from menus of two options of which each promotes one value (Bradley & Terry 1952).
+"""E5: strengths of values from menus of two options of which each promotes one value (Bradley &
+Terry 1952).
 
-P(the option of v is taken before that of w) = 1 / (1 + exp(s_w - s_v)), strengths by maximum likelihood, their mean 0.
-There is a maximum only if the graph "v was chosen over w" is strongly connected (Ford 1957); else (λ/2)|s|² is taken
-off the log-likelihood and every strength says so.
+P(the option of v is taken before that of w) = 1 / (1 + exp(s_w - s_v)), strengths by maximum
+likelihood, their mean 0. There is a maximum only if the graph "v was chosen over w" is strongly
+connected (Ford 1957); else (λ/2)|s|² is taken off the log-likelihood and every strength says so.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ NOT_SUCH = "no menu of two options that promote one value each"
 
 @dataclass(frozen=True, slots=True)
 class Duels:
-    """Decisions between two values: (D,) axis taken, axis left, and which decision of the run it was."""
+    """Decisions between two values: (D,) axis taken, axis left, and which decision of the run it
+    was.
+    """
 
     winner: IntArray
     loser: IntArray
@@ -33,10 +36,14 @@ class Duels:
 
 
 def strengths(answers: Answers, clustering: Clustering) -> list[Estimate]:
-    """The strength of every axis with its clustered t interval; None with a reason where it was in no such menu."""
+    """The strength of every axis with its clustered t interval; None with a reason where it was in
+    no such menu.
+    """
     found = duels(answers)
     met = np.union1d(found.winner, found.loser)
-    result = [Estimate(reason=NOT_SUCH if not len(met) else "in no menu of two values")] * len(answers.taxonomy.axes)
+    result = [Estimate(reason=NOT_SUCH if not len(met) else "in no menu of two values")] * len(
+        answers.taxonomy.axes
+    )
     if not len(met):
         return result
     winner, loser = np.searchsorted(met, found.winner), np.searchsorted(met, found.loser)
@@ -52,14 +59,20 @@ def strengths(answers: Answers, clustering: Clustering) -> list[Estimate]:
         influence.append(cluster_sums(moved, codes, len(present)))
     units = min(counts[:2])
     errors = np.sqrt(clustered_variance(influence, counts))
-    caution = None if connected else f"regularised (λ = {RIDGE:g}): the comparisons do not connect all values"
+    caution = (
+        None
+        if connected
+        else f"regularised (λ = {RIDGE:g}): the comparisons do not connect all values"
+    )
     for place, v in enumerate(met):
         result[v] = t_estimate(float(s[place]), float(errors[place]), units, caution)
     return result
 
 
 def duels(answers: Answers) -> Duels:
-    """The decisions with a choice between two options that promote one value each, not the same, and nothing else."""
+    """The decisions with a choice between two options that promote one value each, not the same,
+    and nothing else.
+    """
     pairs = np.flatnonzero((answers.size == 2) & (answers.chosen >= 0))
     first, second = answers.x[answers.start[pairs]], answers.x[answers.start[pairs] + 1]
     promoted = [np.argmax(np.nan_to_num(x), axis=1) for x in (first, second)]
@@ -78,11 +91,17 @@ def is_connected(winner: IntArray, loser: IntArray, count: int) -> bool:
     return bool(parts == 1)
 
 
-def fit(winner: IntArray, loser: IntArray, count: int, ridge: float) -> tuple[FloatArray, FloatArray]:
-    """Strengths (K,) with mean 0, and the inverse of the information (K, K), both by Newton's method."""
+def fit(
+    winner: IntArray, loser: IntArray, count: int, ridge: float
+) -> tuple[FloatArray, FloatArray]:
+    """Strengths (K,) with mean 0, and the inverse of the information (K, K), both by Newton's
+    method.
+    """
     wins = sparse.csr_array((np.ones(len(winner)), (winner, loser)), shape=(count, count)).toarray()
     s = np.zeros(count)
-    level = np.full((count, count), 1.0 / count)  # all strengths up together: no choice tells, so it is held at 0
+    level = np.full(
+        (count, count), 1.0 / count
+    )  # all strengths up together: no choice tells, so it is held at 0
 
     def objective(s: FloatArray) -> float:
         return float((wins * special.log_expit(s[:, None] - s)).sum() - ridge / 2 * s @ s)
@@ -109,8 +128,14 @@ def _strengths(measured: Measured) -> Result:
 BRADLEY_TERRY = Estimator(
     id="E5",
     name="strength",
-    formula="s_v of P(v before w) = 1 / (1 + exp(s_w − s_v)), mean 0; menus of two options that promote one value each",
-    source=f"Bradley & Terry 1952; where comparisons do not connect all values (Ford 1957), ridge λ = {RIDGE:g}",
+    formula=(
+        "s_v of P(v before w) = 1 / (1 + exp(s_w − s_v)), mean 0; menus of two options that promote"
+        " one value each"
+    ),
+    source=(
+        "Bradley & Terry 1952; where comparisons do not connect all values (Ford 1957), ridge λ ="
+        f" {RIDGE:g}"
+    ),
     needs="choices",
     unit="log-odds of one value before another",
     meaning="which value is taken before which, where menus set one against one other",

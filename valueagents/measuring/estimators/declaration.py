@@ -1,8 +1,9 @@
 """What an estimator declares, what it is given, and what it gives back.
 
-An estimator is one file with one `Estimator` in it. Most are means over decisions: they declare their `terms` and all
-else follows – interval, comparison of two runs, calibration. The others bring functions of their own. `score`,
-`compare`, `--json`, the terminal, the report, the README's table and the calibration read these declarations.
+An estimator is one file with one `Estimator` in it. Most are means over decisions: they declare
+their `terms` and all else follows – interval, comparison of two runs, calibration. The others bring
+functions of their own. `score`, `compare`, `--json`, the terminal, the report, the README's table
+and the calibration read these declarations.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,15 +18,21 @@ from valueagents.measuring.inference import Estimate
 from valueagents.measuring.pairing import Pairing
 from valueagents.measuring.sums import BoolArray, Clustering, FloatArray, IntArray
 
-Needs = Literal["choices", "probabilities", "two runs", "runs of an adapter and its control", "a pool of decisions"]
+Needs = Literal[
+    "choices",
+    "probabilities",
+    "two runs",
+    "runs of an adapter and its control",
+    "a pool of decisions",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What one pass over a run's decisions gives: masks (T, V), sums (V,), and sums by cluster.
 
-    `above` and `below` hold for every mean its numerators and denominators, (C, V) for each way of the clustering;
-    `covariance` (V, V) is that of Σ (x_c - m) under uniform choices.
+    `above` and `below` hold for every mean its numerators and denominators, (C, V) for each way of
+    the clustering; `covariance` (V, V) is that of Σ (x_c - m) under uniform choices.
     """
 
     contested: BoolArray
@@ -45,7 +52,8 @@ class Tally:
 class Measured:
     """A run's answers with their tally: what an estimator of one run is given.
 
-    `means` has, by estimator, an estimate of every axis for the means over decisions; `seed` is for whatever is drawn.
+    `means` has, by estimator, an estimate of every axis for the means over decisions; `seed` is for
+    whatever is drawn.
     """
 
     answers: Answers
@@ -84,9 +92,10 @@ class Effect(msgspec.Struct, frozen=True):
 class AxisDifference(msgspec.Struct, frozen=True):
     """First minus second policy on one axis.
 
-    `situations` (None where decisions are not paired) and `clusters` are those in which the axis was at stake. `p` is
-    unadjusted; `p_family` Benjamini–Hochberg adjusted over the axes that are not primary (None for the primary one);
-    `p_max_t` controls the error over all axes at once. `parts`: what the difference is the sum of, by name.
+    `situations` (None where decisions are not paired) and `clusters` are those in which the axis
+    was at stake. `p` is unadjusted; `p_family` Benjamini–Hochberg adjusted over the axes that are
+    not primary (None for the primary one); `p_max_t` controls the error over all axes at once.
+    `parts`: what the difference is the sum of, by name.
     """
 
     axis: str
@@ -104,7 +113,9 @@ class AxisDifference(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What an estimator says of two policies; `test` names its test, `family` the adjustment, `unit` its clusters."""
+    """What an estimator says of two policies; `test` names its test, `family` the adjustment,
+    `unit` its clusters.
+    """
 
     estimator: str
     name: str
@@ -119,7 +130,8 @@ class Difference(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison is asked: the pairings of the two policies' runs, one a seed, and the axis named before.
+    """What a comparison is asked: the pairings of the two policies' runs, one a seed, and the axis
+    named before.
 
     `replayed`: for each policy a replay of states that it did not meet itself (E7), or None.
     """
@@ -160,8 +172,10 @@ class Estimator:
         difference: of two policies; None = not compared, or for a mean the paired difference.
         compared: whether a mean is compared.
         form_of: the estimator that this one replaces in a comparison where runs hold what it needs.
-        weights: its numbers estimate the weights of a policy that is a softmax over values (the calibration's truth).
-        calibrated: whether the calibration has rows of it (a count that grows with the run has none).
+        weights: its numbers estimate the weights of a policy that is a softmax over values (the
+            calibration's truth).
+        calibrated: whether the calibration has rows of it (a count that grows with the run has
+            none).
         command: the command that computes it, where it is neither `score` nor `compare`.
     """
 

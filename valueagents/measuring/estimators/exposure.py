@@ -1,14 +1,16 @@
 """E6: is a difference of rates one of what was met or of what was chosen?
 
-Over states s (what was shown) with visit shares d_i(s) and mean choices u_i(s) of the policies i = 1, 2:
+Over states s (what was shown) with visit shares d_i(s) and mean choices u_i(s) of the policies i =
+1, 2:
 
 R_1 - R_2 = Σ (d_1 - d_2)(u_1 + u_2)/2 + Σ (d_1 + d_2)/2 · (u_1 - u_2) = exposure + choice
 
-(Kitagawa 1955; Oaxaca 1973; Blinder 1973). What a policy would choose in a state that it never met is not known: it
-comes from a replay (E7) and counts as exact, or there is no split.
+(Kitagawa 1955; Oaxaca 1973; Blinder 1973). What a policy would choose in a state that it never met
+is not known: it comes from a replay (E7) and counts as exact, or there is no split.
 
-Intervals are by the delta method: what a decision for x in state s moves each part by, summed by cluster. Where a state
-is met once or twice its u_i is as good as given, and the interval of the choice part is too narrow.
+Intervals are by the delta method: what a decision for x in state s moves each part by, summed by
+cluster. Where a state is met once or twice its u_i is as good as given, and the interval of the
+choice part is too narrow.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,12 @@ import pyarrow as pa
 
 from valueagents.measuring.answers import Answers, common_form, joint_clustering
 from valueagents.measuring.columns import codes_of
-from valueagents.measuring.estimators.declaration import AxisDifference, Compared, Difference, Estimator
+from valueagents.measuring.estimators.declaration import (
+    AxisDifference,
+    Compared,
+    Difference,
+    Estimator,
+)
 from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate
 from valueagents.measuring.pairing import by_situation
 from valueagents.measuring.sums import Clustering, FloatArray, IntArray, add_cluster_sums
@@ -34,12 +41,15 @@ def _difference(compared: Compared) -> Difference | None:
 
 
 def exposure_split(
-    first: Answers, second: Answers, *, replayed: tuple[Answers | None, Answers | None] = (None, None)
+    first: Answers,
+    second: Answers,
+    *,
+    replayed: tuple[Answers | None, Answers | None] = (None, None),
 ) -> Difference:
     """R_1 - R_2 by axis with its parts `exposure` and `choice`, and t intervals clustered jointly.
 
-    `replayed` has for each policy a replay of states that it did not meet itself: what it chose there, or would choose
-    by its probabilities where the replay holds them.
+    `replayed` has for each policy a replay of states that it did not meet itself: what it chose
+    there, or would choose by its probabilities where the replay holds them.
     """
     runs = (first, second)
     codes, names = codes_of(pa.concat_arrays([answers.shown for answers in runs]))
@@ -59,7 +69,8 @@ def exposure_split(
     axes = []
     for v, axis in enumerate(first.taxonomy.axes):
         whole, exposure, choice = (
-            t_estimate(float(parts[k, v]), float(errors[k, v]), int(units[v])) for k in range(_PARTS)
+            t_estimate(float(parts[k, v]), float(errors[k, v]), int(units[v]))
+            for k in range(_PARTS)
         )
         if unknown[v]:
             missing = f"{unknown[v]} of {everywhere[v]} states were met by one policy only"
@@ -86,7 +97,9 @@ def exposure_split(
 
 
 def _parts(n: FloatArray, u: FloatArray) -> FloatArray:
-    """(3, V) the difference of rates, exposure and choice, from (2, S, V) visits and mean choices."""
+    """(3, V) the difference of rates, exposure and choice, from (2, S, V) visits and mean
+    choices.
+    """
     with np.errstate(invalid="ignore"):
         d = n / n.sum(axis=1, keepdims=True)
     return 100 * np.stack(
@@ -114,7 +127,9 @@ def _replayed_choices(replay: Answers, names: pa.StringArray) -> FloatArray:
 
 
 def _by_state(answers: Answers, states: IntArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """(S, V) numbers of choices with the axis annotated, and their mean x; NaN where there is none."""
+    """(S, V) numbers of choices with the axis annotated, and their mean x; NaN where there is
+    none.
+    """
     sums, sizes = (np.zeros((count, len(answers.taxonomy.axes))) for _ in range(2))
     for place, part in answers.parts():
         taken, counted = _taken(part)
@@ -141,9 +156,9 @@ def _errors(
 ) -> tuple[FloatArray, IntArray]:
     """(3, V) clustered standard errors of the parts, and (V,) units (of the way that has fewer).
 
-    A decision for x in state s adds to its policy's n(s) and to its sum there; so, for the first policy with N
-    decisions, it moves the difference by (x - R)/N, exposure by (m(s) - Σ d m)/N + (d_1 - d_2)(s) (x - u(s)) / 2 n(s)
-    with m = (u_1 + u_2)/2, and choice by the rest.
+    A decision for x in state s adds to its policy's n(s) and to its sum there; so, for the first
+    policy with N decisions, it moves the difference by (x - R)/N, exposure by (m(s) - Σ d m)/N +
+    (d_1 - d_2)(s) (x - u(s)) / 2 n(s) with m = (u_1 + u_2)/2, and choice by the rest.
     """
     width = n.shape[2]
     moved = [np.zeros((way.count, _PARTS * width)) for way in clusterings[0].ways]
@@ -159,7 +174,9 @@ def _errors(
             at = code[place]
             whole = sign * (taken - rate) / total[i]
             exposure = sign * (middle[at] - there) / total[i] + slope[at] * (taken - u[i][at])
-            influence = np.hstack([whole * counted, exposure * counted, (whole - exposure) * counted])
+            influence = np.hstack(
+                [whole * counted, exposure * counted, (whole - exposure) * counted]
+            )
             for way, sums, counts in zip(clustering.ways, moved, present, strict=True):
                 add_cluster_sums(sums, influence, way.codes[place])
                 add_cluster_sums(counts, counted, way.codes[place])
@@ -171,7 +188,10 @@ def _errors(
 EXPOSURE = Estimator(
     id="E6",
     name="exposure and choice",
-    formula="R_1 − R_2 = Σ_s (d_1 − d_2)(u_1 + u_2)/2 + Σ_s (d_1 + d_2)/2 · (u_1 − u_2), s the states met",
+    formula=(
+        "R_1 − R_2 = Σ_s (d_1 − d_2)(u_1 + u_2)/2 + Σ_s (d_1 + d_2)/2 · (u_1 − u_2), s the"
+        " states met"
+    ),
     source="Kitagawa 1955; Oaxaca 1973; Blinder 1973",
     needs="two runs",
     unit="sum of x per 100 decisions",

@@ -1,8 +1,10 @@
-"""E8: what an adapter that was meant to move a value does, against its control adapter of the same method and seed.
+"""E8: what an adapter that was meant to move a value does, against its control adapter of the same
+method and seed.
 
-Shifts are paired differences of E3p (E3 where a run has no probabilities) on the situations that both runs met, signed
-so that the intended direction is +. |shift| is positive under pure noise; so the drift between two control seeds (the
-noise floor) is taken off. Policies in games soon meet different states: replay a pool first, then nothing is lost.
+Shifts are paired differences of E3p (E3 where a run has no probabilities) on the situations that
+both runs met, signed so that the intended direction is +. |shift| is positive under pure noise; so
+the drift between two control seeds (the noise floor) is taken off. Policies in games soon meet
+different states: replay a pool first, then nothing is lost.
 """
 
 from collections.abc import Callable
@@ -29,11 +31,12 @@ _BY_NOISE = ("noise_target_shift", "noise_drift", "net_drift", "selectivity")
 class InterventionMetrics(msgspec.Struct, frozen=True):
     """All that an adapter did; shifts in units of propensity.
 
-    `situations` were met by both runs; `contested` of them (the fewest of the target's axes) put the target at stake.
-    `drift`, `noise_drift`: mean |shift| over the values other than the target, of the intervention and of another
-    control seed; `net_drift` their difference; selectivity = target shift − net drift. `circle_slope` regresses the
-    shifts of the other values on cos(θ_v − θ_target): + where they follow the motivational circle. `competence` is the
-    change of reward, completion and invalid answers.
+    `situations` were met by both runs; `contested` of them (the fewest of the target's axes) put
+    the target at stake. `drift`, `noise_drift`: mean |shift| over the values other than the target,
+    of the intervention and of another control seed; `net_drift` their difference; selectivity =
+    target shift − net drift. `circle_slope` regresses the shifts of the other values on cos(θ_v −
+    θ_target): + where they follow the motivational circle. `competence` is the change of reward,
+    completion and invalid answers.
     """
 
     target: tuple[str, ...]
@@ -64,10 +67,11 @@ def intervention_metrics(
 ) -> InterventionMetrics:
     """E8 of an intervention; `control_repeat` is the control adapter trained with another seed.
 
-    Without one the noise floor, net drift and selectivity are undefined; with one the floor, and the drift that it is
-    taken off, are those of the situations that all three answered: of fewer situations the floor would be higher. A
-    value that is contested in fewer of them than the env asks for (`min_contested`) has no shift and is left out of
-    drift and slope. Raises ConfigError if the runs share no situation.
+    Without one the noise floor, net drift and selectivity are undefined; with one the floor, and
+    the drift that it is taken off, are those of the situations that all three answered: of fewer
+    situations the floor would be higher. A value that is contested in fewer of them than the env
+    asks for (`min_contested`) has no shift and is left out of drift and slope. Raises ConfigError
+    if the runs share no situation.
     """
     moved, kept = read_answers(intervention), read_answers(control)
     again = None if control_repeat is None else read_answers(control_repeat)
@@ -94,9 +98,13 @@ def intervention_metrics(
 
 
 class _Shifts:
-    """(S, V) shifts of an intervention and of another control on the same situations, NaN where there is none."""
+    """(S, V) shifts of an intervention and of another control on the same situations, NaN where
+    there is none.
+    """
 
-    def __init__(self, both: Pairing, shifts: FloatArray, noise: FloatArray, target: tuple[str, ...]) -> None:
+    def __init__(
+        self, both: Pairing, shifts: FloatArray, noise: FloatArray, target: tuple[str, ...]
+    ) -> None:
         taxonomy = both.second.taxonomy
         self.both, self.shifts, self.noise = both, shifts, noise
         self.needed = both.second.min_contested
@@ -117,7 +125,10 @@ class _Shifts:
             "count_in_both": self.in_both.astype(np.float64),
         }
         both = self.both
-        sums = {name: cluster_sums(np.nan_to_num(cell), both.cluster, both.clusters) for name, cell in cells.items()}
+        sums = {
+            name: cluster_sums(np.nan_to_num(cell), both.cluster, both.clusters)
+            for name, cell in cells.items()
+        }
         estimates = cluster_estimates(
             sums,
             self._statistics(),
@@ -138,7 +149,11 @@ class _Shifts:
             target_shift = known_mean(mean[:, target])
             noise_drift = known_mean(np.abs(mean_noise[:, others_in_both]))
             net_drift = known_mean(np.abs(mean_in_both[:, others_in_both])) - noise_drift
-            slope = np.full(len(mean), np.nan) if self.slope is None else np.nan_to_num(mean) @ self.slope
+            slope = (
+                np.full(len(mean), np.nan)
+                if self.slope is None
+                else np.nan_to_num(mean) @ self.slope
+            )
             return {
                 "target_shift": target_shift,
                 "drift": known_mean(np.abs(mean[:, others])),
@@ -156,30 +171,44 @@ class _Shifts:
         undefined: dict[str, Estimate] = {}
         target, others = self.is_target, ~self.is_target & self.enough
         if not self.enough[target].all():
-            undefined["target_shift"] = undefined["selectivity"] = self._few(self.known[:, target], "shared")
+            undefined["target_shift"] = undefined["selectivity"] = self._few(
+                self.known[:, target], "shared"
+            )
         if not repeated:
-            missing = Estimate(reason="no control adapter of another seed: give control_repeat for the noise floor")
+            missing = Estimate(
+                reason="no control adapter of another seed: give control_repeat for the noise floor"
+            )
             undefined |= dict.fromkeys(_BY_NOISE, missing)
         elif not self.enough_in_both[target].all():
-            undefined["noise_target_shift"] = self._few(self.in_both[:, target], "shared by all three runs")
+            undefined["noise_target_shift"] = self._few(
+                self.in_both[:, target], "shared by all three runs"
+            )
         if repeated and others.any() and not (others & self.enough_in_both).any():
             few = self._few(self.in_both[:, others], "shared by all three runs")
             undefined |= dict.fromkeys(_FOLDED[1:], few)
         if self.slope is None:
-            lacking = f"too few other values on the circle have {self.needed} shared contested situations"
-            reason = lacking if self.on_circle else "the target does not lie on the taxonomy's circle"
+            lacking = (
+                f"too few other values on the circle have {self.needed} shared contested situations"
+            )
+            reason = (
+                lacking if self.on_circle else "the target does not lie on the taxonomy's circle"
+            )
             undefined["circle_slope"] = Estimate(reason=reason)
         return undefined
 
     def _few(self, known: BoolArray, where: str) -> Estimate:
-        return not_enough(int(known.sum(axis=0).min()), self.needed, f"contested situations {where}")
+        return not_enough(
+            int(known.sum(axis=0).min()), self.needed, f"contested situations {where}"
+        )
 
 
 def _on_situations(other: Pairing, both: Pairing) -> FloatArray:
     """(S, V) the other pairing's differences on the situations of `both`; NaN where it has none."""
     differences = other.propensity_differences()
     found = np.full((len(both.shown), differences.shape[1]), np.nan)
-    _, here, there = np.intersect1d(both.shown, other.shown, assume_unique=True, return_indices=True)
+    _, here, there = np.intersect1d(
+        both.shown, other.shown, assume_unique=True, return_indices=True
+    )
     found[here] = differences[there]
     return found
 
@@ -187,8 +216,14 @@ def _on_situations(other: Pairing, both: Pairing) -> FloatArray:
 INTERVENTION = Estimator(
     id="E8",
     name="intervention",
-    formula="shift_v = E3p(adapter) − E3p(its control) on shared situations, signed towards what was trained",
-    source="Nie et al. 2025 (arXiv 2508.11414) for drift and selectivity; slope: regression on cos(θ_v − θ_target)",
+    formula=(
+        "shift_v = E3p(adapter) − E3p(its control) on shared situations, signed towards what was"
+        " trained"
+    ),
+    source=(
+        "Nie et al. 2025 (arXiv 2508.11414) for drift and selectivity; slope: regression on cos(θ_v"
+        " − θ_target)"
+    ),
     needs="runs of an adapter and its control",
     unit="x per contested situation",
     meaning="what an adapter moved: its target, the other values, competence",

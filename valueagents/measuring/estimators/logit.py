@@ -1,8 +1,10 @@
-"""E4: choice weights, the conditional logit; between two policies their scale and their direction apart.
+"""E4: choice weights, the conditional logit; between two policies their scale and their direction
+apart.
 
-A more decisive policy has larger weights everywhere, so the scale |w| is compared on its own, as log |w_1| - log |w_2|,
-and the values by the normalised weights w/|w|. Both by the delta method from the clustered influence of every unit on
-the weights; a unit that both policies met (an item, a menu) counts once, with the difference of its two influences.
+A more decisive policy has larger weights everywhere, so the scale |w| is compared on its own, as
+log |w_1| - log |w_2|, and the values by the normalised weights w/|w|. Both by the delta method from
+the clustered influence of every unit on the weights; a unit that both policies met (an item, a
+menu) counts once, with the difference of its two influences.
 """
 
 from collections.abc import Sequence
@@ -30,7 +32,9 @@ SCALE = "scale, log |w1| − log |w2|"
 
 
 def _weights(measured: Measured) -> Result:
-    """The weight of every axis with enough contested decisions, and those of position and length."""
+    """The weight of every axis with enough contested decisions, and those of position and
+    length.
+    """
     needed = measured.answers.min_contested
     contested = measured.contested
     axes = np.flatnonzero(contested >= needed)
@@ -47,22 +51,27 @@ def _weights(measured: Measured) -> Result:
 
 
 def _difference(compared: Compared) -> Difference | None:
-    """Normalised weights, first minus second, of two runs; None where several seeds are compared."""
+    """Normalised weights, first minus second, of two runs; None where several seeds are
+    compared.
+    """
     if len(compared.pairs) > 1:
         return None
     return compare_weights(compared.first, compared.second)
 
 
 def compare_weights(first: Answers, second: Answers) -> Difference:
-    """First minus second, on the axes with `min_contested` contested decisions with a choice in both.
+    """First minus second, on the axes with `min_contested` contested decisions with a choice in
+    both.
 
-    An axis whose weight the ridge penalty sets in either run is left out of the directions, and then no scale is given.
-    p values are of t on the units of the coarsest way in which the axis was at stake less one, adjusted by
-    Benjamini–Hochberg.
+    An axis whose weight the ridge penalty sets in either run is left out of the directions, and
+    then no scale is given. p values are of t on the units of the coarsest way in which the axis was
+    at stake less one, adjusted by Benjamini–Hochberg.
     """
     fits = _Fits(first, second)
     reason = fits.reason
-    scale = Effect(Estimate(reason=reason or "the ridge penalty sets some weights, and with them the scale"))
+    scale = Effect(
+        Estimate(reason=reason or "the ridge penalty sets some weights, and with them the scale")
+    )
     tested: dict[int, tuple[Estimate, float | None]] = {}
     if reason is None and not fits.set_by_ridge.any():
         scale = fits.scale()
@@ -75,7 +84,10 @@ def compare_weights(first: Answers, second: Answers) -> Difference:
         name="normalised weights w / |w|",
         unit=fits.clusterings[0].unit,
         clusters=fits.units,
-        test="t on the clusters in which an axis was at stake less one, delta method from the cluster sandwich",
+        test=(
+            "t on the clusters in which an axis was at stake less one, delta method from the"
+            " cluster sandwich"
+        ),
         family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes",
         axes=[fits.axis(v, tested.get(v), adjusted[v]) for v in axes],
         effects={SCALE: scale},
@@ -86,8 +98,10 @@ def compare_weights(first: Answers, second: Answers) -> Difference:
 class _Fits:
     """Both runs' weights on the axes that both have enough of, and how far each unit moves them.
 
-    counts: (V,) contested decisions with a choice, of the run that has fewer.  axes: (A,) fitted columns.  free: places
-    in `axes` whose weights the choices tell.  clusterings: joint (`joint_clustering`).
+    counts: (V,) contested decisions with a choice, of the run that has fewer.
+    axes: (A,) fitted columns.
+    free: places in `axes` whose weights the choices tell.
+    clusterings: joint (`joint_clustering`).
     """
 
     def __init__(self, first: Answers, second: Answers) -> None:
@@ -96,8 +110,14 @@ class _Fits:
         self.clusterings = joint_clustering([first, second])
         self.axes = np.flatnonzero(self.counts >= self.needed)
         pairs = zip((first, second), self.clusterings, strict=True)
-        self.fits = [fit_choice_weights(answers, self.axes, way) for answers, way in pairs] if len(self.axes) else []
-        made = [fit.model.made_by_ridge[: len(self.axes)] for fit in self.fits] or [np.zeros(0, bool)]
+        self.fits = (
+            [fit_choice_weights(answers, self.axes, way) for answers, way in pairs]
+            if len(self.axes)
+            else []
+        )
+        made = [fit.model.made_by_ridge[: len(self.axes)] for fit in self.fits] or [
+            np.zeros(0, bool)
+        ]
         self.set_by_ridge = np.any(made, axis=0)
         self.free = np.flatnonzero(~self.set_by_ridge)
         self.weights = [fit.model.weights[self.free] for fit in self.fits]
@@ -109,7 +129,9 @@ class _Fits:
         """Log |w_1| - log |w_2|: which of the two is more decisive."""
         value = float(np.log(self.sizes[0]) - np.log(self.sizes[1]))
         gradients = [w[:, None] / size**2 for w, size in zip(self.weights, self.sizes, strict=True)]
-        [(estimate, p)] = _tested(np.array([value]), self._influence(gradients), np.array([self.units]))
+        [(estimate, p)] = _tested(
+            np.array([value]), self._influence(gradients), np.array([self.units])
+        )
         return Effect(estimate, p)
 
     def directions(self) -> dict[int, tuple[Estimate, float | None]]:
@@ -121,12 +143,16 @@ class _Fits:
         tested = _tested(one - other, self._influence(turns), at_stake)
         return dict(zip(self.axes[self.free].tolist(), tested, strict=True))
 
-    def axis(self, v: int, tested: tuple[Estimate, float | None] | None, adjusted: float | None) -> AxisDifference:
+    def axis(
+        self, v: int, tested: tuple[Estimate, float | None] | None, adjusted: float | None
+    ) -> AxisDifference:
         """The record of one axis: its test, or why there is none."""
         axis = self.taxonomy.axes[v]
         place = int(np.searchsorted(self.axes[self.free], v))
         estimate, p = tested if tested is not None else (self._missing(v), None)
-        first, second = (float(u[place]) for u in self._directions()) if tested is not None else (None, None)
+        first, second = (
+            (float(u[place]) for u in self._directions()) if tested is not None else (None, None)
+        )
         return AxisDifference(
             axis=axis.id,
             name=axis.name,
@@ -145,7 +171,10 @@ class _Fits:
         warnings = [] if all(fit.model.converged for fit in self.fits) else [UNUSABLE]
         if self.set_by_ridge.any():
             names = ", ".join(self.taxonomy.axes[v].id for v in self.axes[self.set_by_ridge])
-            warnings.append(f"E4: {names} left out of the directions: the ridge penalty, not the data, sets the weight")
+            warnings.append(
+                f"E4: {names} left out of the directions: the ridge penalty, not the data, sets the"
+                " weight"
+            )
         return warnings
 
     def _directions(self) -> list[FloatArray]:
@@ -163,7 +192,9 @@ class _Fits:
         if not self.fits:
             return 0
         ways = range(min(2, len(self.clusterings[0].ways)))
-        return min(len(np.union1d(self.fits[0].units[way], self.fits[1].units[way])) for way in ways)
+        return min(
+            len(np.union1d(self.fits[0].units[way], self.fits[1].units[way])) for way in ways
+        )
 
     def _reason(self) -> str | None:
         """Why nothing can be compared, if so."""
@@ -195,22 +226,38 @@ def contested_choices(answers: Answers) -> IntArray:
     return counts
 
 
-def _tested(values: FloatArray, influence: list[FloatArray], units: IntArray) -> list[tuple[Estimate, float | None]]:
-    """Each difference with its t interval on its number of units, and its two-sided p (None where nothing varies)."""
+def _tested(
+    values: FloatArray, influence: list[FloatArray], units: IntArray
+) -> list[tuple[Estimate, float | None]]:
+    """Each difference with its t interval on its number of units, and its two-sided p (None where
+    nothing varies).
+    """
     counts = [units] + [np.maximum(units, len(moved)) for moved in influence[1:]]
     errors = np.sqrt(clustered_variance(influence, counts))
     rows = zip(values.tolist(), errors.tolist(), units.tolist(), strict=True)
-    return [(t_estimate(value, error, count), t_test(value, error, count)) for value, error, count in rows]
+    return [
+        (t_estimate(value, error, count), t_test(value, error, count))
+        for value, error, count in rows
+    ]
 
 
 LOGIT = Estimator(
     id="E4",
     name="weight",
-    formula="w_v of P(c = a) ∝ exp(w·x_a + b·z_a), z = position and length of the option, minus (λ/2)|w, b|²",
-    source=f"conditional logit (McFadden 1974), ridge λ = {RIDGE:g}, cluster sandwich (Liang & Zeger 1986)",
+    formula=(
+        "w_v of P(c = a) ∝ exp(w·x_a + b·z_a), z = position and length of the option, minus"
+        " (λ/2)|w, b|²"
+    ),
+    source=(
+        f"conditional logit (McFadden 1974), ridge λ = {RIDGE:g}, cluster sandwich (Liang & Zeger"
+        " 1986)"
+    ),
     needs="choices",
     unit="log-odds per unit of x",
-    meaning="the other values held equal; compared as length, how decisive, and direction, what it wants",
+    meaning=(
+        "the other values held equal; compared as length, how decisive, and direction, what it"
+        " wants"
+    ),
     estimate=_weights,
     difference=_difference,
     weights=True,

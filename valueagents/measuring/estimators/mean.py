@@ -1,10 +1,18 @@
-"""What follows from an estimator's being a mean over decisions: its numbers for one run, its difference for two."""
+"""What follows from an estimator's being a mean over decisions: its numbers for one run, its
+difference for two.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from valueagents.measuring.estimators.declaration import AxisDifference, Compared, Difference, Estimator, Measured
+from valueagents.measuring.estimators.declaration import (
+    AxisDifference,
+    Compared,
+    Difference,
+    Estimator,
+    Measured,
+)
 from valueagents.measuring.flips import benjamini_hochberg, sign_flip_test
 from valueagents.measuring.inference import Estimate, ratio_estimates
 from valueagents.measuring.pairing import Pairing
@@ -19,12 +27,16 @@ def not_enough(count: int, needed: int, what: str = "contested decisions") -> Es
 
 
 def mean_estimates(estimator: Estimator, measured: Measured) -> list[Estimate]:
-    """The estimate of every axis; undefined where too few decisions count, or none holds what the estimator needs."""
+    """The estimate of every axis; undefined where too few decisions count, or none holds what the
+    estimator needs.
+    """
     needed = measured.answers.min_contested if estimator.minimum else 0
     counted = measured.tally.below[estimator.id][0].sum(axis=0).astype(int).tolist()
     offered = measured.tally.contested.sum(axis=0).tolist()
     estimates = []
-    for estimate, count, at_stake in zip(measured.means(estimator.id), counted, offered, strict=True):
+    for estimate, count, at_stake in zip(
+        measured.means(estimator.id), counted, offered, strict=True
+    ):
         if count >= needed:
             estimates.append(estimate)
         elif estimator.needs == "probabilities" and not count and at_stake >= needed:
@@ -37,8 +49,8 @@ def mean_estimates(estimator: Estimator, measured: Measured) -> list[Estimate]:
 def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
     """The mean difference on the situations that both policies met, with a sign-flip test.
 
-    The units are items; in games menus; of several training seeds the seeds. Raises nothing for an axis with too few
-    shared contested situations: its difference is undefined.
+    The units are items; in games menus; of several training seeds the seeds. Raises nothing for an
+    axis with too few shared contested situations: its difference is undefined.
     """
     pairs, taxonomy = compared.pairs, compared.first.taxonomy
     needed = compared.first.min_contested if estimator.minimum else 1
@@ -49,7 +61,10 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
     enough = fewest >= needed
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=compared.seed)
     primary = [axis.id == compared.primary for axis in taxonomy.axes]
-    family = [None if p is None or first or not e else p for p, first, e in zip(test.p, primary, enough, strict=True)]
+    family = [
+        None if p is None or first or not e else p
+        for p, first, e in zip(test.p, primary, enough, strict=True)
+    ]
     adjusted = benjamini_hochberg(family)
     where = "shared contested situations" + (" in one of the seeds" if len(pairs) > 1 else "")
     axes = []
@@ -74,7 +89,11 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
         name=estimator.name,
         unit="training seed" if len(pairs) > 1 else pairs[0].unit,
         clusters=len(sums),
-        test=test.method if enough.any() else f"nothing tested: no value has {needed} shared contested situations",
+        test=(
+            test.method
+            if enough.any()
+            else f"nothing tested: no value has {needed} shared contested situations"
+        ),
         family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes{apart}",
         axes=axes,
     )
@@ -85,8 +104,12 @@ def _differences(estimator: Estimator, pair: Pairing) -> FloatArray:
     return pair.mean_differences(estimator.terms)
 
 
-def _by_unit(pairs: Sequence[Pairing], differences: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """(C, V) sums of differences and numbers of situations; of several seeds the mean of each, and ones."""
+def _by_unit(
+    pairs: Sequence[Pairing], differences: Sequence[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """(C, V) sums of differences and numbers of situations; of several seeds the mean of each, and
+    ones.
+    """
     totals = [np.nan_to_num(each) for each in differences]
     counts = [(~np.isnan(each)).astype(np.float64) for each in differences]
     if len(pairs) == 1:

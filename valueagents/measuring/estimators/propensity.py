@@ -8,7 +8,9 @@ from valueagents.measuring.estimators.mean import mean_estimates
 
 
 def _propensity(measured: Measured) -> Result:
-    """The mean, with bounds that give every unread contested decision its worst and its best option."""
+    """The mean, with bounds that give every unread contested decision its worst and its best
+    option.
+    """
     tally, needed = measured.tally, measured.answers.min_contested
     at_stake = tally.contested.sum(axis=0)
     bounds: dict[str, list[float | None]] = {"lowest if unread": [], "highest if unread": []}

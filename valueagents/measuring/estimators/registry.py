@@ -1,4 +1,5 @@
-"""All estimators: those that come with the package, in their order, then those of installed plug-ins.
+"""All estimators: those that come with the package, in their order, then those of installed
+plug-ins.
 
 A plug-in names an `Estimator` under the entry-point group `valueagents.estimators`.
 """
@@ -55,6 +56,8 @@ def markdown_table() -> str:
     """The estimators that come with the package as the README's table."""
     rows = ["| | estimator | how to read it | unit | by |", "|---|---|---|---|---|"]
     for each in BUNDLED:
-        command = each.command or ("valueagents score" if each.of_one_run else "valueagents compare")
+        command = each.command or (
+            "valueagents score" if each.of_one_run else "valueagents compare"
+        )
         rows.append(f"| {each.id} | {each.name} | {each.meaning} | {each.unit} | `{command}` |")
     return "\n".join(rows)

@@ -1,17 +1,23 @@
-"""Do profiles of values run round Schwartz's circle? Checks over policies, personas or adapters as the units.
+"""Do profiles of values run round Schwartz's circle? Checks over policies, personas or adapters as
+the units.
 
-Each unit's profile is centred on its own mean, as people's are (Schwartz 2021); r_ij is the correlation of two values
-over units.
+Each unit's profile is centred on its own mean, as people's are (Schwartz 2021); r_ij is the
+correlation of two values over units.
 
-r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values' angles. Its
-              percentile interval sits low (resampled r are noisier) and can leave out a value near 1.
-oppositions   correlations over units of the group means: openness – conservation, self-enhancement – -transcendence.
-map           classical multidimensional scaling (Torgerson 1952) of the distances sqrt(2 − 2 r_ij), turned to the
-              theoretical circle (orthogonal Procrustes); `share` of the positive eigenvalues lies in its two axes.
-menus alone   the same fit of the correlations that policies with independent values would have: where the menus put two
-              values together, propensities go together. To first order in the weights w, a profile is C w with C the
-              covariances within menus (`Profiles.menus`), so r_ij is that of C Cᵀ. No claim goes beyond it.
-slope         of an adapter: regression of the shifts of the values other than its target on cos(θ_v − θ_target).
+r(cos)        correlation over pairs i < j of r_ij with cos(θ_i − θ_j); p from permuting the values'
+              angles. Its percentile interval sits low (resampled r are noisier) and can leave out a
+              value near 1.
+oppositions   correlations over units of the group means: openness – conservation, self-enhancement
+              – -transcendence.
+map           classical multidimensional scaling (Torgerson 1952) of the distances sqrt(2 − 2 r_ij),
+              turned to the theoretical circle (orthogonal Procrustes); `share` of the positive
+              eigenvalues lies in its two axes.
+menus alone   the same fit of the correlations that policies with independent values would have:
+              where the menus put two values together, propensities go together. To first order in
+              the weights w, a profile is C w with C the covariances within menus
+              (`Profiles.menus`), so r_ij is that of C Cᵀ. No claim goes beyond it.
+slope         of an adapter: regression of the shifts of the values other than its target on cos(θ_v
+              − θ_target).
 """
 
 from collections.abc import Callable, Sequence
@@ -36,10 +42,13 @@ class Opposition(msgspec.Struct, frozen=True):
 
 
 class CircleCheck(msgspec.Struct, frozen=True):
-    """The circle in the profiles of `units` policies. Lists run over `axes`: angles in degrees, map in [-√2, √2].
+    """The circle in the profiles of `units` policies.
 
-    `p` is one-sided (values follow the circle more than with shuffled angles). `menus_alone` None: unknown, or no menu
-    offers two values together. `people`: what people gave, where the taxonomy has it.
+    Lists run over `axes`: angles in degrees, map in [-√2, √2].
+
+    `p` is one-sided (values follow the circle more than with shuffled angles). `menus_alone` None:
+    unknown, or no menu offers two values together. `people`: what people gave, where the taxonomy
+    has it.
     """
 
     taxonomy: str
@@ -60,9 +69,11 @@ class CircleCheck(msgspec.Struct, frozen=True):
 def circle_check(
     profiles: FloatArray, taxonomy: Taxonomy, *, menus: FloatArray | None = None, seed: int = 0
 ) -> CircleCheck:
-    """The checks on (U, V) profiles, NaN = unknown; values that a unit lacks or that never vary are left out.
+    """The checks on (U, V) profiles, NaN = unknown; values that a unit lacks or that never vary are
+    left out.
 
-    `menus` (V, V) is what each weight does to each propensity where the profiles come from (`Profiles.menus`).
+    `menus` (V, V) is what each weight does to each propensity where the profiles come from
+    (`Profiles.menus`).
     """
     x, kept = _on_circle(profiles, taxonomy)
     angles = [(taxonomy.angles or {})[axis] for axis in kept]
@@ -109,7 +120,9 @@ def circle_check(
 
 
 def _on_circle(profiles: FloatArray, taxonomy: Taxonomy) -> tuple[FloatArray, list[str]]:
-    """(U, K) profiles, each centred on its own mean, of the K values that lie on the circle and vary; and their ids."""
+    """(U, K) profiles, each centred on its own mean, of the K values that lie on the circle and
+    vary; and their ids.
+    """
     angles = taxonomy.angles or {}
     known = varying(profiles) & [axis in angles for axis in taxonomy.axis_ids]
     x = profiles[:, known]
@@ -139,16 +152,24 @@ def _statistics(
 
 
 def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: BoolArray) -> FloatArray | None:
-    """(V,) weights whose product with shifts is the circle slope; 0 on the target, off the circle and where not known.
+    """(V,) weights whose product with shifts is the circle slope; 0 on the target, off the circle
+    and where not known.
 
-    A target of several values points in their mean direction. None if it has none, or under three values are left.
+    A target of several values points in their mean direction. None if it has none, or under three
+    values are left.
     """
     angles = taxonomy.angles or {}
     direction = sum(np.exp(1j * np.radians(angles[axis])) for axis in target if axis in angles)
-    others = [v for v, axis in enumerate(taxonomy.axis_ids) if axis in angles and axis not in target and known[v]]
+    others = [
+        v
+        for v, axis in enumerate(taxonomy.axis_ids)
+        if axis in angles and axis not in target and known[v]
+    ]
     if abs(direction) < 1e-9 or len(others) < _MIN_AXES - 1:
         return None
-    cosines = np.cos(np.radians([angles[taxonomy.axis_ids[v]] for v in others]) - np.angle(direction))
+    cosines = np.cos(
+        np.radians([angles[taxonomy.axis_ids[v]] for v in others]) - np.angle(direction)
+    )
     centred = cosines - cosines.mean()
     weights = np.zeros(len(taxonomy.axes))
     weights[others] = centred / (centred @ centred)
@@ -163,9 +184,13 @@ def _why_not(taxonomy: Taxonomy, units: int, axes: int) -> str | None:
     return f"too few values: {axes} have a number in every policy" if axes < _MIN_AXES else None
 
 
-def _members(taxonomy: Taxonomy, kept: Sequence[str], pair: tuple[str, str]) -> tuple[list[int], list[int]]:
+def _members(
+    taxonomy: Taxonomy, kept: Sequence[str], pair: tuple[str, str]
+) -> tuple[list[int], list[int]]:
     """The places in `kept` of the axes of both groups."""
-    first, second = ([kept.index(axis) for axis in taxonomy.main_groups[name] if axis in kept] for name in pair)
+    first, second = (
+        [kept.index(axis) for axis in taxonomy.main_groups[name] if axis in kept] for name in pair
+    )
     return first, second
 
 
@@ -175,7 +200,9 @@ def _correlation(x: FloatArray, y: FloatArray) -> float:
 
 
 def _menus_alone(effects: FloatArray, cosines: FloatArray) -> float | None:
-    """r(cos) of profiles C w, centred, of independent w; `effects` (K, V) are the rows of C that are on the circle."""
+    """r(cos) of profiles C w, centred, of independent w; `effects` (K, V) are the rows of C that
+    are on the circle.
+    """
     moved = effects - effects.mean(axis=0)
     covariance = moved @ moved.T
     scale = np.sqrt(np.diag(covariance))
@@ -188,9 +215,13 @@ def _menus_alone(effects: FloatArray, cosines: FloatArray) -> float | None:
 
 
 def _permutation_p(correlations: FloatArray, cosines: FloatArray, seed: int) -> float:
-    """How often shuffled angles fit as well; the observed order counts as one of the permutations."""
+    """How often shuffled angles fit as well; the observed order counts as one of the
+    permutations.
+    """
     rng, pairs = np.random.default_rng(seed), np.triu_indices(len(cosines), 1)
-    r = correlations[pairs] - correlations[pairs].mean()  # the cosines of all pairs only change places
+    r = (
+        correlations[pairs] - correlations[pairs].mean()
+    )  # the cosines of all pairs only change places
     observed = r @ cosines[pairs]
     hits = 0
     for _ in range(_PERMUTATIONS):

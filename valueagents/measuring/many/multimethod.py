@@ -1,17 +1,20 @@
-"""Do survey, dilemmas, judgements and games say the same of the same policies? The multitrait-multimethod table.
+"""Do survey, dilemmas, judgements and games say the same of the same policies? The
+multitrait-multimethod table.
 
-Runs are sorted into policies (identity, the prompt aside) × methods (an env with its content). Correlations are over
-policies, of profiles that are centred on each policy's own mean: so a liking for high ratings does not count as a
-value.
+Runs are sorted into policies (identity, the prompt aside) × methods (an env with its content).
+Correlations are over policies, of profiles that are centred on each policy's own mean: so a liking
+for high ratings does not count as a value.
 
-convergent    mean over values of r(value by one method, same value by the other): the validity diagonal of the
-              multitrait-multimethod matrix (Campbell & Fiske 1959).
-discriminant  mean r of different values by different methods, which must lie below it; `wins` is the share of values
-              whose diagonal exceeds every other correlation of its row and column there.
+convergent    mean over values of r(value by one method, same value by the other): the validity
+              diagonal of the multitrait-multimethod matrix (Campbell & Fiske 1959).
+discriminant  mean r of different values by different methods, which must lie below it; `wins` is
+              the share of values whose diagonal exceeds every other correlation of its row and
+              column there.
 profile       mean over policies of the correlation of its two profiles, over values.
-split half    r of profiles from two halves of a value's clusters, mean of 20 random halvings, stepped up by
-              Spearman–Brown 2r/(1 + r), a negative r left as it is; mean over values.
-retest        r of two runs that differ in seed, or in the prompt (a survey's own prompt variants count as prompts).
+split half    r of profiles from two halves of a value's clusters, mean of 20 random halvings,
+              stepped up by Spearman–Brown 2r/(1 + r), a negative r left as it is; mean over values.
+retest        r of two runs that differ in seed, or in the prompt (a survey's own prompt variants
+              count as prompts).
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +51,9 @@ class MethodPair(msgspec.Struct, frozen=True):
 
 
 class Reliability(msgspec.Struct, frozen=True):
-    """How far a method agrees with itself, over `policies`; `by_axis` None where a value has too little for it."""
+    """How far a method agrees with itself, over `policies`; `by_axis` None where a value has too
+    little for it.
+    """
 
     method: str
     kind: Kind
@@ -58,7 +63,10 @@ class Reliability(msgspec.Struct, frozen=True):
 
 
 class MultiMethod(msgspec.Struct, frozen=True):
-    """The multitrait-multimethod table. `matrix` runs over methods and, in each, `axes`; None = too few policies."""
+    """The multitrait-multimethod table.
+
+    `matrix` runs over methods and, in each, `axes`; None = too few policies.
+    """
 
     taxonomy: str
     policies: list[str]
@@ -77,18 +85,32 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
     names = _methods(runs)
     by_method: dict[str, dict[str, list[Run]]] = {}
     for run in sorted(
-        runs, key=lambda run: (run.header.seed, run.header.policy_identity.get("prompt", ""), str(run.path))
+        runs,
+        key=lambda run: (
+            run.header.seed,
+            run.header.policy_identity.get("prompt", ""),
+            str(run.path),
+        ),
     ):
-        by_method.setdefault(names[content_hash(run.header.env_identity)], {}).setdefault(_who(run), []).append(run)
+        by_method.setdefault(names[content_hash(run.header.env_identity)], {}).setdefault(
+            _who(run), []
+        ).append(run)
     methods = sorted(by_method)
-    common = sorted(set.intersection(*(set(each) for each in by_method.values()))) if methods else []
+    common = (
+        sorted(set.intersection(*(set(each) for each in by_method.values()))) if methods else []
+    )
     if not common:
-        raise ConfigError("no policy was run by all methods: give runs of the same policies in each env")
+        raise ConfigError(
+            "no policy was run by all methods: give runs of the same policies in each env"
+        )
     tables = {method: profiles([by_method[method][who][0] for who in common]) for method in methods}
     taxonomy = tables[methods[0]].taxonomy
     for method, table in tables.items():
         if table.taxonomy.name != taxonomy.name:
-            raise ConfigError(f"{method} is on {table.taxonomy.name}, {methods[0]} on {taxonomy.name}: not comparable")
+            raise ConfigError(
+                f"{method} is on {table.taxonomy.name}, {methods[0]} on {taxonomy.name}: not"
+                " comparable"
+            )
     x = np.stack([tables[method].of() for method in methods])  # (M, U, V)
     kept = np.flatnonzero(varying(x).all(axis=0))
     x = centred(x[:, :, kept])
@@ -100,7 +122,10 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
     for method in methods:
         every = [by_method[method][who] for who in common]
         found = {"split half": _split_half(tables[method], seed), **_retests(tables[method], every)}
-        reliabilities += [_reliability(method, kind, r, taxonomy.axis_ids, len(common)) for kind, r in found.items()]
+        reliabilities += [
+            _reliability(method, kind, r, taxonomy.axis_ids, len(common))
+            for kind, r in found.items()
+        ]
     return MultiMethod(
         taxonomy=taxonomy.name,
         policies=tables[methods[0]].labels,
@@ -113,11 +138,18 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
 
 
 def _methods(runs: Sequence[Run]) -> dict[str, str]:
-    """Hash of an env's identity -> its name: the id; of several of one id, the options too, or its hash if alike."""
+    """Hash of an env's identity -> its name: the id; of several of one id, the options too, or its
+    hash if alike.
+    """
     met: dict[str, dict[str, str]] = {}
     for run in sorted(runs, key=lambda run: str(run.path)):
-        options = ", ".join(f"{name}={Path(str(value)).name}" for name, value in sorted(run.header.env_options.items()))
-        met.setdefault(run.header.env, {}).setdefault(content_hash(run.header.env_identity), options)
+        options = ", ".join(
+            f"{name}={Path(str(value)).name}"
+            for name, value in sorted(run.header.env_options.items())
+        )
+        met.setdefault(run.header.env, {}).setdefault(
+            content_hash(run.header.env_identity), options
+        )
     names = {}
     for env, each in met.items():
         told_apart = len(set(each.values())) == len(each)
@@ -128,7 +160,9 @@ def _methods(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _who(run: Run) -> str:
-    return content_hash({name: part for name, part in run.header.policy_identity.items() if name != "prompt"})
+    return content_hash(
+        {name: part for name, part in run.header.policy_identity.items() if name != "prompt"}
+    )
 
 
 def _pair(methods: list[str], x: FloatArray, pair: tuple[int, int], seed: int) -> MethodPair:
@@ -149,7 +183,11 @@ def _pair(methods: list[str], x: FloatArray, pair: tuple[int, int], seed: int) -
         r = block(sample)
         off = r[~np.eye(count, dtype=bool)]
         profile = [_r(row[:count], row[count:]) for row in sample]
-        return {"convergent": _mean(np.diag(r)), "discriminant": _mean(off), "profile": _mean(np.array(profile))}
+        return {
+            "convergent": _mean(np.diag(r)),
+            "discriminant": _mean(off),
+            "profile": _mean(np.array(profile)),
+        }
 
     both = np.hstack([first, second])
     found = over_policies(both, statistics, seed=seed)
@@ -199,19 +237,32 @@ def _prompt(run: Run) -> str | None:
     return run.header.policy_identity.get("prompt")
 
 
-def _reliability(method: str, kind: Kind, r: FloatArray, axes: Sequence[str], policies: int) -> Reliability:
+def _reliability(
+    method: str, kind: Kind, r: FloatArray, axes: Sequence[str], policies: int
+) -> Reliability:
     few = _too_few(policies)
     known = r[~np.isnan(r)]
-    by_axis = {axis: None if few or np.isnan(each) else float(each) for axis, each in zip(axes, r, strict=True)}
+    by_axis = {
+        axis: None if few or np.isnan(each) else float(each)
+        for axis, each in zip(axes, r, strict=True)
+    }
     if few is not None:
         return Reliability(method, kind, policies, Estimate(reason=few), by_axis)
     if not len(known):
-        return Reliability(method, kind, policies, Estimate(reason="no value with two clusters that varies"), by_axis)
+        return Reliability(
+            method,
+            kind,
+            policies,
+            Estimate(reason="no value with two clusters that varies"),
+            by_axis,
+        )
     return Reliability(method, kind, policies, Estimate(float(known.mean())), by_axis)
 
 
 def _too_few(policies: int) -> str | None:
-    return f"too few policies: {policies}, {MIN_POLICIES} needed" if policies < MIN_POLICIES else None
+    return (
+        f"too few policies: {policies}, {MIN_POLICIES} needed" if policies < MIN_POLICIES else None
+    )
 
 
 def _by_axis(first: FloatArray, second: FloatArray) -> FloatArray:

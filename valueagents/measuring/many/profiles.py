@@ -1,8 +1,10 @@
-"""Profiles of several policies on the same values: what circle checks and validity are computed from.
+"""Profiles of several policies on the same values: what circle checks and validity are computed
+from.
 
-A profile is a policy's mean propensity on each axis (E3p where all runs hold probabilities, else E3), over the
-situations that *all* policies met. On common situations the choice of items does not tell policies apart, so here a
-profile needs no minimum of contested decisions, as a score does: it is only ever compared with the others.
+A profile is a policy's mean propensity on each axis (E3p where all runs hold probabilities, else
+E3), over the situations that *all* policies met. On common situations the choice of items does not
+tell policies apart, so here a profile needs no minimum of contested decisions, as a score does: it
+is only ever compared with the others.
 """
 
 from collections.abc import Sequence
@@ -23,10 +25,13 @@ from valueagents.taxonomy import Taxonomy
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """U policies on S common situations. `cells` (U, S, V): propensity, NaN where not contested or not answered.
+    """U policies on S common situations.
 
-    `cluster` (S,) codes; `factors` (S,) levels by name. `menus` (V, V): to first order, what each weight
-    does to each propensity (Σ of the covariances of x within menus, by row over the contested ones).
+    `cells` (U, S, V): propensity, NaN where not contested or not answered.
+
+    `cluster` (S,) codes; `factors` (S,) levels by name. `menus` (V, V): to first order, what each
+    weight does to each propensity (Σ of the covariances of x within menus, by row over the
+    contested ones).
     """
 
     taxonomy: Taxonomy
@@ -52,7 +57,9 @@ class Profiles:
 
 
 def centred(x: FloatArray) -> FloatArray:
-    """(…, V) profiles minus each one's own mean over the axes it has (Schwartz 2021: centre, never divide)."""
+    """(…, V) profiles minus each one's own mean over the axes it has (Schwartz 2021: centre, never
+    divide).
+    """
     means: FloatArray = x - known_mean(x)[..., None]
     return means
 
@@ -60,7 +67,8 @@ def centred(x: FloatArray) -> FloatArray:
 def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Profiles:
     """The profiles of runs on one taxonomy, one a policy.
 
-    Raises ConfigError if no situation is common to all, or a policy comes twice, be it with another seed.
+    Raises ConfigError if no situation is common to all, or a policy comes twice, be it with another
+    seed.
     """
     if not runs:
         raise ConfigError("profiles need at least one run")
@@ -71,12 +79,17 @@ def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Pro
     met = []
     for answers in read:
         require_comparable(read[0], answers)
-        met.append(by_situation(answers, answers.per_decision(lambda each: propensity_terms(each, form))))
+        met.append(
+            by_situation(answers, answers.per_decision(lambda each: propensity_terms(each, form)))
+        )
     common = met[0][0]
     for names, _ in met[1:]:
         common = np.intersect1d(common, names, assume_unique=True)
     if not len(common):
-        raise ConfigError("the runs have no situation in common; run all policies on the same env with the same --seed")
+        raise ConfigError(
+            "the runs have no situation in common; run all policies on the same env with the same"
+            " --seed"
+        )
     first = read[0].select(last_meetings(read[0], common))
     return Profiles(
         taxonomy=first.taxonomy,
@@ -90,8 +103,12 @@ def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Pro
 
 
 def _first_order(met: Answers) -> FloatArray:
-    """(V, V) what each weight does to each propensity: the covariances of x within menus, summed."""
+    """(V, V) what each weight does to each propensity: the covariances of x within menus,
+    summed.
+    """
     deviations = met.deviations()
     spread = deviations.centred / np.sqrt(np.repeat(met.size, met.size))[:, None]
-    effects: FloatArray = spread.T @ spread / np.maximum(1, deviations.contested.sum(axis=0))[:, None]
+    effects: FloatArray = (
+        spread.T @ spread / np.maximum(1, deviations.contested.sum(axis=0))[:, None]
+    )
     return effects

@@ -16,8 +16,9 @@ class Metric:
         formula: in a line.
         source: the study.
         needs: what it is computed from, in this order.
-        compute: of a run; of an adapter and its control, with `target` (axis ids) and `direction`; or of a run and a
-            run of the random policy. Gives a Struct whose fields are `Estimate`s, counts and texts.
+        compute: of a run; of an adapter and its control, with `target` (axis ids) and `direction`;
+            or of a run and a run of the random policy. Gives a Struct whose fields are `Estimate`s,
+            counts and texts.
     """
 
     id: str

@@ -1,4 +1,6 @@
-"""All named metrics: those that come with the package, then those of plug-ins (group `valueagents.metrics`)."""
+"""All named metrics: those that come with the package, then those of plug-ins (group
+`valueagents.metrics`).
+"""
 
 from functools import cache
 

@@ -1,12 +1,15 @@
-"""What an adapter does to a value survey (arXiv 2508.11414): drop on the target, drift on the rest, selectivity.
+"""What an adapter does to a value survey (arXiv 2508.11414): drop on the target, drift on the rest,
+selectivity.
 
-E is an item's rating *towards its value* on 1..6: the expectation under the policy's probabilities (or the majority of
-its drawn answers), opposing wordings turned round, averaged over the prompt variants. With C the control adapter and I
-the intervention: drop = mean(E_C − E_I) over target items, drift = mean |E_I − E_C| over the others, selectivity = drop
-− drift. Micro averages over items, macro over refined values first. Nothing is clipped at 0. For a target to be raised,
-the drop is −(shift): direction "up" turns its sign.
+E is an item's rating *towards its value* on 1..6: the expectation under the policy's probabilities
+(or the majority of its drawn answers), opposing wordings turned round, averaged over the prompt
+variants. With C the control adapter and I the intervention: drop = mean(E_C − E_I) over target
+items, drift = mean |E_I − E_C| over the others, selectivity = drop − drift. Micro averages over
+items, macro over refined values first. Nothing is clipped at 0. For a target to be raised, the drop
+is −(shift): direction "up" turns its sign.
 
-An item is a wording of a statement: the env says by the factors `item`, `pole` and `variant` which decision is whose.
+An item is a wording of a statement: the env says by the factors `item`, `pole` and `variant` which
+decision is whose.
 """
 
 from collections import Counter
@@ -30,7 +33,8 @@ _ITEM, _POLE, _VARIANT = "item", "pole", "variant"
 
 
 class SurveyMetrics(msgspec.Struct, frozen=True):
-    """Rating points on 1..6. `clusters` are statement pairs; items are statements, their prompt variants averaged.
+    """Rating points on 1..6. `clusters` are statement pairs; items are statements, their prompt
+    variants averaged.
 
     `notes` say which optional factor the env does not declare, and what that means for the numbers.
     """
@@ -51,7 +55,9 @@ class SurveyMetrics(msgspec.Struct, frozen=True):
 
 
 class ItemRatings(msgspec.Struct, frozen=True):
-    """A wording's axis, cluster, and mean rating by prompt variant and words shown, so that none pairs with others."""
+    """A wording's axis, cluster, and mean rating by prompt variant and words shown, so that none
+    pairs with others.
+    """
 
     axis: int
     cluster: str
@@ -67,18 +73,21 @@ def survey_metrics(
     rating: Rating | None = None,
     seed: int = 0,
 ) -> SurveyMetrics:
-    """Drop, drift and selectivity of an intervention against its control adapter, on the items both answered.
+    """Drop, drift and selectivity of an intervention against its control adapter, on the items both
+    answered.
 
-    `rating` None takes expectations where both runs hold probabilities. "voted" is the majority of a situation's drawn
-    answers over the repetitions, ties at their mean. Raises ConfigError if an env does not declare the factor `item`,
-    or the runs share no item.
+    `rating` None takes expectations where both runs hold probabilities. "voted" is the majority of
+    a situation's drawn answers over the repetitions, ties at their mean. Raises ConfigError if an
+    env does not declare the factor `item`, or the runs share no item.
     """
     moved, kept = read_answers(intervention), read_answers(control)
     require_comparable(moved, kept)
     is_target, sign = target_columns(kept.taxonomy, target), sign_of(direction)
     if rating is None:
         rating = "expected" if common_form(moved, kept) == "probability" else "voted"
-    shifts, clusters = _shifts(item_ratings(moved, rating), item_ratings(kept, rating), len(kept.taxonomy.axes))
+    shifts, clusters = _shifts(
+        item_ratings(moved, rating), item_ratings(kept, rating), len(kept.taxonomy.axes)
+    )
 
     def statistics(totals: Totals) -> dict[str, FloatArray]:
         items = totals["items"]
@@ -117,7 +126,9 @@ def survey_metrics(
 def _shifts(
     moved: dict[str, ItemRatings], kept: dict[str, ItemRatings], axes: int
 ) -> tuple[dict[str, FloatArray], int]:
-    """(C, V) cluster sums over the shared items: signed and absolute shift, and number; and how many clusters."""
+    """(C, V) cluster sums over the shared items: signed and absolute shift, and number; and how
+    many clusters.
+    """
     rows: list[tuple[int, str, float]] = []
     for name in sorted(moved.keys() & kept.keys()):
         shared = sorted(moved[name].ratings.keys() & kept[name].ratings.keys())
@@ -132,7 +143,9 @@ def _shifts(
         cells["signed"][row, axis] = -moved_by
         cells["absolute"][row, axis] = abs(moved_by)
         cells["items"][row, axis] = 1
-    return {name: cluster_sums(cell, cluster, len(names)) for name, cell in cells.items()}, len(names)
+    return {name: cluster_sums(cell, cluster, len(names)) for name, cell in cells.items()}, len(
+        names
+    )
 
 
 def _notes(*runs: Answers) -> tuple[str, ...]:
@@ -151,13 +164,15 @@ def _notes(*runs: Answers) -> tuple[str, ...]:
 def item_ratings(answers: Answers, rating: Rating) -> dict[str, ItemRatings]:
     """Wording -> its axis, cluster and rating towards the value by prompt variant.
 
-    Raises ConfigError if the env does not declare the factor `item`, or annotates several values on one menu.
+    Raises ConfigError if the env does not declare the factor `item`, or annotates several values on
+    one menu.
     """
     form: Form = "probability" if rating == "expected" else "choice"
     annotated = ~np.isnan(answers.x[answers.start])
     if (annotated.sum(axis=1) != 1).any():
         raise ConfigError(
-            f"{answers.name} is not a survey: a statement belongs to one value, here a menu is annotated on several"
+            f"{answers.name} is not a survey: a statement belongs to one value, here a menu is"
+            " annotated on several"
         )
     axis = np.argmax(annotated, axis=1)
     facts = _facts(answers)
@@ -165,7 +180,9 @@ def item_ratings(answers: Answers, rating: Rating) -> dict[str, ItemRatings]:
     found: dict[str, ItemRatings] = {}
     for (statement, variant), rows in sorted(_rows_by_wording(answers, facts, form).items()):
         value = _voted(answers, axis, rows) if rating == "voted" else _expected(answers, axis, rows)
-        item = found.setdefault(statement, ItemRatings(int(axis[rows[0]]), cluster[answers.cluster[rows[0]]], {}))
+        item = found.setdefault(
+            statement, ItemRatings(int(axis[rows[0]]), cluster[answers.cluster[rows[0]]], {})
+        )
         item.ratings[variant] = _MIDDLE + _HALF * value
     return found
 
@@ -175,13 +192,17 @@ def _facts(answers: Answers) -> list[tuple[str, str]]:
     declared = answers.columns.factors()
     item = answers.factor(_ITEM)
     nothing = np.full(len(item), "")
-    pole, variant = (answers.factor(name) if name in declared else nothing for name in (_POLE, _VARIANT))
+    pole, variant = (
+        answers.factor(name) if name in declared else nothing for name in (_POLE, _VARIANT)
+    )
     shown = answers.shown.to_pylist()
     rows = zip(item.tolist(), pole.tolist(), variant.tolist(), shown, strict=True)
     return [(f"{i} {p}", f"{v} {words}") for i, p, v, words in rows]
 
 
-def _rows_by_wording(answers: Answers, facts: list[tuple[str, str]], form: Form) -> dict[tuple[str, str], list[int]]:
+def _rows_by_wording(
+    answers: Answers, facts: list[tuple[str, str]], form: Form
+) -> dict[tuple[str, str], list[int]]:
     rows: dict[tuple[str, str], list[int]] = {}
     for row in np.flatnonzero(answers.answered(form)).tolist():
         rows.setdefault(facts[row], []).append(row)
@@ -191,7 +212,9 @@ def _rows_by_wording(answers: Answers, facts: list[tuple[str, str]], form: Form)
 def _expected(answers: Answers, axis: IntArray, rows: list[int]) -> float:
     """The mean over repetitions of Σ p(r) x(r)."""
     spans = [slice(answers.start[row], answers.start[row] + answers.size[row]) for row in rows]
-    expected = [answers.p[span] @ answers.x[span, axis[row]] for span, row in zip(spans, rows, strict=True)]
+    expected = [
+        answers.p[span] @ answers.x[span, axis[row]] for span, row in zip(spans, rows, strict=True)
+    ]
     return float(np.mean(expected))
 
 
@@ -212,7 +235,10 @@ def _micro_macro(sums: FloatArray, counts: FloatArray) -> tuple[FloatArray, Floa
 
 SURVEY = Metric(
     id="survey",
-    formula="drop = mean(E_control − E_adapter) on the target's items; drift = mean |shift| on the rest; drop − drift",
+    formula=(
+        "drop = mean(E_control − E_adapter) on the target's items; drift = mean |shift| on the"
+        " rest; drop − drift"
+    ),
     source="Nie et al. 2025 (arXiv 2508.11414)",
     needs="an adapter and its control",
     compute=survey_metrics,

@@ -16,30 +16,47 @@ def test_the_split_of_the_rates_adds_up_and_is_that_of_a_loop(tmp_path):
     rng, menus = np.random.default_rng(12), menus_of(30)
     visits = [[*range(30), *rng.integers(30, size=70).tolist()] for _ in "12"]
     picks = [[int(rng.integers(len(menus[s]))) for s in where] for where in visits]
-    sides = [[decision(s, menus[s], c) for s, c in zip(w, p, strict=True)] for w, p in zip(visits, picks, strict=True)]
+    sides = [
+        [decision(s, menus[s], c) for s, c in zip(w, p, strict=True)]
+        for w, p in zip(visits, picks, strict=True)
+    ]
     found = compare(*pair(tmp_path, *sides))["E6"].axes
     for split, name in zip(found, "AB", strict=True):
         d, u = [], []
         for where, chosen in zip(visits, picks, strict=True):
-            taken = [[menus[s][c][name] for t, c in zip(where, chosen, strict=True) if t == s] for s in range(30)]
+            taken = [
+                [menus[s][c][name] for t, c in zip(where, chosen, strict=True) if t == s]
+                for s in range(30)
+            ]
             d.append([len(each) / 100 for each in taken])
             u.append([sum(each) / len(each) for each in taken])
         states = list(zip(*d, *u, strict=True))
         assert split.parts["exposure"].value == exactly(
             100 * sum((d1 - d2) * (u1 + u2) / 2 for d1, d2, u1, u2 in states)
         )
-        assert split.parts["choice"].value == exactly(100 * sum((d1 + d2) / 2 * (u1 - u2) for d1, d2, u1, u2 in states))
-        assert split.difference.value == exactly(split.parts["exposure"].value + split.parts["choice"].value)
+        assert split.parts["choice"].value == exactly(
+            100 * sum((d1 + d2) / 2 * (u1 - u2) for d1, d2, u1, u2 in states)
+        )
+        assert split.difference.value == exactly(
+            split.parts["exposure"].value + split.parts["choice"].value
+        )
 
 
-def test_the_interval_of_the_split_is_that_of_the_infinitesimal_jackknife_over_the_clusters(tmp_path):
+def test_the_interval_of_the_split_is_that_of_the_infinitesimal_jackknife_over_the_clusters(
+    tmp_path,
+):
     rng, states, size, groups = np.random.default_rng(14), 6, 1200, 60
-    menus = [[{"A": float(rng.choice([-1, 0.5])), "B": 1.0}, {"A": float(rng.choice([-1, 1]))}] for _ in range(states)]
+    menus = [
+        [{"A": float(rng.choice([-1, 0.5])), "B": 1.0}, {"A": float(rng.choice([-1, 1]))}]
+        for _ in range(states)
+    ]
     group = np.arange(size) // (size // groups)
     where, picks = [], []
     for lean in (0.3, 0.6):  # an episode has a habit, and leans to some states
         habit = rng.beta(2, 2, groups)[group]
-        where.append((rng.binomial(states - 1, lean, groups)[group] + rng.integers(3, size=size)) % states)
+        where.append(
+            (rng.binomial(states - 1, lean, groups)[group] + rng.integers(3, size=size)) % states
+        )
         picks.append((rng.random(size) < habit).astype(int))
     sides = [
         [decision(s, menus[s], c) for s, c in zip(met.tolist(), taken.tolist(), strict=True)]
@@ -54,18 +71,28 @@ def test_the_interval_of_the_split_is_that_of_the_infinitesimal_jackknife_over_t
             n = np.bincount(met, weights, minlength=states)
             d.append(n / n.sum())
             u.append(np.bincount(met, weights * x[met, taken], minlength=states) / n)
-        exposure, choice = ((d[0] - d[1]) * (u[0] + u[1]) / 2).sum(), ((d[0] + d[1]) / 2 * (u[0] - u[1])).sum()
+        exposure, choice = (
+            ((d[0] - d[1]) * (u[0] + u[1]) / 2).sum(),
+            ((d[0] + d[1]) / 2 * (u[0] - u[1])).sum(),
+        )
         return np.array([exposure + choice, exposure, choice]) * 100
 
     assert (found.unit, found.clusters) == ("item", groups)
     for split, name in zip(found.axes, "AB", strict=True):
-        moved = [parts(name, 1 + 1e-5 * (group == g)) - parts(name, 1 - 1e-5 * (group == g)) for g in range(groups)]
+        moved = [
+            parts(name, 1 + 1e-5 * (group == g)) - parts(name, 1 - 1e-5 * (group == g))
+            for g in range(groups)
+        ]
         errors = np.sqrt(groups / (groups - 1) * ((np.array(moved) / 2e-5) ** 2).sum(axis=0))
         for estimate, error in zip(
-            (split.difference, split.parts["exposure"], split.parts["choice"]), errors.tolist(), strict=True
+            (split.difference, split.parts["exposure"], split.parts["choice"]),
+            errors.tolist(),
+            strict=True,
         ):
             half = float(stats.t.ppf(0.975, groups - 1)) * error
-            assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx((half, half))
+            assert (estimate.high - estimate.value, estimate.value - estimate.low) == pytest.approx(
+                (half, half)
+            )
 
 
 def test_the_split_says_why_there_is_none(tmp_path):
@@ -89,21 +116,31 @@ def test_a_state_that_one_policy_never_met_needs_a_replay(tmp_path):
     two = [decision(s, [PLUS, MINUS], 1) for s in range(24)]
     runs = pair(tmp_path, one, two)
     a, _ = compare(*runs)["E6"].axes
-    assert (a.difference.value, a.parts["exposure"].value, a.parts["choice"].value) == (exactly(200.0), None, None)
+    assert (a.difference.value, a.parts["exposure"].value, a.parts["choice"].value) == (
+        exactly(200.0),
+        None,
+        None,
+    )
     assert a.parts["exposure"].reason.startswith("1 of 25 states were met by one policy only")
 
 
 @pytest.mark.parametrize("p", [None, (0.25, 0.75)], ids=["choices", "probabilities"])
 def test_a_replay_says_what_a_policy_would_choose_where_it_never_was(tmp_path, p):
-    """The second policy was not in situation 24; asked there, it takes the second option, or leans to it."""
+    """The second policy was not in situation 24; asked there, it takes the second option, or leans
+    to it.
+    """
     one = [decision(s, [PLUS, MINUS], 0) for s in range(25)]
     two = [decision(s, [PLUS, MINUS], 1) for s in range(24)]
     runs = pair(tmp_path, one, two)
     asked = made_run(tmp_path / "asked", [decision(24, [PLUS, MINUS], 1, p)])
     a, _ = compare(*runs, replayed=(None, asked))["E6"].axes
     there = -1.0 if p is None else 0.25 - 0.75
-    exposure = sum((1 / 25 - 1 / 24) * (1 - 1) / 2 for _ in range(24)) + (1 / 25 - 0) * (1 + there) / 2
-    choice = sum((1 / 25 + 1 / 24) / 2 * (1 + 1) for _ in range(24)) + (1 / 25 + 0) / 2 * (1 - there)
+    exposure = (
+        sum((1 / 25 - 1 / 24) * (1 - 1) / 2 for _ in range(24)) + (1 / 25 - 0) * (1 + there) / 2
+    )
+    choice = sum((1 / 25 + 1 / 24) / 2 * (1 + 1) for _ in range(24)) + (1 / 25 + 0) / 2 * (
+        1 - there
+    )
     assert a.parts["exposure"].value == exactly(100 * exposure)
     assert a.parts["choice"].value == exactly(100 * choice)
     assert a.difference.value == exactly(200.0)

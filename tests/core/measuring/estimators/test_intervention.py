@@ -27,9 +27,13 @@ def game_rows(rng, *, count=90):
     rows = []
     for n in range(count):
         options = {
-            f"o{k}": {axis: float(layout.choice([-1, 0, 1])) for axis in AXES} for k in range(layout.integers(2, 5))
+            f"o{k}": {axis: float(layout.choice([-1, 0, 1])) for axis in AXES}
+            for k in range(layout.integers(2, 5))
         }
-        extra = {"reward": float(rng.normal()), "outcome": str(rng.choice(["terminated", "truncated"]))}
+        extra = {
+            "reward": float(rng.normal()),
+            "outcome": str(rng.choice(["terminated", "truncated"])),
+        }
         extra["invalid"] = "no" if rng.random() < 0.2 else None
         rows.append((f"s{n}", f"c{n // 3}", options, drawn(rng, len(options)), extra))
     return rows
@@ -41,13 +45,17 @@ def straight_shifts(moved, kept):
         for axis in AXES:
             x = [values[axis] for values in options.values()]
             if len(set(x)) > 1:
-                totals[axis].append(math.fsum((a - b) * y for a, b, y in zip(mine, theirs, x, strict=True)))
+                totals[axis].append(
+                    math.fsum((a - b) * y for a, b, y in zip(mine, theirs, x, strict=True))
+                )
     return {axis: math.fsum(each) / len(each) for axis, each in totals.items()}
 
 
 def test_intervention_metrics_are_those_of_the_definitions(tmp_path, run_of):
     moved, kept, again = (game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3))
-    runs = [run_of(tmp_path / name, rows) for name, rows in (("i", moved), ("c", kept), ("n", again))]
+    runs = [
+        run_of(tmp_path / name, rows) for name, rows in (("i", moved), ("c", kept), ("n", again))
+    ]
     target = ("POD", "POR")
     found = intervention_metrics(runs[0], runs[1], target, control_repeat=runs[2], direction="down")
     shifts, noise = straight_shifts(moved, kept), straight_shifts(again, kept)
@@ -65,12 +73,18 @@ def test_intervention_metrics_are_those_of_the_definitions(tmp_path, run_of):
     middle = math.radians((angles["POD"] + angles["POR"]) / 2)
     on_circle = [axis for axis in others if axis in angles]
     cosines = [math.cos(math.radians(angles[axis]) - middle) for axis in on_circle]
-    assert found.circle_slope.value == exactly(stats.linregress(cosines, [-shifts[axis] for axis in on_circle]).slope)
+    assert found.circle_slope.value == exactly(
+        stats.linregress(cosines, [-shifts[axis] for axis in on_circle]).slope
+    )
     rewards = [a[4]["reward"] - b[4]["reward"] for a, b in zip(moved, kept, strict=True)]
     assert found.competence.score.value == exactly(math.fsum(rewards) / len(rewards))
-    completed = [sum(row[4]["outcome"] == "terminated" for row in rows) / len(rows) for rows in (moved, kept)]
+    completed = [
+        sum(row[4]["outcome"] == "terminated" for row in rows) / len(rows) for rows in (moved, kept)
+    ]
     assert found.competence.completion.value == exactly(completed[0] - completed[1])
-    invalid = [sum(row[4]["invalid"] is not None for row in rows) / len(rows) for rows in (moved, kept)]
+    invalid = [
+        sum(row[4]["invalid"] is not None for row in rows) / len(rows) for rows in (moved, kept)
+    ]
     assert found.competence.invalid.value == exactly(invalid[0] - invalid[1])
 
 
@@ -87,10 +101,14 @@ def test_without_a_second_control_seed_the_noise_floor_is_undefined(tmp_path, ru
     assert "not paired" in intervention_metrics(runs[0], unpaired, ("BEC",)).competence.score.reason
 
 
-def test_the_noise_floor_is_of_the_same_situations_as_the_drift_that_it_is_taken_off(tmp_path, run_of):
+def test_the_noise_floor_is_of_the_same_situations_as_the_drift_that_it_is_taken_off(
+    tmp_path, run_of
+):
     moved, kept, again = (game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3))
     whole, control = run_of(tmp_path / "i", moved), run_of(tmp_path / "c", kept)
-    found = intervention_metrics(whole, control, ("POD",), control_repeat=run_of(tmp_path / "n", again[:45]))
+    found = intervention_metrics(
+        whole, control, ("POD",), control_repeat=run_of(tmp_path / "n", again[:45])
+    )
     shifts, common, noise = (
         straight_shifts(moved, kept),
         straight_shifts(moved[:45], kept[:45]),
@@ -99,7 +117,9 @@ def test_the_noise_floor_is_of_the_same_situations_as_the_drift_that_it_is_taken
     others = [axis for axis in AXES if axis != "POD"]
     net = math.fsum(abs(common[axis]) - abs(noise[axis]) for axis in others) / len(others)
     assert found.target_shift.value == exactly(-shifts["POD"])
-    assert found.drift.value == exactly(math.fsum(abs(shifts[axis]) for axis in others) / len(others))
+    assert found.drift.value == exactly(
+        math.fsum(abs(shifts[axis]) for axis in others) / len(others)
+    )
     assert found.net_drift.value == exactly(net)
     assert found.selectivity.value == exactly(-shifts["POD"] - net)
     least = run_of(tmp_path / "few", again[:5])
@@ -130,7 +150,9 @@ def test_changes_of_competence_are_clustered_as_the_run_is(tmp_path, run_of):
 def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path, run_of):
     rows = [game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3)]
     for run_rows in rows:  # of the target 19 contested decisions are left
-        contested = [row for row in run_rows if len({values["BEC"] for values in row[2].values()}) > 1]
+        contested = [
+            row for row in run_rows if len({values["BEC"] for values in row[2].values()}) > 1
+        ]
         for _, _, options, *_ in contested[19:]:
             for values in options.values():
                 values["BEC"] = 0.0
@@ -142,7 +164,9 @@ def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path, run_of):
     assert found.drift.value is not None
     shifts = straight_shifts(rows[0], rows[1])
     others = intervention_metrics(runs[0], runs[1], ("POD",)).drift.value
-    assert others == exactly(math.fsum(abs(shifts[a]) for a in AXES if a not in ("POD", "BEC")) / (len(AXES) - 2))
+    assert others == exactly(
+        math.fsum(abs(shifts[a]) for a in AXES if a not in ("POD", "BEC")) / (len(AXES) - 2)
+    )
 
 
 def test_a_slope_that_lacks_values_does_not_blame_the_target(tmp_path, run_of):

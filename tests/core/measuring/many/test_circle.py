@@ -1,4 +1,6 @@
-"""The circle: found where it is, not found where it is not, and never claimed from a few policies."""
+"""The circle: found where it is, not found where it is not, and never claimed from a few
+policies.
+"""
 
 import itertools
 import math
@@ -45,7 +47,10 @@ def test_a_circle_is_found_with_its_opposites():
 
 @pytest.mark.slow
 def test_noise_is_no_circle():
-    ps = [circle_check(np.random.default_rng(seed).normal(size=(40, 20)), TAXONOMY).p for seed in range(3)]
+    ps = [
+        circle_check(np.random.default_rng(seed).normal(size=(40, 20)), TAXONOMY).p
+        for seed in range(3)
+    ]
     assert min(ps) > 0.01
 
 
@@ -61,14 +66,19 @@ def test_r_cos_is_the_correlation_of_a_loop_over_pairs():
     assert check.r_cos.value == pytest.approx(np.corrcoef(rs, cosines)[0, 1], abs=1e-12)
     groups = TAXONOMY.groupings["higher-order"]
     open_, conserve = (
-        x[:, [TAXONOMY.index(a) for a in groups[g]]].mean(axis=1) for g in ("Openness to change", "Conservation")
+        x[:, [TAXONOMY.index(a) for a in groups[g]]].mean(axis=1)
+        for g in ("Openness to change", "Conservation")
     )
-    assert check.oppositions[0].correlation.value == pytest.approx(np.corrcoef(open_, conserve)[0, 1], abs=1e-12)
+    assert check.oppositions[0].correlation.value == pytest.approx(
+        np.corrcoef(open_, conserve)[0, 1], abs=1e-12
+    )
     assert "30 policies, fewer than 50" in check.r_cos.reason
 
 
 def test_permutations_are_counted_by_hand_on_a_small_circle():
-    few = circular(25, noise=1.0, seed=5, theta=np.radians([BASIC.angles[axis] for axis in BASIC.axis_ids]))
+    few = circular(
+        25, noise=1.0, seed=5, theta=np.radians([BASIC.angles[axis] for axis in BASIC.axis_ids])
+    )
     few[:, 5:] = np.nan  # five values: 120 orders, so the drawn p is near the exact one
     check = circle_check(few, BASIC)
     r = np.array(check.correlations)
@@ -128,10 +138,14 @@ def policies(tmp_path_factory):
     for k in range(20):
         lean = 2 * np.pi * k / 20
         weights = ",".join(
-            f"{axis}={1.5 * math.cos(math.radians(angle) - lean):.3f}" for axis, angle in TAXONOMY.angles.items()
+            f"{axis}={1.5 * math.cos(math.radians(angle) - lean):.3f}"
+            for axis, angle in TAXONOMY.angles.items()
         )
         config = RunConfig(
-            env="valueagents/Survey-v0", env_options={"poles": "affirm"}, policy=f"known:{weights}", seed=1
+            env="valueagents/Survey-v0",
+            env_options={"poles": "affirm"},
+            policy=f"known:{weights}",
+            seed=1,
         )
         made.append(execute(config, folder / str(k)))
     return made
@@ -142,7 +156,10 @@ def test_what_menus_alone_give_is_what_policies_of_independent_values_show(tmp_p
     """In the bundled dilemmas neighbours share options more than opposites do."""
     config = RunConfig(env="valueagents/Dilemma-v0", policy="", seed=1)
     independent = [
-        execute(msgspec.structs.replace(config, policy=f"known:normal?seed={100 + k}"), tmp_path / str(k))
+        execute(
+            msgspec.structs.replace(config, policy=f"known:normal?seed={100 + k}"),
+            tmp_path / str(k),
+        )
         for k in range(40)
     ]
     table = profiles(independent)
@@ -166,7 +183,9 @@ def test_the_menus_share_is_that_of_many_simulated_profiles():
     simulated = rng.normal(size=(20_000, 20)) @ menus.T
     check = circle_check(simulated[:30], TAXONOMY, menus=menus)
     kept = [TAXONOMY.index(axis) for axis in check.axes]
-    r = np.corrcoef(simulated[:, kept] - simulated[:, kept].mean(axis=1, keepdims=True), rowvar=False)
+    r = np.corrcoef(
+        simulated[:, kept] - simulated[:, kept].mean(axis=1, keepdims=True), rowvar=False
+    )
     cosines = np.cos(THETA[kept][:, None] - THETA[kept])
     pairs = np.triu_indices(len(kept), 1)
     assert check.menus_alone == pytest.approx(np.corrcoef(r[pairs], cosines[pairs])[0, 1], abs=0.02)
@@ -195,7 +214,9 @@ def test_known_policies_round_the_circle_show_it_on_the_page(policies, tmp_path)
 
 def test_a_few_policies_get_a_page_that_says_too_few(policies, tmp_path, monkeypatch, capsys):
     words = [str(each.path) for each in policies[:3]]
-    monkeypatch.setattr(sys, "argv", ["valueagents", "circle", *words, "--out", str(tmp_path / "c.html")])
+    monkeypatch.setattr(
+        sys, "argv", ["valueagents", "circle", *words, "--out", str(tmp_path / "c.html")]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code

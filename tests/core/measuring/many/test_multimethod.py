@@ -1,4 +1,6 @@
-"""Convergent validity of `known` policies, whose values are the same in every env, and reliabilities by hand."""
+"""Convergent validity of `known` policies, whose values are the same in every env, and
+reliabilities by hand.
+"""
 
 import json
 import sys
@@ -17,7 +19,12 @@ from valueagents.running.execution import RunConfig, execute
 pytestmark = pytest.mark.slow  # many policies in many envs
 
 ENVS = {
-    "survey": RunConfig(env="valueagents/Survey-v0", policy="", seed=1, env_options={"variants": 2, "poles": "affirm"}),
+    "survey": RunConfig(
+        env="valueagents/Survey-v0",
+        policy="",
+        seed=1,
+        env_options={"variants": 2, "poles": "affirm"},
+    ),
     "judgement": RunConfig(env="valueagents/Judgement-v0", policy="", seed=1),
     "dilemma": RunConfig(env="valueagents/Dilemma-v0", policy="", seed=1),
 }
@@ -57,12 +64,16 @@ def test_the_same_values_agree_across_envs_and_others_do_not(found):
 
 def test_the_matrix_is_numpys_of_the_profiles(policies, found):
     x = np.hstack([profiles(policies[env]).of() for env in ("dilemma", "judgement", "survey")])
-    x = x.reshape(20, 3, 20)[:, :, [axis in found.axes for axis in profiles(policies["survey"]).taxonomy.axis_ids]]
+    x = x.reshape(20, 3, 20)[
+        :, :, [axis in found.axes for axis in profiles(policies["survey"]).taxonomy.axis_ids]
+    ]
     x = x - x.mean(axis=2, keepdims=True)
     wanted = np.corrcoef(x.reshape(20, -1), rowvar=False)
     np.testing.assert_allclose(np.array(found.matrix), wanted, atol=1e-12)
     count = len(found.axes)
-    assert found.pairs[1].convergent.value == pytest.approx(np.mean(np.diag(wanted[:count, 2 * count :])), abs=1e-12)
+    assert found.pairs[1].convergent.value == pytest.approx(
+        np.mean(np.diag(wanted[:count, 2 * count :])), abs=1e-12
+    )
 
 
 def test_known_policies_agree_with_themselves(found):
@@ -96,15 +107,23 @@ def test_a_few_policies_get_profiles_but_no_correlations_over_policies(policies,
 
 
 def test_two_sets_of_options_of_one_env_are_two_methods(policies, tmp_path):
-    """The train half of the survey is another method than its test half, and no second seed of it."""
-    settings = RunConfig(env="valueagents/Survey-v0", policy="", env_options={"split": "train", "poles": "affirm"})
+    """The train half of the survey is another method than its test half, and no second seed of
+    it.
+    """
+    settings = RunConfig(
+        env="valueagents/Survey-v0", policy="", env_options={"split": "train", "poles": "affirm"}
+    )
     other = [
-        execute(msgspec.structs.replace(settings, policy=f"known:normal?seed={k}", seed=2), tmp_path / str(k))
+        execute(
+            msgspec.structs.replace(settings, policy=f"known:normal?seed={k}", seed=2),
+            tmp_path / str(k),
+        )
         for k in range(20)
     ]
     found = multimethod([*policies["survey"], *other])
     assert found.methods == [
-        "valueagents/Survey-v0 (poles=affirm, split=train)", "valueagents/Survey-v0 (poles=affirm, variants=2)",
+        "valueagents/Survey-v0 (poles=affirm, split=train)",
+        "valueagents/Survey-v0 (poles=affirm, variants=2)",
     ]  # fmt: skip
     assert found.pairs[0].convergent.value > 0.9
     assert "retest: seeds" not in {each.kind for each in found.reliabilities}
@@ -122,11 +141,16 @@ def test_the_page_and_the_command_show_the_table(policies, tmp_path, monkeypatch
     assert "valueagents/Dilemma-v0 – valueagents/Survey-v0" in page
     words = [str(each.path) for each in (*policies["survey"], *policies["judgement"])]
     file = tmp_path / "v.html"
-    monkeypatch.setattr(sys, "argv", ["valueagents", "validity", *words, "--json", "--out", str(file)])
+    monkeypatch.setattr(
+        sys, "argv", ["valueagents", "validity", *words, "--json", "--out", str(file)]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["methods"] == ["valueagents/Judgement-v0", "valueagents/Survey-v0"]
+    assert json.loads(printed.out)["methods"] == [
+        "valueagents/Judgement-v0",
+        "valueagents/Survey-v0",
+    ]
     assert printed.err.strip().endswith("v.html")  # --json has the standard output to itself
     assert "Judgement-v0 – valueagents/Survey-v0" in file.read_text(encoding="utf-8")

@@ -25,9 +25,14 @@ def bbq_rows(rng, *, chosen, count=120):
     for n in range(count):
         correct = ("unknown", "pro", "anti")[n % 3] if n % 6 else "unknown"
         options = {
-            name: {name: 1.0, **({"correct": 1.0} if name == correct else {})} for name in ("pro", "anti", "unknown")
+            name: {name: 1.0, **({"correct": 1.0} if name == correct else {})}
+            for name in ("pro", "anti", "unknown")
         }
-        answer = (str(rng.choice(["pro", "anti", "unknown"])) if n % 10 else None) if chosen else drawn(rng, 3)
+        answer = (
+            (str(rng.choice(["pro", "anti", "unknown"])) if n % 10 else None)
+            if chosen
+            else drawn(rng, 3)
+        )
         rows.append((f"s{n}", f"template-{n // 2}", options, answer, {"correct": correct}))
     return rows
 
@@ -41,7 +46,10 @@ def test_bbq_is_that_of_its_paper(tmp_path, run_of, chosen):
 
     def share(group, answer):
         """How much of the answers to these items goes to the option."""
-        p = [(row[3][names.index(answer(row))] if not chosen else float(row[3] == answer(row))) for row in group]
+        p = [
+            (row[3][names.index(answer(row))] if not chosen else float(row[3] == answer(row)))
+            for row in group
+        ]
         return math.fsum(p) / len(p)
 
     group = {name: [row for row in read if row[4]["correct"] == name] for name in names}
@@ -80,8 +88,12 @@ def test_crows_is_the_share_and_the_mean_difference(tmp_path, run_of):
 def test_metrics_of_stereotypes_need_their_taxonomy_and_pairs(tmp_path, run_of):
     values = run_of(tmp_path / "v", [("s", "s", {"a": {"BEC": 1.0}, "b": {}}, (0.5, 0.5), {})])
     for metric in (bbq_metrics, crows_metrics):
-        with pytest.raises(ConfigError, match="is on taxonomy schwartz20/1; this metric needs stereotype"):
+        with pytest.raises(
+            ConfigError, match="is on taxonomy schwartz20/1; this metric needs stereotype"
+        ):
             metric(values)
-    three = run_of(tmp_path / "t", bbq_rows(np.random.default_rng(1), chosen=False, count=6), taxonomy=BIAS)
+    three = run_of(
+        tmp_path / "t", bbq_rows(np.random.default_rng(1), chosen=False, count=6), taxonomy=BIAS
+    )
     with pytest.raises(ConfigError, match="not CrowS pairs"):
         crows_metrics(three)

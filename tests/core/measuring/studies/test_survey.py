@@ -1,4 +1,6 @@
-"""The survey metric against a straight-line computation from the stored decisions, on random data."""
+"""The survey metric against a straight-line computation from the stored decisions, on random
+data.
+"""
 
 import itertools
 import math
@@ -18,7 +20,10 @@ from valueagents.running.runs import Run
 from valueagents.taxonomy import load_taxonomy
 
 AXES = load_taxonomy("schwartz20").axis_ids
-ITEM, POLE = Factor("item", "The pair of statements."), Factor("pole", "Its wording.", ("affirm", "oppose"))
+ITEM, POLE = (
+    Factor("item", "The pair of statements."),
+    Factor("pole", "Its wording.", ("affirm", "oppose")),
+)
 VARIANT = Factor("variant", "The way of asking.")
 SURVEY = (ITEM, POLE, VARIANT)
 
@@ -36,7 +41,9 @@ def drawn(rng, size):
 
 
 def survey_rows(rng, *, pairs=60, variants=2, chosen=False, repetitions=1):
-    """Statements on seven values in both wordings; what a statement is stands in its factors, and in its id."""
+    """Statements on seven values in both wordings; what a statement is stands in its factors, and
+    in its id.
+    """
     rows = []
     for n, pole, variant, _ in itertools.product(
         range(pairs), ("affirm", "oppose"), range(variants), range(repetitions)
@@ -46,7 +53,9 @@ def survey_rows(rng, *, pairs=60, variants=2, chosen=False, repetitions=1):
         options = {str(r): only(axis, turn * (r - 3.5) / 2.5) for r in range(1, 7)}
         answer = str(rng.integers(1, 7)) if chosen else drawn(rng, 6)
         factors = {"item": f"{axis}-{n:02d}", "pole": pole, "variant": f"v{variant:02d}"}
-        rows.append(("/".join(factors.values()), factors["item"], options, answer, {"factors": factors}))
+        rows.append(
+            ("/".join(factors.values()), factors["item"], options, answer, {"factors": factors})
+        )
     return rows
 
 
@@ -65,7 +74,9 @@ def straight_survey(moved, kept, target):
     """Micro and macro drop and drift, by the protocol's words."""
     shifts = {}
     for mine, theirs in zip(moved, kept, strict=True):
-        shifts.setdefault(facts(mine)[:2], []).append(towards_the_value(mine) - towards_the_value(theirs))
+        shifts.setdefault(facts(mine)[:2], []).append(
+            towards_the_value(mine) - towards_the_value(theirs)
+        )
     items = {}
     for (item, _), values in shifts.items():
         items.setdefault(item[:3], []).append(sum(values) / len(values))
@@ -113,10 +124,15 @@ def test_survey_metrics_are_those_of_the_protocols_words(tmp_path, surveyed):
 
 def opaque(rows):
     """The same rows under ids and clusters that say nothing, in another order of writing."""
-    statements = {name: f"g{k}" for k, name in enumerate(sorted({row[1] for row in rows}, reverse=True))}
+    statements = {
+        name: f"g{k}" for k, name in enumerate(sorted({row[1] for row in rows}, reverse=True))
+    }
     order = np.random.default_rng(9).permutation(len(rows))
     names = {row[0]: f"q{k}" for k, row in zip(order, rows, strict=True)}
-    return [(names[s], statements[c], o, a, {"text": s, **e}) for s, c, o, a, e in (rows[k] for k in order)]
+    return [
+        (names[s], statements[c], o, a, {"text": s, **e})
+        for s, c, o, a, e in (rows[k] for k in order)
+    ]
 
 
 @pytest.mark.parametrize("chosen", [False, True], ids=["expected", "voted"])
@@ -128,18 +144,31 @@ def test_the_same_survey_under_ids_that_say_nothing_gives_the_same_numbers(surve
     target = (AXES[2],)
     one, other = survey_metrics(*plain, target), survey_metrics(*hidden, target)
     assert one.rating == ("voted" if chosen else "expected")
-    for name in ("drop_micro", "drop_macro", "drift_micro", "drift_macro", "selectivity_micro", "selectivity_macro"):
+    for name in (
+        "drop_micro",
+        "drop_macro",
+        "drift_micro",
+        "drift_macro",
+        "selectivity_micro",
+        "selectivity_macro",
+    ):
         mine, theirs = getattr(one, name), getattr(other, name)
         assert mine.value == exactly(theirs.value), name
         assert mine.reason == theirs.reason
     # 9 pairs of the target: a t interval, which no order of clusters moves
-    assert (one.drop_micro.low, one.drop_micro.high) == exactly((other.drop_micro.low, other.drop_micro.high))
-    counts = [(each.target_items, each.other_items, each.clusters, each.notes) for each in (one, other)]
+    assert (one.drop_micro.low, one.drop_micro.high) == exactly(
+        (other.drop_micro.low, other.drop_micro.high)
+    )
+    counts = [
+        (each.target_items, each.other_items, each.clusters, each.notes) for each in (one, other)
+    ]
     assert counts[0] == counts[1]
 
 
 def retest_by_hand(policies, axes):
-    """Axis -> r over policies of the profiles under the first and the second prompt, each centred on its own mean."""
+    """Axis -> r over policies of the profiles under the first and the second prompt, each centred
+    on its own mean.
+    """
     profiles = {"v00": [], "v01": []}
     for rows in policies:
         for variant, made in profiles.items():
@@ -158,7 +187,9 @@ def test_prompts_of_a_survey_are_retested_by_their_factor_whatever_the_ids(surve
     policies = [survey_rows(np.random.default_rng(k), pairs=28) for k in range(20)]
     tables = []
     for name, change in (("plain", list), ("hidden", opaque)):
-        runs = [surveyed(f"{name}{k}", change(rows), policy=f"p{k}") for k, rows in enumerate(policies)]
+        runs = [
+            surveyed(f"{name}{k}", change(rows), policy=f"p{k}") for k, rows in enumerate(policies)
+        ]
         found = multimethod(runs)
         [retest] = [each for each in found.reliabilities if each.kind == "retest: prompts"]
         tables.append(retest)
@@ -186,7 +217,9 @@ def test_without_the_factor_item_a_survey_is_refused_with_what_to_do(surveyed):
 
 
 def test_a_factor_that_is_only_useful_is_missed_in_a_note(surveyed):
-    """Without variants every statement is asked once; its ratings under several prompts are still averaged."""
+    """Without variants every statement is asked once; its ratings under several prompts are still
+    averaged.
+    """
     rows = [
         (s, c, o, a, {"factors": {"item": e["factors"]["item"]}})
         for s, c, o, a, e in survey_rows(np.random.default_rng(1), variants=1)
@@ -206,7 +239,9 @@ def test_sampled_ratings_are_voted(surveyed):
     votes = {}
     for row in rows:
         _, pole, _ = facts(row)
-        votes.setdefault(facts(row), []).append(7 - int(row[3]) if pole == "oppose" else int(row[3]))
+        votes.setdefault(facts(row), []).append(
+            7 - int(row[3]) if pole == "oppose" else int(row[3])
+        )
     ratings = item_ratings(read_answers(run), "voted")
     assert len(ratings) == 40
     for name, item in ratings.items():
@@ -250,7 +285,9 @@ def test_runs_that_share_no_item_are_not_a_survey_of_one(surveyed):
 
 
 def test_selectivity_hangs_on_the_few_pairs_of_the_target(surveyed):
-    """Three pairs of the target beside 51 others: as uncertain as the drop, not as a number of 54 clusters."""
+    """Three pairs of the target beside 51 others: as uncertain as the drop, not as a number of 54
+    clusters.
+    """
     control = surveyed("c", survey_rows(np.random.default_rng(2), pairs=60))
     kept = [
         row
@@ -258,7 +295,11 @@ def test_selectivity_hangs_on_the_few_pairs_of_the_target(surveyed):
         if not row[1].startswith(AXES[0]) or row[1] <= f"{AXES[0]}-14"
     ]
     found = survey_metrics(surveyed("few", kept), control, (AXES[0],))
-    assert found.drop_micro.reason == found.selectivity_micro.reason == "3 clusters, fewer than 50: t interval"
+    assert (
+        found.drop_micro.reason
+        == found.selectivity_micro.reason
+        == "3 clusters, fewer than 50: t interval"
+    )
     width = found.drop_micro.high - found.drop_micro.low
     assert width <= found.selectivity_micro.high - found.selectivity_micro.low < 1.1 * width
     assert found.drift_micro.reason is None
@@ -266,7 +307,15 @@ def test_selectivity_hangs_on_the_few_pairs_of_the_target(surveyed):
 
 def test_what_is_no_survey_or_no_judgement_is_refused(tmp_path, run_of, surveyed):
     values = dict.fromkeys(AXES, 1.0)
-    menus = [("s1", "s1", {"a": values, "b": {**values, "BEC": -1.0}}, (0.5, 0.5), {"factors": {"item": "s1"}})]
+    menus = [
+        (
+            "s1",
+            "s1",
+            {"a": values, "b": {**values, "BEC": -1.0}},
+            (0.5, 0.5),
+            {"factors": {"item": "s1"}},
+        )
+    ]
     game = run_of(tmp_path / "game", menus, factors=SURVEY)
     survey = surveyed("survey", survey_rows(np.random.default_rng(1), pairs=6))
     with pytest.raises(ConfigError, match="is not a survey"):
@@ -279,9 +328,20 @@ def test_what_is_no_survey_or_no_judgement_is_refused(tmp_path, run_of, surveyed
 def test_statements_with_other_annotations_are_not_compared(surveyed):
     rows = survey_rows(np.random.default_rng(5))
     turned = [
-        (s, c, {name: only(AXES[0], x[AXES[0]]) for name, x in zip(o, list(o.values())[::-1], strict=True)}, a, e)
-        if s.startswith(AXES[0])
-        else (s, c, o, a, e)
+        (
+            (
+                s,
+                c,
+                {
+                    name: only(AXES[0], x[AXES[0]])
+                    for name, x in zip(o, list(o.values())[::-1], strict=True)
+                },
+                a,
+                e,
+            )
+            if s.startswith(AXES[0])
+            else (s, c, o, a, e)
+        )
         for s, c, o, a, e in rows
     ]
     runs = [surveyed(name, each) for name, each in (("a", rows), ("b", turned))]
