@@ -48,8 +48,9 @@ def _checked(chosen: "Metric", runs: list[Path]) -> list[Path]:
     """The runs. Raises ConfigError if there are too few or too many of them."""
     needed = _RUNS[chosen.needs]
     if len(runs) != needed:
+        directories = "1 run directory" if needed == 1 else f"{needed} run directories"
         raise ConfigError(
-            f"metric {chosen.id} needs {chosen.needs}: {needed} run directories, {len(runs)} given"
+            f"metric {chosen.id} needs {chosen.needs}: {directories}, {len(runs)} given"
         )
     return runs
 

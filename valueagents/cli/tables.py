@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from valueagents.measuring.scores import Scores
 
 _WIDTH_ELSEWHERE = 190  # in a file or a pipe, where no line ends by itself
-_PAIRED_DIGITS, _RATE_DIGITS = 3, 1
 
 
 def print_json(value: object) -> None:
@@ -141,11 +140,12 @@ def print_comparison(comparison: "Comparison") -> None:
 
 
 def _print_difference(difference: "Difference") -> None:
+    from valueagents.measuring.estimators.registry import digits_of
     from valueagents.report.numbers import p_value, sentence
 
     tested = any(axis.p is not None for axis in difference.axes)
     parts = list(difference.axes[0].parts)
-    digits = _RATE_DIGITS if parts else _PAIRED_DIGITS
+    digits = digits_of(difference.estimator)
     max_t = any(axis.p_max_t is not None for axis in difference.axes)
     paired = any(axis.situations is not None for axis in difference.axes)
     columns = ["difference", *parts]
@@ -166,7 +166,7 @@ def _print_difference(difference: "Difference") -> None:
     notes.print()
     for effect_name, effect in difference.effects.items():
         p = "" if effect.p is None else f", p {p_value(effect.p)}"
-        print(f"{effect_name}: {sentence(effect.estimate)}{p}")
+        print(f"{effect_name}: {sentence(effect.estimate, digits)}{p}")
     test = f"{difference.test}; {difference.family}; " if difference.test != "none" else ""
     print(f"{test}unit: {difference.unit}, {difference.clusters} clusters")
     _warn(difference.warnings)

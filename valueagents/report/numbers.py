@@ -8,6 +8,7 @@ from valueagents.measuring.inference import Estimate
 
 NOTHING = "–"
 _SMALLEST_P = 0.0001
+_SMALLEST_PERCENT = 0.01
 
 
 def signed(value: float | None, digits: int = 2) -> str:
@@ -43,11 +44,16 @@ def sentence(estimate: Estimate, digits: int = 2) -> str:
 
 
 def percent(share: float | None) -> str:
-    """12 %, and 1.2 % below ten; a dash for None."""
+    """12 %, 1.2 % below ten, 0.012 % below one, and < 0.01 % for what is less; a dash for None."""
     if share is None:
         return NOTHING
     value = 100 * abs(share)
-    text = f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.2g} %"
+    if value >= 9.95 or value == round(value):
+        text = f"{value:.0f} %"
+    elif value < _SMALLEST_PERCENT:
+        return f"> −{_SMALLEST_PERCENT} %" if share < 0 else f"< {_SMALLEST_PERCENT} %"
+    else:
+        text = f"{value:.2g} %"
     return f"−{text}" if share < 0 else text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from valueagents.measuring.estimators.registry import digits_of
 from valueagents.report.numbers import (
     in_brackets,
     interval,
@@ -32,6 +33,7 @@ def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
     )
     filters = {"signed": signed, "interval": interval, "number": number, "sentence": sentence}
     environment.filters.update(filters, percent=percent, p=p_value, in_brackets=in_brackets)
+    environment.filters.update(digits_of=digits_of)
     environment.globals.update(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents")
     )

@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
+from valueagents.measuring.comparison import compare
+from valueagents.measuring.estimators.registry import estimators
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
@@ -69,6 +72,27 @@ def test_score_and_compare_print_what_there_is_and_why_the_rest_is_not(
     ]
     assert [line.split()[-1] for line in rates.splitlines()[2:22]] == ["192"] * 20
     assert end == "192 situations were met by both, 0 and 0 by one only"
+
+
+def test_a_comparison_prints_the_decimals_that_each_estimator_declares(
+    valueagents: Cli, known_run: Run, random_run: Run, tmp_path: Path
+) -> None:
+    declared = {each.id: each.digits for each in estimators()}
+    text = valueagents("compare", known_run.path, random_run.path).stdout
+    tables = [table.splitlines() for table in text.strip("\n").split("\n\n")[:-1]]
+    printed = {table[0].split()[0]: table for table in tables}
+    assert printed.keys() == {"E3p", "E4", "E6"}
+    for name, lines in printed.items():
+        row = next(line for line in lines if line.startswith("Hedonism"))
+        number = row.split()[1].rstrip("*")
+        assert len(number.partition(".")[2]) == declared[name], row
+    page = Path(valueagents("report", known_run.path, random_run.path).stdout.strip()).read_text()
+    for axis in compare(known_run, random_run)["E4"].axes:
+        shown = f"{axis.difference.value:+.2f}".replace("-", "−")
+        assert re.search(rf">{re.escape(shown)}\*? <small>", page)
+    effect = re.search(r"scale, log \|w1\| − log \|w2\|: (\S+) ", page)
+    assert effect is not None
+    assert len(effect[1].partition(".")[2]) == declared["E4"]
 
 
 def test_scores_of_few_decisions_print_a_reason_once_for_all(

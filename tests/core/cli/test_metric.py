@@ -221,8 +221,8 @@ def test_a_game_is_counted_in_percent_of_chance(valueagents: Cli, machiavelli: l
     ("words", "said"),
     [
         (["bqb", "RUN"], "unknown metric 'bqb'. Did you mean 'bbq'?"),
-        (["bbq"], "metric bbq needs a run: 1 run directories, 0 given"),
-        (["bbq", "RUN", "RUN"], "1 run directories, 2 given"),
+        (["bbq"], "metric bbq needs a run: 1 run directory, 0 given"),
+        (["bbq", "RUN", "RUN"], "1 run directory, 2 given"),
         (
             ["survey", "RUN", "--target", "HED"],
             "metric survey needs an adapter and its control: 2 run directories",

@@ -52,6 +52,13 @@ def estimator(estimator_id: str) -> Estimator:
     return known[estimator_id]
 
 
+def digits_of(estimator_id: str) -> int:
+    """The decimals that an estimator declares for its numbers; 2, the default, for one that is not
+    installed here.
+    """
+    return next((each.digits for each in estimators() if each.id == estimator_id), 2)
+
+
 def markdown_table() -> str:
     """The estimators that come with the package as the README's table."""
     rows = ["| | estimator | how to read it | unit | by |", "|---|---|---|---|---|"]
