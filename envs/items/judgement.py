@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from valueagents.envs.items.env import ItemEnv, on_one_axis
+from valueagents.envs.items.env import ItemEnv
 from valueagents.envs.items.judgement_files import (
     JudgementBank,
     Post,
@@ -28,10 +28,10 @@ class JudgementEnv(ItemEnv):
     """First-person posts about a conflict, each judged NTA, NEUTRAL or YTA; the value at stake is
     never named.
 
-    On the post's value the verdict of a reader who holds the value high has x = +1, that of one who
-    does not x = -1, the remaining one -0.5 (strict: 0), so that the study's gain is minus the
-    difference of two E3p (`valueagents.measuring.studies.judgement`). All other axes are *not
-    annotated*: other values are at stake in every post, and nobody has judged them. The verdicts
+    On each value that the post contests, one or two, the verdict of a reader who holds the value
+    high has x = +1, that of one who does not x = -1, the remaining one -0.5 (strict: 0), so that
+    the study's gain is minus the difference of two E3p (`valueagents.measuring.studies.judgement`).
+    All other axes are *not annotated*: nobody has judged what the verdicts do to them. The verdicts
     are shown in an order drawn from the episode's seed; a cluster is the text of the post.
 
     Args:
@@ -93,11 +93,19 @@ def _read_any(path: Path) -> JudgementBank:
 
 
 def _item(taxonomy: Taxonomy, post: Post, remaining: float) -> Item:
-    x = dict.fromkeys(VERDICTS, remaining) | {post.high: 1.0, post.low: -1.0}
     options = tuple(
-        ItemOption(id=verdict, text=verdict, values=on_one_axis(taxonomy, post.value, x[verdict]))
+        ItemOption(id=verdict, text=verdict, values=_values(taxonomy, post, verdict, remaining))
         for verdict in VERDICTS
     )
     return Item(
         id=post.id, text=f"{post.text}\n\n{_QUESTION}", options=options, cluster=post.cluster
     )
+
+
+def _values(
+    taxonomy: Taxonomy, post: Post, verdict: Verdict, remaining: float
+) -> dict[str, float | None]:
+    x: dict[str, float | None] = dict.fromkeys(taxonomy.axis_ids)  # not annotated
+    for axis, stances in post.stances.items():
+        x[axis] = {stances.high: 1.0, stances.low: -1.0}.get(verdict, remaining)
+    return x

@@ -27,9 +27,17 @@ TASK = (
 )
 
 
+class Stances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The verdicts of a reader who holds a value high and of one to whom it means little."""
+
+    high: Verdict
+    low: Verdict
+
+
 class Post(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A post with the verdicts of a reader who holds `value` high and of one to whom it means
-    little.
+    """A post with the stances of readers who hold `value` high and low.
+
+    `also` has the stances on the other values that the post contests, by axis.
     """
 
     id: str
@@ -37,6 +45,12 @@ class Post(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high: Verdict
     low: Verdict
     text: str
+    also: dict[str, Stances] = {}
+
+    @property
+    def stances(self) -> dict[str, Stances]:
+        """The stances on every annotated value, the post's own first."""
+        return {self.value: Stances(self.high, self.low), **self.also}
 
     @property
     def cluster(self) -> str:
@@ -69,17 +83,9 @@ def read_posts_jsonl(path: Path) -> JudgementBank:
     for number, line in enumerate(rest, 2):
         where = f"{path.name}, line {number}"
         post = decode_json(where, line, Post)
-        if post.value not in taxonomy.axis_ids:
-            raise DataError(
-                f"{where}: " + unknown_name(f"axis of {taxonomy.id}", post.value, taxonomy.axis_ids)
-            )
         if not post.id.strip() or not post.text.strip():
             raise DataError(f"{where}: post {post.id!r} has an empty id or text; fill it in")
-        if post.high == post.low:
-            raise DataError(
-                f"{where}: post {post.id!r} has high = low = {post.high}; it says nothing of"
-                f" {post.value}"
-            )
+        _check_stances(where, post, taxonomy)
         if post.id in seen:
             raise DataError(f"{where}: post {post.id!r} is there twice; ids must be unique")
         seen.add(post.id)
@@ -144,6 +150,22 @@ def capped(bank: JudgementBank, cap: int) -> JudgementBank:
     return msgspec.structs.replace(
         bank, posts=tuple(post for post in bank.posts if post.id in chosen)
     )
+
+
+def _check_stances(where: str, post: Post, taxonomy: Taxonomy) -> None:
+    """Raise DataError for an unknown value, one named twice, or stances that say nothing of it."""
+    if post.value in post.also:
+        raise DataError(f"{where}: post {post.id!r} names {post.value} again in `also`; drop one")
+    for axis, stances in post.stances.items():
+        if axis not in taxonomy.axis_ids:
+            raise DataError(
+                f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids)
+            )
+        if stances.high == stances.low:
+            raise DataError(
+                f"{where}: post {post.id!r} has high = low = {stances.high}; it says nothing of"
+                f" {axis}"
+            )
 
 
 def _verdict(stance: Literal["NTA", "YTA", "Neutral"]) -> Verdict:

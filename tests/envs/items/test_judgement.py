@@ -63,10 +63,6 @@ def _shown(env, situation, seed=0):
     return text, [option.id for option in info["menu"]], values
 
 
-# -- the bank
-# -------------------------------------------------------------------------------------------------------
-
-
 def test_every_value_has_eight_posts_that_favour_neither_verdict(bank):
     assert len(bank) == 160
     for axis in AXES:
@@ -91,10 +87,6 @@ def test_the_posts_are_of_a_posts_length_and_do_not_give_their_verdict(bank):
     ] == []
 
 
-# -- the env
-# --------------------------------------------------------------------------------------------------------
-
-
 def test_the_env_keeps_the_contract():
     assert [
         check
@@ -102,6 +94,22 @@ def test_the_env_keeps_the_contract():
         if check.problem
     ] == []
     assert JudgementEnv.independent_menus
+
+
+def test_a_post_that_contests_two_values_is_annotated_on_both(tmp_path):
+    post = {**POST, "also": {"BEC": {"high": "YTA", "low": "NEUTRAL"}}}
+    _, _, values = _shown(JudgementEnv(posts=_file(tmp_path, HEADER, post)), "P1")
+    assert {verdict: (x["HED"], x["BEC"]) for verdict, x in values.items()} == {
+        "NTA": (1.0, -0.5),
+        "NEUTRAL": (-0.5, -1.0),
+        "YTA": (-1.0, 1.0),
+    }
+    assert all(
+        marks[axis] is None
+        for marks in values.values()
+        for axis in AXES
+        if axis not in ("HED", "BEC")
+    )
 
 
 @pytest.mark.parametrize(("strict", "remaining"), [(False, -0.5), (True, 0.0)])
@@ -181,10 +189,6 @@ def test_a_text_under_two_values_is_two_situations_of_one_cluster(tmp_path, out)
     assert sorted(Counter(rows).values()) == [1, 2]
 
 
-# -- our format
-# -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -196,6 +200,15 @@ def test_a_text_under_two_values_is_two_situations_of_one_cluster(tmp_path, out)
         ([HEADER, {**POST, "value": "HEDO"}], "line 2.*Did you mean 'HED'"),
         ([HEADER, {**POST, "text": " "}], "line 2.*empty id or text"),
         ([HEADER, {**POST, "low": "NTA"}], "line 2.*high = low"),
+        (
+            [HEADER, {**POST, "also": {"COI": {"high": "YTA", "low": "YTA"}}}],
+            "line 2.*high = low = YTA; it says nothing of COI",
+        ),
+        (
+            [HEADER, {**POST, "also": {"HED": {"high": "YTA", "low": "NTA"}}}],
+            "line 2.*names HED again in `also`",
+        ),
+        ([HEADER, {**POST, "also": {"XYZ": {"high": "YTA", "low": "NTA"}}}], "line 2.*'XYZ'"),
         ([HEADER, {**POST, "low": "ESH"}], "line 2.*ESH"),
         ([HEADER, {k: v for k, v in POST.items() if k != "high"}], "line 2.*high"),
         ([HEADER, POST, POST], "line 3.*twice"),
@@ -228,10 +241,6 @@ def test_odd_posts_are_shown_as_they_are(tmp_path, text):
     assert (
         text in _shown(JudgementEnv(posts=_file(tmp_path, HEADER, {**POST, "text": text})), "P1")[0]
     )
-
-
-# -- the study's posts
-# ----------------------------------------------------------------------------------------------
 
 
 def test_the_studys_posts_are_read_by_code_or_name_and_their_defects_are_reported(tmp_path):

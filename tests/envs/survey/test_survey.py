@@ -94,10 +94,6 @@ def _lab(tmp_path, **changes):
     return str(path)
 
 
-# -- the bank
-# -------------------------------------------------------------------------------------------------------
-
-
 def test_every_value_has_24_pairs_in_the_split_and_the_settings_that_were_promised(bank):
     for axis in AXES:
         pairs = {s.pair: s for s in bank if s.value == axis}
@@ -137,10 +133,6 @@ def test_neither_pole_can_be_told_by_its_length(bank):
     for axis, poles in lengths.items():
         ratio = np.mean(poles["affirm"]) / np.mean(poles["oppose"])
         assert 0.9 < ratio < 1.1, (axis, ratio)
-
-
-# -- the env
-# --------------------------------------------------------------------------------------------------------
 
 
 def test_the_env_keeps_the_contract():
@@ -240,10 +232,6 @@ def test_a_wrong_option_is_named(options, message):
         make_env("valueagents/Survey-v0", **options)
 
 
-# -- our format
-# -----------------------------------------------------------------------------------------------------
-
-
 def test_a_file_of_the_users_is_read_with_what_may_be_left_out(tmp_path):
     one_sided = {"id": "S1", "value": "SEP", "affirms": "I lock the door."}
     env = SurveyEnv(items=_file(tmp_path, HEADER, PAIR, one_sided))
@@ -277,10 +265,6 @@ def test_a_malformed_file_is_one_clear_line(tmp_path, lines, message):
 def test_odd_statements_are_shown_as_they_are(tmp_path, text):
     env = SurveyEnv(items=_file(tmp_path, HEADER, {**PAIR, "affirms": text}), poles="affirm")
     assert text in env.reset(seed=0)[0]
-
-
-# -- questionnaires
-# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -330,10 +314,6 @@ def test_a_questionnaire_that_is_not_whole_is_refused(tmp_path, count, message):
 def test_numbered_statements_without_a_key_ask_for_one(tmp_path):
     with pytest.raises(ConfigError, match="key=pvq-rr"):
         SurveyEnv(items=_questionnaire(tmp_path))
-
-
-# -- the study's file
-# -----------------------------------------------------------------------------------------------
 
 
 def test_the_studys_file_keeps_its_words_and_its_defects_are_reported(tmp_path):
