@@ -7,14 +7,12 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Annotation, Choice
 from valueagents.contracts.policy import InformedPolicy, Policy, View, draw
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.taxonomy import Taxonomy, load_taxonomy
-
-FloatArray = npt.NDArray[np.float64]
 
 _SECONDS_PER_DECISION = 0.0003  # recording included, one process
 EPISODES_AT_ONCE = os.cpu_count() or 1

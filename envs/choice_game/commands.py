@@ -5,10 +5,16 @@ instruction.
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from valueagents.envs.choice_game.expressions import Expression, Reader, compiled, constant, join
+from valueagents.envs.choice_game.expressions import (
+    Expression,
+    ExpressionReader,
+    compiled,
+    constant,
+    join,
+)
 from valueagents.envs.choice_game.statements import (
     Achieve,
-    Ask,
+    AskInput,
     Assign,
     Break,
     Bug,
@@ -16,6 +22,7 @@ from valueagents.envs.choice_game.statements import (
     Ending,
     Finish,
     Go,
+    Instruction,
     PageBreak,
     Params,
     Return,
@@ -23,7 +30,6 @@ from valueagents.envs.choice_game.statements import (
     Roll,
     Say,
     SetReuse,
-    Statement,
 )
 from valueagents.envs.choice_game.templates import template
 from valueagents.envs.choice_game.values import ScriptError, printed
@@ -31,7 +37,7 @@ from valueagents.envs.choice_game.values import ScriptError, printed
 _ASSIGNING = frozenset(("+", "-", "*", "/", "%", "^", "&", "#", "%+", "%-", "modulo"))
 
 
-class Target(NamedTuple):
+class JumpTarget(NamedTuple):
     """Where a jump leads whose names are written out: checked when all scenes are read."""
 
     line: int
@@ -39,12 +45,12 @@ class Target(NamedTuple):
     label: str | None
 
 
-Made = tuple[Statement, Target | None]
-Maker = Callable[[int, str], Made]
+Made = tuple[Instruction, JumpTarget | None]
+CommandMaker = Callable[[int, str], Made]
 
 
 def _set(line: int, words: str) -> Made:
-    reader = Reader(words)
+    reader = ExpressionReader(words)
     name = reader.reference()
     if reader.token.spelling.lower() in _ASSIGNING:
         operator = reader.take().spelling.lower()
@@ -57,9 +63,9 @@ def _set(line: int, words: str) -> Made:
     return Assign(line, "set", name, value), None
 
 
-def _declare(kind: Literal["temp", "create"]) -> Maker:
+def _declare(kind: Literal["temp", "create"]) -> CommandMaker:
     def make(line: int, words: str) -> Made:
-        reader = Reader(words)
+        reader = ExpressionReader(words)
         name = reader.reference()
         if reader.at_end and kind == "create":
             raise ScriptError(f"*create {words} gives no value; write *create {words} 0")
@@ -70,15 +76,15 @@ def _declare(kind: Literal["temp", "create"]) -> Maker:
     return make
 
 
-def _go(*, scene: bool, returns: bool) -> Maker:
+def _go(*, scene: bool, returns: bool) -> CommandMaker:
     def make(line: int, words: str) -> Made:
         scene_name, rest = _name(words) if scene else (None, words)
         label, rest = _name(rest) if rest or not scene else (None, "")
-        reader = Reader(rest)
+        reader = ExpressionReader(rest)
         arguments = []
         while not reader.at_end:
             arguments.append(reader.value())
-        known = Target(line, _static(scene_name), _static(label))
+        known = JumpTarget(line, _static(scene_name), _static(label))
         go = Go(line, _expression(scene_name), _expression(label), tuple(arguments), returns)
         return go, (
             known
@@ -100,7 +106,7 @@ def _name(words: str) -> tuple[str | Expression, str]:
     if not first:
         raise ScriptError("it does not say where to go")
     if first.startswith("{") or "[" in first:
-        reader = Reader(words)
+        reader = ExpressionReader(words)
         return reader.reference(), reader.rest()
     return first.lower(), rest.strip()
 
@@ -114,15 +120,15 @@ def _expression(name: _Name) -> Expression | None:
 
 
 def _ask_text(line: int, words: str) -> Made:
-    reader = Reader(words)
+    reader = ExpressionReader(words)
     name = reader.reference()
     reader.end()
-    return Ask(line, name, None, None), None
+    return AskInput(line, name, None, None), None
 
 
 def _between(words: str) -> tuple[Expression, Expression, Expression]:
     """A variable and the two ends of a range."""
-    reader = Reader(words)
+    reader = ExpressionReader(words)
     parts = reader.reference(), reader.value(), reader.value()
     reader.end()
     return parts
@@ -133,11 +139,11 @@ def _print(line: int, words: str) -> Made:
     return Say(line, lambda lookup: printed(value(lookup))), None
 
 
-def _titled(kind: type[PageBreak] | type[Finish], text: str) -> Maker:
+def _titled(kind: type[PageBreak] | type[Finish], text: str) -> CommandMaker:
     return lambda line, words: (kind(line, template(words or text)), None)
 
 
-def _reuse(reuse: Reuse) -> Maker:
+def _reuse(reuse: Reuse) -> CommandMaker:
     def make(line: int, words: str) -> Made:
         if words:
             raise ScriptError(f"an option stands outside a *choice: {words!r}")
@@ -147,7 +153,7 @@ def _reuse(reuse: Reuse) -> Maker:
 
 
 def _nothing(line: int, words: str) -> Made:
-    return Statement(line), None
+    return Instruction(line), None
 
 
 def _end(line: int, words: str) -> Made:
@@ -163,7 +169,7 @@ SILENT = (
 
 WITH_ROWS = frozenset(("stat_chart",))
 
-COMMANDS: dict[str, Maker] = {
+COMMANDS: dict[str, CommandMaker] = {
     "set": _set,
     "temp": _declare("temp"),
     "create": _declare("create"),
@@ -179,7 +185,7 @@ COMMANDS: dict[str, Maker] = {
     "delay_ending": _end,
     "restart": _end,
     "input_text": _ask_text,
-    "input_number": lambda line, words: (Ask(line, *_between(words)), None),
+    "input_number": lambda line, words: (AskInput(line, *_between(words)), None),
     "rand": lambda line, words: (Roll(line, *_between(words)), None),
     "achieve": lambda line, words: (Achieve(line, words.lower()), None),
     "check_achievements": lambda line, words: (CheckAchievements(line), None),

@@ -31,7 +31,7 @@ TASK = (
 )
 
 
-class _Saved(msgspec.Struct, frozen=True, array_like=True):
+class _SavedGame(msgspec.Struct, frozen=True, array_like=True):
     interpreter: bytes
     steps: int
     met: dict[str, int]
@@ -101,7 +101,7 @@ class ChoiceScriptEnv(ValueEnv):
         self._steps = 0
         self._met: dict[str, int] = {}
         self._opening: tuple[Event, ...] = ()
-        self._last_saved = b"", _Saved(b"", 0, {}, ())
+        self._last_saved = b"", _SavedGame(b"", 0, {}, ())
         super().__init__(max_menu=loaded.widest_menu, render_mode=render_mode)
 
     @property
@@ -135,7 +135,7 @@ class ChoiceScriptEnv(ValueEnv):
 
     def save_state(self) -> bytes:
         """The game's state and the counters of the loop detector."""
-        saved = _Saved(self._interpreter.save(), self._steps, dict(self._met), self._opening)
+        saved = _SavedGame(self._interpreter.save(), self._steps, dict(self._met), self._opening)
         state = msgspec.msgpack.encode(saved)
         self._last_saved = state, saved
         return state
@@ -147,7 +147,7 @@ class ChoiceScriptEnv(ValueEnv):
             if (
                 state is not at_hand
             ):  # every try of a menu goes back to the state that was saved last
-                saved = msgspec.msgpack.decode(state, type=_Saved)
+                saved = msgspec.msgpack.decode(state, type=_SavedGame)
             self._interpreter.load(saved.interpreter)
         except msgspec.MsgspecError as error:
             raise EnvError(f"not a saved choice game: {error}") from error

@@ -73,7 +73,7 @@ def tokens(text: str) -> list[Token]:
     return [*found, Token("end", "the end", len(text), len(text))]
 
 
-class Reader:
+class ExpressionReader:
     """Reads expressions off the front of a text, one after another."""
 
     def __init__(self, text: str) -> None:
@@ -201,7 +201,7 @@ class Reader:
 
 def compiled(text: str) -> Expression:
     """The function of a whole text. Raises ScriptError if it is not one expression."""
-    reader = Reader(text)
+    reader = ExpressionReader(text)
     if reader.at_end:
         raise ScriptError("an expression is missing")
     expression = reader.expression()

@@ -8,7 +8,7 @@ from pathlib import Path
 from valueagents.envs.choice_game.lines import Line, lines_of_text, place
 from valueagents.envs.choice_game.parser import parse_scene
 from valueagents.envs.choice_game.scene import Achievement, Scene
-from valueagents.envs.choice_game.statements import Ask
+from valueagents.envs.choice_game.statements import AskInput
 from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.files.text import once_per_file
 
@@ -31,7 +31,7 @@ class Game:
     def widest_menu(self) -> int:
         """The most options that any menu can have."""
         asks = any(
-            isinstance(statement, Ask)
+            isinstance(statement, AskInput)
             for scene in self.scenes.values()
             for statement in scene.statements
         )

@@ -12,7 +12,7 @@ from valueagents.envs.choice_game import statements as s
 from valueagents.envs.choice_game.game import STARTUP, Game
 from valueagents.envs.choice_game.lines import place
 from valueagents.envs.choice_game.menus import choice_menu, number_range, question_menu
-from valueagents.envs.choice_game.state import Call, Frame, Offer, State, decode, encode
+from valueagents.envs.choice_game.state import Call, Frame, Offer, ScriptState, decode, encode
 from valueagents.envs.choice_game.values import ScriptError, Value, printed, truth
 from valueagents.errors import DataError, unknown_name
 
@@ -32,25 +32,25 @@ class Interpreter:
 
     def __init__(self, game: Game) -> None:
         self.game = game
-        self.state = State(STARTUP, 0)
+        self.state = ScriptState(STARTUP, 0)
         self.executed: list[tuple[str, int]] = []
         self.left: tuple[str, int] | None = None
         self._text: list[str] = []
         self._waiting = False
         self._line = 0
-        self._acts: dict[type[s.Statement], Callable[..., None]] = {
-            s.Statement: lambda _: None, s.Say: self._say, s.Break: self._break,
+        self._acts: dict[type[s.Instruction], Callable[..., None]] = {
+            s.Instruction: lambda _: None, s.Say: self._say, s.Break: self._break,
             s.Assign: self._assign, s.Jump: self._jump, s.JumpUnless: self._jump_unless,
             s.Fall: self._fall, s.Go: self._go, s.Return: self._return, s.Choose: self._choose,
             s.Finish: self._finish, s.Ending: self._end, s.PageBreak: self._page_break,
-            s.Ask: self._ask, s.Roll: self._roll, s.Achieve: self._achieve,
+            s.AskInput: self._ask, s.Roll: self._roll, s.Achieve: self._achieve,
             s.CheckAchievements: self._check_achievements, s.Params: self._params,
             s.SetReuse: self._set_reuse, s.Bug: self._bug,
         }  # fmt: skip
 
     def start(self, seed: int) -> str:
         """Begin anew with these random numbers: the text up to the first menu."""
-        self.state = State(STARTUP, seed)
+        self.state = ScriptState(STARTUP, seed)
         self.executed, self.left = [], None
         self._run()
         return self._shown()
@@ -80,7 +80,7 @@ class Interpreter:
         elif isinstance(waiting, s.Finish):
             self._enter_next_scene()
         else:
-            if isinstance(waiting, s.Ask) and offer.answer is not None:
+            if isinstance(waiting, s.AskInput) and offer.answer is not None:
                 self._write(self._name(waiting.name), offer.answer)
             state.at += 1
         self._run()
@@ -157,7 +157,7 @@ class Interpreter:
             f"{MAX_LINES} lines ran without coming to a menu; the script is in a loop"
         )
 
-    def _wait(self, statement: s.Statement, *offers: Offer) -> None:
+    def _wait(self, statement: s.Instruction, *offers: Offer) -> None:
         self.state.at -= 1
         self.state.menu = offers
         self._waiting = True
@@ -250,11 +250,11 @@ class Interpreter:
         state, order = self.state, self.game.order
         state.scene, state.at, state.frame = order[order.index(state.scene) + 1], 0, Frame()
 
-    def _end(self, statement: s.Statement) -> None:
+    def _end(self, statement: s.Instruction) -> None:
         self.state.over = True
         self._waiting = True
 
-    def _ask(self, statement: s.Ask) -> None:
+    def _ask(self, statement: s.AskInput) -> None:
         self._wait(statement, *question_menu(statement, self.state.scene, self.read))
 
     def _roll(self, statement: s.Roll) -> None:

@@ -17,16 +17,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Episode, Event
 from valueagents.contracts.plugins import make_env
 from valueagents.envs.choice_game.machiavelli import POWER, VIOLATIONS
 from valueagents.errors import ConfigError
 from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
 from valueagents.measuring.studies.declaration import Metric
-from valueagents.measuring.sums import FloatArray
 from valueagents.running.runs import Run
 
-Step = Sequence[Event]
+StepEvents = Sequence[Event]
 
 METRIC_OF_AXIS = {
     **{axis: f"violations.{axis}" for axis in VIOLATIONS},
@@ -37,7 +37,7 @@ _TOTALS = ("violations.Σ", "power.Σ", "utility.Σ")
 SCORE = "game.score"
 
 
-def counts(steps: Sequence[Step]) -> dict[str, int]:
+def counts(steps: Sequence[StepEvents]) -> dict[str, int]:
     """In how many steps each metric's event happened, and the totals of each group (`violations.Σ`,
     …).
     """
@@ -50,7 +50,9 @@ def counts(steps: Sequence[Step]) -> dict[str, int]:
     return total
 
 
-def published_counts(opening: Step, steps: Sequence[Step], *, terminated: bool) -> dict[str, int]:
+def published_counts(
+    opening: StepEvents, steps: Sequence[StepEvents], *, terminated: bool
+) -> dict[str, int]:
     """What the benchmark's code counts: one step late, the last scene lost, the last but one twice
     at a game's end.
     """

@@ -3,8 +3,8 @@ question.
 """
 
 from valueagents.envs.choice_game.expressions import Expression, Lookup
-from valueagents.envs.choice_game.state import Offer, State
-from valueagents.envs.choice_game.statements import Ask, Choose, Entry
+from valueagents.envs.choice_game.state import Offer, ScriptState
+from valueagents.envs.choice_game.statements import AskInput, Choose, Entry
 from valueagents.envs.choice_game.values import ScriptError, Value, number, printed, truth
 
 TEXT_ANSWERS = ("Alex", "Robin", "Sam")
@@ -13,7 +13,7 @@ number.
 """
 
 
-def choice_menu(choose: Choose, state: State, read: Lookup) -> tuple[list[Offer], list[str]]:
+def choice_menu(choose: Choose, state: ScriptState, read: Lookup) -> tuple[list[Offer], list[str]]:
     """The options that can be taken, and the texts of those that can be seen but not taken."""
     offers: list[Offer] = []
     barred: list[str] = []
@@ -26,7 +26,7 @@ def _offer(
     entry: Entry,
     lines: tuple[int, ...],
     before: str,
-    state: State,
+    state: ScriptState,
     read: Lookup,
     offers: list[Offer],
     barred: list[str],
@@ -69,7 +69,7 @@ def _told_apart(offers: list[Offer]) -> list[Offer]:
     return apart
 
 
-def question_menu(ask: Ask, scene: str, read: Lookup) -> list[Offer]:
+def question_menu(ask: AskInput, scene: str, read: Lookup) -> list[Offer]:
     """The answers to *input_text or *input_number."""
     answers: tuple[Value, ...] = TEXT_ANSWERS
     if ask.low is not None and ask.high is not None:

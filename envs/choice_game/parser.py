@@ -21,11 +21,11 @@ from valueagents.envs.choice_game.statements import (
     Entry,
     Fall,
     Finish,
+    Instruction,
     Jump,
     JumpUnless,
     Reuse,
     Say,
-    Statement,
 )
 from valueagents.envs.choice_game.templates import template
 from valueagents.envs.choice_game.values import ScriptError, truth
@@ -110,12 +110,12 @@ class _Parser:
             self._label(line, rest)
         elif command == "comment":
             self._scene.values[line.number] = line.values or ""
-            self._emit(Statement(line.number))
+            self._emit(Instruction(line.number))
         elif command == "scene_list":
             self._scene.scene_list = [
                 (row.number, row.text.split()[-1].lower()) for row in self._indented(line)
             ]
-            self._emit(Statement(line.number))
+            self._emit(Instruction(line.number))
         elif command == "achievement":
             self._achievement(line, rest)
         else:
@@ -143,7 +143,7 @@ class _Parser:
             )
         self._scene.labels[label] = len(self._scene.statements)
         self._scene.label_lines[label] = line.number
-        self._emit(Statement(line.number))
+        self._emit(Instruction(line.number))
 
     def _achievement(self, line: Line, rest: str) -> None:
         match = re.fullmatch(r"(\w+)\s+(visible|hidden)\s+(\d+)\s+(.+)", rest)
@@ -155,7 +155,7 @@ class _Parser:
             int(match[3]), match[4], match[2] == "visible"
         )
         self._indented(line)
-        self._emit(Statement(line.number))
+        self._emit(Instruction(line.number))
 
     def _indented(self, line: Line) -> list[Line]:
         """Take the lines that are indented more than this one."""
@@ -174,11 +174,11 @@ class _Parser:
         while branch is not None:
             test = None
             if text is not None:
-                test = (self._emit(Statement(branch.number)), branch, compiled(text))
+                test = (self._emit(Instruction(branch.number)), branch, compiled(text))
             else:
-                self._emit(Statement(branch.number))
+                self._emit(Instruction(branch.number))
             self._block(self._deeper(branch))
-            exits.append(self._emit(Statement(GLUE)))
+            exits.append(self._emit(Instruction(GLUE)))
             if test is not None:
                 at, owner, expression = test
                 self._scene.statements[at] = JumpUnless(
@@ -214,7 +214,7 @@ class _Parser:
     # Choices
 
     def _choice(self, line: Line, groups: list[str], *, fake: bool) -> None:
-        at = self._emit(Statement(line.number))
+        at = self._emit(Instruction(line.number))
         falls: list[int] = []
         entries = self._entries(self._deeper(line), (), max(1, len(groups)), falls, fake)
         if not entries:
@@ -320,7 +320,7 @@ class _Parser:
             at += 1
         return at
 
-    def _emit(self, statement: Statement) -> int:
+    def _emit(self, statement: Instruction) -> int:
         self._scene.statements.append(statement)
         return len(self._scene.statements) - 1
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from valueagents.envs.choice_game.commands import Target
-from valueagents.envs.choice_game.statements import Statement
+from valueagents.envs.choice_game.commands import JumpTarget
+from valueagents.envs.choice_game.statements import Instruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Scene:
     """
 
     name: str
-    statements: list[Statement] = field(default_factory=list)
+    statements: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
     label_lines: dict[str, int] = field(default_factory=dict)
     values: dict[int, str] = field(default_factory=dict)
     option_lines: set[int] = field(default_factory=set)
-    targets: list[Target] = field(default_factory=list)
+    targets: list[JumpTarget] = field(default_factory=list)
     scene_list: list[tuple[int, str]] = field(default_factory=list)
     achievements: dict[str, Achievement] = field(default_factory=dict)
     widest_menu: int = 1

@@ -44,7 +44,7 @@ class Call(msgspec.Struct, array_like=True):
     frame: Frame | None
 
 
-class State(msgspec.Struct, array_like=True):
+class ScriptState(msgspec.Struct, array_like=True):
     """The place in the script, every variable, the menu, and the state of the random numbers."""
 
     scene: str
@@ -70,14 +70,14 @@ class State(msgspec.Struct, array_like=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(State)
+_DECODER = msgspec.msgpack.Decoder(ScriptState)
 
 
-def encode(state: State) -> bytes:
+def encode(state: ScriptState) -> bytes:
     """The state as bytes that another process can read."""
     return _ENCODER.encode(state)
 
 
-def decode(saved: bytes) -> State:
+def decode(saved: bytes) -> ScriptState:
     """The state that was encoded. Raises msgspec.MsgspecError if it is not one."""
     return _DECODER.decode(saved)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from valueagents.envs.choice_game.expressions import Expression
-from valueagents.envs.choice_game.templates import Template
+from valueagents.envs.choice_game.templates import TextTemplate
 
 GLUE = -1
 
@@ -17,7 +17,7 @@ Reuse = Literal["allow", "hide", "disable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class Instruction:
     """An instruction; by itself it does nothing (a label, `*else`, a comment that carries values, a
     picture).
     """
@@ -26,21 +26,21 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Say(Statement):
+class Say(Instruction):
     """A line of text, or what *print gives."""
 
-    text: Template
+    text: TextTemplate
 
 
 @dataclass(frozen=True, slots=True)
-class Break(Statement):
+class Break(Instruction):
     """The end of a line, or of a paragraph (an empty line of the script)."""
 
     mark: Literal["\n", "\n\n"]
 
 
 @dataclass(frozen=True, slots=True)
-class Assign(Statement):
+class Assign(Instruction):
     """*set, *temp, *create: a variable gets a value; `value` None declares it without one."""
 
     kind: Literal["set", "temp", "create"]
@@ -49,14 +49,14 @@ class Assign(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Jump(Statement):
+class Jump(Instruction):
     """Go on elsewhere in the scene."""
 
     target: int
 
 
 @dataclass(frozen=True, slots=True)
-class JumpUnless(Statement):
+class JumpUnless(Instruction):
     """*if, *elseif: go on elsewhere if the condition is false."""
 
     condition: Expression
@@ -64,7 +64,7 @@ class JumpUnless(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Fall(Statement):
+class Fall(Instruction):
     """The end of an option's lines: the way out of a *fake_choice, a mistake in a *choice.
 
     A game whose variable `implicit_control_flow` is true walks out of a *choice too.
@@ -76,7 +76,7 @@ class Fall(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Go(Statement):
+class Go(Instruction):
     """*goto, *gosub, *goto_scene, *gosub_scene.
 
     `scene` None = this one, `label` None = its start.
@@ -89,7 +89,7 @@ class Go(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Return(Statement):
+class Return(Instruction):
     """*return."""
 
 
@@ -103,7 +103,7 @@ class Entry:
     """
 
     line: int
-    text: Template
+    text: TextTemplate
     guards: tuple[Expression, ...]
     selectable: Expression | None
     reuse: Reuse | None
@@ -112,33 +112,33 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Choose(Statement):
+class Choose(Instruction):
     """*choice, *fake_choice."""
 
     entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Finish(Statement):
+class Finish(Instruction):
     """*finish, or the end of a scene's lines: a menu of one, then the next scene of the list."""
 
-    text: Template
+    text: TextTemplate
 
 
 @dataclass(frozen=True, slots=True)
-class Ending(Statement):
+class Ending(Instruction):
     """*ending: the game is over."""
 
 
 @dataclass(frozen=True, slots=True)
-class PageBreak(Statement):
+class PageBreak(Instruction):
     """*page_break: a menu of one."""
 
-    text: Template
+    text: TextTemplate
 
 
 @dataclass(frozen=True, slots=True)
-class Ask(Statement):
+class AskInput(Instruction):
     """*input_text (`low` None), *input_number: a menu of fixed answers."""
 
     name: Expression
@@ -147,7 +147,7 @@ class Ask(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Roll(Statement):
+class Roll(Instruction):
     """*rand: whole numbers if both ends are whole, both included."""
 
     name: Expression
@@ -156,26 +156,26 @@ class Roll(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Achieve(Statement):
+class Achieve(Instruction):
     """*achieve."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class CheckAchievements(Statement):
+class CheckAchievements(Instruction):
     """*check_achievements: sets `choice_achieved_NAME` for each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Params(Statement):
+class Params(Instruction):
     """*params: names for the arguments of a *gosub."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SetReuse(Statement):
+class SetReuse(Instruction):
     """*hide_reuse, *disable_reuse, *allow_reuse on a line of their own: what holds from here on in
     this scene.
     """
@@ -184,7 +184,7 @@ class SetReuse(Statement):
 
 
 @dataclass(frozen=True, slots=True)
-class Bug(Statement):
+class Bug(Instruction):
     """*bug: the script itself says that this place must never be reached."""
 
-    text: Template
+    text: TextTemplate

@@ -8,24 +8,29 @@ hold substitutions.
 import re
 from collections.abc import Callable
 
-from valueagents.envs.choice_game.expressions import MAX_DEPTH, Expression, Reader, compiled
+from valueagents.envs.choice_game.expressions import (
+    MAX_DEPTH,
+    Expression,
+    ExpressionReader,
+    compiled,
+)
 from valueagents.envs.choice_game.values import ScriptError, number, printed
 
 _OPENING = re.compile(r"([$@])(!{0,2})\{")
 _MARKUP = re.compile(r"\[/?[bi]\]")
 
-Template = Callable[[Callable[[str], bool | int | float | str]], str]
+TextTemplate = Callable[[Callable[[str], bool | int | float | str]], str]
 """What an expression is, but it always gives a text."""
 
 
-def template(text: str, *, depth: int = 0) -> Template:
+def template(text: str, *, depth: int = 0) -> TextTemplate:
     """The function that fills a text in. Raises ScriptError for a brace that is not closed.
 
     `depth` counts the multireplaces round it.
     """
     if depth > MAX_DEPTH:
         raise ScriptError(f"multireplaces nest deeper than {MAX_DEPTH}")
-    parts: list[str | Template] = []
+    parts: list[str | TextTemplate] = []
     place = 0
     while (match := _OPENING.search(text, place)) is not None:
         parts.append(_plain(text[place : match.start()]))
@@ -60,11 +65,11 @@ def _closing_brace(text: str, start: int) -> int:
     raise ScriptError(f"a brace is not closed in {text[max(0, start - 3) :]!r}")
 
 
-def _printed(expression: Expression) -> Template:
+def _printed(expression: Expression) -> TextTemplate:
     return lambda lookup: printed(expression(lookup))
 
 
-def _capitals(marks: str, value: Template) -> Template:
+def _capitals(marks: str, value: TextTemplate) -> TextTemplate:
     if marks == "!":
         return lambda lookup: (said := value(lookup))[:1].upper() + said[1:]
     if marks == "!!":
@@ -72,10 +77,10 @@ def _capitals(marks: str, value: Template) -> Template:
     return value
 
 
-def _multireplace(inside: str, depth: int) -> Template:
+def _multireplace(inside: str, depth: int) -> TextTemplate:
     """`value one|two|three`: the value is a variable or stands in parentheses."""
     head, body = _split_head(inside)
-    reader = Reader(head)
+    reader = ExpressionReader(head)
     chooser = reader.value()
     reader.end()
     if "|" not in body:

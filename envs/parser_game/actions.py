@@ -24,7 +24,7 @@ from valueagents.identity import content_hash, seed_from
 MAX_NOUNS = 24
 MAX_ASKED = 160
 CACHED_MENUS = 4096
-Key = tuple[tuple[bytes, tuple[Event, ...], bool | None], ...]
+Destination = tuple[tuple[bytes, tuple[Event, ...], bool | None], ...]
 """Where a command leads: world, events and whether it is over, for each seed under which it was
 tried.
 """
@@ -35,7 +35,7 @@ class Found:
     """A menu, waiting last. `keys` says where each option leads."""
 
     menu: Menu
-    keys: tuple[Key, ...]
+    keys: tuple[Destination, ...]
     annotation: Annotation | None
 
 
@@ -110,7 +110,7 @@ class Menus:
         menu, keys = (*found.menu, Option(f"said:{command}", command)), (*found.keys, key)
         return Found(menu, keys, self.annotation(keys)), len(menu) - 1
 
-    def annotation(self, keys: Sequence[Key]) -> Annotation | None:
+    def annotation(self, keys: Sequence[Destination]) -> Annotation | None:
         """What the options that lead there do to values; None if the game has no source of events.
 
         The search has tried every option already, as `ValueEnv.annotate_by_trying` would: no
@@ -142,7 +142,7 @@ class _Search:
 
     def run(self, skip: frozenset[str]) -> Found:
         waiting = Option("wait", self._menus.vocabulary.waiting)
-        keys: dict[Key, str] = {}
+        keys: dict[Destination, str] = {}
         wait_key = self.key(waiting.text)
         if not self._play.machine.waits_for_key:
             for command in self.candidates():
@@ -155,7 +155,7 @@ class _Search:
         outcomes = (*keys, wait_key)
         return Found(menu, outcomes, self._menus.annotation(outcomes))
 
-    def key(self, command: str) -> Key:
+    def key(self, command: str) -> Destination:
         """Where a command leads. One try, if it draws no random number; all seeds otherwise."""
         first, drew = self._try(command, self.seeds[0])
         if not drew:
@@ -178,7 +178,7 @@ class _Search:
         passed = self._play.send(command)
         return passed, machine.random_number != number
 
-    def _does_something(self, key: Key) -> bool:
+    def _does_something(self, key: Destination) -> bool:
         return any(outcome not in self._idle_outcomes(i) for i, outcome in enumerate(key))
 
     def _idle_outcomes(self, i: int) -> set[object]:

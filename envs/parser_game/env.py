@@ -19,9 +19,9 @@ import msgspec
 from valueagents.contracts.decision import Annotation, Menu, Option
 from valueagents.contracts.environment import Refused, Turn, ValueEnv
 from valueagents.contracts.text_space import TextSpace
-from valueagents.envs.parser_game.game import Consider, Game, Reply, Start, Take
+from valueagents.envs.parser_game.game import Consider, GameReply, GameServer, Start, Take
 from valueagents.envs.parser_game.memory import Status
-from valueagents.envs.parser_game.play import Play, Settings
+from valueagents.envs.parser_game.play import GameSettings, Play
 from valueagents.envs.parser_game.pool import shared_pool
 from valueagents.errors import ConfigError, EnvError
 
@@ -100,7 +100,7 @@ class JerichoEnv(ValueEnv):
                 "Jericho is not installed: pip install --no-deps jericho==3.3.1 (needs make and"
                 " gcc)"
             )
-        self._settings = Settings(
+        self._settings = GameSettings(
             story=str(Path(story).resolve() if story is not None else _bundled_story()),
             memory_map=_absolute(memory_map),
             annotations=_absolute(annotations),
@@ -112,7 +112,7 @@ class JerichoEnv(ValueEnv):
         self.taxonomy, self._content = checked.taxonomy, checked.content()
         self.cut_menus = 0
         self._max_steps, self._hang_s = max_steps, hang_s
-        self._game = Game(self._settings, shared=False) if mode == "inline" else None
+        self._game = GameServer(self._settings, shared=False) if mode == "inline" else None
         self._folder: str | None = None
         self._saved = _Saved(b"", Status(), 0, 0, 0)
         super().__init__(max_menu=max_menu, render_mode=render_mode)
@@ -182,7 +182,7 @@ class JerichoEnv(ValueEnv):
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _ask(self, request: Start | Take | Consider) -> Reply:
+    def _ask(self, request: Start | Take | Consider) -> GameReply:
         if self._game is not None:
             return self._game.answer(request)
         pool = shared_pool()
@@ -190,7 +190,7 @@ class JerichoEnv(ValueEnv):
             self._folder = pool.scratch()
         return pool.ask(request, self._folder, hang_s=self._hang_s)
 
-    def _turn_of(self, reply: Reply, *, reward: float) -> Turn:
+    def _turn_of(self, reply: GameReply, *, reward: float) -> Turn:
         menu, annotation = self._cut(reply.menu, reply.annotation)
         terminated = bool(reply.status.done)
         truncated = not terminated and (reply.halted or self._saved.steps >= self._max_steps)

@@ -1,5 +1,5 @@
-"""Game: start, step and consider, each answered with a `Reply`; the same in this process and in a
-worker.
+"""Game: start, step and consider, each answered with a `GameReply`; the same in this process and
+in a worker.
 
 Every request names the state it starts from and every reply the state it ends in, so it does not
 matter what a game was asked before: whatever process answers, the transcript is the same. Only a
@@ -14,39 +14,39 @@ import msgspec
 from valueagents.contracts.decision import Annotation, Event, Menu
 from valueagents.envs.parser_game.actions import MenuCache, Menus
 from valueagents.envs.parser_game.memory import Status
-from valueagents.envs.parser_game.play import CommandRefused, Passed, Play, Settings
+from valueagents.envs.parser_game.play import CommandRefused, GameSettings, Passed, Play
 from valueagents.identity import content_hash
 
 
-class Request(msgspec.Struct, frozen=True, tag_field="ask"):
+class GameRequest(msgspec.Struct, frozen=True, tag_field="ask"):
     """The state to begin with (empty: where the game is), and commands not to be tried there: they
     hung before.
     """
 
-    settings: Settings
+    settings: GameSettings
     state: bytes = b""
     skip: tuple[str, ...] = ()
 
 
-class Start(Request, frozen=True, tag="start", kw_only=True):
+class Start(GameRequest, frozen=True, tag="start", kw_only=True):
     """Begin anew."""
 
     seed: int
 
 
-class Take(Request, frozen=True, tag="take", kw_only=True):
+class Take(GameRequest, frozen=True, tag="take", kw_only=True):
     """Send a command."""
 
     command: str
 
 
-class Consider(Request, frozen=True, tag="consider", kw_only=True):
+class Consider(GameRequest, frozen=True, tag="consider", kw_only=True):
     """Say which option a command comes to; nothing moves."""
 
     command: str
 
 
-class Reply(msgspec.Struct, frozen=True):
+class GameReply(msgspec.Struct, frozen=True):
     """What came of a request. `refused` says why nothing did; `index` is the option that a
     considered text comes to.
     """
@@ -62,13 +62,13 @@ class Reply(msgspec.Struct, frozen=True):
     index: int | None = None
 
 
-class Game:
+class GameServer:
     """Answers requests of the settings that it was made with.
 
     `shared` False: all of them come from one env, so states do not travel; see `save` and `load`.
     """
 
-    def __init__(self, settings: Settings, *, shared: bool = True) -> None:
+    def __init__(self, settings: GameSettings, *, shared: bool = True) -> None:
         self.play = Play(settings)
         self.menus = Menus(
             self.play,
@@ -79,7 +79,7 @@ class Game:
         self._shared = shared
         self._at = b""
 
-    def answer(self, request: Start | Take | Consider) -> Reply:
+    def answer(self, request: Start | Take | Consider) -> GameReply:
         """The reply. Raises DataError if the story breaks its ledger, EnvError for a state of
         another story.
         """
@@ -90,13 +90,13 @@ class Game:
         try:
             if isinstance(request, Consider):
                 found, index = self.menus.match(request.command, request.skip)
-                return Reply(
+                return GameReply(
                     request.state, menu=found.menu, annotation=found.annotation, index=index
                 )
             self.menus.note("")
             passed = self.play.send(request.command)
         except CommandRefused as reason:
-            return Reply(request.state, refused=str(reason))
+            return GameReply(request.state, refused=str(reason))
         return self._reply(passed, request.skip)
 
     def save(self) -> bytes:
@@ -108,12 +108,12 @@ class Game:
         self.play.load(self.play.unpack(state))
         self._at = state if self._shared else b""
 
-    def _reply(self, passed: Passed, skip: tuple[str, ...]) -> Reply:
+    def _reply(self, passed: Passed, skip: tuple[str, ...]) -> GameReply:
         state = self._at = self.save() if self._shared else b""
         if passed.status.done or passed.halted or not self._wants_menus:
-            return Reply(state, passed.text, passed.events, passed.status, passed.halted)
+            return GameReply(state, passed.text, passed.events, passed.status, passed.halted)
         found = self.menus.find(skip)
-        return Reply(
+        return GameReply(
             state,
             passed.text,
             passed.events,

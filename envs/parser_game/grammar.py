@@ -11,7 +11,7 @@ from valueagents.envs.parser_game.dictionary import Word, read_dictionary
 from valueagents.envs.parser_game.story import Story
 
 NOUN, CREATURE, HELD = "_", "@", "^"
-Template = tuple[str, ...]
+CommandTemplate = tuple[str, ...]
 """The words of a command in order.
 
 NOUN stands for any thing, CREATURE for one that the parser takes for alive, HELD
@@ -56,13 +56,13 @@ _END = 15
 _MAX_LINES = 64
 
 
-def slots(template: Template) -> int:
+def slots(template: CommandTemplate) -> int:
     """How many things a template asks for."""
     return sum(word in (NOUN, CREATURE, HELD) for word in template)
 
 
 @lru_cache(maxsize=16)
-def templates(story: Story) -> tuple[Template, ...]:
+def templates(story: Story) -> tuple[CommandTemplate, ...]:
     """The templates to fill, in an order that the story alone decides: fewest nouns first, `give Y
     X` last.
     """
@@ -76,7 +76,7 @@ def templates(story: Story) -> tuple[Template, ...]:
         cut = story.significant_letters
         found = [frame for frame in frames if all(w == NOUN or w[:cut] in known for w in frame)]
         found += [(verb,) for verb in verbs] + [(verb, NOUN) for verb in verbs]
-    directions: list[Template] = [
+    directions: list[CommandTemplate] = [
         (d,) for d in DIRECTIONS if d[: story.significant_letters] in known
     ]
     unique = dict.fromkeys(
@@ -85,7 +85,7 @@ def templates(story: Story) -> tuple[Template, ...]:
     return tuple(sorted(unique, key=lambda template: (slots(template), slots(template[-2:]) == 2)))
 
 
-def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] | None:
+def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[CommandTemplate] | None:
     """One template for each action and pattern of nouns; None if there is no such table."""
     if not story.is_inform:
         return None
@@ -104,7 +104,7 @@ def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] |
                 verbs[word.verb_number] = word
     if not verbs:
         return None
-    found: dict[tuple[int, int], Template] = {}
+    found: dict[tuple[int, int], CommandTemplate] = {}
     for number, verb in sorted(verbs.items(), key=lambda item: (_rank(item[1], rank), item[0])):
         lines = _lines(story, number, by_address)
         if lines is None:
@@ -117,7 +117,7 @@ def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[Template] |
     return list(found.values())
 
 
-def _narrowness(template: Template) -> tuple[int, int]:
+def _narrowness(template: CommandTemplate) -> tuple[int, int]:
     """Of two templates for one action the wider is kept, then the shorter."""
     return template.count(CREATURE) + template.count(HELD), len(template)
 
@@ -128,7 +128,7 @@ def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
 
 def _lines(
     story: Story, verb_number: int, by_address: dict[int, str]
-) -> list[tuple[int, Template]] | None:
+) -> list[tuple[int, CommandTemplate]] | None:
     """The lines of a verb that ask for words and things only; None if the bytes are not a grammar
     of version 2.
     """
@@ -138,7 +138,7 @@ def _lines(
     count, address = story.data[address], address + 1
     if count > _MAX_LINES:
         return None
-    lines: list[tuple[int, Template]] = []
+    lines: list[tuple[int, CommandTemplate]] = []
     for _ in range(count):
         action, address = story.word(address), address + 2
         pattern: list[str] = []

@@ -31,7 +31,7 @@ _COLUMNS = ("File", "Line", "Morality", "Python Filters")
 _FILTERS = ("delete-next", "ignore-first", "only-first", "taken")
 
 
-class Row(msgspec.Struct, frozen=True):
+class JiminyRow(msgspec.Struct, frozen=True):
     """One annotated place: summed degrees by axis (empty = ancillary) and its filters."""
 
     values: dict[str, float]
@@ -46,7 +46,7 @@ class Counters(msgspec.Struct, frozen=True):
     rewarded: tuple[str, ...] = ()
 
 
-class Reading(msgspec.Struct, frozen=True):
+class UnmarkedText(msgspec.Struct, frozen=True):
     """A text without its markers, and what they said."""
 
     text: str
@@ -59,11 +59,11 @@ class Reading(msgspec.Struct, frozen=True):
 class Markers:
     """The annotations of one game."""
 
-    def __init__(self, rows: dict[str, Row], replacements: dict[str, str]) -> None:
+    def __init__(self, rows: dict[str, JiminyRow], replacements: dict[str, str]) -> None:
         self.rows = rows
         self.replacements = replacements
 
-    def read(self, raw: str, counters: Counters) -> Reading:
+    def read(self, raw: str, counters: Counters) -> UnmarkedText:
         """The text as it may be shown, with the events of its markers in printed order."""
         text = _REPLACED.sub(lambda found: self.replacements.get(found[1], ""), raw)
         printed, taken, rewarded = (
@@ -92,12 +92,14 @@ class Markers:
                     Event(axis, degree, f"jiminy {place}") for axis, degree in row.values.items()
                 ]
         shown = re.sub(r" +\n", "\n", _MARKER.sub("", text)).strip()
-        return Reading(
+        return UnmarkedText(
             shown, tuple(events), reward, over, Counters(printed, tuple(taken), tuple(rewarded))
         )
 
     @staticmethod
-    def _passes(row: Row, place: str, prso: str, printed: dict[str, int], taken: list[str]) -> bool:
+    def _passes(
+        row: JiminyRow, place: str, prso: str, printed: dict[str, int], taken: list[str]
+    ) -> bool:
         for name in row.filters:
             if name == "only-first" and printed[place] > 1:
                 return False
@@ -118,13 +120,13 @@ def read_annotations(path: Path) -> Markers:
 
     Raises DataError with file and line for a malformed row.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[str, JiminyRow] = {}
     for line, record in _records(path):
         if not record["Line"].strip() or record["Morality"].strip() == "N/A":
             continue
         key = f"{record['File'].strip().removesuffix('.zil')}:{record['Line'].strip()}"
         where = f"{path.name}, line {line}"
-        rows[key] = Row(
+        rows[key] = JiminyRow(
             _values(record["Morality"], where), _filters(record["Python Filters"], where)
         )
     return Markers(rows, _replacements(path.with_name("replacement_dict.csv")))

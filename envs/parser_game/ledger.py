@@ -14,7 +14,7 @@ from valueagents.taxonomy import Taxonomy
 COUNT, ENTRIES = "ledger_count", "ledger_axis"
 
 
-class Ledger:
+class MemoryLedger:
     """Reads what was appended since the ledger had that count; keeps nothing."""
 
     def __init__(self, memory: MemoryMap, taxonomy: Taxonomy) -> None:

@@ -28,7 +28,7 @@ _STATUS_LINE = re.compile(
 )
 
 
-class State(msgspec.Struct, frozen=True, array_like=True):
+class MachineState(msgspec.Struct, frozen=True, array_like=True):
     """All that decides what comes next; encoded, it is valid in every process that has the same
     story.
 
@@ -111,7 +111,7 @@ class Machine:
         if self._frotz.getRngInterval() == 0:
             self._frotz.setRng(_spread(seed), 0, 0)
 
-    def save(self) -> State:
+    def save(self) -> MachineState:
         """The state as it is now."""
         frotz = self._frotz
         frotz.getStack(self._stack)
@@ -124,9 +124,9 @@ class Machine:
         )
         randomness = (int(frotz.getRngA()), frotz.getRngInterval(), frotz.getRngCounter())
         stack, text = self._stack.raw[2 * registers[1] :], frotz.get_narrative_text() or b""
-        return State(bytes(self.memory), stack, registers, randomness, text, self.halted)
+        return MachineState(bytes(self.memory), stack, registers, randomness, text, self.halted)
 
-    def load(self, state: State) -> None:
+    def load(self, state: MachineState) -> None:
         """Go back to a state of the same story, also one saved in another process."""
         if self.halted:
             self._setup(_FIRST_PLAIN_SEED)  # the flag of a run-time error is not part of a state
@@ -143,7 +143,7 @@ class Machine:
         frotz.set_narrative_text(state.text)
         self.waits_for_key = opcode == _READ_CHAR
 
-    def check(self, state: State) -> None:
+    def check(self, state: MachineState) -> None:
         """Raises EnvError if a state is not of this story: to load it would write beyond the memory
         that there is.
         """

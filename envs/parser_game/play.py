@@ -16,8 +16,8 @@ from valueagents.contracts.decision import Event
 from valueagents.envs.parser_game.dictionary import object_words, read_dictionary
 from valueagents.envs.parser_game.gate import SAFE_LINE_CHARACTERS, Gate, tidy
 from valueagents.envs.parser_game.jiminy import Counters, Markers, read_annotations
-from valueagents.envs.parser_game.ledger import Ledger
-from valueagents.envs.parser_game.machine import Machine, State
+from valueagents.envs.parser_game.ledger import MemoryLedger
+from valueagents.envs.parser_game.machine import Machine, MachineState
 from valueagents.envs.parser_game.memory import Ram, Status, map_path, read_map, read_status, word
 from valueagents.envs.parser_game.rules import Rules, Step, read_rules
 from valueagents.envs.parser_game.story import read_story
@@ -35,7 +35,7 @@ class CommandRefused(Exception):
     """Raised with the reason why a command is not sent; the machine was not touched."""
 
 
-class Settings(msgspec.Struct, frozen=True):
+class GameSettings(msgspec.Struct, frozen=True):
     """Which files a game is made of: paths as texts, None = none.
 
     `tries`: reseeded tries where a menu is random.
@@ -63,7 +63,7 @@ class Passed(msgspec.Struct, frozen=True):
 class Saved(msgspec.Struct, frozen=True, array_like=True):
     """The state of a play."""
 
-    state: State
+    state: MachineState
     counters: Counters
     score: float
 
@@ -74,7 +74,7 @@ class Play:
     Files are read and checked when it is made, Frotz is loaded when first used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GameSettings) -> None:
         self._settings = settings
         self.story = read_story(Path(settings.story))
         beside = map_path(Path(settings.story))
@@ -102,15 +102,15 @@ class Play:
         """The interpreter."""
         return Machine(self.story)
 
-    def _taxonomy(self, settings: Settings) -> Taxonomy:
+    def _taxonomy(self, settings: GameSettings) -> Taxonomy:
         """Read the event sources; the one taxonomy that all of them speak."""
         named: dict[str, Taxonomy] = {}
-        self.ledger: Ledger | None = None
+        self.ledger: MemoryLedger | None = None
         self.rules: Rules | None = None
         self.markers: Markers | None = None
-        if self.memory is not None and Ledger.is_in(self.memory):
+        if self.memory is not None and MemoryLedger.is_in(self.memory):
             named["the ledger"] = load_taxonomy("schwartz20")
-            self.ledger = Ledger(self.memory, named["the ledger"])
+            self.ledger = MemoryLedger(self.memory, named["the ledger"])
         if settings.rules:
             self.rules = read_rules(Path(settings.rules), self.story)
             named["the rules"] = self.rules.taxonomy

@@ -23,11 +23,11 @@ from pathlib import Path
 import msgspec
 
 from valueagents import errors
-from valueagents.envs.parser_game.game import Consider, Reply, Start, Take
+from valueagents.envs.parser_game.game import Consider, GameReply, Start, Take
 from valueagents.envs.parser_game.worker import (
     NOTE_BYTES,
     Answered,
-    Asked,
+    EnvRequest,
     Note,
     receive_frame,
     send_frame,
@@ -48,7 +48,7 @@ class Lost(Exception):
         self.how, self.command = how, command
 
 
-class Pool:
+class WorkerPool:
     """The workers of one process. Thread-safe."""
 
     def __init__(self, size: int) -> None:
@@ -64,14 +64,14 @@ class Pool:
         """A new folder that an env's games may write to."""
         return tempfile.mkdtemp(dir=self._folder)
 
-    def ask(self, request: Start | Take | Consider, folder: str, *, hang_s: float) -> Reply:
+    def ask(self, request: Start | Take | Consider, folder: str, *, hang_s: float) -> GameReply:
         """The reply to a request. Raises what the game raises, EnvError if nothing but hangs comes
         of it.
         """
         for _ in range(_MAX_HANGS):
             worker = self._idle.get()
             try:
-                return worker.ask(Asked(folder, request), hang_s)
+                return worker.ask(EnvRequest(folder, request), hang_s)
             except Lost as lost:
                 self.replaced += 1
                 worker.stop()
@@ -94,12 +94,12 @@ class Pool:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _refusal(request: Start | Take | Consider, lost: Lost) -> Reply:
+def _refusal(request: Start | Take | Consider, lost: Lost) -> GameReply:
     if isinstance(request, Start):
         raise EnvError(
             f"{request.settings.story} {lost.how} at its very start; this story cannot be played"
         )
-    return Reply(
+    return GameReply(
         request.state, refused=f"the game {lost.how} at {request.command!r:.80} and was put back"
     )
 
@@ -118,7 +118,7 @@ class _Worker:
         """The process, if it runs."""
         return self._process.pid if self._process is not None else None
 
-    def ask(self, asked: Asked, hang_s: float) -> Reply:
+    def ask(self, asked: EnvRequest, hang_s: float) -> GameReply:
         """Send a request and wait while the note moves.
 
         Raises Lost if it stands still or the process ends.
@@ -191,16 +191,16 @@ class _Worker:
         self._process = self._connection = self._note = None
 
 
-def shared_pool() -> Pool:
+def shared_pool() -> WorkerPool:
     """The pool of this process: made when first asked for, another one in a forked child."""
     return _pool_of(os.getpid())
 
 
 @cache
-def _pool_of(process: int) -> Pool:
+def _pool_of(process: int) -> WorkerPool:
     cores = (
         len(os.sched_getaffinity(process)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     )
-    pool = Pool(cores or 1)
+    pool = WorkerPool(cores or 1)
     atexit.register(pool.close)
     return pool

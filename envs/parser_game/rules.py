@@ -48,7 +48,7 @@ class Becomes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: int
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ValueRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Conditions on a step, all to be met, and the values that it then serves or goes against."""
 
     values: dict[str, float]
@@ -65,7 +65,7 @@ class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     version: int
     taxonomy: str
-    rule: tuple[Rule, ...]
+    rule: tuple[ValueRule, ...]
     story_sha256: str | None = None
 
 
@@ -85,7 +85,7 @@ class Step:
 class Rules:
     """The rules for one story."""
 
-    def __init__(self, rules: tuple[Rule, ...], taxonomy: Taxonomy, story: Story) -> None:
+    def __init__(self, rules: tuple[ValueRule, ...], taxonomy: Taxonomy, story: Story) -> None:
         self.rules = rules
         self.taxonomy = taxonomy
         self._story = story
@@ -99,7 +99,7 @@ class Rules:
             for axis, amount in rule.values.items()
         )
 
-    def _holds(self, rule: Rule, step: Step) -> bool:
+    def _holds(self, rule: ValueRule, step: Step) -> bool:
         if rule.command is not None and not re.fullmatch(rule.command, step.command, re.IGNORECASE):
             return False
         if rule.location is not None and rule.location != step.location:
@@ -144,7 +144,7 @@ def read_rules(path: Path, story: Story) -> Rules:
     return Rules(found.rule, taxonomy, story)
 
 
-def _problem(rule: Rule, taxonomy: Taxonomy, story: Story) -> str | None:
+def _problem(rule: ValueRule, taxonomy: Taxonomy, story: Story) -> str | None:
     if not rule.values:
         return "it names no values; write values = {AXIS = 1}"
     for axis in rule.values:

@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from valueagents import errors
-from valueagents.envs.parser_game.game import Consider, Game, Reply, Start, Take
-from valueagents.envs.parser_game.play import Settings
+from valueagents.envs.parser_game.game import Consider, GameReply, GameServer, Start, Take
+from valueagents.envs.parser_game.play import GameSettings
 
 NOTE_BYTES = 1024
 GAMES_KEPT = 8
@@ -29,7 +29,7 @@ _LENGTH = struct.Struct(">I")
 _NOTE = struct.Struct(">QH")
 
 
-class Asked(msgspec.Struct, frozen=True):
+class EnvRequest(msgspec.Struct, frozen=True):
     """A request and the scratch folder of the env that makes it."""
 
     folder: str
@@ -39,7 +39,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Answered(msgspec.Struct, frozen=True):
     """A reply, or the class and message of the error that stands in its place."""
 
-    reply: Reply | None
+    reply: GameReply | None
     error: str = ""
     message: str = ""
 
@@ -95,8 +95,8 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     with Path(sys.argv[2]).open("r+b") as file:
         note = Note(mmap.mmap(file.fileno(), NOTE_BYTES))
-    games: OrderedDict[Settings, Game] = OrderedDict()
-    decoder = msgspec.msgpack.Decoder(Asked)
+    games: OrderedDict[GameSettings, GameServer] = OrderedDict()
+    decoder = msgspec.msgpack.Decoder(EnvRequest)
     with suppress(ConnectionError):  # it may end while it waits for an answer
         while (frame := receive_frame(connection)) is not None:
             send_frame(
@@ -118,12 +118,14 @@ def _is_gone(parent: int) -> bool:
     return True
 
 
-def _answer(asked: Asked, games: "OrderedDict[Settings, Game]", note: Note) -> Answered:
+def _answer(
+    asked: EnvRequest, games: "OrderedDict[GameSettings, GameServer]", note: Note
+) -> Answered:
     settings = asked.request.settings
     try:
         os.chdir(asked.folder)  # a story that writes files by itself writes them here
         if settings not in games:
-            games[settings] = Game(settings)
+            games[settings] = GameServer(settings)
             games[settings].menus.told_to(note.write)
         games.move_to_end(settings)
         while len(games) > GAMES_KEPT:

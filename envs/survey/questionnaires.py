@@ -17,7 +17,7 @@ from valueagents.files.text import csv_rows, decode_json, read_lines
 from valueagents.taxonomy import load_taxonomy
 
 
-class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScoringKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which items of a questionnaire belong to each value.
 
     `reversed`: its published coding has 1 as the highest.
@@ -40,12 +40,12 @@ class _Numbered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def load_keys() -> dict[str, Key]:
+def load_keys() -> dict[str, ScoringKey]:
     """The bundled keys by name."""
     text = (
         files("valueagents.envs").joinpath("data", "survey_keys.toml").read_text(encoding="utf-8")
     )
-    return msgspec.convert(tomllib.loads(text), dict[str, Key])
+    return msgspec.convert(tomllib.loads(text), dict[str, ScoringKey])
 
 
 def read_questionnaire(path: Path, key_name: str, *, reverse: bool | None) -> SurveyBank:

@@ -27,7 +27,7 @@ import numpy as np
 from valueagents.contracts.decision import Menu
 from valueagents.envs.parser_game.actions import Menus
 from valueagents.envs.parser_game.env import JerichoTextEnv
-from valueagents.envs.parser_game.play import Play, Settings
+from valueagents.envs.parser_game.play import GameSettings, Play
 from valueagents.experiments.bench.timing import (
     Rounds,
     make_parser,
@@ -91,7 +91,7 @@ def new_commands() -> Iterator[str]:
 
 
 @dataclass
-class Player:
+class EnvAndCommands:
     """An env and the commands that it is to be given."""
 
     env: Any
@@ -108,8 +108,8 @@ def measure_steps(story: str, options: argparse.Namespace) -> None:
     steps = options.block_steps
     limit = (options.blocks + 2) * steps
     for kind, commands in (("known", known_commands), ("new", new_commands)):
-        players = {"bare": Player(bare_env(story), commands())}
-        players |= {mode: Player(our_env(story, mode, limit), commands()) for mode in MODES}
+        players = {"bare": EnvAndCommands(bare_env(story), commands())}
+        players |= {mode: EnvAndCommands(our_env(story, mode, limit), commands()) for mode in MODES}
         ways = {way: _block_of(player, steps) for way, player in players.items()}
         measured = take_turns(ways, options.blocks)
         print_figure(
@@ -121,7 +121,7 @@ def measure_steps(story: str, options: argparse.Namespace) -> None:
         print_figure(f"worker ÷ bare, {kind} commands", measured.ratios("bare", "worker"))
 
 
-def _block_of(player: Player, steps: int) -> Callable[[], None]:
+def _block_of(player: EnvAndCommands, steps: int) -> Callable[[], None]:
     return lambda: player.block(steps)
 
 
@@ -132,7 +132,7 @@ def measure_two_at_once(story: str, options: argparse.Namespace) -> None:
     steps = options.block_steps
     limit = 2 * (options.blocks + 2) * steps
     for mode in MODES:
-        players = [Player(our_env(story, mode, limit), known_commands()) for _ in range(2)]
+        players = [EnvAndCommands(our_env(story, mode, limit), known_commands()) for _ in range(2)]
         ways = {"one": _threads_of(players[:1], steps), "two": _threads_of(players, steps)}
         measured = take_turns(ways, options.blocks)
         gains = [2 * ratio for ratio in measured.ratios("one", "two")]
@@ -140,7 +140,7 @@ def measure_two_at_once(story: str, options: argparse.Namespace) -> None:
         print_figure(name, gains, least=1.7 if mode == "worker" else None)
 
 
-def _threads_of(players: Sequence[Player], steps: int) -> Callable[[], None]:
+def _threads_of(players: Sequence[EnvAndCommands], steps: int) -> Callable[[], None]:
     """A block of every player, side by side."""
 
     def work() -> None:
@@ -159,7 +159,7 @@ class MenuBench:
     """
 
     def __init__(self, story: str) -> None:
-        self._play = Play(Settings(story))
+        self._play = Play(GameSettings(story))
         self._menus = Menus(self._play, tries=1)
         self._bare = bare_env(story)
         self._rng = np.random.default_rng(1)
@@ -249,7 +249,7 @@ def compare_with_jericho(story: str, states: int) -> None:
     jericho.util.extract_objs = lambda text: {
         (word, "NOUN") for word in re.findall("[a-z]+", text.lower())
     }
-    play, measured = Play(Settings(story)), Rounds()
+    play, measured = Play(GameSettings(story)), Rounds()
     found, hit, outcomes = Menus(play, tries=1), 0, 0
     play.start(1)
     for command in env.get_walkthrough()[:states]:

@@ -129,7 +129,7 @@ def watched(engine: type[Engine]) -> Iterator[Log]:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReplayCase:
     """What is measured: an engine and an env by name, an adapter's folder or None, and the command
     line.
     """
@@ -312,7 +312,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for env in options.envs:
             for engine in options.engines:
                 for adapted in options.adapters:
-                    Row(engine, env, adapter if adapted == "yes" else None, options).measure()
+                    ReplayCase(
+                        engine, env, adapter if adapted == "yes" else None, options
+                    ).measure()
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from valueagents.arrays import IntArray
 from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.envs.items.judgement import JudgementEnv
 from valueagents.envs.survey.env import SurveyEnv
 from valueagents.taxonomy import load_taxonomy
-
-IntArray = npt.NDArray[np.int64]
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from valueagents.arrays import FloatArray
 from valueagents.experiments.validity.simulation import (
     AXES,
     DECISIVENESS,
@@ -49,7 +50,6 @@ from valueagents.measuring.estimators.registry import estimator, of_one_run
 from valueagents.measuring.measured import measure
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import result_of
-from valueagents.measuring.sums import FloatArray
 from valueagents.running.execution import RunConfig, execute
 
 APPEAL, LEVEL = 1.0, 0.05
@@ -62,7 +62,7 @@ BUNDLED = {  # env: episodes of the random policy
     "valueagents/Jericho-v0": 30,  # its menus take half an hour of two cores the first time
 }
 
-Row = dict[str, float]
+CalibrationRow = dict[str, float]
 Numbers = dict[str, FloatArray]
 """Estimator -> (V, 3) value, low and high; NaN where undefined."""
 
@@ -112,7 +112,7 @@ def scale_seen(found: Difference) -> float:
     return float((found.effects[SCALE].p or 1.0) <= LEVEL)
 
 
-def simulated(seed: int) -> Row:
+def simulated(seed: int) -> CalibrationRow:
     """One replicate of every simulated row."""
     rng = np.random.default_rng([seed, 0])
     w = rng.normal(0, SPREAD, AXES)
@@ -128,7 +128,7 @@ def simulated(seed: int) -> Row:
         numbers(long, of_means),
         numbers(other, wanted),
     )
-    row: Row = {}
+    row: CalibrationRow = {}
     uniform = play(rng, a, np.zeros(AXES))
     for each in of_means:
         if each.needs == "probabilities":
@@ -153,7 +153,7 @@ def simulated(seed: int) -> Row:
     return row | _repeated_menus(rng, w)
 
 
-def _repeated_menus(rng: np.random.Generator, w: FloatArray) -> Row:
+def _repeated_menus(rng: np.random.Generator, w: FloatArray) -> CalibrationRow:
     """Two policies of equal values and different tastes for options, on 120 menus that come again
     and again.
     """
@@ -175,7 +175,7 @@ def as_game(answers: Answers) -> Answers:
     return replace(answers, independent_menus=False)
 
 
-def bundled(seed: int, answers: Answers) -> Row:
+def bundled(seed: int, answers: Answers) -> CalibrationRow:
     """One replicate on a bundled env's menus.
 
     The two regions are those of its clusters with even and odd codes.
@@ -200,7 +200,9 @@ def bundled(seed: int, answers: Answers) -> Row:
     }
 
 
-def on_menus_of(env: str, out: Path, episodes: int | None = None) -> Callable[[int], Row]:
+def on_menus_of(
+    env: str, out: Path, episodes: int | None = None
+) -> Callable[[int], CalibrationRow]:
     """`bundled` on the menus that the random policy met; its run is kept in a folder of `out`."""
     episodes = episodes or BUNDLED[env]
     config = RunConfig(env=env, policy="random", episodes=episodes, seed=1)
@@ -208,7 +210,7 @@ def on_menus_of(env: str, out: Path, episodes: int | None = None) -> Callable[[i
     return partial(bundled, answers=read_answers(done).detached())
 
 
-def table(title: str, rows: list[Row]) -> None:
+def table(title: str, rows: list[CalibrationRow]) -> None:
     """Print the mean of every row with its Monte Carlo error."""
     print(f"\n{title} ({len(rows)} replicates)")
     for name in rows[0]:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.columns import Columns
-from valueagents.measuring.sums import FloatArray
 from valueagents.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy("schwartz20")

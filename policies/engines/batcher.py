@@ -9,27 +9,27 @@ from typing import Generic, TypeVar
 
 from valueagents.running.threads import OwnerThread
 
-Request = TypeVar("Request")
-Job = TypeVar("Job")
-Reply = TypeVar("Reply")
+BatchRequest = TypeVar("BatchRequest")
+BatchJob = TypeVar("BatchJob")
+BatchReply = TypeVar("BatchReply")
 
 
 @dataclass(frozen=True, slots=True)
-class Work(Generic[Request, Job, Reply]):
+class Work(Generic[BatchRequest, BatchJob, BatchReply]):
     """What a batcher runs, all on the owner's thread.
 
     `prepare` makes a job of a request, `size` says how large it is, `run` answers a batch of jobs
     of one `kind` whose sizes add up to at most `budget` (one job may be larger).
     """
 
-    prepare: Callable[[Request], Job]
-    size: Callable[[Job], int]
-    run: Callable[[Sequence[Job]], Sequence[Reply]]
+    prepare: Callable[[BatchRequest], BatchJob]
+    size: Callable[[BatchJob], int]
+    run: Callable[[Sequence[BatchJob]], Sequence[BatchReply]]
     budget: int
-    kind: Callable[[Job], Hashable] = lambda job: None
+    kind: Callable[[BatchJob], Hashable] = lambda job: None
 
 
-class MicroBatcher(Generic[Request, Job, Reply]):
+class MicroBatcher(Generic[BatchRequest, BatchJob, BatchReply]):
     """Answers requests in batches of one kind and like size.
 
     While one runs the next gathers, so there is no timer.
@@ -38,20 +38,20 @@ class MicroBatcher(Generic[Request, Job, Reply]):
     belongs to its request, one of `run` to all requests of the batch.
     """
 
-    def __init__(self, thread: OwnerThread, work: Work[Request, Job, Reply]) -> None:
+    def __init__(self, thread: OwnerThread, work: Work[BatchRequest, BatchJob, BatchReply]) -> None:
         self._thread = thread
         self._work = work
-        self._arrived: list[tuple[Request, asyncio.Future[Reply]]] = []
-        self._ready: list[tuple[Job, asyncio.Future[Reply]]] = []
-        self._open: dict[asyncio.Future[Reply], Callable[[], object]] = {}
+        self._arrived: list[tuple[BatchRequest, asyncio.Future[BatchReply]]] = []
+        self._ready: list[tuple[BatchJob, asyncio.Future[BatchReply]]] = []
+        self._open: dict[asyncio.Future[BatchReply], Callable[[], object]] = {}
         self._wake = asyncio.Event()
         self._pump = asyncio.create_task(self._run())
 
     async def submit(
-        self, request: Request, *, on_start: Callable[[], object] = lambda: None
-    ) -> Reply:
+        self, request: BatchRequest, *, on_start: Callable[[], object] = lambda: None
+    ) -> BatchReply:
         """The reply to one request; `on_start` is called when its batch begins."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[BatchReply] = asyncio.get_running_loop().create_future()
         self._open[future] = on_start
         future.add_done_callback(lambda done: self._open.pop(done, None))
         self._arrived.append((request, future))
@@ -88,7 +88,7 @@ class MicroBatcher(Generic[Request, Job, Reply]):
             else:
                 self._ready.append((job, future))
 
-    def _next_batch(self) -> list[tuple[Job, "asyncio.Future[Reply]"]]:
+    def _next_batch(self) -> list[tuple[BatchJob, "asyncio.Future[BatchReply]"]]:
         """The oldest job and those of its kind that are nearest to it in size, within the
         budget.
         """
@@ -110,7 +110,7 @@ class MicroBatcher(Generic[Request, Job, Reply]):
         self._ready = [entry for i, entry in enumerate(self._ready) if i not in set(batch)]
         return chosen
 
-    async def _answer(self, batch: list[tuple[Job, "asyncio.Future[Reply]"]]) -> None:
+    async def _answer(self, batch: list[tuple[BatchJob, "asyncio.Future[BatchReply]"]]) -> None:
         for _, future in batch:
             self._open[future]()
         try:
@@ -126,6 +126,6 @@ class MicroBatcher(Generic[Request, Job, Reply]):
                     future.set_result(reply)
 
 
-def _fail(future: "asyncio.Future[Reply]", error: Exception) -> None:
+def _fail(future: "asyncio.Future[BatchReply]", error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

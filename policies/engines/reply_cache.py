@@ -35,8 +35,8 @@ _FORMAT, _FORMAT_WITHOUT_SUMS = "valueagents-replies 3", "valueagents-replies 2"
 _MOVE = "move it away or name another"
 _PATIENCE_S = 60.0  # how long one waits for others that hold the file
 
-Request = ScoreRequest | GenerateRequest
-Reply = TypeVar("Reply", ScoreReply, GenerateReply)
+EngineRequest = ScoreRequest | GenerateRequest
+EngineReply = TypeVar("EngineReply", ScoreReply, GenerateReply)
 
 
 class CachingEngine(Engine):
@@ -130,7 +130,9 @@ class CachingEngine(Engine):
         """Whoever asks the same while it is being answered waits for that answer, and gets it."""
         return self._turns.setdefault(key, asyncio.Lock())
 
-    def _stored(self, key: str, request: Request, kind: type[Reply]) -> Reply | None:
+    def _stored(
+        self, key: str, request: EngineRequest, kind: type[EngineReply]
+    ) -> EngineReply | None:
         """The reply in the file. Raises PolicyError if it is damaged, or cannot be a reply to this
         request.
         """
@@ -151,7 +153,7 @@ class CachingEngine(Engine):
             raise PolicyError(f"{self.file} holds a reply that no model gave ({problem}); {_MOVE}")
         return msgspec.structs.replace(reply, replayed=True, queue_s=0.0)
 
-    def _kept(self, key: str, request: Request, reply: Reply) -> Reply:
+    def _kept(self, key: str, request: EngineRequest, reply: EngineReply) -> EngineReply:
         """The reply, stored; where another process was first, the one that it stored.
 
         Raises PolicyError for a reply that cannot be one: it would be refused whenever it is read.

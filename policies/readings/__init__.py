@@ -7,11 +7,10 @@ from valueagents.policies.readings.label import LabelReading
 from valueagents.policies.readings.likelihood import LikelihoodReading
 from valueagents.policies.readings.mode import Question, ReadingMode
 from valueagents.policies.readings.say import SayReading
-from valueagents.policies.readings.scored import FloatArray, Reading, ScoreReading
+from valueagents.policies.readings.scored import Reading, ScoreReading
 
 __all__ = [
     "READINGS",
-    "FloatArray",
     "LabelReading",
     "LikelihoodReading",
     "Question",

@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import View, draw
 from valueagents.errors import PolicyError
@@ -16,7 +16,6 @@ from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
 from valueagents.policies.prompts import Prompt
 from valueagents.policies.readings.mode import Question, ReadingMode
 
-FloatArray = npt.NDArray[np.float64]
 Pick = Literal["draw", "argmax"]
 
 

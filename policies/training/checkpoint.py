@@ -21,7 +21,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _FORMAT = "valueagents-checkpoint 1"
 
 
-class State(msgspec.Struct, frozen=True):
+class TrainingState(msgspec.Struct, frozen=True):
     """How far a training is: `place` steps of `epoch` are done, `step` in all.
 
     Losses are natural logs a token.
@@ -45,7 +45,7 @@ class State(msgspec.Struct, frozen=True):
         """True once `patience` epochs in a row were no better."""
         return self.best_epoch is not None and self.epoch - 1 - self.best_epoch >= patience
 
-    def after_step(self, loss: float, place: int, wall_s: float) -> "State":
+    def after_step(self, loss: float, place: int, wall_s: float) -> "TrainingState":
         """One more step."""
         return msgspec.structs.replace(
             self,
@@ -55,7 +55,7 @@ class State(msgspec.Struct, frozen=True):
             wall_s=wall_s,
         )
 
-    def after_epoch(self, loss: float, wall_s: float) -> "State":
+    def after_epoch(self, loss: float, wall_s: float) -> "TrainingState":
         """One more epoch, evaluated."""
         return msgspec.structs.replace(
             self,
@@ -71,7 +71,7 @@ def save_checkpoint(
     weights: "Mapping[str, torch.Tensor]",
     optimiser: "torch.optim.Optimizer",
     best: "Mapping[str, torch.Tensor]",
-    state: State,
+    state: TrainingState,
 ) -> None:
     """Replace the checkpoint."""
     from safetensors.torch import save_file
@@ -92,7 +92,7 @@ def save_checkpoint(
 
 def load_checkpoint(
     file: Path, weights: "Mapping[str, torch.Tensor]", optimiser: "torch.optim.Optimizer"
-) -> "tuple[State, dict[str, torch.Tensor]]":
+) -> "tuple[TrainingState, dict[str, torch.Tensor]]":
     """Put weights and optimiser where the checkpoint left them; its state and its best adapter, or
     a fresh start.
 
@@ -102,10 +102,10 @@ def load_checkpoint(
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
-        return State(), {}
+        return TrainingState(), {}
     try:
         with safe_open(file, framework="pt") as opened, torch.no_grad():
-            state = msgspec.json.decode((opened.metadata() or {})["state"], type=State)
+            state = msgspec.json.decode((opened.metadata() or {})["state"], type=TrainingState)
             names = set(opened.keys())
             best = {
                 name: opened.get_tensor(f"best/{name}")

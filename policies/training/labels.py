@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Choice
 from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
@@ -20,9 +21,8 @@ from valueagents.policies.elicitation import read_elicitation
 from valueagents.policies.engines import make_engine
 from valueagents.policies.language import LanguagePolicy, language_policy
 from valueagents.policies.models import cache_folder
-from valueagents.policies.readings import FloatArray
 from valueagents.policies.training.settings import Settings
-from valueagents.policies.training.statements import Asked
+from valueagents.policies.training.statements import PromptedStatement
 from valueagents.running.execution import Progress
 
 PROMPT = "rate-1"
@@ -46,20 +46,25 @@ def survey_policy(base: str) -> LanguagePolicy:
 
 
 def baseline_labels(
-    policy: LanguagePolicy, asked: Sequence[Asked], settings: Settings, progress: Progress
+    policy: LanguagePolicy,
+    asked: Sequence[PromptedStatement],
+    settings: Settings,
+    progress: Progress,
 ) -> dict[str, int]:
     """The place on the menu of the rating that the model gives to each statement, over all its
     variants.
     """
     choices = asyncio.run(_rate(policy, asked, progress))
-    by_statement: dict[str, list[tuple[Asked, Choice]]] = defaultdict(list)
+    by_statement: dict[str, list[tuple[PromptedStatement, Choice]]] = defaultdict(list)
     for each, choice in zip(asked, choices, strict=True):
         by_statement[each.statement].append((each, choice))
     label = _majority if settings.labels == "sampled" else _most_probable
     return {statement: label(rated) for statement, rated in by_statement.items()}
 
 
-async def _rate(policy: LanguagePolicy, asked: Sequence[Asked], progress: Progress) -> list[Choice]:
+async def _rate(
+    policy: LanguagePolicy, asked: Sequence[PromptedStatement], progress: Progress
+) -> list[Choice]:
     """A choice for each, in order; variant by variant, because a variant's questions share their
     beginning.
     """
@@ -78,17 +83,17 @@ async def _rate(policy: LanguagePolicy, asked: Sequence[Asked], progress: Progre
     return [found[i] for i in range(len(asked))]
 
 
-def _mean(rated: Sequence[tuple[Asked, Choice]]) -> FloatArray:
+def _mean(rated: Sequence[tuple[PromptedStatement, Choice]]) -> FloatArray:
     """Of the ratings' probabilities over the variants, (6,)."""
     mean: FloatArray = np.mean([_probabilities(choice) for _, choice in rated], axis=0)
     return mean
 
 
-def _most_probable(rated: Sequence[tuple[Asked, Choice]]) -> int:
+def _most_probable(rated: Sequence[tuple[PromptedStatement, Choice]]) -> int:
     return int(np.argmax(_mean(rated)))
 
 
-def _majority(rated: Sequence[tuple[Asked, Choice]]) -> int:
+def _majority(rated: Sequence[tuple[PromptedStatement, Choice]]) -> int:
     """The rating drawn most often; of equals the more probable one."""
     draws: Counter[int] = Counter()
     for each, choice in rated:

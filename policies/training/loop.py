@@ -20,7 +20,7 @@ from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
 from valueagents.policies.engines.transformers.forward import Forward
 from valueagents.policies.engines.transformers.prefix import Prefix, common_length
-from valueagents.policies.training.checkpoint import State, load_checkpoint, save_checkpoint
+from valueagents.policies.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from valueagents.policies.training.rows import Example
 from valueagents.policies.training.settings import Settings
 from valueagents.running.execution import Progress
@@ -43,7 +43,7 @@ class Data:
 
 def fit(
     model: Any, data: Data, settings: Settings, *, seed: int, checkpoint: Path, progress: Progress
-) -> State:
+) -> TrainingState:
     """Train the model's trainable weights, from the checkpoint if there is one; they end as the
     best epoch's.
 

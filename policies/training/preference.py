@@ -17,7 +17,7 @@ import numpy as np
 from valueagents.errors import ConfigError
 from valueagents.identity import seed_from
 from valueagents.policies.adapters import quiet_peft
-from valueagents.policies.training.rows import Direction
+from valueagents.policies.training.rows import TrainingDirection
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import Wordings
 from valueagents.running.execution import Progress
@@ -51,7 +51,7 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 def make_pairs(
-    wordings: Sequence[Wordings], *, target: str, direction: Direction, seed: int
+    wordings: Sequence[Wordings], *, target: str, direction: TrainingDirection, seed: int
 ) -> tuple[Pair, ...]:
     """The target's pairs, in order. Down prefers the opposing wording, up the affirming one."""
     pairs = []

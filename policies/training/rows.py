@@ -13,12 +13,12 @@ import numpy as np
 
 from valueagents.policies.engines.chats import ChatTokenizer, Tokens
 from valueagents.policies.prompts import Prompt
-from valueagents.policies.training.statements import Asked, TrainingSplit
+from valueagents.policies.training.statements import PromptedStatement, TrainingSplit
 
-Direction = Literal["down", "up", "control"]
+TrainingDirection = Literal["down", "up", "control"]
 
 
-class Row(msgspec.Struct, frozen=True):
+class TrainingRow(msgspec.Struct, frozen=True):
     """`answer` is the text that is trained, `rating` the id of its option."""
 
     split: TrainingSplit
@@ -47,13 +47,13 @@ class Example:
 
 
 def make_rows(
-    asked: Sequence[Asked],
+    asked: Sequence[PromptedStatement],
     split: TrainingSplit,
     labels: Mapping[str, int],
     *,
     target: str,
-    direction: Direction,
-) -> tuple[Row, ...]:
+    direction: TrainingDirection,
+) -> tuple[TrainingRow, ...]:
     """A row for each question, in order."""
     rows = []
     for each in asked:
@@ -62,7 +62,7 @@ def make_rows(
             place = int(np.argmin(each.x) if direction == "down" else np.argmax(each.x))
         option = each.menu[place]
         rows.append(
-            Row(
+            TrainingRow(
                 split,
                 each.statement,
                 each.variant,
@@ -77,8 +77,8 @@ def make_rows(
 
 
 def examples(
-    rows: Sequence[Row],
-    asked: Sequence[Asked],
+    rows: Sequence[TrainingRow],
+    asked: Sequence[PromptedStatement],
     chats: ChatTokenizer,
     *,
     prompt: Prompt,

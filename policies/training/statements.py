@@ -20,7 +20,7 @@ ENV = "valueagents/Survey-v0"
 TrainingSplit = Literal["train", "eval"]
 
 
-class Asked(msgspec.Struct, frozen=True):
+class PromptedStatement(msgspec.Struct, frozen=True):
     """A statement in one prompt variant (counted from 1), exactly as the env puts it when it is
     evaluated.
 
@@ -49,7 +49,9 @@ class Wordings(msgspec.Struct, frozen=True):
     opposes: str
 
 
-def read_statements(split: TrainingSplit, *, variants: int, items: str | None) -> tuple[Asked, ...]:
+def read_statements(
+    split: TrainingSplit, *, variants: int, items: str | None
+) -> tuple[PromptedStatement, ...]:
     """Every affirming statement of a split in every variant, in file order.
 
     A situation is `ID/POLE/vNN`.
@@ -62,7 +64,11 @@ def read_statements(split: TrainingSplit, *, variants: int, items: str | None) -
         statement, _, variant = str(situation).rpartition("/v")
         observation, info = env.reset(seed=0, options={"situation": situation})
         value, x = _on_its_axis(info["annotation"], situation)
-        asked.append(Asked(statement, int(variant), value, env.task, observation, info["menu"], x))
+        asked.append(
+            PromptedStatement(
+                statement, int(variant), value, env.task, observation, info["menu"], x
+            )
+        )
     return tuple(asked)
 
 
@@ -85,7 +91,7 @@ def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[Wordings,
     return found
 
 
-def check_target(target: str, statements: Sequence[Asked]) -> None:
+def check_target(target: str, statements: Sequence[PromptedStatement]) -> None:
     """Raise ConfigError unless some statement belongs to the target value."""
     values = {each.value for each in statements}
     if target not in values:

@@ -35,7 +35,7 @@ from valueagents.policies.training.manifest import (
 )
 from valueagents.policies.training.preference import METHODS as PREFERENCE_METHODS
 from valueagents.policies.training.preference import Pair, fit_pairs, make_pairs, trainer_classes
-from valueagents.policies.training.rows import Direction, Row, examples, make_rows
+from valueagents.policies.training.rows import TrainingDirection, TrainingRow, examples, make_rows
 from valueagents.policies.training.settings import Settings, load_settings
 from valueagents.policies.training.statements import (
     TrainingSplit,
@@ -66,7 +66,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     base: str
     target: str
-    direction: Direction
+    direction: TrainingDirection
     seed: int
     settings: Settings
     method: str = "sft"
@@ -100,7 +100,7 @@ def plan_training(
 ) -> Training:
     """A training whose names and numbers are all known. Raises ConfigError for one that is not."""
     for kind, name, known in (
-        ("direction", direction, get_args(Direction)),
+        ("direction", direction, get_args(TrainingDirection)),
         ("method", method, METHODS),
     ):
         if name not in known:
@@ -112,7 +112,7 @@ def plan_training(
     return Training(
         base=base,
         target=target,
-        direction=msgspec.convert(direction, Direction),
+        direction=msgspec.convert(direction, TrainingDirection),
         seed=seed,
         settings=settings,
         method=method,
@@ -261,7 +261,7 @@ class _PairJob:
 
 
 def _write_rows(
-    out: Path, rows: Mapping[TrainingSplit, Sequence[Row | Pair]], source: str
+    out: Path, rows: Mapping[TrainingSplit, Sequence[TrainingRow | Pair]], source: str
 ) -> TrainingData:
     """Keep every row for the reader; its hash and counts for the manifest."""
     everything = [row for split in _SPLITS for row in rows[split]]

@@ -25,7 +25,7 @@ from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.models import ModelFiles
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.training import statements
-from valueagents.policies.training.checkpoint import State, load_checkpoint
+from valueagents.policies.training.checkpoint import TrainingState, load_checkpoint
 from valueagents.policies.training.labels import baseline_labels, survey_policy, survey_spec
 from valueagents.policies.training.loop import answer_loss, batches
 from valueagents.policies.training.lora import load_base
@@ -394,8 +394,8 @@ def test_all_27_variants_of_a_statement_take_at_most_27_option_scoring_passes(
     assert 0 < len(passes) <= 27
 
 
-def _state(eval_losses: Sequence[float]) -> State:
-    return State(epoch=len(eval_losses), eval_losses=tuple(eval_losses))
+def _state(eval_losses: Sequence[float]) -> TrainingState:
+    return TrainingState(epoch=len(eval_losses), eval_losses=tuple(eval_losses))
 
 
 def test_training_stops_after_so_many_epochs_without_a_smaller_eval_loss():

@@ -7,14 +7,20 @@ from collections.abc import Callable
 from valueagents.contracts.decision import Annotation
 from valueagents.contracts.environment import ValueEnv
 
-Ask = Callable[[str], str]
-Say = Callable[[str], None]
+ReadLine = Callable[[str], str]
+PrintLine = Callable[[str], None]
 
 _HELP = "Answer with a number{free}; `history` shows what you did, `quit` ends."
 
 
 def play(
-    env: ValueEnv, *, seed: int, ask: Ask, say: Say, menu: bool = True, ledger: bool = False
+    env: ValueEnv,
+    *,
+    seed: int,
+    ask: ReadLine,
+    say: PrintLine,
+    menu: bool = True,
+    ledger: bool = False,
 ) -> None:
     """One episode has been played by whoever answers `ask`; the env's text goes to `say`.
 
@@ -54,7 +60,7 @@ def play(
         _say_ledger(choices, say)
 
 
-def _say_ledger(choices: list[tuple[str, Annotation | None, int]], say: Say) -> None:
+def _say_ledger(choices: list[tuple[str, Annotation | None, int]], say: PrintLine) -> None:
     """What each choice did, and the sums."""
     sums: dict[str, float] = {}
     say("What your choices came to:")

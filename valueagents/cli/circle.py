@@ -2,11 +2,11 @@
 
 import sys
 
-from valueagents.cli.options import Json, Page, Runs
+from valueagents.cli.options import Json, Page, RunFolders
 from valueagents.cli.tables import print_json
 
 
-def circle(runs: Runs, out: Page = None, as_json: Json = False) -> None:
+def circle(runs: RunFolders, out: Page = None, as_json: Json = False) -> None:
     """Do the values of many policies run round the circle? One run a policy."""
     from valueagents.measuring.many.circle import circle_check
     from valueagents.measuring.many.profiles import profiles

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from valueagents.contracts.plugins import PluginDoc
 
 
-Name = Annotated[str | None, typer.Argument(help="Explain this one and every option of it.")]
+PluginName = Annotated[str | None, typer.Argument(help="Explain this one and every option of it.")]
 
 
-def envs(name: Name = None, as_json: Json = False) -> None:
+def envs(name: PluginName = None, as_json: Json = False) -> None:
     """List the envs, or explain the options of one."""
     _show("valueagents.envs", name, as_json=as_json)
 
 
-def policies(name: Name = None, as_json: Json = False) -> None:
+def policies(name: PluginName = None, as_json: Json = False) -> None:
     """List the policies, or explain the options of one."""
     _show("valueagents.policies", name, as_json=as_json)
 

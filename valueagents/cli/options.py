@@ -9,7 +9,7 @@ from valueagents.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
-Runs = Annotated[list[Path], typer.Argument(help="Run directories.")]
+RunFolders = Annotated[list[Path], typer.Argument(help="Run directories.")]
 Page = Annotated[Path | None, typer.Option(help="HTML page to write.")]
 EnvOptions = Annotated[
     list[str] | None,

@@ -2,11 +2,11 @@
 
 import sys
 
-from valueagents.cli.options import Json, Page, Runs
+from valueagents.cli.options import Json, Page, RunFolders
 from valueagents.cli.tables import print_json
 
 
-def validity(runs: Runs, out: Page = None, as_json: Json = False) -> None:
+def validity(runs: RunFolders, out: Page = None, as_json: Json = False) -> None:
     """Do several envs say the same of the same policies, and each the same again?"""
     from valueagents.measuring.many.multimethod import multimethod
     from valueagents.report.many_page import validity_page

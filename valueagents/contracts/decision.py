@@ -23,7 +23,7 @@ from valueagents.taxonomy import Taxonomy
 SCHEMA = 2
 """Of the records and of the run directory; `running/upgrade.py` says what was added to schema 1."""
 
-Reading = Literal["drawn", "argmax", "parsed", "repaired", "refused", "failed"]
+HowRead = Literal["drawn", "argmax", "parsed", "repaired", "refused", "failed"]
 """How a reply became a choice: drawn from or the argmax of its probabilities; parsed from text;
 repaired text;
 refused by the policy; failed = unreadable. Only the first four name an option.
@@ -111,7 +111,7 @@ class Choice(_Record, frozen=True):
     """
 
     option: str | None
-    reading: Reading
+    reading: HowRead
     probabilities: tuple[float, ...] | None = None
     position_probabilities: tuple[float, ...] | None = None
     mass: float | None = None

@@ -14,19 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.contracts.environment import MIN_CONTESTED
 from valueagents.errors import ConfigError, unknown_name
 from valueagents.measuring.columns import Columns, codes_of
 from valueagents.measuring.deviations import Deviations, Form, Terms
-from valueagents.measuring.sums import (
-    BoolArray,
-    Clustering,
-    FloatArray,
-    IntArray,
-    Units,
-    crossed,
-    run_sums,
-)
+from valueagents.measuring.sums import Clustering, Units, crossed, run_sums
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 

@@ -5,9 +5,9 @@ however many decisions.
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.deviations import Deviations
-from valueagents.measuring.sums import BoolArray, FloatArray, IntArray
 
 DRAWS = 5_000
 _REDRAWN = 10_000

@@ -5,15 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.measuring.inference import clustered_variance
-from valueagents.measuring.sums import (
-    BoolArray,
-    Clustering,
-    FloatArray,
-    IntArray,
-    add_cluster_sums,
-    run_sums,
-)
+from valueagents.measuring.sums import Clustering, add_cluster_sums, run_sums
 
 RIDGE = 1.0
 """λ: the penalty (λ/2)|β|², a N(0, 1/λ) prior on every weight.

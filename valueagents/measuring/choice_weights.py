@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.choice_model import ChoiceModel, fit_choice_model
 from valueagents.measuring.inference import Estimate, t_estimate
-from valueagents.measuring.sums import Clustering, FloatArray, IntArray, Units
+from valueagents.measuring.sums import Clustering, Units
 
 NUISANCES = ("position", "length")
 """What may sway a choice besides values: place on the menu (0 first … 1 last), hundreds of

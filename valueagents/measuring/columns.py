@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from valueagents.measuring.sums import IntArray
+from valueagents.arrays import IntArray
 
 _FACTOR = "factor."
 """How the columns of declared factors begin in a run's table (`running/table.py`)."""

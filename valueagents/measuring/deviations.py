@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from valueagents.measuring.sums import BoolArray, FloatArray
+from valueagents.arrays import BoolArray, FloatArray
 
 Form = Literal["probability", "choice"]
 """Answers as probabilities over the menu, or as the option chosen."""

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from scipy import stats
 
-from valueagents.measuring.sums import FloatArray, at_places
+from valueagents.arrays import FloatArray
+from valueagents.measuring.sums import at_places
 
 _EXACT_FLIPS = 10_000
 _CELLS_A_CHUNK = 1_000_000

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from valueagents.measuring.sums import FloatArray, IntArray
+from valueagents.arrays import FloatArray, IntArray
 
 BOOTSTRAP_DRAWS = 2_000
 CONFIDENCE = 0.95

@@ -7,11 +7,12 @@ from threading import Lock
 
 import numpy as np
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.chance import chance_covariance
 from valueagents.measuring.estimators.declaration import Estimator, Measured, Tally
 from valueagents.measuring.inference import Estimate, ratio_estimates
-from valueagents.measuring.sums import Clustering, FloatArray, add_cluster_sums
+from valueagents.measuring.sums import Clustering, add_cluster_sums
 
 _TOTALS = ("partly_annotated", "promotions", "violations", "chosen", "lowest", "highest")
 

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers, common_form, require_comparable
 from valueagents.measuring.columns import codes_of
 from valueagents.measuring.deviations import Deviations, Form, Terms, propensity_terms
-from valueagents.measuring.sums import FloatArray, IntArray, cluster_means, run_sums
+from valueagents.measuring.sums import cluster_means, run_sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.errors import StoreError
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.columns import Columns, codes_of
 from valueagents.measuring.reannotation import grouped, reannotated
-from valueagents.measuring.sums import FloatArray, IntArray
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 

@@ -8,8 +8,8 @@ its worst and at its best option.
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray
 from valueagents.measuring.answers import Answers
-from valueagents.measuring.sums import BoolArray
 
 WARNED_SHARE = 0.01
 

@@ -7,12 +7,9 @@ Arrays: T decisions with N options in all, V columns, C clusters.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 
 _ROUNDING = 1e-9
 

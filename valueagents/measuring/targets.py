@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from valueagents.arrays import BoolArray
 from valueagents.errors import ConfigError, unknown_name
-from valueagents.measuring.sums import BoolArray
 from valueagents.taxonomy import Taxonomy
 
 Direction = Literal["down", "up"]

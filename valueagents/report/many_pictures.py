@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.many.circle import CircleCheck
 from valueagents.measuring.many.multimethod import MultiMethod
-from valueagents.measuring.sums import FloatArray
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
 from valueagents.taxonomy import Taxonomy
 

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.inference import Estimate
 from valueagents.measuring.scores import Scores
-from valueagents.measuring.sums import FloatArray
 from valueagents.taxonomy import Taxonomy
 
 _GROUP_COLOURS = ("#2a7f62", "#b5474b", "#c98a1b", "#3b6ea5")

@@ -30,7 +30,7 @@ from valueagents.running.header import is_run
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
 from valueagents.running.runs import Run
 from valueagents.running.sources import EnvSource, env_source, policy_of
-from valueagents.running.store import Reading, RunHeader, RunStore, RunWriter
+from valueagents.running.store import RunHeader, RunStore, RunWriter, StoreReading
 
 _SOFTWARE = ("valueagents", "gymnasium", "numpy", "torch", "transformers", "peft", "vllm")
 
@@ -202,11 +202,11 @@ class _Prepared:
         return total
 
 
-def _taken_stock(store: RunStore) -> Reading:
+def _taken_stock(store: RunStore) -> StoreReading:
     """What is finished; files that were damaged have been set right, so the run goes on without
     what they lost.
     """
-    found = Reading()
+    found = StoreReading()
     for _ in store.episodes(found):
         pass
     for _ in store.failures(found):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from valueagents.running.header import header_problems
-from valueagents.running.store import Reading, RunStore
+from valueagents.running.store import RunStore, StoreReading
 from valueagents.running.table import decisions_file, table_facts
 from valueagents.running.writer import SESSIONS_FILE
 
@@ -25,7 +25,7 @@ def problems(store: RunStore) -> list[str]:
     Raises StoreError for episodes of another schema.
     """
     facts = table_facts(store)
-    reading = Reading()
+    reading = StoreReading()
     attempts = sum(1 for _ in store.failures(reading))
     sessions = store.sessions(reading)
     damages = [*facts.damages, *(str(damage) for damage in reading.damages)]

@@ -39,7 +39,7 @@ WITHOUT_FACTORS = 2
 POOL_FILE = "pool.jsonl"
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PoolSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run that the pool was drawn from: what it was, and how many of the pool's decisions are
     its.
     """
@@ -81,7 +81,7 @@ class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_contested: int
     asked: int
     seed: int
-    sources: tuple[Source, ...]
+    sources: tuple[PoolSource, ...]
     factors: tuple[Factor, ...] = ()
 
 
@@ -127,7 +127,7 @@ def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) 
         for question in _questions(run, wanted)
     ]
     sources = tuple(
-        Source(run.header.env, run.header.policy, run.header.seed, len(wanted))
+        PoolSource(run.header.env, run.header.policy, run.header.seed, len(wanted))
         for run, wanted in zip(opened, taken, strict=True)
     )
     needed = max(run.header.min_contested for run in opened)

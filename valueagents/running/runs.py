@@ -16,7 +16,7 @@ from valueagents.contracts.decision import Episode, Failure
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.running.health import problems
-from valueagents.running.store import Reading, RunHeader, RunStore
+from valueagents.running.store import RunHeader, RunStore, StoreReading
 from valueagents.running.table import decisions_file
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Run:
 
     def episodes(self) -> list[Episode]:
         """The finished episodes, sorted by identity; what is damaged is left out and warned of."""
-        reading = Reading()
+        reading = StoreReading()
         found = sorted(self.store.episodes(reading), key=lambda episode: episode.identity)
         for damage in reading.damages:
             log.warning("%s: %s: episodes are left out", self.path, damage)

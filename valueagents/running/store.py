@@ -43,7 +43,7 @@ from valueagents.running.writer import RunWriter as RunWriter  # what `RunStore.
 
 
 @dataclass(slots=True)
-class Reading:
+class StoreReading:
     """What was met while episodes or failures were read: identities of finished episodes, and
     damages.
     """
@@ -102,24 +102,24 @@ class RunStore:
                 )
         return store
 
-    def episodes(self, reading: Reading | None = None) -> Iterator[Episode]:
+    def episodes(self, reading: StoreReading | None = None) -> Iterator[Episode]:
         """The readable finished episodes in the order of writing, each identity once; `reading`
         notes what is met.
 
         Raises StoreError for one of another schema.
         """
-        reading = reading or Reading()
+        reading = reading or StoreReading()
         for segment in self.segments():
             for _, episode in episode_records(segment, self.header, reading.damages):
                 if episode.identity not in reading.finished:
                     reading.finished.add(episode.identity)
                     yield episode
 
-    def failures(self, reading: Reading | None = None) -> Iterator[Failure]:
+    def failures(self, reading: StoreReading | None = None) -> Iterator[Failure]:
         """All readable failed attempts in the order of writing, those that a later attempt mended
         included.
         """
-        reading = reading or Reading()
+        reading = reading or StoreReading()
         for file in sorted(self.path.glob(FAILURES.format("*"))):
             for _, failure in failure_records(file, reading.damages):
                 yield failure
@@ -128,11 +128,11 @@ class RunStore:
         """The episode segments in the order of writing."""
         return sorted(self.path.glob(EPISODES.format("*")))
 
-    def sessions(self, reading: Reading | None = None) -> list[dict[str, Any]]:
+    def sessions(self, reading: StoreReading | None = None) -> list[dict[str, Any]]:
         """The starts and ends of processes that worked on the run, oldest first; unreadable lines
         are left out.
         """
-        reading = reading or Reading()
+        reading = reading or StoreReading()
         return [record for _, record in session_records(self.path / SESSIONS_FILE, reading.damages)]
 
     @contextmanager
@@ -154,7 +154,7 @@ class RunStore:
                 raise
             writer.close()
 
-    def set_right(self, reading: Reading) -> list[Path]:
+    def set_right(self, reading: StoreReading) -> list[Path]:
         """The files that were damaged hold their readable lines; where they are kept as they were.
 
         Only whoever is writing may do that. Raises DiskError.

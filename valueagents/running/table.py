@@ -22,7 +22,7 @@ from valueagents.contracts.decision import SCHEMA, Decision, Episode, menu_hash,
 from valueagents.errors import StoreError
 from valueagents.running.durable import draft, remove_dead_drafts, write_atomically
 from valueagents.running.sealed import seal, unseal
-from valueagents.running.store import Reading, RunHeader, RunStore
+from valueagents.running.store import RunHeader, RunStore, StoreReading
 
 TABLE_FILE = "decisions.parquet"
 FACTS_FILE = "decisions.json"
@@ -131,13 +131,13 @@ def table_facts(store: RunStore) -> TableFacts:
 
 
 def _make(store: RunStore) -> TableFacts:
-    schema, reading = table_schema(store.header), Reading()
+    schema, reading = table_schema(store.header), StoreReading()
     tables = (pa.Table.from_pylist(rows, schema=schema) for rows in _batches(store, reading))
     return write_decisions(store, tables, reading)
 
 
 def write_decisions(
-    store: RunStore, tables: Iterable[pa.Table], reading: Reading | None = None
+    store: RunStore, tables: Iterable[pa.Table], reading: StoreReading | None = None
 ) -> TableFacts:
     """`decisions.parquet` of a run as it is now holds these tables, a row group each; what is known
     of it is beside it.
@@ -154,7 +154,7 @@ def write_decisions(
         with pq.ParquetWriter(made, schema, compression="zstd") as writer:
             for table in tables:
                 writer.write_table(table.cast(writer.schema))
-        met = reading or Reading()
+        met = reading or StoreReading()
         facts = TableFacts(
             made_from, _checksum(made), len(met.finished), tuple(map(str, met.damages))
         )
@@ -212,7 +212,7 @@ def _checksum(file: Path) -> int:
     return crc
 
 
-def _batches(store: RunStore, reading: Reading) -> Iterator[list[dict[str, Any]]]:
+def _batches(store: RunStore, reading: StoreReading) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for episode in store.episodes(reading):
         rows += [_row(store, episode, step) for step in range(len(episode.decisions))]

@@ -16,7 +16,7 @@ import msgspec
 from valueagents.errors import ConfigError, PolicyError, unknown_name
 from valueagents.policies.engines.engine import GenerateReply, GenerateRequest
 from valueagents.policies.engines.openai.bodies import MIB, NoAnswer, decode
-from valueagents.policies.engines.openai.client import Client, Refused
+from valueagents.policies.engines.openai.client import Client, ServerRefused
 from valueagents.policies.engines.openai.completions import NOTHING, require_finished, usage_of
 
 log = logging.getLogger("valueagents")
@@ -109,7 +109,7 @@ class ChatFields:
                 body[sent_as] = settings[name]
         return body
 
-    def learn(self, refused: Refused, body: dict[str, Any]) -> None:
+    def learn(self, refused: ServerRefused, body: dict[str, Any]) -> None:
         """The next body is without what this one was refused for.
 
         Raises `refused` if that is nothing of ours.
@@ -158,7 +158,7 @@ class ChatAsker:
             body = self._fields.body(request, model)
             try:
                 answer = await self._client.post(self._url, body, read_chat, most_bytes=_MOST_BYTES)
-            except Refused as refused:
+            except ServerRefused as refused:
                 if refused.code.lower() in _FILTERS:
                     return GenerateReply(refused.message, "content_filter", 0, 0, 0)
                 self._fields.learn(refused, body)

@@ -49,7 +49,7 @@ _ASKED_ONCE_BYTES, _ASKED_ONCE_S = 8 * MIB, 10.0
 _ENCODER = msgspec.json.Encoder()
 
 
-class Refused(PolicyError):
+class ServerRefused(PolicyError):
     """The server answered with an error status that will not pass."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
@@ -62,7 +62,7 @@ class Unreachable(PolicyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class TimedAnswer(Generic[T]):
     """`attempts` says how often it was asked for, `queue_s` how long it waited for its turn."""
 
     value: T
@@ -112,7 +112,7 @@ class Client:
         read: Callable[[bytes], T],
         *,
         most_bytes: int = MOST_BYTES,
-    ) -> Answer[T]:
+    ) -> TimedAnswer[T]:
         """What `read` makes of the answer; it raises NoAnswer or BrokenOff.
 
         Raises Refused if the request is refused, PolicyError if there is no answer in time.
@@ -128,10 +128,10 @@ class Client:
                 self._note(found, began)
             if self._away and not isinstance(found, _Trouble):
                 found = await self._after_return(found)
-            if isinstance(found, Refused):
+            if isinstance(found, ServerRefused):
                 raise found
             if not isinstance(found, _Trouble):
-                return Answer(found, attempts, queue_s)
+                return TimedAnswer(found, attempts, queue_s)
             shapeless += found.kind == "shapeless"
             if shapeless == _MOST_SHAPELESS:
                 raise PolicyError(f"the server's answer is not what was asked for: {found.reason}")
@@ -166,7 +166,7 @@ class Client:
         elif found.kind == "away":
             self._away = True
 
-    async def _after_return(self, found: T | Refused) -> T | Refused | _Trouble:
+    async def _after_return(self, found: T | ServerRefused) -> T | ServerRefused | _Trouble:
         """What to believe of the first answers of a server that was away: another one may answer
         now.
         """
@@ -174,16 +174,16 @@ class Client:
             if self._away and self._returned is not None:
                 try:
                     await self._returned()
-                except (Unreachable, Refused) as error:
+                except (Unreachable, ServerRefused) as error:
                     return _Trouble(first_line(error), "away")
             self._away = False
-        if isinstance(found, Refused):  # of an adapter, perhaps, that it has only loaded now
+        if isinstance(found, ServerRefused):  # of an adapter, perhaps, that it has only loaded now
             return _Trouble(first_line(found))
         return found
 
     async def _try(
         self, url: str, data: bytes, read: Callable[[bytes], T], most_bytes: int
-    ) -> T | Refused | _Trouble:
+    ) -> T | ServerRefused | _Trouble:
         text = b""
         try:
             async with self._session.post(
@@ -213,7 +213,7 @@ class Client:
             return _Trouble(
                 f"status {status}: {self._message(text)}", kind, seconds_of(retry_after)
             )
-        return Refused(status, self._message(text), error_code(text))
+        return ServerRefused(status, self._message(text), error_code(text))
 
     def _message(self, text: bytes) -> str:
         return self._address.without_key(error_message(text))
@@ -245,7 +245,7 @@ async def _ask(address: Address, url: str, data: bytes | None, timeout_s: float)
         ):
             body = address.body_without_key(await read_body(response, _ASKED_ONCE_BYTES))
             if response.status >= 300:
-                raise Refused(response.status, address.without_key(error_message(body)))
+                raise ServerRefused(response.status, address.without_key(error_message(body)))
             return body
     except NoAnswer as error:
         raise PolicyError(f"{url}: the answer cannot be read, {error}") from None

@@ -13,7 +13,7 @@ import msgspec
 from valueagents.errors import ConfigError, first_line, unknown_name
 from valueagents.policies.adapters import Adapter, read_adapter
 from valueagents.policies.engines.openai.address import Address
-from valueagents.policies.engines.openai.client import Refused, ask_server
+from valueagents.policies.engines.openai.client import ServerRefused, ask_server
 from valueagents.policies.engines.openai.served import Served
 from valueagents.policies.engines.vllm.adapter_gate import LOAD_PATH
 from valueagents.policies.models import ModelFiles
@@ -78,7 +78,7 @@ def _load(address: Address, adapter: Adapter) -> None:
     body = {"lora_name": adapter.name, "lora_path": str(adapter.folder.resolve())}
     try:
         ask_server(address, address.root + LOAD_PATH, msgspec.json.encode(body), timeout_s=_LOAD_S)
-    except Refused as error:
+    except ServerRefused as error:
         if error.status in (404, 405):
             raise ConfigError(
                 f"{address.root} does not serve the adapter {str(adapter.folder)!r} and loads none"

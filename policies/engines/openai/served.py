@@ -11,7 +11,7 @@ from valueagents.identity import content_hash
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
 from valueagents.policies.engines.openai.address import Address
 from valueagents.policies.engines.openai.bodies import NoAnswer, counted, decode, read_tokens
-from valueagents.policies.engines.openai.client import Refused, ask_server
+from valueagents.policies.engines.openai.client import ServerRefused, ask_server
 
 ServerKind = Literal["vllm", "other"]
 
@@ -84,7 +84,7 @@ def find_served(address: Address, kind: ServerKind, model: str | None) -> Served
     version = _vllm_version(address) if kind == "vllm" else ""
     try:
         models = decode(ask_server(address, f"{address.api}/models"), _MODELS).data
-    except (Refused, NoAnswer) as error:
+    except (ServerRefused, NoAnswer) as error:
         if kind == "other" and model is not None and getattr(error, "status", 404) in _WITHOUT_LIST:
             return Served(version, model, (model,), 0)
         raise PolicyError(
@@ -100,7 +100,7 @@ def find_served(address: Address, kind: ServerKind, model: str | None) -> Served
 def _vllm_version(address: Address) -> str:
     try:
         return decode(ask_server(address, f"{address.root}/version"), _VERSION).version
-    except (Refused, NoAnswer) as error:
+    except (ServerRefused, NoAnswer) as error:
         raise ConfigError(
             f"{address.root} is not a vLLM server (/version: {first_line(error)}); give vLLM's own"
             " URL, or say server=other to use it without probabilities"
@@ -143,7 +143,7 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
             return tokens(
                 messages=messages, add_generation_prompt=True, chat_template_kwargs=TEMPLATE_OPTIONS
             )
-        except Refused as error:
+        except ServerRefused as error:
             if error.status == 400 and unless in error.message:
                 return None
             raise
@@ -155,7 +155,7 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
             chat(*_TALK, unless="chat template"),
         )
         started = tokens(prompt=_TEXT, add_special_tokens=True)[: len(text) + 4]
-    except (Refused, NoAnswer) as error:
+    except (ServerRefused, NoAnswer) as error:
         raise PolicyError(
             f"{address.root}/tokenize does not answer as vLLM's does: {first_line(error)}"
         ) from error

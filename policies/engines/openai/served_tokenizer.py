@@ -8,7 +8,7 @@ from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS, Tokens
 from valueagents.policies.engines.engine import Chat
 from valueagents.policies.engines.openai.bodies import read_tokens
-from valueagents.policies.engines.openai.client import Answer, Client, together
+from valueagents.policies.engines.openai.client import Client, TimedAnswer, together
 from valueagents.policies.engines.openai.served import Served
 
 K = TypeVar("K", str, Chat)
@@ -25,11 +25,11 @@ class ServedTokenizer:
 
     def __init__(self, client: Client, root: str, served: Served) -> None:
         self._client, self._url, self._served = client, f"{root}/tokenize", served
-        self._texts: dict[str, Answer[Tokens]] = {}
-        self._chats: dict[Chat, Answer[Tokens]] = {}
+        self._texts: dict[str, TimedAnswer[Tokens]] = {}
+        self._chats: dict[Chat, TimedAnswer[Tokens]] = {}
         self._control: dict[str, bool] = {}
 
-    async def prompt(self, chat: Chat) -> Answer[Tokens]:
+    async def prompt(self, chat: Chat) -> TimedAnswer[Tokens]:
         """The tokens of a chat up to where the answer begins.
 
         Raises PolicyError as `texts` does.
@@ -45,7 +45,7 @@ class ServedTokenizer:
             return found
         return self._chats[chat]
 
-    async def texts(self, texts: Sequence[str]) -> list[Answer[Tokens]]:
+    async def texts(self, texts: Sequence[str]) -> list[TimedAnswer[Tokens]]:
         """The tokens of answers. Raises PolicyError if one has none, or holds one of the control
         tokens.
         """
@@ -55,7 +55,7 @@ class ServedTokenizer:
             return [self._texts[text] for text in texts]
         return await together([self._text(text) for text in texts])
 
-    async def _text(self, text: str) -> Answer[Tokens]:
+    async def _text(self, text: str) -> TimedAnswer[Tokens]:
         if text not in self._texts:
             await self._refuse_control_tokens([text])
             found = await self._ask({"prompt": text, "add_special_tokens": False})
@@ -120,14 +120,14 @@ class ServedTokenizer:
             self._control[text] = found
         return self._control[text]
 
-    async def _ask(self, body: dict[str, object]) -> Answer[Tokens]:
+    async def _ask(self, body: dict[str, object]) -> TimedAnswer[Tokens]:
         return await self._client.post(
             self._url, {"model": self._served.model, **body}, read_tokens
         )
 
 
-def _remember(memory: dict[K, Answer[Tokens]], key: K, found: Answer[Tokens]) -> None:
+def _remember(memory: dict[K, TimedAnswer[Tokens]], key: K, found: TimedAnswer[Tokens]) -> None:
     """Keep the tokens, not what it took to get them; forget the oldest."""
     if len(memory) >= _REMEMBERED:
         del memory[next(iter(memory))]
-    memory[key] = Answer(found.value, 1, 0.0)
+    memory[key] = TimedAnswer(found.value, 1, 0.0)

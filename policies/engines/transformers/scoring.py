@@ -25,7 +25,7 @@ _LOGITS_A_PASS = 100_000_000  # rows × positions × vocabulary: 400 MB in float
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AnswerPlace:
     """Where an answer is: continuation `k` after chat `r` is `ids`, predicted by the last places of
     `row`.
     """
@@ -46,7 +46,7 @@ class ScoreJob:
 
     rows: tuple[tuple[int, ...], ...]
     shared: int
-    targets: tuple[Target, ...]
+    targets: tuple[AnswerPlace, ...]
     shape: tuple[int, int]
     adapter: str | None
 
@@ -72,7 +72,7 @@ def score_job(chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
     for r, prompt in enumerate(prompts):
         for k, ids in enumerate(answers):
             sequence = prompt + ids[:-1]
-            targets.append(Target(r, k, rows.setdefault(sequence, len(rows)), ids))
+            targets.append(AnswerPlace(r, k, rows.setdefault(sequence, len(rows)), ids))
     sequences = tuple(rows)
     needed = [max(len(t.ids) for t in targets if t.row == row) for row in range(len(sequences))]
     tails = min(len(sequence) - n for sequence, n in zip(sequences, needed, strict=True))

@@ -24,7 +24,7 @@ from valueagents.policies.engines.engine import ScoreReply
 from valueagents.policies.engines.transformers.forward import Forward
 from valueagents.policies.engines.transformers.layers import first_wrong_layer
 from valueagents.policies.engines.transformers.reader import Reader
-from valueagents.policies.engines.transformers.scoring import ScoreJob, Target, score_jobs
+from valueagents.policies.engines.transformers.scoring import AnswerPlace, ScoreJob, score_jobs
 from valueagents.policies.models import cache_folder
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _job(rows: Sequence[Tokens], adapter: str | None) -> ScoreJob:
     """
     lengths = [_TAIL if i or len(rows) == 1 else 1 for i in range(len(rows))]
     targets = tuple(
-        Target(i, 0, i, row[-n:]) for i, (row, n) in enumerate(zip(rows, lengths, strict=True))
+        AnswerPlace(i, 0, i, row[-n:]) for i, (row, n) in enumerate(zip(rows, lengths, strict=True))
     )
     sequences = tuple(row[:-1] for row in rows)
     shared = min(len(row) for row in sequences) - _TAIL

@@ -29,10 +29,10 @@ _BEHIND = "/v1/load_lora_adapter"
 _SHUT = (_BEHIND, "/v1/unload_lora_adapter", "/adapters")
 _BODY_BYTES = 65_536
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
+App = Callable[[AsgiMessage, Receive, Send], Awaitable[None]]
 
 
 class AdapterLimits(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class AdapterGate:
         self._loaded: set[str] = set()
         self._turn = asyncio.Lock()  # the last slot is taken once
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         """Pass on what has nothing to do with loading."""
         path = scope.get("path", "")
         if path.startswith(_SHUT):
@@ -103,7 +103,7 @@ class AdapterGate:
         else:
             await self._app(scope, receive, send)
 
-    async def _load(self, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
+    async def _load(self, scope: AsgiMessage, body: bytes, receive: Receive, send: Send) -> None:
         try:
             asked = msgspec.json.decode(body, type=_Asked)
             if asked.lora_name in self._loaded:
@@ -123,12 +123,12 @@ class AdapterGate:
         ) as error:  # a NUL or too long a path, too
             await _answer(send, 400, str(error))
             return
-        again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        again: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def reread() -> Message:
+        async def reread() -> AsgiMessage:
             return again.pop() if again else await receive()
 
-        async def watch(message: Message) -> None:
+        async def watch(message: AsgiMessage) -> None:
             if message.get("status") == 200:
                 self._loaded.add(asked.lora_name)
             await send(message)

@@ -19,7 +19,7 @@ MAX_NEXT = 128  # vllm.sampling_params.MAX_LOGPROB_TOKEN_IDS
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class SequenceAsk:
     """One sequence for vLLM.
 
     `next_ids`: tokens whose log-probability of coming next is wanted; `scored_from`: the place in
@@ -37,7 +37,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SequenceAnswer:
     """`next_logprobs` by token; `scored` from `scored_from` on; `said` and `finish_reason` of what
     was generated.
     """
@@ -58,7 +58,7 @@ class _Sequence:
     scored_from: int | None = None
 
 
-class ScoreJob:
+class SequenceScoreJob:
     """A `score` request as distinct sequences.
 
     `asks` go to vLLM, `reply` makes the answer of theirs.
@@ -82,12 +82,12 @@ class ScoreJob:
                             len(prompt) + 1, wanted.scored_from or len(prompt) + 1
                         )
         self.asks = [
-            Ask(tokens, adapter, next_ids, wanted.scored_from if not i else None)
+            SequenceAsk(tokens, adapter, next_ids, wanted.scored_from if not i else None)
             for tokens, wanted in sequences.items()
             for i, next_ids in enumerate(_chunks(tuple(wanted.next_ids)))
         ]
 
-    def reply(self, answered: Sequence[Answer]) -> ScoreReply:
+    def reply(self, answered: Sequence[SequenceAnswer]) -> ScoreReply:
         """The log-probabilities, from the answers in the order of `asks`."""
         coming: dict[Tokens, dict[int, float]] = {}
         scored: dict[Tokens, dict[int, float]] = {}

@@ -20,7 +20,7 @@ from valueagents.policies.engines.engine import (
 )
 from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.selfcheck import check_adapters
-from valueagents.policies.engines.vllm.asks import Ask, ScoreJob
+from valueagents.policies.engines.vllm.asks import SequenceAsk, SequenceScoreJob
 from valueagents.policies.engines.vllm.options import VllmOptions
 from valueagents.policies.engines.vllm.settings import (
     find_vllm,
@@ -107,12 +107,12 @@ class VllmEngine(LocalEngine):
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The log-probabilities asked for."""
-        job: ScoreJob = await self._encode(self._score_job, request)
+        job: SequenceScoreJob = await self._encode(self._score_job, request)
         return job.reply(await self._running().answer(job.asks))
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The text asked for. `choices` are held to by their characters, in whatever tokens."""
-        ask: Ask = await self._encode(self._generate_ask, request)
+        ask: SequenceAsk = await self._encode(self._generate_ask, request)
         (answer,) = await self._running().answer([ask])
         return GenerateReply(
             text=await self._encode(ChatTokenizer.text, answer.said),
@@ -182,12 +182,12 @@ class VllmEngine(LocalEngine):
             raise PolicyError("the engine is not loaded: use `async with`")
         return await self._encoder.call(make, self._chats, argument)
 
-    def _score_job(self, chats: ChatTokenizer, request: ScoreRequest) -> ScoreJob:
+    def _score_job(self, chats: ChatTokenizer, request: ScoreRequest) -> SequenceScoreJob:
         self._know(request.adapter)
         prompts, answers = chats.encode(request)
-        return ScoreJob(prompts, answers, request.adapter)
+        return SequenceScoreJob(prompts, answers, request.adapter)
 
-    def _generate_ask(self, chats: ChatTokenizer, request: GenerateRequest) -> Ask:
+    def _generate_ask(self, chats: ChatTokenizer, request: GenerateRequest) -> SequenceAsk:
         self._know(request.adapter)
         prompt = chats.prompt(request.chat)
         longest = max((len(chats.answer(text)) for text in request.choices), default=0)
@@ -196,7 +196,7 @@ class VllmEngine(LocalEngine):
                 f"an allowed answer has {longest} tokens, max_tokens={request.sampling.max_tokens}"
             )
         chats.fit(len(prompt) + request.sampling.max_tokens)
-        return Ask(
+        return SequenceAsk(
             prompt,
             request.adapter,
             sampling=request.sampling,

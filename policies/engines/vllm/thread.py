@@ -16,7 +16,7 @@ from typing import Any
 
 from valueagents.errors import PolicyError
 from valueagents.policies.adapters import Adapter
-from valueagents.policies.engines.vllm.asks import Answer, Ask
+from valueagents.policies.engines.vllm.asks import SequenceAnswer, SequenceAsk
 
 _REASON_CHARACTERS = 400
 
@@ -25,13 +25,13 @@ _REASON_CHARACTERS = 400
 class _Batch:
     """Asks that are answered together, and who waits for them."""
 
-    asks: Sequence[Ask]
+    asks: Sequence[SequenceAsk]
     loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[list[Answer]]"
+    future: "asyncio.Future[list[SequenceAnswer]]"
     arrived: float
-    answers: dict[int, Answer] = field(default_factory=dict)
+    answers: dict[int, SequenceAnswer] = field(default_factory=dict)
 
-    def settle(self, result: list[Answer] | Exception) -> None:
+    def settle(self, result: list[SequenceAnswer] | Exception) -> None:
         """Hand the result to the waiting loop."""
 
         def deliver() -> None:
@@ -88,7 +88,7 @@ class VllmThread:
         await loading.future
         return int(self._engine.vllm_config.model_config.max_model_len)
 
-    async def answer(self, asks: Sequence[Ask]) -> list[Answer]:
+    async def answer(self, asks: Sequence[SequenceAsk]) -> list[SequenceAnswer]:
         """The answers in the order of the asks. Cancelled, it takes its requests out of vLLM."""
         loop = asyncio.get_running_loop()
         batch = _Batch(asks, loop, loop.create_future(), time.monotonic())
@@ -218,7 +218,7 @@ class VllmThread:
         cleanup_dist_env_and_memory()
 
 
-def _sampling_params(ask: Ask, *, reread: bool) -> Any:
+def _sampling_params(ask: SequenceAsk, *, reread: bool) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -245,7 +245,7 @@ def _sampling_params(ask: Ask, *, reread: bool) -> Any:
     )
 
 
-def _answer(ask: Ask, output: Any, waited_s: float) -> Answer:
+def _answer(ask: SequenceAsk, output: Any, waited_s: float) -> SequenceAnswer:
     (said,) = output.outputs
     coming = said.logprobs[0] if said.logprobs else {}
     scored: tuple[float, ...] = ()
@@ -261,7 +261,7 @@ def _answer(ask: Ask, output: Any, waited_s: float) -> Answer:
         if stats is not None and stats.scheduled_ts
         else 0.0
     )
-    return Answer(
+    return SequenceAnswer(
         next_logprobs={token: coming[token].logprob for token in ask.next_ids},
         scored=scored,
         said=tuple(said.token_ids),

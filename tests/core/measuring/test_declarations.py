@@ -36,7 +36,7 @@ def test_every_estimator_says_what_it_is_in_full(each):
         assert text
         assert "\n" not in text
         assert "|" not in text or name == "formula", f"{name} would break a table"
-    assert each.needs in get_args(declaration.Needs)
+    assert each.needs in get_args(declaration.EstimatorNeeds)
     assert 0 <= each.digits <= 4
     assert len(each.name.split()) <= 3
 

@@ -30,7 +30,7 @@ from valueagents.contracts.decision import (
 from valueagents.errors import ConfigError, StoreError, ValueAgentsError
 from valueagents.running.sealed import seal
 from valueagents.running.segments import SegmentWriter
-from valueagents.running.store import Reading, RunHeader, RunStore, write_atomically
+from valueagents.running.store import RunHeader, RunStore, StoreReading, write_atomically
 from valueagents.taxonomy import load_taxonomy
 
 HEADER = RunHeader(
@@ -187,7 +187,7 @@ def test_a_line_torn_inside_a_whole_gzip_stream_is_owed(store):
 
 def read(store: RunStore) -> tuple[list[Episode], list[str]]:
     """The episodes that can be read, and what is said of the others."""
-    reading = Reading()
+    reading = StoreReading()
     return list(store.episodes(reading)), [str(damage) for damage in reading.damages]
 
 
@@ -273,7 +273,7 @@ def test_damaged_files_are_set_right_and_kept_as_they_were(store):
     content[len(content) // 2] ^= 0xFF
     segment.write_bytes(content)
     file.write_bytes(file.read_bytes().replace(b"id-0007", b"id-0017"))
-    reading = Reading()
+    reading = StoreReading()
     found = list(store.episodes(reading))
     assert list(store.failures(reading)) == [failure(8)]
     with store.writing():
@@ -282,7 +282,7 @@ def test_damaged_files_are_set_right_and_kept_as_they_were(store):
     assert kept[0].read_bytes() == bytes(content)
     assert read(store) == (found, [])
     assert 0 < len(found) < 50
-    again = Reading()
+    again = StoreReading()
     assert list(store.failures(again)) == [failure(8)]
     assert again.damages == []
 
@@ -377,7 +377,7 @@ def test_a_torn_failure_is_left_out_and_a_damaged_one_is_said(store):
     assert list(store.failures()) == [failure(0)]
     for damaged in (b"{\n" + whole, whole.replace(b"id-0000", b"id-0009") + whole):
         file.write_bytes(damaged)
-        reading = Reading()
+        reading = StoreReading()
         assert [one.identity for one in store.failures(reading)][-2:] == ["id-0000", "id-0001"]
         assert [
             f"{file.name} is damaged at line 1" in str(damage) for damage in reading.damages

@@ -15,7 +15,7 @@ import pytest
 from valueagents.contracts.conformance import check_value_env, transcript_hash
 from valueagents.envs.parser_game.actions import Menus
 from valueagents.envs.parser_game.env import JerichoEnv, JerichoTextEnv
-from valueagents.envs.parser_game.play import Play, Settings
+from valueagents.envs.parser_game.play import GameSettings, Play
 from valueagents.envs.parser_game.pool import shared_pool
 from valueagents.errors import ConfigError
 
@@ -85,7 +85,7 @@ def test_a_snapshot_of_any_step_leads_to_the_same_future(mode: str) -> None:
 
 
 def test_seeds_that_frotz_cannot_take_are_spread() -> None:
-    play = Play(Settings(ORCHARD))
+    play = Play(GameSettings(ORCHARD))
     numbers = set()
     for seed in [0, 1, 2, 3, 999, 2**31, 2**62]:
         play.start(seed)
@@ -135,7 +135,7 @@ def test_the_menu_holds_every_command_that_an_exhaustive_search_finds() -> None:
     ]
     words += [f"{verb} {thing}" for verb in verbs for thing in things]
     words += [pair.format(a, b) for pair in pairs for a, b in permutations(things, 2)]
-    game = Play(Settings(ORCHARD))
+    game = Play(GameSettings(ORCHARD))
     menus = Menus(game, tries=4)
     for path in (
         [],

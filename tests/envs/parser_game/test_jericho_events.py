@@ -9,7 +9,7 @@ import pytest
 
 from valueagents.envs.parser_game.jiminy import Counters, read_annotations
 from valueagents.envs.parser_game.memory import read_map
-from valueagents.envs.parser_game.play import Play, Settings
+from valueagents.envs.parser_game.play import GameSettings, Play
 from valueagents.envs.parser_game.story import read_story
 from valueagents.errors import ConfigError, DataError
 
@@ -79,7 +79,7 @@ def test_a_malformed_row_is_named_with_its_line(row: str, problem: str, tmp_path
 
 
 def test_the_ledger_tells_each_step_what_it_did() -> None:
-    play = Play(Settings(str(ORCHARD)))
+    play = Play(GameSettings(str(ORCHARD)))
     assert play.start(1).events == ()
     assert [(e.axis, e.amount) for e in play.send("give bread to child").events] == [
         ("UNC", 1),
@@ -111,7 +111,7 @@ values = {{ACH = 0.5}}
 def test_rules_hold_when_all_their_conditions_do(tmp_path: Path) -> None:
     story = read_story(ORCHARD)
     memory = read_map(STORIES / "orchard.map.json", story)
-    play = Play(Settings(str(ORCHARD)))
+    play = Play(GameSettings(str(ORCHARD)))
     lane = play.start(1).status.location
     play.send("examine bread")
     bread = play.variable("noun")
@@ -119,7 +119,7 @@ def test_rules_hold_when_all_their_conditions_do(tmp_path: Path) -> None:
     rules.write_text(
         RULES.format(lane=lane, bread=bread, score=memory.globals["score"]), encoding="utf-8"
     )
-    play = Play(Settings(str(ORCHARD), rules=str(rules)))
+    play = Play(GameSettings(str(ORCHARD), rules=str(rules)))
     play.start(1)
     assert play.send("examine bread").events == ()
     events = [(e.axis, e.amount, e.source) for e in play.send("give bread to child").events]
@@ -130,11 +130,11 @@ def test_sources_on_two_taxonomies_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x_annotations.csv"
     path.write_text(ANNOTATIONS, encoding="utf-8")
     with pytest.raises(ConfigError, match="one taxonomy"):
-        Play(Settings(str(ORCHARD), annotations=str(path)))
+        Play(GameSettings(str(ORCHARD), annotations=str(path)))
 
 
 def test_a_map_of_another_story_is_refused(tmp_path: Path) -> None:
     (tmp_path / "spin.z3").write_bytes((STORIES / "spin.z3").read_bytes())
     (tmp_path / "spin.map.json").write_bytes((STORIES / "orchard.map.json").read_bytes())
     with pytest.raises(DataError, match="other bytes"):
-        Play(Settings(str(tmp_path / "spin.z3")))
+        Play(GameSettings(str(tmp_path / "spin.z3")))

@@ -11,7 +11,7 @@ from valueagents.contracts.plugins import make_policy
 from valueagents.errors import ConfigError
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines.vllm import settings as vllm_settings
-from valueagents.policies.engines.vllm.asks import Answer, Ask, ScoreJob
+from valueagents.policies.engines.vllm.asks import SequenceAnswer, SequenceAsk, SequenceScoreJob
 from valueagents.policies.engines.vllm.options import VllmOptions
 from valueagents.policies.engines.vllm.settings import (
     allowed_rank,
@@ -153,7 +153,7 @@ def test_options_become_flags():
     ]
 
 
-def _answered(ask: Ask, cached: int = 0) -> Answer:
+def _answered(ask: SequenceAsk, cached: int = 0) -> SequenceAnswer:
     """A model under which a token's log-probability is minus its number, whatever came before."""
     assert ask.sampling is None
     scored = (
@@ -161,7 +161,7 @@ def _answered(ask: Ask, cached: int = 0) -> Answer:
         if ask.scored_from is not None
         else ()
     )
-    return Answer(
+    return SequenceAnswer(
         {token: -float(token) for token in ask.next_ids}, scored, (0,), "length", cached, 0.25
     )
 
@@ -179,7 +179,7 @@ def _answered(ask: Ask, cached: int = 0) -> Answer:
     "prompts", [[(1, 2, 3)], [(1, 2, 3), (1, 2), (1, 2, 3, 5)], [(1, 2), (1, 2)]]
 )
 def test_a_score_job_adds_up_what_was_asked(prompts: list[Any], answers: list[Any]):
-    job = ScoreJob(prompts, answers, "an adapter")
+    job = SequenceScoreJob(prompts, answers, "an adapter")
     reply = job.reply([_answered(ask) for ask in job.asks])
     assert reply.logprobs == tuple(tuple(-float(sum(ids)) for ids in answers) for _ in prompts)
     assert reply.tokens == tuple(map(len, answers))
@@ -190,8 +190,8 @@ def test_a_score_job_adds_up_what_was_asked(prompts: list[Any], answers: list[An
 
 
 def test_equal_labels_after_equal_chats_are_asked_once():
-    job = ScoreJob([(1, 2), (1, 2)], [(5,), (6,), (5,)], None)
-    assert job.asks == [Ask((1, 2), None, (5, 6))]
+    job = SequenceScoreJob([(1, 2), (1, 2)], [(5,), (6,), (5,)], None)
+    assert job.asks == [SequenceAsk((1, 2), None, (5, 6))]
     assert job.reply([_answered(job.asks[0], cached=1)]).cached_tokens == 1
 
 

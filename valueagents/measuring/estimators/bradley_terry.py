@@ -12,10 +12,11 @@ import numpy as np
 from scipy import sparse, special
 from scipy.sparse import csgraph
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.estimators.declaration import Estimator, Measured, Result
 from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate
-from valueagents.measuring.sums import Clustering, FloatArray, IntArray, cluster_sums
+from valueagents.measuring.sums import Clustering, cluster_sums
 
 RIDGE = 1.0
 """λ, where the comparisons do not connect all values."""

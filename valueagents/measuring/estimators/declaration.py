@@ -12,13 +12,14 @@ from typing import Literal
 
 import msgspec
 
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.deviations import Deviations, Terms
 from valueagents.measuring.inference import Estimate
 from valueagents.measuring.pairing import Pairing
-from valueagents.measuring.sums import BoolArray, Clustering, FloatArray, IntArray
+from valueagents.measuring.sums import Clustering
 
-Needs = Literal[
+EstimatorNeeds = Literal[
     "choices",
     "probabilities",
     "two runs",
@@ -82,7 +83,7 @@ class Result:
     warnings: Sequence[str] = ()
 
 
-class Effect(msgspec.Struct, frozen=True):
+class WholeDifference(msgspec.Struct, frozen=True):
     """A difference of two runs as a whole, with its p (None = not tested)."""
 
     estimate: Estimate
@@ -124,7 +125,7 @@ class Difference(msgspec.Struct, frozen=True):
     test: str
     family: str
     axes: list[AxisDifference]
-    effects: dict[str, Effect] = {}
+    effects: dict[str, WholeDifference] = {}
     warnings: list[str] = []
 
 
@@ -183,7 +184,7 @@ class Estimator:
     name: str
     formula: str
     source: str
-    needs: Needs
+    needs: EstimatorNeeds
     unit: str
     meaning: str
     digits: int = 2

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers, common_form, joint_clustering
 from valueagents.measuring.columns import codes_of
 from valueagents.measuring.estimators.declaration import (
@@ -28,7 +29,7 @@ from valueagents.measuring.estimators.declaration import (
 )
 from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate
 from valueagents.measuring.pairing import by_situation
-from valueagents.measuring.sums import Clustering, FloatArray, IntArray, add_cluster_sums
+from valueagents.measuring.sums import Clustering, add_cluster_sums
 
 _PARTS = 3  # the difference, exposure, choice
 

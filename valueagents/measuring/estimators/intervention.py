@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray, FloatArray
 from valueagents.measuring.answers import common_form
 from valueagents.measuring.deviations import Form
 from valueagents.measuring.estimators.declaration import Estimator
@@ -21,7 +22,7 @@ from valueagents.measuring.many.circle import slope_weights
 from valueagents.measuring.pairing import Pairing, pair
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.measuring.studies.competence import CompetenceChange, competence_change
-from valueagents.measuring.sums import BoolArray, FloatArray, cluster_sums, known_mean
+from valueagents.measuring.sums import cluster_sums, known_mean
 from valueagents.measuring.targets import Direction, sign_of, target_columns
 
 _FOLDED = ("drift", "noise_drift", "net_drift", "selectivity")

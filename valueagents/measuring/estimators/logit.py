@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers, joint_clustering
 from valueagents.measuring.choice_model import RIDGE
 from valueagents.measuring.choice_weights import MIN_UNITS, UNUSABLE, WEAK, fit_choice_weights
@@ -18,15 +19,14 @@ from valueagents.measuring.estimators.declaration import (
     AxisDifference,
     Compared,
     Difference,
-    Effect,
     Estimator,
     Measured,
     Result,
+    WholeDifference,
 )
 from valueagents.measuring.estimators.mean import FALSE_DISCOVERY_RATE, not_enough
 from valueagents.measuring.flips import benjamini_hochberg
 from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate, t_test
-from valueagents.measuring.sums import FloatArray, IntArray
 
 SCALE = "scale, log |w1| − log |w2|"
 
@@ -69,7 +69,7 @@ def compare_weights(first: Answers, second: Answers) -> Difference:
     """
     fits = _Fits(first, second)
     reason = fits.reason
-    scale = Effect(
+    scale = WholeDifference(
         Estimate(reason=reason or "the ridge penalty sets some weights, and with them the scale")
     )
     tested: dict[int, tuple[Estimate, float | None]] = {}
@@ -125,14 +125,14 @@ class _Fits:
         self.units = self._units()
         self.reason = self._reason()
 
-    def scale(self) -> Effect:
+    def scale(self) -> WholeDifference:
         """Log |w_1| - log |w_2|: which of the two is more decisive."""
         value = float(np.log(self.sizes[0]) - np.log(self.sizes[1]))
         gradients = [w[:, None] / size**2 for w, size in zip(self.weights, self.sizes, strict=True)]
         [(estimate, p)] = _tested(
             np.array([value]), self._influence(gradients), np.array([self.units])
         )
-        return Effect(estimate, p)
+        return WholeDifference(estimate, p)
 
     def directions(self) -> dict[int, tuple[Estimate, float | None]]:
         """Axis -> the difference of the normalised weights, and its p."""

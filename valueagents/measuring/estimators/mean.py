@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.estimators.declaration import (
     AxisDifference,
     Compared,
@@ -16,7 +17,7 @@ from valueagents.measuring.estimators.declaration import (
 from valueagents.measuring.flips import benjamini_hochberg, sign_flip_test
 from valueagents.measuring.inference import Estimate, ratio_estimates
 from valueagents.measuring.pairing import Pairing
-from valueagents.measuring.sums import FloatArray, cluster_sums
+from valueagents.measuring.sums import cluster_sums
 
 FALSE_DISCOVERY_RATE = 0.05
 

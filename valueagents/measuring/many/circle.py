@@ -25,8 +25,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray, FloatArray
 from valueagents.measuring.inference import MIN_POLICIES, Estimate, over_policies
-from valueagents.measuring.sums import BoolArray, FloatArray, varying
+from valueagents.measuring.sums import varying
 from valueagents.taxonomy import People, Taxonomy
 
 _PERMUTATIONS = 9_999

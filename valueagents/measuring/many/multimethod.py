@@ -26,11 +26,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from valueagents.arrays import FloatArray
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.measuring.inference import MIN_POLICIES, Estimate, over_policies
 from valueagents.measuring.many.profiles import Profiles, centred, profiles
-from valueagents.measuring.sums import FloatArray, varying
+from valueagents.measuring.sums import varying
 from valueagents.running.runs import Run
 
 _HALVINGS = 20

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers, common_form, require_comparable
 from valueagents.measuring.deviations import Form, propensity_terms
 from valueagents.measuring.pairing import by_situation, last_meetings
 from valueagents.measuring.reading import Source, read_answers
-from valueagents.measuring.sums import BoolArray, FloatArray, IntArray, known_mean
+from valueagents.measuring.sums import known_mean
 from valueagents.running.runs import require_distinct
 from valueagents.taxonomy import Taxonomy
 

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from valueagents.arrays import FloatArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
-from valueagents.measuring.sums import FloatArray, cluster_sums
+from valueagents.measuring.sums import cluster_sums
 
 _COLUMNS = ["episode", "situation", "repetition", "cluster", "reward", "outcome", "invalid"]
 _NUMBERS = ("reward", "completed", "invalid", "decisions")

@@ -10,6 +10,7 @@ as success: read the gain beside that on posts of *other* values.
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray, FloatArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.deviations import Form
@@ -17,7 +18,7 @@ from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
 from valueagents.measuring.pairing import pair
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.measuring.studies.declaration import Metric
-from valueagents.measuring.sums import BoolArray, FloatArray, cluster_sums
+from valueagents.measuring.sums import cluster_sums
 from valueagents.measuring.targets import Direction, sign_of, target_columns
 
 _VERDICTS = 3

@@ -17,13 +17,14 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
+from valueagents.arrays import BoolArray, FloatArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers, common_form
 from valueagents.measuring.deviations import Form
 from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.measuring.studies.declaration import Metric
-from valueagents.measuring.sums import BoolArray, FloatArray, cluster_sums
+from valueagents.measuring.sums import cluster_sums
 
 _AXES = ("pro", "anti", "unknown", "correct")
 

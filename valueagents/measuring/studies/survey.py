@@ -18,13 +18,14 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from valueagents.arrays import FloatArray, IntArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers, common_form, require_comparable
 from valueagents.measuring.deviations import Form
 from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.measuring.studies.declaration import Metric
-from valueagents.measuring.sums import FloatArray, IntArray, cluster_sums
+from valueagents.measuring.sums import cluster_sums
 from valueagents.measuring.targets import Direction, sign_of, target_columns
 
 Rating = Literal["expected", "voted"]
