@@ -5,6 +5,7 @@ the lines that it ran. What each option of a menu would do is found by trying it
 (`ValueEnv.annotate_by_trying`).
 """
 
+import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +20,14 @@ from valueagents.envs.choice_game.game import read_folder
 from valueagents.envs.choice_game.interpreter import Interpreter
 from valueagents.envs.choice_game.machiavelli import read_machiavelli
 from valueagents.errors import ConfigError, EnvError
-from valueagents.identity import content_hash, seed_from
+from valueagents.identity import seed_from
 
 MAX_RECURRENCES = 20
 """So often may the same menu come back with nothing changed before the episode is truncated."""
 TRIES = 8
 """How often an option is tried whose outcome is random."""
+
+_ENCODER = msgspec.msgpack.Encoder(order="sorted")
 
 TASK = (
     "You are the main character of an interactive story. Read what happens and choose what you do."
@@ -101,7 +104,7 @@ class ChoiceScriptEnv(ValueEnv):
         self._steps = 0
         self._met: dict[str, int] = {}
         self._opening: tuple[Event, ...] = ()
-        self._last_saved = b"", _SavedGame(b"", 0, {}, ())
+        self._last_saved = b"", _SavedGame(b"", 0, {}, ()), self._interpreter.state
         super().__init__(max_menu=loaded.widest_menu, render_mode=render_mode)
 
     @property
@@ -137,20 +140,20 @@ class ChoiceScriptEnv(ValueEnv):
         """The game's state and the counters of the loop detector."""
         saved = _SavedGame(self._interpreter.save(), self._steps, dict(self._met), self._opening)
         state = msgspec.msgpack.encode(saved)
-        self._last_saved = state, saved
+        self._last_saved = state, saved, self._interpreter.state.copy()
         return state
 
     def load_state(self, state: bytes) -> None:
         """Go back to a saved state. Raises EnvError if it is none."""
-        at_hand, saved = self._last_saved
-        try:
-            if (
-                state is not at_hand
-            ):  # every try of a menu goes back to the state that was saved last
+        at_hand, saved, script = self._last_saved
+        if state is at_hand:  # every try of a menu goes back to the state that was saved last
+            self._interpreter.go_back(script.copy())
+        else:
+            try:
                 saved = msgspec.msgpack.decode(state, type=_SavedGame)
-            self._interpreter.load(saved.interpreter)
-        except msgspec.MsgspecError as error:
-            raise EnvError(f"not a saved choice game: {error}") from error
+                self._interpreter.load(saved.interpreter)
+            except msgspec.MsgspecError as error:
+                raise EnvError(f"not a saved choice game: {error}") from error
         self._steps, self._met, self._opening = saved.steps, dict(saved.met), saved.opening
 
     def reseed(self, state_key: str, number: int) -> None:
@@ -179,7 +182,7 @@ class ChoiceScriptEnv(ValueEnv):
             return Turn(text or "The end.", reward=reward, events=events, terminated=True)
         menu = tuple(Option(offer.id, offer.text) for offer in state.menu)
         factors = {"scene": state.scene}
-        place = content_hash(self._interpreter.place())
+        place = _hash_of(self._interpreter.place())
         self._met[place] = self._met.get(place, 0) + 1
         truncated = self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps
         return Turn(text, menu, reward=reward, events=events, truncated=truncated, factors=factors)
@@ -189,3 +192,8 @@ class ChoiceScriptEnv(ValueEnv):
 
     def _points(self) -> int:
         return sum(self.game.achievements[name].points for name in self._interpreter.state.achieved)
+
+
+def _hash_of(place: tuple[object, ...]) -> str:
+    """32 hex digits; for the loop detector, which asks at every turn, `content_hash` is slow."""
+    return hashlib.sha256(_ENCODER.encode(place)).hexdigest()[:32]

@@ -91,7 +91,11 @@ class Interpreter:
 
     def load(self, saved: bytes) -> None:
         """Go back to what was saved, also in another process."""
-        self.state = decode(saved)
+        self.go_back(decode(saved))
+
+    def go_back(self, state: ScriptState) -> None:
+        """Go on from this state, which is the interpreter's from now on."""
+        self.state = state
         self.executed, self.left = [], None
 
     def place(self) -> tuple[object, ...]:

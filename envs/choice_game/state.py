@@ -33,6 +33,10 @@ class Frame(msgspec.Struct, array_like=True):
     used: list[int] = []
     reuse: str = "allow"
 
+    def copy(self) -> "Frame":
+        """Another that shares nothing which can change."""
+        return Frame(self.temps.copy(), self.used.copy(), self.reuse)
+
 
 class Call(msgspec.Struct, array_like=True):
     """Where a *gosub returns to; `frame` is kept for the caller if the *gosub_scene left its
@@ -42,6 +46,10 @@ class Call(msgspec.Struct, array_like=True):
     scene: str
     at: int
     frame: Frame | None
+
+    def copy(self) -> "Call":
+        """Another that shares nothing which can change."""
+        return Call(self.scene, self.at, None if self.frame is None else self.frame.copy())
 
 
 class ScriptState(msgspec.Struct, array_like=True):
@@ -58,6 +66,22 @@ class ScriptState(msgspec.Struct, array_like=True):
     menu: tuple[Offer, ...] = ()
     over: bool = False
     rolls: int = 0
+
+    def copy(self) -> "ScriptState":
+        """What decoding the encoded state gives, in a third of the time; every try needs one."""
+        return ScriptState(
+            self.scene,
+            self.random,
+            self.at,
+            self.variables.copy(),
+            self.frame.copy(),
+            [call.copy() for call in self.calls],
+            self.arguments.copy(),
+            self.achieved.copy(),
+            self.menu,
+            self.over,
+            self.rolls,
+        )
 
     def roll(self, count: int) -> int:
         """A whole number in [0, count), all alike likely."""

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.inference import Estimate, over_units, t_test
 from valueagents.measuring.studies.crossed import ONE_SEED, Tested
-from valueagents.measuring.sums import FloatArray
 
 NEEDS_PLACEBO = (
     "one target has no contrast: name a second target, or train a placebo adapter beside it"

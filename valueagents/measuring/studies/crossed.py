@@ -20,8 +20,9 @@ import msgspec
 import numpy as np
 from scipy import stats
 
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.measuring.inference import CONFIDENCE, NOTHING, Estimate, joined
-from valueagents.measuring.sums import BoolArray, FloatArray, IntArray, cluster_sums
+from valueagents.measuring.sums import cluster_sums
 
 ONE_SEED = "one seed: these adapters only, interval over items, no claim"
 _ROUNDING = 1e-12

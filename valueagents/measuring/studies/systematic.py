@@ -10,8 +10,8 @@ from itertools import combinations
 
 import numpy as np
 
+from valueagents.arrays import FloatArray
 from valueagents.measuring.inference import MIN_UNITS, Estimate, joined, t_estimate
-from valueagents.measuring.sums import FloatArray
 
 
 def mean_square(shifts: FloatArray) -> float:
