@@ -7,104 +7,99 @@ same world are one option. As the tries never use the game's own random numbers,
 the exact state but for those, is cached by that, and foretells no roll of the dice.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import islice, product
 
 from valueagents.contracts.counterfactual import Scaling, annotation_of_tries
-from valueagents.contracts.decision import Annotation, Event, Menu, Option
+from valueagents.contracts.decision import Annotation, Event, Option
 from valueagents.envs.parser_game.dictionary import GIBBERISH, Vocabulary, object_name
 from valueagents.envs.parser_game.gate import tidy
 from valueagents.envs.parser_game.grammar import CREATURE, DIRECTIONS, HELD, NOUN, templates
+from valueagents.envs.parser_game.menu_cache import Destination, Found, MenuCache
 from valueagents.envs.parser_game.play import CommandRefused, Passed, Play, Saved
 from valueagents.envs.parser_game.signature import Signature
+from valueagents.errors import EnvError
 from valueagents.identity import content_hash, seed_from
 
 MAX_NOUNS = 24
 MAX_ASKED = 160
-CACHED_MENUS = 4096
-Destination = tuple[tuple[bytes, tuple[Event, ...], bool | None], ...]
-"""Where a command leads: world, events and whether it is over, for each seed under which it was
-tried.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A menu, waiting last. `keys` says where each option leads."""
-
-    menu: Menu
-    keys: tuple[Destination, ...]
-    annotation: Annotation | None
 
 
 class Menus:
-    """Finds the menus of one play.
+    """Finds the menus of one play, whose content `content` names in the cache.
 
-    `note` is told each command before it is tried, so that a hang has a name.
+    `note` is told place and command before a command is tried, so that a hang has a name; the place
+    is the hash of the state. `faults` are commands, by place, that are not to be tried there: twice
+    they did not come back.
     """
 
-    def __init__(self, play: Play, *, tries: int, cache: "MenuCache | None" = None) -> None:
+    def __init__(
+        self, play: Play, *, tries: int, cache: "MenuCache | None" = None, content: str = ""
+    ) -> None:
         self._play = play
         self._tries = tries
         self._cache = cache if cache is not None else MenuCache()
+        self._content = content
         self.vocabulary = Vocabulary(play.story)
         self.signature = Signature(play, self.vocabulary)
         self.scaling = Scaling(3.0 if play.taxonomy.id == "jiminy" else 1.0)
-        self.note: Callable[[str], object] = lambda command: None
+        self.note: Callable[[str, str], object] = lambda place, command: None
+        self.faults: Container[tuple[str, str]] = ()
 
-    def told_to(self, note: Callable[[str], object]) -> None:
-        """From now on `note` is told each command before it is tried."""
+    def told_to(
+        self, note: Callable[[str, str], object], faults: Container[tuple[str, str]] = ()
+    ) -> None:
+        """From now on `note` is told what is tried, and nothing in `faults` is, which may grow."""
         self.note = self.signature.note = note
+        self.faults = self.signature.faults = faults
 
-    def find(self, skip: Sequence[str] = ()) -> Found:
-        """The menu of the present state, which is left as it was; commands in `skip` are not
-        tried.
-        """
-        saved = self._play.save()
-        cache_key = content_hash(saved.state.exact_key, saved.counters)
-        self.signature.skip = skip
+    def find(self) -> Found:
+        """The menu of the present state, which is left as it was."""
+        search = self._search()
+        cache_key = f"{self._content}/{search.place}"
         found = self._cache.get(cache_key)
         if found is None:
-            search = _Search(self, saved, cache_key)
             try:
-                found = search.run(frozenset(skip))
+                found = search.run()
             finally:
-                self._play.load(saved)
+                search.put_back()
             self._cache.put(cache_key, found)
         return found
 
+    def _search(self) -> "_Search":
+        saved = self._play.save()
+        return _Search(self, saved, content_hash(saved.state.exact_key, saved.counters))
+
     def candidates(self) -> list[str]:
         """What `find` tries in the present state, in order."""
-        saved = self._play.save()
+        search = self._search()
         try:
-            found = _Search(
-                self, saved, content_hash(saved.state.exact_key, saved.counters)
-            ).candidates()
-            return [command for command in found if self._play.why_refused(command) is None]
+            return [command for command in search.candidates() if search.may_try(command)]
         finally:
-            self._play.load(saved)
+            search.put_back()
 
-    def match(self, command: str, skip: Sequence[str] = ()) -> tuple[Found, int]:
+    def match(self, command: str) -> tuple[Found, int]:
         """The menu with the option that a command comes to: the one that leads where it leads, else
         itself appended.
 
-        Raises CommandRefused for what the gate refuses.
+        Raises CommandRefused for what the gate refuses and for what never came back.
         """
         reason = self._play.why_refused(command)
         if reason is not None:
             raise CommandRefused(reason)
-        command, found = tidy(command), self.find(skip)
+        command, found = tidy(command), self.find()
         same = next((k for k, option in enumerate(found.menu) if option.text == command), None)
         if same is not None:
             return found, same
-        saved = self._play.save()
-        search = _Search(self, saved, content_hash(saved.state.exact_key, saved.counters))
+        search = self._search()
+        if (search.place, command) in self.faults:
+            raise CommandRefused(
+                f"the game did not come back from {command!r:.80} and was put back"
+            )
         try:
             key = search.key(command)
         finally:
-            self._play.load(saved)
+            search.put_back()
         if key in found.keys:
             return found, found.keys.index(key)
         menu, keys = (*found.menu, Option(f"said:{command}", command)), (*found.keys, key)
@@ -126,27 +121,38 @@ class Menus:
             scaling=self.scaling,
         )
 
-    def seeds(self, cache_key: str) -> tuple[int, ...]:
+    def seeds(self, place: str) -> tuple[int, ...]:
         """The seeds under which a state's commands are tried."""
-        return tuple(seed_from("try", cache_key, i) for i in range(self._tries))
+        return tuple(seed_from("try", place, i) for i in range(self._tries))
 
 
 class _Search:
-    """One search of one state."""
+    """One search of one state, whose hash is its place."""
 
-    def __init__(self, menus: Menus, saved: Saved, cache_key: str) -> None:
-        self._menus, self._saved = menus, saved
+    def __init__(self, menus: Menus, saved: Saved, place: str) -> None:
+        self._menus, self._saved, self.place = menus, saved, place
         self._play = menus._play
-        self.seeds = menus.seeds(cache_key)
+        self.seeds = menus.seeds(place)
         self._idle: dict[int, set[object]] = {}
 
-    def run(self, skip: frozenset[str]) -> Found:
+    def put_back(self) -> None:
+        """The game is where the search began."""
+        self._play.load(self._saved)
+
+    def may_try(self, command: str) -> bool:
+        """True if the gate lets a command pass here and it is not known never to come back."""
+        known = (self.place, command) in self._menus.faults
+        return not known and self._play.why_refused(command) is None
+
+    def run(self) -> Found:
         waiting = Option("wait", self._menus.vocabulary.waiting)
+        if (self.place, waiting.text) in self._menus.faults:
+            raise EnvError(f"{self._play.story.path.name}: {waiting.text!r} never comes back here")
         keys: dict[Destination, str] = {}
         wait_key = self.key(waiting.text)
         if not self._play.machine.waits_for_key:
             for command in self.candidates():
-                if command in skip or self._play.why_refused(command) is not None:
+                if not self.may_try(command):
                     continue
                 key = self.key(command)
                 if key != wait_key and key not in keys and self._does_something(key):
@@ -174,7 +180,7 @@ class _Search:
         machine = self._play.machine
         machine.reseed(seed)
         number = machine.random_number
-        self._menus.note(command)
+        self._menus.note(self.place, command)
         passed = self._play.send(command)
         return passed, machine.random_number != number
 
@@ -186,7 +192,7 @@ class _Search:
         if i not in self._idle:
             outcomes: set[object] = set()
             for command in self._menus.vocabulary.nulls:
-                if self._play.why_refused(command) is None:
+                if self.may_try(command):
                     outcomes.add(self._try(command, self.seeds[i])[0])
             self._idle[i] = outcomes
         return self._idle[i]
@@ -210,7 +216,7 @@ class _Search:
         its own.
         """
         self._play.load(self._saved)
-        if self._play.is_held(thing) is False and self._play.why_refused(f"take {name}") is None:
+        if self._play.is_held(thing) is False and self.may_try(f"take {name}"):
             self._send(f"take {name}", self.seeds[0])
         held = self._play.is_held(thing)
         self._play.load(self._saved)
@@ -224,9 +230,8 @@ class _Search:
         not pass; elsewhere by an answer that gibberish or a direction gets too, or that most names
         get.
         """
-        seen = " ".join(
-            self._send(command, self.seeds[0])[0].text for command in ("look", "inventory")
-        )
+        asked = [command for command in ("look", "inventory") if self.may_try(command)]
+        seen = " ".join(self._send(command, self.seeds[0])[0].text for command in asked)
         vocabulary = self._menus.vocabulary
         spelled = vocabulary.nouns_in(seen)
         near, cut = self._play.words_near(), {vocabulary.cut(word) for word in spelled}
@@ -236,12 +241,11 @@ class _Search:
             if word not in cut and (near is None or word in near)
         ]
         names = spelled + (others if len(spelled) + len(others) <= MAX_ASKED else [])
-        names = [n for n in names if self._play.why_refused(f"examine {n}") is None]
+        names = [n for n in names if self.may_try(f"examine {n}")]
         if near is not None:
             names = [n for n in names if n not in DIRECTIONS or n in near]
-        no_things = {
-            self._asked(word)[1] for word in (GIBBERISH, *(DIRECTIONS if near is None else ()))
-        }
+        strange = (GIBBERISH, *(DIRECTIONS if near is None else ()))
+        no_things = {self._asked(word)[1] for word in strange if self.may_try(f"examine {word}")}
         answers = {name: self._asked(name) for name in names}
         told = [thing for _, thing in answers.values()]
         things: dict[object, list[str]] = {}
@@ -276,25 +280,3 @@ class _Search:
             self._play.variable("noun") if turn_passed else None
         )  # else it is still that of an earlier command
         return turn_passed, passed.text if thing is None else thing
-
-
-class MenuCache:
-    """Menus by exact state, the least recently used forgotten; what is in it never depends on who
-    asked before.
-    """
-
-    def __init__(self, size: int = CACHED_MENUS) -> None:
-        self._found: OrderedDict[str, Found] = OrderedDict()
-        self._size = size
-
-    def get(self, key: str) -> Found | None:
-        """The menu of a state, if it is known."""
-        if key in self._found:
-            self._found.move_to_end(key)
-        return self._found.get(key)
-
-    def put(self, key: str, found: Found) -> None:
-        """Keep a menu."""
-        self._found[key] = found
-        if len(self._found) > self._size:
-            self._found.popitem(last=False)

@@ -138,6 +138,7 @@ class JerichoEnv(ValueEnv):
 
     def start(self, situation: str | None) -> Turn:
         """The story's opening; all its randomness derives from the episode's seed."""
+        self.lost_workers = 0
         reply = self._ask(Start(self._settings, seed=int(self.np_random.integers(2**62))))
         self._saved = _Saved(reply.state, reply.status, 0, 0, 0)
         return self._turn_of(reply, reward=0.0)
@@ -188,7 +189,9 @@ class JerichoEnv(ValueEnv):
         pool = shared_pool()
         if self._folder is None or not Path(self._folder).is_dir():
             self._folder = pool.scratch()
-        return pool.ask(request, self._folder, hang_s=self._hang_s)
+        reply = pool.ask(request, self._folder, hang_s=self._hang_s)
+        self.lost_workers += reply.lost_workers
+        return reply
 
     def _turn_of(self, reply: GameReply, *, reward: float) -> Turn:
         menu, annotation = self._cut(reply.menu, reply.annotation)
@@ -220,6 +223,19 @@ def _bundled_story() -> Path:
 def _absolute(file: str | None) -> str | None:
     """The path as a worker, which has another working folder, can find it."""
     return str(Path(file).resolve()) if file is not None else None
+
+
+def _text(action: str) -> str:
+    """The action as a plain string that can be sent to a worker and written to a record.
+
+    Raises Refused if it holds half a character.
+    """
+    text = str(action)  # NumPy's strings are no plain ones
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Refused(f"{text!r:.80} holds half a character; use plain English letters") from None
+    return text
 
 
 class JerichoTextEnv(JerichoEnv):
@@ -254,6 +270,7 @@ class JerichoTextEnv(JerichoEnv):
             option = super().choose(action)
             self.decided = menu, annotation, menu.index(option)
             return option
+        action = _text(action)
         if not self._settings.menus:
             option = Option(f"said:{action}", action)
             self.decided = (option,), None, 0

@@ -7,25 +7,26 @@ game that a single env owns may be asked to go on from where it is; its states a
 somebody wants them.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import msgspec
 
 from valueagents.contracts.decision import Annotation, Event, Menu
-from valueagents.envs.parser_game.actions import MenuCache, Menus
+from valueagents.envs.parser_game.actions import Menus
 from valueagents.envs.parser_game.memory import Status
+from valueagents.envs.parser_game.menu_cache import MenuCache
 from valueagents.envs.parser_game.play import CommandRefused, GameSettings, Passed, Play
 from valueagents.identity import content_hash
 
+OWN = "own"
+"""The place, for `Menus.note`, of what is not tried but done."""
+
 
 class GameRequest(msgspec.Struct, frozen=True, tag_field="ask"):
-    """The state to begin with (empty: where the game is), and commands not to be tried there: they
-    hung before.
-    """
+    """The state to begin with; empty: where the game is."""
 
     settings: GameSettings
     state: bytes = b""
-    skip: tuple[str, ...] = ()
 
 
 class Start(GameRequest, frozen=True, tag="start", kw_only=True):
@@ -48,7 +49,7 @@ class Consider(GameRequest, frozen=True, tag="consider", kw_only=True):
 
 class GameReply(msgspec.Struct, frozen=True):
     """What came of a request. `refused` says why nothing did; `index` is the option that a
-    considered text comes to.
+    considered text comes to; `lost_workers` how many workers were lost before one answered.
     """
 
     state: bytes
@@ -60,6 +61,7 @@ class GameReply(msgspec.Struct, frozen=True):
     annotation: Annotation | None = None
     refused: str | None = None
     index: int | None = None
+    lost_workers: int = 0
 
 
 class GameServer:
@@ -70,11 +72,8 @@ class GameServer:
 
     def __init__(self, settings: GameSettings, *, shared: bool = True) -> None:
         self.play = Play(settings)
-        self.menus = Menus(
-            self.play,
-            tries=settings.tries,
-            cache=_menu_cache(content_hash(*self.play.content(), settings.tries)),
-        )
+        content = content_hash(*self.play.content(), settings.tries)
+        self.menus = Menus(self.play, tries=settings.tries, cache=_menu_cache(), content=content)
         self._wants_menus = settings.menus
         self._shared = shared
         self._at = b""
@@ -84,20 +83,21 @@ class GameServer:
         another story.
         """
         if isinstance(request, Start):
-            return self._reply(self.play.start(request.seed), request.skip)
+            self.menus.note(OWN, "")
+            return self._reply(self.play.start(request.seed))
         if request.state != self._at:
             self.load(request.state)
         try:
             if isinstance(request, Consider):
-                found, index = self.menus.match(request.command, request.skip)
+                found, index = self.menus.match(request.command)
                 return GameReply(
                     request.state, menu=found.menu, annotation=found.annotation, index=index
                 )
-            self.menus.note("")
+            self.menus.note(OWN, request.command)
             passed = self.play.send(request.command)
         except CommandRefused as reason:
             return GameReply(request.state, refused=str(reason))
-        return self._reply(passed, request.skip)
+        return self._reply(passed)
 
     def save(self) -> bytes:
         """The state, for any process that has the same files."""
@@ -108,11 +108,11 @@ class GameServer:
         self.play.load(self.play.unpack(state))
         self._at = state if self._shared else b""
 
-    def _reply(self, passed: Passed, skip: tuple[str, ...]) -> GameReply:
+    def _reply(self, passed: Passed) -> GameReply:
         state = self._at = self.save() if self._shared else b""
         if passed.status.done or passed.halted or not self._wants_menus:
             return GameReply(state, passed.text, passed.events, passed.status, passed.halted)
-        found = self.menus.find(skip)
+        found = self.menus.find()
         return GameReply(
             state,
             passed.text,
@@ -123,7 +123,7 @@ class GameServer:
         )
 
 
-@lru_cache(maxsize=8)
-def _menu_cache(content: str) -> MenuCache:
-    """One cache for all games of one content in this process."""
+@cache
+def _menu_cache() -> MenuCache:
+    """The one cache of all games in this process."""
     return MenuCache()

@@ -8,7 +8,8 @@ and what many verbs write that move nothing ("it"), or two wordings of one comma
 differently.
 """
 
-from collections.abc import Callable, Collection
+import hashlib
+from collections.abc import Callable, Container
 from itertools import pairwise, product
 
 import numpy as np
@@ -17,8 +18,11 @@ import numpy.typing as npt
 from valueagents.envs.parser_game.dictionary import GIBBERISH, Vocabulary
 from valueagents.envs.parser_game.grammar import CREATURE, DIRECTIONS, HELD, NOUN, templates
 from valueagents.envs.parser_game.memory import Mask, Ram, world_mask
-from valueagents.envs.parser_game.play import Play, Saved
+from valueagents.envs.parser_game.play import Passed, Play, Saved
 
+LEARNING = "learning"
+"""The place, for `note` and `faults`, of commands that are tried to learn what is scratch."""
+DIGEST_BYTES = 16
 _TURNS = 3
 _THINGS_TRIED = 4
 _MANY_VERBS = 4
@@ -28,35 +32,31 @@ class Signature:
     """Tells worlds apart. What it learns comes from the opening under a fixed seed: it is the same
     in every process.
 
-    `note` is told each command before it is tried; those in `skip` are not tried, because they hung
-    before.
+    `note` is told place and command before a command is tried; those in `faults` are not tried.
     """
 
     def __init__(self, play: Play, vocabulary: Vocabulary) -> None:
         self._play, self._vocabulary = play, vocabulary
         self._mask: Mask | None = None
-        self.note: Callable[[str], object] = lambda command: None
-        self.skip: Collection[str] = ()
+        self.note: Callable[[str, str], object] = lambda place, command: None
+        self.faults: Container[tuple[str, str]] = ()
 
     def of(self, ram: Ram) -> bytes:
-        """The world in a memory."""
+        """The hash of the world in a memory: 16 bytes, equal where the worlds are."""
         if self._mask is None:
             self._mask = world_mask(self._play.story, self._play.memory)
             if self._play.memory is None:
                 saved = self._play.save()
                 self._mask &= ~self._learned_noise()
                 self._play.load(saved)
-        return (_bits(ram) & self._mask).tobytes()
+        world = (_bits(ram) & self._mask).tobytes()
+        return hashlib.sha256(world).digest()[:DIGEST_BYTES]
 
     def _learned_noise(self) -> Mask:
         play, vocabulary = self._play, self._vocabulary
         play.start(1)
         begun = play.save()
-        said = [
-            play.send(command).text
-            for command in vocabulary.nulls
-            if play.why_refused(command) is None
-        ]
+        said = [self._send(command).text for command in vocabulary.nulls if self._may_try(command)]
         play.load(begun)
         nouns = [noun for noun in vocabulary.nouns_in("\n".join(said)) if noun not in DIRECTIONS][
             :8
@@ -70,9 +70,9 @@ class Signature:
             for ram in idle[1:]:
                 noise |= ram ^ idle[0]
             play.load(here)
-            if play.why_refused(vocabulary.waiting) is not None:
+            if not self._may_try(vocabulary.waiting):
                 break
-            play.send(vocabulary.waiting)
+            self._send(vocabulary.waiting)
         noise[self._places()] = 0  # where things are is always world
         noise[self._status()] = 0
         return noise
@@ -132,10 +132,16 @@ class Signature:
         self._play.load(here)
         for command in commands:
             self._play.machine.reseed(1)
-            if command not in self.skip and self._play.why_refused(command) is None:
-                self.note(command)
-                self._play.send(command)
+            if self._may_try(command):
+                self._send(command)
         return bytes(self._play.machine.memory)
+
+    def _may_try(self, command: str) -> bool:
+        return (LEARNING, command) not in self.faults and self._play.why_refused(command) is None
+
+    def _send(self, command: str) -> Passed:
+        self.note(LEARNING, command)
+        return self._play.send(command)
 
     def _whole(self, changed: Mask) -> Mask:
         """The same with all bits of a global variable set of which any is."""

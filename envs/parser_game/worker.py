@@ -1,8 +1,9 @@
 """The other end of `pool.py`: a process that answers requests until its parent goes away.
 
 Frames are four bytes of length and that many of MessagePack. Before each command that is tried, its
-name and a counter are written to shared memory: if C code never returns, the parent knows from them
-that, and what, it was.
+name, the place and a counter are written to shared memory: if C code never returns, the parent
+knows from them that, and what, it was. A thread looks whether the parent is still there, because a
+game that hangs would never let this process read that it is not.
 """
 
 import mmap
@@ -11,10 +12,10 @@ import shutil
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
@@ -24,16 +25,26 @@ from valueagents.envs.parser_game.play import GameSettings
 
 NOTE_BYTES = 1024
 GAMES_KEPT = 8
+_LOOK_EVERY_S = 0.2
 _GONE_WITHIN_S = 1.0
 _LENGTH = struct.Struct(">I")
-_NOTE = struct.Struct(">QH")
+_NOTE = struct.Struct(">QHH")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A command that must not be tried at a place (`Menus`): two workers did not come back."""
+
+    settings: GameSettings
+    place: str
+    command: str
 
 
 class EnvRequest(msgspec.Struct, frozen=True):
-    """A request and the scratch folder of the env that makes it."""
+    """A request, the scratch folder of the env that makes it, and faults that are news here."""
 
     folder: str
     request: Start | Take | Consider
+    faults: tuple[Fault, ...] = ()
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -45,23 +56,29 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class Note:
-    """What the worker is at: a counter that grows with every command tried, and the command."""
+    """What the worker is at: a counter that grows with every command, its place and the command.
+
+    Where the place is empty it is at none: it starts, reads a story, or has nothing to do.
+    """
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
         self._count = 0
 
-    def write(self, command: str) -> None:
-        """Say what is going to be tried; empty for the player's own command."""
+    def write(self, place: str, command: str) -> None:
+        """Say what is going to be done."""
         self._count += 1
-        data = command.encode()[: NOTE_BYTES - _NOTE.size]
-        self._memory[: _NOTE.size + len(data)] = _NOTE.pack(self._count, len(data)) + data
+        where = place.encode()
+        what = command.encode()[: NOTE_BYTES - _NOTE.size - len(where)]
+        data = _NOTE.pack(self._count, len(where), len(what)) + where + what
+        self._memory[: len(data)] = data
 
     @staticmethod
-    def read(memory: mmap.mmap) -> tuple[int, str]:
-        """The counter and the command."""
-        count, length = _NOTE.unpack(memory[: _NOTE.size])
-        return count, memory[_NOTE.size : _NOTE.size + length].decode(errors="replace")
+    def read(memory: mmap.mmap) -> tuple[int, str, str]:
+        """The counter, the place and the command."""
+        count, where, what = _NOTE.unpack(memory[: _NOTE.size])
+        data = memory[_NOTE.size : _NOTE.size + where + what]
+        return count, data[:where].decode(errors="replace"), data[where:].decode(errors="replace")
 
 
 def send_frame(connection: socket.socket, data: bytes) -> None:
@@ -86,54 +103,63 @@ def _receive(connection: socket.socket, count: int) -> bytes | None:
 
 
 def main() -> None:
-    """Answer until the parent closes its end.
+    """Answer until the parent closes its end or is gone.
 
-    Arguments: the number of the socket, the file of the note, the parent.
-
-    A parent that was killed leaves its folder, in which the note is: then this process removes it.
+    Arguments: the number of the socket, that of the note's file, the parent, and its folder, which
+    a parent that was killed leaves: then this process removes it.
     """
     connection = socket.socket(fileno=int(sys.argv[1]))
-    with Path(sys.argv[2]).open("r+b") as file:
-        note = Note(mmap.mmap(file.fileno(), NOTE_BYTES))
-    games: OrderedDict[GameSettings, GameServer] = OrderedDict()
+    note = Note(mmap.mmap(int(sys.argv[2]), NOTE_BYTES))
+    watch = threading.Thread(target=_end_with, args=(int(sys.argv[3]), sys.argv[4]), daemon=True)
+    watch.start()
+    games = Games(note)
     decoder = msgspec.msgpack.Decoder(EnvRequest)
     with suppress(ConnectionError):  # it may end while it waits for an answer
         while (frame := receive_frame(connection)) is not None:
-            send_frame(
-                connection, msgspec.msgpack.encode(_answer(decoder.decode(frame), games, note))
-            )
-    if _is_gone(int(sys.argv[3])):
-        shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)
+            answered = games.answer(decoder.decode(frame))
+            send_frame(connection, msgspec.msgpack.encode(answered))
+    watch.join(_GONE_WITHIN_S)
 
 
-def _is_gone(parent: int) -> bool:
-    """True if the parent has ended; its files are closed a moment before its children are given to
-    another.
-    """
-    deadline = time.monotonic() + _GONE_WITHIN_S
+def _end_with(parent: int, folder: str) -> None:
+    """Whatever it is at, the process ends when its parent has ended."""
     while os.getppid() == parent:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
+        time.sleep(_LOOK_EVERY_S)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
-def _answer(
-    asked: EnvRequest, games: "OrderedDict[GameSettings, GameServer]", note: Note
-) -> Answered:
-    settings = asked.request.settings
-    try:
-        os.chdir(asked.folder)  # a story that writes files by itself writes them here
-        if settings not in games:
-            games[settings] = GameServer(settings)
-            games[settings].menus.told_to(note.write)
-        games.move_to_end(settings)
-        while len(games) > GAMES_KEPT:
-            games.popitem(last=False)
-        note.write("")
-        return Answered(games[settings].answer(asked.request))
-    except errors.ValueAgentsError as error:
-        return Answered(None, type(error).__name__, str(error))
+class Games:
+    """The games of a worker, the least recently played forgotten, and the faults it was told of."""
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self._games: OrderedDict[GameSettings, GameServer] = OrderedDict()
+        self._faults: dict[GameSettings, set[tuple[str, str]]] = {}
+
+    def answer(self, asked: EnvRequest) -> Answered:
+        """The answer to a request; an error of this package is one, too."""
+        for fault in asked.faults:
+            self._faults_of(fault.settings).add((fault.place, fault.command))
+        try:
+            os.chdir(asked.folder)  # a story that writes files by itself writes them here
+            return Answered(self._game(asked.request.settings).answer(asked.request))
+        except errors.ValueAgentsError as error:
+            return Answered(None, type(error).__name__, str(error))
+        finally:
+            self._note.write("", "")
+
+    def _faults_of(self, settings: GameSettings) -> set[tuple[str, str]]:
+        return self._faults.setdefault(settings, set())
+
+    def _game(self, settings: GameSettings) -> GameServer:
+        if settings not in self._games:
+            game = self._games[settings] = GameServer(settings)
+            game.menus.told_to(self._note.write, self._faults_of(settings))
+        self._games.move_to_end(settings)
+        while len(self._games) > GAMES_KEPT:
+            self._games.popitem(last=False)
+        return self._games[settings]
 
 
 if __name__ == "__main__":

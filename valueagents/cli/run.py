@@ -94,6 +94,8 @@ def run(
         )
     for problem in done.problems():
         print(f"warning: {problem}", file=sys.stderr)
+    for remark in done.remarks():
+        print(f"note: {remark}", file=sys.stderr)
     answers = done.decisions(["chosen"])["chosen"]
     unread = len(answers) > 0 and answers.null_count == len(answers)
     if failed or unread:

@@ -146,7 +146,8 @@ class TriedMenus:
         annotation = annotation_of_tries(
             menu_tries, env.taxonomy, provenance=env.provenance, scaling=env.scaling
         )
-        self._remember(key, msgspec.msgpack.encode(annotation))
+        encoded = bytes(memoryview(msgspec.msgpack.encode(annotation)))  # which has room to spare
+        self._remember(key, encoded)
         return annotation
 
     def _remember(self, key: str, encoded: bytes) -> None:

@@ -127,6 +127,12 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     taken.
     """
 
+    lost_workers: int = 0
+    """Of an env that plays in other processes: how many of them were lost since the episode began.
+
+    What they were asked was asked again, so it is no part of what the agent meets; it is counted.
+    """
+
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments that the constructor was called with."""
 

@@ -286,7 +286,7 @@ def _warnings(run: Run, answers: Answers) -> list[str]:
     warnings = []
     if run.header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
-    warnings += run.problems()
+    warnings += [*run.problems(), *run.remarks()]
     if not len(answers.size):
         warnings.append("no annotated decision: nothing to score")
     return warnings

@@ -37,6 +37,20 @@ def problems(store: RunStore) -> list[str]:
     ]
 
 
+def remarks(store: RunStore) -> list[str]:
+    """What happened to a run and changed nothing in it, a line each."""
+    with pq.ParquetFile(decisions_file(store)) as file:
+        table = file.read(columns=["episode", "lost_workers"])
+    hit = table.filter(pc.greater(table["lost_workers"], 0))
+    if not hit.num_rows:
+        return []
+    workers, episodes = pc.sum(hit["lost_workers"]).as_py(), pc.count_distinct(hit["episode"])
+    return [
+        f"{workers} workers of the env were lost (killed, stopped, hanging or crashed) in"
+        f" {episodes} episodes; what they were asked was asked again"
+    ]
+
+
 def _sessions_problems(
     store: RunStore, sessions: Sequence[dict[str, Any]], episodes: int, attempts: int
 ) -> list[str]:

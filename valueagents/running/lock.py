@@ -15,7 +15,8 @@ from pathlib import Path
 from valueagents.errors import StoreError
 
 LOCK_FILE = ".lock"
-_BUSY = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+BUSY = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+"""What `lock_descriptor` raises an OSError of where another holds the lock."""
 
 log = logging.getLogger("valueagents")
 
@@ -31,9 +32,9 @@ def only_writer(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            _lock(descriptor)
+            lock_descriptor(descriptor)
         except OSError as error:
-            if error.errno in _BUSY:
+            if error.errno in BUSY:
                 raise StoreError(
                     f"another process is writing to {str(folder)!r}; wait for it or give another"
                     " --out"
@@ -51,11 +52,13 @@ def only_writer(folder: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
+    def lock_descriptor(descriptor: int) -> None:
+        """The lock of the open file is held until the descriptor is closed. Raises OSError."""
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
+    def lock_descriptor(descriptor: int) -> None:
+        """The lock of the open file is held until the descriptor is closed. Raises OSError."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -228,6 +228,7 @@ async def _play(
     observation, start = await seat.call(seat.env.reset, seed=plan.env_seed, options=options)
     info = start
     transcript = tuple(exchange(decision) for decision in start["before"])
+    lost_workers = 0
     while True:
         menu: Menu = info["menu"]
         _require_declared(info["factors"], seat.env)
@@ -262,8 +263,10 @@ async def _play(
                 reward=float(reward),
                 events=after_info["events"],
                 factors=info["factors"],
+                lost_workers=seat.env.lost_workers - lost_workers,
             )
         )
+        lost_workers = seat.env.lost_workers
         if terminated or truncated:
             return start, "terminated" if terminated else "truncated", after
         transcript = (*transcript, exchange(decisions[-1]))

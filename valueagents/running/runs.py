@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from valueagents.contracts.decision import Episode, Failure
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
-from valueagents.running.health import problems
+from valueagents.running.health import problems, remarks
+from valueagents.running.scratch import ScratchFolder
 from valueagents.running.store import RunHeader, RunStore, StoreReading
 from valueagents.running.table import decisions_file
 
@@ -37,12 +38,12 @@ class Run:
             run.
     """
 
-    def __init__(self, path: Path | str, *, temporary: Path | None = None) -> None:
+    def __init__(self, path: Path | str, *, temporary: ScratchFolder | None = None) -> None:
         self.store = RunStore.open(path)
         self.path = self.store.path
         self.header = self.store.header
         if temporary is not None:
-            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+            weakref.finalize(self, temporary.close)
 
     def save(self, path: Path | str) -> "Run":
         """A copy of the run at `path`, and the run there.
@@ -72,6 +73,10 @@ class Run:
         nothing.
         """
         return problems(self.store)
+
+    def remarks(self) -> list[str]:
+        """What happened to the run and changed nothing in it, a line each: lost workers."""
+        return remarks(self.store)
 
     def to_pandas(self) -> "pd.DataFrame":
         """All decisions as a pandas DataFrame (extra `frames`)."""

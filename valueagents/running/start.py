@@ -1,15 +1,14 @@
 """`run`: from what a user holds to a run, in one call."""
 
 import logging
-import shutil
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from valueagents.running.execution import Progress, RunConfig, execute
 from valueagents.running.runs import Run
+from valueagents.running.scratch import ScratchFolder
 from valueagents.running.sources import EnvLike, PolicyLike, env_source, policy_of
 
 log = logging.getLogger("valueagents")
@@ -62,8 +61,8 @@ def run(
         live=live,
         timeout_s=timeout_s,
     )
-    temporary = Path(mkdtemp(prefix="valueagents-")) if out is None else None
-    place = temporary / "run" if temporary is not None else Path(str(out))
+    temporary = ScratchFolder() if out is None else None
+    place = temporary.path / "run" if temporary is not None else Path(str(out))
     why = source.unrepeatable or made.unrepeatable
     if why is not None and place.exists():
         place = _next_free(place)
@@ -72,7 +71,7 @@ def run(
         done = execute(config, place, env=source, policy=made, progress=progress)
     except BaseException:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.close()
         raise
     return Run(done.path, temporary=temporary)
 

@@ -68,6 +68,7 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("replayed", pa.bool_(), "true if the reply came from a cache of earlier ones"),
     ("queue_s", pa.float64(), "seconds that the question waited"),
     ("latency_s", pa.float64(), "seconds from question to answer, waiting included"),
+    ("lost_workers", pa.int64(), "workers of the env that were lost, and their work done again"),
 ]
 TABLE_SCHEMA = pa.schema(
     [pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS]
@@ -256,6 +257,7 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "replayed": choice.replayed,
         "queue_s": choice.queue_s,
         "latency_s": choice.latency_s,
+        "lost_workers": decision.lost_workers,
         **{
             _column(factor.name): decision.factors.get(factor.name)
             for factor in store.header.factors

@@ -8,11 +8,13 @@ import re
 
 import pytest
 
-from valueagents.contracts.decision import Choice, Decision, Episode, Option
+from valueagents.contracts.decision import Choice, Decision, Episode, Option, to_json
+from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 from valueagents.running.sealed import unseal
+from valueagents.running.start import run as start_run
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.taxonomy import load_taxonomy
 
@@ -49,6 +51,45 @@ def repeated(run: Run) -> Run:
 
 def test_a_run_that_ended_says_nothing(run):
     assert run.problems() == []
+
+
+class LosingEnv(ValueEnv):
+    """Three decisions an episode; a worker is lost at the start of each and two at its last."""
+
+    taxonomy = load_taxonomy("jiminy")
+    task = "Choose."
+    version = "1"
+
+    def __init__(self) -> None:
+        super().__init__(max_menu=2)
+
+    def start(self, situation):
+        self.steps, self.lost_workers = 0, 1
+        return Turn("Now?", MENU)
+
+    def advance(self, option):
+        self.steps += 1
+        self.lost_workers += 2 * (self.steps == 3)
+        return Turn("Now?", MENU, terminated=self.steps == 3)
+
+
+def test_lost_workers_stand_in_the_record_and_beside_the_scores(out):
+    run = start_run(LosingEnv, "random", out, episodes=2)
+    for episode in run.episodes():
+        assert [decision.lost_workers for decision in episode.decisions] == [1, 0, 2]
+    assert run.decisions(["lost_workers"])["lost_workers"].to_pylist() == [1, 0, 2] * 2
+    assert run.problems() == []
+    (remark,) = run.remarks()
+    assert remark.startswith("6 workers of the env were lost (killed, stopped, hanging or crashed)")
+    assert "in 2 episodes" in remark
+    assert remark in score(run).warnings
+
+
+def test_a_run_that_lost_no_worker_says_nothing_of_it(run):
+    assert run.remarks() == []
+    assert "lost_workers" not in json.dumps(
+        [json.loads(to_json(episode)) for episode in run.episodes()]
+    )
 
 
 def test_a_run_that_was_extended_or_repeated_with_fewer_episodes_says_nothing(run):

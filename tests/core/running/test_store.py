@@ -646,7 +646,7 @@ def test_where_files_cannot_be_locked_a_writer_is_warned_and_goes_on(store, monk
     def no_locks(descriptor):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("valueagents.running.lock._lock", no_locks)
+    monkeypatch.setattr("valueagents.running.lock.lock_descriptor", no_locks)
     write(store, episode(0))
     assert identities(store) == ["id-0000"]
     assert "cannot be locked (No locks available): let no second process write there" in caplog.text
