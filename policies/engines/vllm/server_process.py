@@ -1,27 +1,28 @@
 """The process of a vLLM server: started, waited for, and ended with everything that it started
-itself.
+itself, also if this process is killed (`server_guard.py`).
 """
 
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from valueagents.errors import PolicyError
+from valueagents.policies.engines.vllm import server_guard
 
 _POLL_S, _LINE_EVERY_S, _STOP_S = 0.5, 10.0, 15.0
-_LOG_LINES = 20
+_LOG_LINES, _LOG_BYTES = 20, 1 << 14
 
 
 def run_server(
     command: Sequence[str],
     environment: Mapping[str, str],
-    log: Path,
     *,
     url: str,
     usage: str,
@@ -33,11 +34,11 @@ def run_server(
 
     Raises PolicyError with the end of its log if it dies or does not answer in time.
     """
-    with _stopped_by_signals(), log.open("wb") as output:
+    with _stopped_by_signals(), tempfile.TemporaryFile(buffering=0) as log:  # it has no name
         process = subprocess.Popen(  # noqa: S603 – our own command; a session of its own: signals are ours to pass on
-            command,
+            [sys.executable, "-I", "-S", server_guard.__file__, str(os.getpid()), *command],
             env=environment,
-            stdout=output,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -54,7 +55,7 @@ def run_server(
 
 
 def _wait_until_it_answers(
-    process: "subprocess.Popen[bytes]", url: str, log: Path, wait_s: float
+    process: "subprocess.Popen[bytes]", url: str, log: IO[bytes], wait_s: float
 ) -> None:
     started = told = time.monotonic()
     while not _answers(url):
@@ -125,6 +126,8 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+def _tail(log: IO[bytes]) -> str:
+    """The end of the log, read where it is: the server writes on at the place where the file is."""
+    start = max(0, os.fstat(log.fileno()).st_size - _LOG_BYTES)
+    lines = os.pread(log.fileno(), _LOG_BYTES, start).decode(errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:]) or "  (its log is empty)"

@@ -10,7 +10,6 @@ import ipaddress
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -130,9 +129,7 @@ def main(
     if load_from is not None:
         environment |= gate_environment(files.folder, load_from, list(adapters.values()), later)
     print(f"starting vLLM {version} ({device}) …", flush=True)
-    with tempfile.TemporaryDirectory(prefix="valueagents-serve-") as folder:
-        log = Path(folder) / "server.log"
-        run_server(command, environment, log, url=serving.url, usage=serving.usage(), wait_s=wait_s)
+    run_server(command, environment, url=serving.url, usage=serving.usage(), wait_s=wait_s)
 
 
 def check_address(host: str, port: int, *, public: bool, key_env: str | None) -> str | None:

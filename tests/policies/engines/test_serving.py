@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from valueagents.errors import ConfigError, PolicyError
+from valueagents.experiments.validity.processes import lives
 from valueagents.policies.adapters import Adapter
 from valueagents.policies.engines import Message, ScoreRequest
 from valueagents.policies.engines.vllm.adapter_gate import LIMITS_VARIABLE, AdapterLimits
@@ -130,17 +131,15 @@ def test_a_server_that_loads_later_has_a_gate_and_no_ear_for_browsers(tmp_path: 
     )
 
 
-def _dying(port: int, tmp_path: Path, code: str, wait_s: float = 30.0) -> None:
+def _dying(port: int, code: str, wait_s: float = 30.0) -> None:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", code]
-    run_server(
-        command, dict(os.environ), tmp_path / "log", url=url, usage="it serves", wait_s=wait_s
-    )
+    run_server(command, dict(os.environ), url=url, usage="it serves", wait_s=wait_s)
 
 
-def test_a_server_that_dies_is_told_with_the_end_of_its_log(port: int, tmp_path: Path):
+def test_a_server_that_dies_is_told_with_the_end_of_its_log(port: int):
     with pytest.raises(PolicyError, match=r"exit code 3.*\n(.*\n)*.*out of luck"):
-        _dying(port, tmp_path, "print('out of luck'); raise SystemExit(3)")
+        _dying(port, "print('out of luck'); raise SystemExit(3)")
 
 
 @pytest.mark.slow
@@ -150,9 +149,63 @@ def test_a_server_that_never_answers_is_given_up_and_ended(port: int, tmp_path: 
         " time.sleep(60)"
     )
     with pytest.raises(PolicyError, match=r"does not answer after 2 s"):
-        _dying(port, tmp_path, code, wait_s=2.0)
+        _dying(port, code, wait_s=2.0)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+SERVES = """
+import http.server, os, subprocess, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVES
+COMMAND = """
+import os, sys
+from valueagents.policies.engines.vllm.server_process import run_server
+url = "http://127.0.0.1:" + sys.argv[2]
+command = [sys.executable, "-c", sys.argv[1], sys.argv[2]]
+run_server(command, dict(os.environ), url=url, usage="it serves", wait_s=60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("server", "number"),
+    [
+        (SERVES, signal.SIGKILL),
+        (SERVES, signal.SIGTERM),
+        (SERVES, signal.SIGHUP),
+        (SERVES, signal.SIGINT),
+        (STUBBORN, signal.SIGKILL),
+        (STUBBORN, signal.SIGTERM),
+    ],
+)
+def test_whatever_ends_the_command_ends_the_server_and_what_that_started(
+    port: int, server: str, number: signal.Signals, tmp_path: Path
+):
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", COMMAND, server, str(port)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any("it serves" in line for line in process.stdout)
+    family = _children(process.pid)
+    assert len(family) == 3
+    process.send_signal(number)
+    process.wait(60)
+    deadline = time.monotonic() + 30
+    while any(map(lives, family)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(lives, family))
+    assert list(tmp_path.iterdir()) == []
+    process.stdout.close()
 
 
 def _children(pid: int) -> set[int]:
@@ -268,3 +321,18 @@ def test_a_real_server_answers_under_content_names_and_leaves_no_process(
     assert process.wait(60) == 0
     time.sleep(0.5)
     assert not {pid for pid in family if Path(f"/proc/{pid}").exists()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed here: make vllm-test")
+def test_a_real_server_ends_with_a_command_that_is_killed(
+    served: tuple[subprocess.Popen[str], list[str], int],
+):
+    process, _, _ = served
+    family = _children(process.pid)
+    assert len(family) >= 2
+    process.kill()
+    deadline = time.monotonic() + 60
+    while any(map(lives, family)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(map(lives, family))
