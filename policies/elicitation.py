@@ -1,25 +1,48 @@
-"""Elicitation: how a language model is asked and its answer read, whatever engine it runs on."""
+"""Elicitation: how a language model is asked and its answer read, whatever engine it runs on.
+
+The env says what it asks (`ValueEnv.asks`); from there come the reading mode and the prompts,
+unless options name others.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
+from valueagents.contracts.decision import Asks
 from valueagents.contracts.options import OptionDoc, declared, make_options, option_doc, option_docs
 from valueagents.errors import ConfigError, unknown_name
-from valueagents.policies.prompts import Prompt, load_persona, load_prompt, prompt_names
-from valueagents.policies.readings import ReadingMode, known_readings, load_reading
+from valueagents.policies.prompts import (
+    Prompt,
+    bundled_prompts,
+    load_persona,
+    load_prompt,
+    prompt_names,
+)
+from valueagents.policies.readings import (
+    ReadingMode,
+    ScoreReading,
+    known_readings,
+    load_reading,
+)
+
+QUESTIONS: tuple[Asks, ...] = get_args(Asks)
+_SHORT_ANSWERS = "likelihood", {"normaliser": "sum"}
+_OF_QUESTION = {"rate": _SHORT_ANSWERS, "judge": _SHORT_ANSWERS}
+"""The reading of a question whose answers are short and could exhaust what is said: the likelihood
+of a rating or a verdict, as the survey study reads them (arXiv 2508.11414)."""
 
 
 class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of every elicitation; those of its reading mode come on top.
 
     Args:
-        reading: how the answer is read; each reading mode has further options.
-        prompt: the words in which a view is put; a bundled or plugged-in prompt, or a file of
-            yours.
+        reading: how the answer is read; each reading mode has further options. By default what
+            suits the env's question: likelihood (sum) of ratings and verdicts, else the engine's.
+        prompt: one prompt for every item, a bundled or plugged-in one, or a file of yours; by
+            default all paraphrases of the env's question, assigned to items in a balanced design.
         persona: id of a bundled persona, put before the task.
         system: a text file, put before the task.
         history: at most this many earlier turns are shown; older ones go in blocks, so that a
@@ -30,7 +53,7 @@ class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """
 
     reading: str | None = None
-    prompt: str = "choose-1"
+    prompt: str | None = None
     persona: str | None = None
     system: str | None = None
     history: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -42,12 +65,13 @@ class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class Elicitation:
     """Everything found and checked, no model loaded.
 
-    `preamble` is put before the task, `history` is how many earlier turns are shown at most (None =
-    all), `adapter` is what the user calls it, `cache` the file of replies.
+    `readings` and `prompts` are those for each question that an env may ask. `preamble` is put
+    before the task, `history` is how many earlier turns are shown at most (None = all), `adapter`
+    is what the user calls it, `cache` the file of replies.
     """
 
-    reading: ReadingMode
-    prompt: Prompt
+    readings: Mapping[Asks, ReadingMode]
+    prompts: Mapping[Asks, tuple[Prompt, ...]]
     preamble: str | None = None
     history: int | None = None
     adapter: str | None = None
@@ -70,7 +94,8 @@ def read_elicitation(
 
     Args:
         options: by name.
-        default_reading: the reading mode if they name none: the engine's.
+        default_reading: the engine's reading mode, for envs whose question has none of its own. A
+            question's own is taken if options name no other and the engine's goes by probabilities.
         name: whose options they are, for messages.
         also_known: further names that an unknown option may have been meant for.
 
@@ -84,18 +109,41 @@ def read_elicitation(
     asked = make_options(ElicitationOptions, name, common)
     reading = asked.reading or default_reading
     kind = load_reading(reading)
-    own = {each.name for each in declared(kind.Options)}
+    own = _option_names(kind)
     for option in of_reading:
         if option not in own:
             raise ConfigError(_superfluous(option, reading, name, own | {*also_known}))
+    everywhere = kind(make_options(kind.Options, name, of_reading))
+    own_ways = asked.reading is None and issubclass(kind, ScoreReading)
+    fixed = None if asked.prompt is None else load_prompt(asked.prompt)
     return Elicitation(
-        reading=kind(make_options(kind.Options, name, of_reading)),
-        prompt=load_prompt(asked.prompt),
+        readings={
+            asks: (_own_reading(asks, name, of_reading) if own_ways else None) or everywhere
+            for asks in QUESTIONS
+        },
+        prompts={asks: bundled_prompts(asks) if fixed is None else (fixed,) for asks in QUESTIONS},
         preamble=_preamble(asked),
         history=asked.history,
         adapter=asked.adapter,
         cache=Path(asked.cache) if asked.cache is not None else None,
     )
+
+
+def _own_reading(asks: Asks, name: str, options: Mapping[str, object]) -> ReadingMode | None:
+    """The reading of a question that has its own; None where it has none, or an option given is of
+    another reading.
+    """
+    if asks not in _OF_QUESTION:
+        return None
+    reading, preset = _OF_QUESTION[asks]
+    kind = load_reading(reading)
+    if not options.keys() <= _option_names(kind):
+        return None
+    return kind(make_options(kind.Options, name, {**preset, **options}))
+
+
+def _option_names(kind: type[ReadingMode]) -> set[str]:
+    return {each.name for each in declared(kind.Options)}
 
 
 def describe_elicitation(default_reading: str) -> list[OptionDoc]:
@@ -106,7 +154,8 @@ def describe_elicitation(default_reading: str) -> list[OptionDoc]:
     kinds = known_readings()
     replace = msgspec.structs.replace
     docs["reading"] = replace(docs["reading"], type=" | ".join(kinds), default=default_reading)
-    docs["prompt"] = replace(docs["prompt"], type=" | ".join((*prompt_names(), "FILE.toml")))
+    names = " | ".join((*prompt_names(), "FILE.toml"))
+    docs["prompt"] = replace(docs["prompt"], type=names, default="all of the env's question")
     owners: dict[OptionDoc, list[str]] = {}
     for name, kind in kinds.items():
         for option in declared(kind.Options):

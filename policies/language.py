@@ -6,18 +6,19 @@ transformers:smollm2-135m?reading=likelihood&normaliser=pmi&adapter=runs/hed-dow
 Every engine that is installed, a third party's included, is a policy of its name.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
+import numpy as np
 
-from valueagents.contracts.decision import Choice
+from valueagents.contracts.decision import Asks, Choice
 from valueagents.contracts.options import OptionDoc, argument_texts, declared, option_docs
 from valueagents.contracts.plugins import PolicyFamily, PolicyMaker, names
-from valueagents.contracts.policy import Policy, View
+from valueagents.contracts.policy import DesignPlace, Policy, View
 from valueagents.errors import ConfigError
-from valueagents.identity import content_hash
+from valueagents.identity import content_hash, seed_from
 from valueagents.policies.elicitation import (
     ELICITATION_OPTIONS,
     Elicitation,
@@ -36,39 +37,51 @@ class LanguagePolicy(Policy):
 
     Args:
         engine: the model; it may be shared with other policies.
-        prompt: how the view is put.
+        prompts: how a view is put: one prompt for every item, or paraphrases that are assigned to
+            items in a balanced design (`prompt_of`).
         reading: how the answer is read. Raises ConfigError if the engine cannot do what it needs.
         adapter: gives the name of the engine's adapter; asked when the files may be read.
         preamble: a text before the task.
         history: at most this many earlier turns are shown.
+        elicitation: what prompts and reading are when an env asks another question.
     """
 
     def __init__(
         self,
         engine: Engine,
-        prompt: Prompt,
+        prompts: Prompt | Sequence[Prompt],
         reading: ReadingMode,
         *,
         adapter: Callable[[], str] | None = None,
         preamble: str | None = None,
         history: int | None = None,
+        elicitation: Elicitation | None = None,
     ) -> None:
         engine.require(*reading.needs, *(("adapters",) if adapter is not None else ()))
-        self.engine, self.prompt, self.reading = engine, prompt, reading
-        self.live = engine.live
+        self.prompts = (prompts,) if isinstance(prompts, Prompt) else tuple(prompts)
+        self.engine, self.reading, self.live = engine, reading, engine.live
         self._adapter, self._preamble, self._history = adapter, preamble, history
+        self._elicitation = elicitation
 
     def identity(self) -> dict[str, str]:
         """Everything that decides an answer, by content."""
         return {
-            "policy": "language/1",
+            "policy": "language/2",
             **self.engine.identity(),
             "adapter": self._adapter() if self._adapter is not None else "none",
-            "prompt": f"{self.prompt.id} {self.prompt.hash()}",
+            "prompt": ", ".join(f"{prompt.id} {prompt.hash()}" for prompt in self.prompts),
             "preamble": content_hash(self._preamble) if self._preamble is not None else "none",
             "history": str(self._history or "all"),
             **self.reading.identity(),
         }
+
+    def for_question(self, asks: Asks) -> "LanguagePolicy":
+        """The policy on the same engine, asked in the prompts and by the reading of a question; one
+        that was made of a prompt and a reading keeps them.
+        """
+        if self._elicitation is None:
+            return self
+        return _policy(self.engine, self._elicitation, self._adapter, asks)
 
     async def __aenter__(self) -> Self:
         """Load the model."""
@@ -90,8 +103,9 @@ class LanguagePolicy(Policy):
         task = view.task if self._preamble is None else f"{self._preamble}\n\n{view.task}"
         shown = msgspec.structs.replace(view, task=task, transcript=view.transcript[dropped:])
         adapter = self._adapter() if self._adapter is not None else None
-        choice = await self.reading.choose(self.engine, Question(shown, self.prompt, adapter))
-        return msgspec.structs.replace(choice, dropped_turns=dropped)
+        prompt = prompt_of(self.prompts, view.design)
+        choice = await self.reading.choose(self.engine, Question(shown, prompt, adapter))
+        return msgspec.structs.replace(choice, dropped_turns=dropped, prompt=prompt.id)
 
     def estimate_s(self, decisions: int, characters: int | None) -> float | None:
         """From the engine's rough speed: text at four characters a token, a third computed again
@@ -112,6 +126,20 @@ def _dropped(turns: int, history: int | None) -> int:
     return -(-(turns - history) // block) * block
 
 
+def prompt_of(prompts: Sequence[Prompt], design: DesignPlace) -> Prompt:
+    """The prompt of an item: of P prompts, each once in every block of P items that follow one
+    another in the env, in an order drawn from the seed and the block; each repetition of an item
+    takes the next one.
+
+    A randomised block design, repetitions in a Latin square (Cochran & Cox 1957, ch. 4): it depends
+    on item, repetition and seed alone, so all policies meet an item in the same words.
+    """
+    count = len(prompts)
+    block, place = divmod(design.place, count)
+    order = np.random.default_rng(seed_from("prompts", design.seed, block)).permutation(count)
+    return prompts[int(order[(place + design.repetition) % count])]
+
+
 def language_policy(
     engine: Engine, elicitation: Elicitation, adapter: Callable[[], str] | None = None
 ) -> LanguagePolicy:
@@ -122,13 +150,20 @@ def language_policy(
     reading or an adapter needs.
     """
     cached = engine if elicitation.cache is None else CachingEngine(engine, elicitation.cache)
+    return _policy(cached, elicitation, adapter, "choose")
+
+
+def _policy(
+    engine: Engine, elicitation: Elicitation, adapter: Callable[[], str] | None, asks: Asks
+) -> LanguagePolicy:
     return LanguagePolicy(
-        cached,
-        elicitation.prompt,
-        elicitation.reading,
+        engine,
+        elicitation.prompts[asks],
+        elicitation.readings[asks],
         adapter=adapter,
         preamble=elicitation.preamble,
         history=elicitation.history,
+        elicitation=elicitation,
     )
 
 
@@ -172,9 +207,12 @@ class LanguagePolicyMaker(PolicyMaker):
             name=self.name,
             also_known=self._engine_options,
         )
-        both = sorted(
-            self._engine_options & {each.name for each in declared(elicitation.reading.Options)}
-        )
+        of_readings = {
+            each.name
+            for reading in elicitation.readings.values()
+            for each in declared(reading.Options)
+        }
+        both = sorted(self._engine_options & of_readings)
         if both:
             raise ConfigError(
                 f"engine {self.name!r} and reading mode both have an option {both[0]!r}; rename one"

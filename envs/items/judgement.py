@@ -20,7 +20,6 @@ from valueagents.files.text import once_per_file, require_file
 from valueagents.taxonomy import Taxonomy
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-_QUESTION = "Was the writer in the wrong? Answer with exactly one of NTA, NEUTRAL, YTA."
 _REMAINING = -0.5
 
 
@@ -43,6 +42,8 @@ class JudgementEnv(ItemEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
+    version = "2"
+    asks = "judge"
     min_contested = 1
 
     def __init__(
@@ -97,9 +98,7 @@ def _item(taxonomy: Taxonomy, post: Post, remaining: float) -> Item:
         ItemOption(id=verdict, text=verdict, values=_values(taxonomy, post, verdict, remaining))
         for verdict in VERDICTS
     )
-    return Item(
-        id=post.id, text=f"{post.text}\n\n{_QUESTION}", options=options, cluster=post.cluster
-    )
+    return Item(id=post.id, text=post.text, options=options, cluster=post.cluster)
 
 
 def _values(

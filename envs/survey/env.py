@@ -12,7 +12,7 @@ from valueagents.contracts.decision import Factor
 from valueagents.envs.items.env import ItemEnv, on_one_axis
 from valueagents.envs.survey.bank import Pole, Split, Statement, SurveyBank, read_survey_jsonl
 from valueagents.envs.survey.lab_files import read_lab_survey
-from valueagents.envs.survey.prompts import RATINGS, Variant
+from valueagents.envs.survey.prompts import RATINGS, Variant, Wordings, load_survey_prompts
 from valueagents.envs.survey.questionnaires import read_questionnaire
 from valueagents.errors import ConfigError
 from valueagents.files.items import Item, ItemBank, ItemOption
@@ -42,8 +42,10 @@ class SurveyEnv(ItemEnv):
         split: the part of the bank that is met; train and eval are for fitting an adapter, test for
             measuring.
         poles: affirming wordings, opposing ones, or both.
-        variants: prompt variants of each statement, 1 to 27 (3 tasks × 9 answers,
-            `data/survey_variants.toml`).
+        variants: prompt variants of each statement (`data/survey_variants.toml`): 1 to 27 as
+            trained (3 tasks × 9 answers), 1 to 9 held out (3 × 3).
+        wordings: the variants that adapters are trained in (trained), or others, which no training
+            sees (held-out); by default trained for the splits train and eval, else held-out.
         items: a `.jsonl` in our format (envs/reference.md), the survey `.json` of arXiv 2508.11414,
             or with `key` a questionnaire's numbered statements; by default the bundled bank (480
             pairs, taxonomy schwartz20).
@@ -54,6 +56,8 @@ class SurveyEnv(ItemEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
+    version = "2"
+    asks = "rate"
     shuffled = False
     min_contested = 1
     factors = (
@@ -68,6 +72,7 @@ class SurveyEnv(ItemEnv):
         split: Splits = "test",
         poles: Poles = "both",
         variants: Annotated[int, msgspec.Meta(ge=1)] = 1,
+        wordings: Wordings | None = None,
         items: str | None = None,
         key: KeyName | None = None,
         reverse: bool | None = None,
@@ -77,7 +82,10 @@ class SurveyEnv(ItemEnv):
             None if items is None else Path(items), key=key, reverse=reverse
         )
         self.statements = select(survey.statements, split=split, poles=poles)
-        prompts = survey.prompts.variants(variants, reverse=survey.reverse)
+        if wordings is None:
+            wordings = "trained" if split in ("train", "eval") else "held-out"
+        asked = survey.prompts if wordings == "trained" else load_survey_prompts(wordings)
+        prompts = asked.variants(variants, reverse=survey.reverse)
         self._levels = {
             _situation(statement, variant): {
                 "item": statement.pair,

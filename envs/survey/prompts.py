@@ -6,12 +6,16 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import msgspec
 
 from valueagents.errors import ConfigError, DataError
 
 RATINGS = (1, 2, 3, 4, 5, 6)
+
+Wordings = Literal["trained", "held-out"]
+"""Those that adapters may be trained in, or those that no training sees."""
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,19 +31,20 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """One of a survey's prompts. `number` counts from 1."""
+    """One of a survey's prompts. `number` counts from 1; `letter` says of which wordings it is."""
 
     number: int
     before: str
     statement: str
     answer: str
+    letter: str
 
     @property
     def id(self) -> str:
         """Stands in the situation id: the same for the same words, however many variants are
         played.
         """
-        return f"v{self.number:02d}"
+        return f"{self.letter}{self.number:02d}"
 
     def observation(self, statement: str) -> str:
         """What the respondent reads: the scale, the task, the statement."""
@@ -51,7 +56,10 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tasks and answers of a survey; every pair of them is a variant."""
+    """The tasks and answers of a survey; every pair of them is a variant.
+
+    `letter` begins the ids of its variants: v, of held-out wordings h.
+    """
 
     id: str
     version: int
@@ -59,6 +67,7 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     statement: str
     answers: tuple[str, ...]
     tasks: tuple[Task, ...]
+    letter: str = "v"
 
     def variants(self, count: int, *, reverse: bool = False) -> tuple[Variant, ...]:
         """The first `count` variants, in an order that spreads the first ones over tasks and
@@ -81,6 +90,7 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             before=self._before(task, reverse=reverse),
             statement=self.statement,
             answer=self.answers[(turn + shift) % len(self.answers)],
+            letter=self.letter,
         )
 
     def _before(self, task: Task, *, reverse: bool) -> str:
@@ -99,13 +109,12 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def load_survey_prompts() -> SurveyPrompts:
-    """The bundled prompts, in our own words: `data/survey_variants.toml`."""
-    text = (
-        files("valueagents.envs")
-        .joinpath("data", "survey_variants.toml")
-        .read_text(encoding="utf-8")
-    )
+def load_survey_prompts(wordings: Wordings = "trained") -> SurveyPrompts:
+    """The bundled prompts, in our own words: `data/survey_variants.toml`, and for the wordings that
+    no training sees `data/survey_held_out.toml`.
+    """
+    name = {"trained": "survey_variants.toml", "held-out": "survey_held_out.toml"}[wordings]
+    text = files("valueagents.envs").joinpath("data", name).read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), SurveyPrompts)
 
 

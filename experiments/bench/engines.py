@@ -6,7 +6,7 @@ from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError
 from valueagents.policies.engines import Engine, ScoreRequest
-from valueagents.policies.language import LanguagePolicy
+from valueagents.policies.language import LanguagePolicy, prompt_of
 from valueagents.policies.models import EMBEDDED
 from valueagents.policies.readings import ScoreReading
 
@@ -23,12 +23,12 @@ def questions(spec: str, view: View) -> tuple[ScoreRequest, ...]:
 
     Raises ConfigError if the policy is another or reads no probabilities.
     """
-    policy = _language_policy(spec)
+    policy = _language_policy(spec).for_question(view.asks)
     if not isinstance(policy.reading, ScoreReading):
         raise ConfigError(
             f"{spec!r} reads no probabilities; use reading=label or reading=likelihood"
         )
-    return policy.reading.requests(policy.prompt, view)
+    return policy.reading.requests(prompt_of(policy.prompts, view.design), view)
 
 
 def _language_policy(spec: str) -> LanguagePolicy:

@@ -26,14 +26,15 @@ from valueagents.experiments.bench.timing import (
 )
 from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
 
-POLICY = f"{EMBEDDED_FLOAT32}&reading=likelihood&normaliser=sum&prompt=rate-1"
+POLICY = f"{EMBEDDED_FLOAT32}&reading=likelihood&normaliser=sum&beside=free&prompt=rate-1"
 SIZES = {"statements": (192, 8), "block": (16, 4), "variants": (27, 3)}
 FULL_PASSES_EVERY = 4  # blocks
 
 
 def ratings(count: int, *, variants: int = 1, poles: str = "affirm") -> list[ScoreRequest]:
     """What is asked about the first statements, each in `variants` variants."""
-    env = make_env("valueagents/Survey-v0", split="all", poles=poles, variants=variants)
+    options = {"split": "all", "poles": poles, "variants": variants, "wordings": "trained"}
+    env = make_env("valueagents/Survey-v0", **options)
     asked: list[ScoreRequest] = []
     for situation in env.situations()[: count * variants]:
         observation, info = env.reset(seed=0, options={"situation": situation})

@@ -137,6 +137,8 @@ async def meet_all(
                         asked_with(study, study_env),
                         partial(_name, adapter) if adapter else None,
                     )
+                    env = make_env(study_env.env, **study_env.env_options)
+                    policy = policy.for_question(env.asks)
                     spec = _spec(study, study_env, folders.get(subject.name))
                     runs[study_env][subject.name] = await _meet(
                         study, subject, study_env, policy, spec, out

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-MODEL = "transformers:smollm2-135m?reading=likelihood"
+MODEL = "transformers:smollm2-135m"
 SEED = 1
 
 

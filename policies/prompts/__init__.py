@@ -2,17 +2,23 @@
 hash.
 """
 
-from valueagents.policies.prompts.finding import PROMPTS, load_prompt, prompt_names, read_prompt
+from valueagents.policies.prompts.finding import (
+    PROMPTS,
+    bundled_prompts,
+    load_prompt,
+    prompt_names,
+    read_prompt,
+)
 from valueagents.policies.prompts.personas import Persona, load_persona, personas
-from valueagents.policies.prompts.prompt import LabelText, LikelihoodText, Prompt, SayText
+from valueagents.policies.prompts.prompt import AnswerForms, Prompt, Use
 
 __all__ = [
     "PROMPTS",
-    "LabelText",
-    "LikelihoodText",
+    "AnswerForms",
     "Persona",
     "Prompt",
-    "SayText",
+    "Use",
+    "bundled_prompts",
     "load_persona",
     "load_prompt",
     "personas",

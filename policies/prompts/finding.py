@@ -1,18 +1,21 @@
 """Prompts by name: bundled ones, those of plug-ins (`valueagents.prompts`), or any TOML file of the
-user's.
+user's; and the bundled paraphrases of each question.
 """
 
 import os
 import tomllib
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
+from valueagents.contracts.decision import Asks
 from valueagents.contracts.plugins import load, names
 from valueagents.errors import ConfigError, unknown_name
-from valueagents.policies.prompts.prompt import Prompt
+from valueagents.policies.prompts.prompt import Prompt, Use
 
 PROMPTS = "valueagents.prompts"
 _SUFFIX = ".toml"
@@ -45,6 +48,15 @@ def load_prompt(name: str) -> Prompt:
 def prompt_names() -> tuple[str, ...]:
     """The names of bundled prompts and of those of plug-ins, sorted."""
     return tuple(sorted({*_bundled(), *names(PROMPTS)}))
+
+
+@cache
+def bundled_prompts(asks: Asks, use: Use = "evaluation") -> tuple[Prompt, ...]:
+    """The bundled paraphrases of a question, in the order of their names; those of one use have no
+    wording and no form of the answer in common with those of the other.
+    """
+    every = (read_prompt(file) for _, file in sorted(_bundled().items()))
+    return tuple(prompt for prompt in every if (prompt.asks, prompt.use) == (asks, use))
 
 
 def read_prompt(file: Traversable) -> Prompt:
@@ -83,6 +95,7 @@ def _bundled() -> dict[str, Traversable]:
     folder = files("valueagents.policies").joinpath("prompts")
     return {
         entry.name.removesuffix(_SUFFIX): entry
-        for entry in folder.iterdir()
+        for asks in get_args(Asks)
+        for entry in folder.joinpath(asks).iterdir()
         if entry.name.endswith(_SUFFIX)
     }

@@ -17,26 +17,29 @@ Places = Mapping[str, Collection[str]]
 class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Templates that are checked when they are read.
 
-    `PLACES`: those that each must have; it may have no other.
+    `PLACES`: those that each must have; `MAY_HAVE`: those that it may have; it has no other.
     """
 
     PLACES: ClassVar[Places] = {}
+    MAY_HAVE: ClassVar[Places] = {}
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming field and place, if one is missing, unknown or more than a
         name.
         """
         for field, wanted in self.PLACES.items():
-            check_places(field, getattr(self, field), wanted)
+            check_places(field, getattr(self, field), wanted, self.MAY_HAVE.get(field, ()))
 
 
-def check_places(field: str, template: str, wanted: Collection[str]) -> None:
-    """Raise ValueError, naming field and place, unless a template has the wanted places and no
-    other.
+def check_places(
+    field: str, template: str, wanted: Collection[str], allowed: Collection[str] = ()
+) -> None:
+    """Raise ValueError, naming field and place, unless a template has the wanted places, and no
+    other but those that are allowed.
     """
     found = {place for _, place in _pieces(field, template) if place is not None}
-    known = ", ".join(f"{{{name}}}" for name in wanted) or "no place"
-    for place in sorted(found - set(wanted)):
+    known = ", ".join(f"{{{name}}}" for name in (*wanted, *allowed)) or "no place"
+    for place in sorted(found - {*wanted, *allowed}):
         raise ValueError(
             f"{field}: {{{place}}} cannot be filled in, only {known}; write {{{{ and }}}} for"
             " braces"

@@ -20,7 +20,8 @@ class LabelReading(ScoreReading):
 
     With `rotations="all"` the menu is listed in all its K cyclic orders and p averaged over them:
     every option has every letter once, so a liking for a letter or a place cancels, and is
-    measured.
+    measured. With `neither` a last line that names none of them is listed below every order; what
+    the model gives to it is recorded, and p is over the menu alone.
     """
 
     class Options(ScoreReading.Options, frozen=True, kw_only=True):
@@ -29,33 +30,40 @@ class LabelReading(ScoreReading):
         Args:
             rotations: list the menu in all cyclic orders and average, or none: in the shown order
                 only.
+            neither: offer "none of these" below the menu; scores are bounded by what it gets.
         """
 
         rotations: Literal["all", "none"] = "all"
+        neither: bool = False
 
     def __init__(self, options: Options | None = None) -> None:
         options = options or self.Options()
         super().__init__(options)
-        self._rotations = options.rotations
+        self._rotations, self._neither = options.rotations, options.neither
 
     def identity(self) -> dict[str, str]:
-        """Name and rotations."""
-        return {"reading": "label/1", "rotations": self._rotations, "pick": self.pick}
+        """Name and rotations, and whether "none of these" is offered."""
+        offered = {"neither": "offered"} if self._neither else {}
+        return {"reading": "label/1", "rotations": self._rotations, "pick": self.pick, **offered}
 
     def requests(self, prompt: Prompt, view: View) -> tuple[ScoreRequest, ...]:
         """One request: a chat for each rotation, a continuation for each letter."""
         count = len(view.menu)
         turns = range(count if self._rotations == "all" else 1)
-        chats = tuple(prompt.listing(view, view.menu[turn:] + view.menu[:turn]) for turn in turns)
-        return (ScoreRequest(chats, tuple(ascii_uppercase[:count])),)
+        orders = [view.menu[turn:] + view.menu[:turn] for turn in turns]
+        listing = prompt.listing_with_neither if self._neither else prompt.listing
+        chats = tuple(listing(view, order) for order in orders)
+        return (ScoreRequest(chats, tuple(ascii_uppercase[: count + self._neither])),)
 
-    def read(self, replies: Sequence[ScoreReply]) -> Reading:
+    def read(self, view: View, replies: Sequence[ScoreReply]) -> Reading:
         """Softmax over the letters of each rotation, the rotation undone, averaged."""
-        logprobs = np.array(replies[0].logprobs)  # (R, K)
-        listed = softmax(logprobs)
+        count = len(view.menu)
+        logprobs = np.array(replies[0].logprobs)  # (R, K), with `neither` (R, K + 1)
+        listed = softmax(logprobs[:, :count])
         shown = np.mean([np.roll(row, turn) for turn, row in enumerate(listed)], axis=0)
         return Reading(
             probabilities=tuple(shown.tolist()),
             position_probabilities=tuple(listed.mean(axis=0).tolist()),
             mass=min(1.0, float(np.exp(logprobs).sum(axis=1).mean())),
+            neither=float(softmax(logprobs)[:, count].mean()) if self._neither else None,
         )

@@ -22,11 +22,15 @@ Pick = Literal["draw", "argmax"]
 class Reading(msgspec.Struct, frozen=True):
     """Probabilities over the menu in shown order; see `valueagents.contracts.decision.Choice` for
     the others.
+
+    `mass` None: the answers could not exhaust what is said.
     """
 
     probabilities: tuple[float, ...]
     position_probabilities: tuple[float, ...] | None
-    mass: float
+    mass: float | None
+    neither: float | None = None
+    beside: dict[str, tuple[float, ...]] = {}
 
 
 class ScoreReading(ReadingMode):
@@ -58,8 +62,8 @@ class ScoreReading(ReadingMode):
         """
 
     @abstractmethod
-    def read(self, replies: Sequence[ScoreReply]) -> Reading:
-        """The probabilities over the menu, from the replies in order."""
+    def read(self, view: View, replies: Sequence[ScoreReply]) -> Reading:
+        """The probabilities over the view's menu, from the replies in order."""
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
         """The option drawn from (or most probable under) the model's probabilities over the
@@ -75,7 +79,7 @@ class ScoreReading(ReadingMode):
                 for request in requests
             )
         )
-        reading = self.read(replies)
+        reading = self.read(view, replies)
         if self.pick == "draw":
             option = draw(view.menu, reading.probabilities, view.seed)
         else:
@@ -86,6 +90,8 @@ class ScoreReading(ReadingMode):
             probabilities=reading.probabilities,
             position_probabilities=reading.position_probabilities,
             mass=reading.mass,
+            neither=reading.neither,
+            beside=reading.beside,
             prompt_tokens=sum(reply.prompt_tokens for reply in replies),
             cached_tokens=sum(reply.cached_tokens for reply in replies),
             queue_s=max(reply.queue_s for reply in replies),

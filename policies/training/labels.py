@@ -1,4 +1,5 @@
-"""Baseline labels: the frozen model's own ratings, read by the very policy that evaluates it.
+"""Baseline labels: the frozen model's own ratings, in the words of training, which no evaluation
+uses.
 
 A rating's probability is the full likelihood of its text, softmax over the six, averaged over the
 prompt variants; the label is the most probable one (arXiv 2508.11414 and its re-study). Replies are
@@ -26,20 +27,20 @@ from valueagents.policies.training.statements import PromptedStatement
 from valueagents.running.execution import Progress
 
 PROMPT = "rate-1"
-_ELICITATION = {"reading": "likelihood", "normaliser": "sum", "prompt": PROMPT}
+_ELICITATION = {"reading": "likelihood", "normaliser": "sum", "beside": "free", "prompt": PROMPT}
 READING = urlencode(_ELICITATION)
 _DRAWS, _TEMPERATURE = 3, 0.5  # [P]: three runs at T 0.5, majority vote
 
 
 def survey_spec(base: str, adapter: str | None = None) -> str:
-    """The policy that is trained and evaluated: the likelihood of a rating's text after the
-    question.
+    """The policy that a survey is to be met by: asked in the env's own question and held-out
+    prompts, none of which training has seen.
     """
-    return f"transformers:{base}?{READING}" + (f"&adapter={adapter}" if adapter is not None else "")
+    return f"transformers:{base}" + (f"?adapter={adapter}" if adapter is not None else "")
 
 
 def survey_policy(base: str) -> LanguagePolicy:
-    """The frozen base model behind `survey_spec`, with its replies kept on disk."""
+    """The frozen base model as training asks it, with its replies kept on disk."""
     kept = cache_folder() / "baseline-labels.sqlite"
     elicitation = read_elicitation({**_ELICITATION, "cache": str(kept)})
     return language_policy(make_engine("transformers", base), elicitation)

@@ -14,6 +14,7 @@ import pytest
 
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.decision import Factor
+from valueagents.contracts.policy import DesignPlace
 from valueagents.envs.replay import ReplayEnv
 from valueagents.envs.replay_command import run_folder
 from valueagents.errors import ConfigError, DataError
@@ -94,11 +95,12 @@ def on_pool(pool: str, policy: str, out: Path, seed: int = 0) -> Run:
 
 def test_a_replayed_policy_is_shown_what_the_first_one_was(watched, tmp_path):
     execute(RunConfig(env=GAME, policy="watched", episodes=2, seed=5), tmp_path / "game")
-    met = {msgspec.structs.replace(view, seed=0) for view in watched.views}
+    asked_as = {"seed": 0, "design": DesignPlace()}
+    met = {msgspec.structs.replace(view, **asked_as) for view in watched.views}
     watched.views.clear()
     pool = frozen(tmp_path / "pool", [Run(tmp_path / "game")])
     on_pool(pool, "watched", tmp_path / "again")
-    asked = {msgspec.structs.replace(view, seed=0) for view in watched.views}
+    asked = {msgspec.structs.replace(view, **asked_as) for view in watched.views}
     assert len(asked) == 60
     assert asked <= met
     assert max(len(view.transcript) for view in asked) > 10

@@ -263,7 +263,9 @@ def test_every_option_that_decides_an_answer_is_in_the_identity(tiny_model: Path
     ]
     identities = [make_policy(f"transformers:{tiny_model}{o}").identity() for o in options]
     assert len({tuple(sorted(identity.items())) for identity in identities}) == len(options)
-    assert identities[0]["prompt"].startswith("choose-1 ")
+    assert [each.split()[0] for each in identities[0]["prompt"].split(", ")] == [
+        f"choose-{k}" for k in range(2, 8)
+    ]
 
 
 def test_what_decides_no_answer_is_not_in_the_identity(
@@ -338,7 +340,9 @@ def test_the_same_seed_draws_the_same_option(dilemma: View):
 def test_the_tokens_of_all_requests_are_counted(dilemma: View, normaliser: str, requests: int):
     engine = _ScriptedEngine([-1.0, -2.0, -3.0])
     choice = _decide(
-        engine, LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser)), dilemma
+        engine,
+        LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser, beside="free")),
+        dilemma,
     )
     assert len(engine.asked) == requests
     assert (choice.prompt_tokens, choice.cached_tokens) == (10 * requests, 4 * requests)

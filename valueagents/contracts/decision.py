@@ -30,6 +30,12 @@ refused by the policy; failed = unreadable. Only the first four name an option.
 """
 
 
+Asks = Literal["choose", "rate", "judge"]
+"""What an env asks at its menus: which option is taken; which point of a scale fits a statement;
+which verdict is given on what somebody did.
+"""
+
+
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Frozen, compared by value, strict about its fields, silent about defaults on disk."""
 
@@ -108,6 +114,11 @@ class Choice(_Record, frozen=True):
     left out of the prompt. `attempts` counts the tries that the answer took, `replayed` says that
     it came from a cache of earlier replies. `latency_s` is from question to answer, of which
     `queue_s` waiting.
+
+    `prompt` is the id of the prompt that was asked in. `neither` is the probability of an offered
+    "none of these", which stands outside the menu (None = it was not offered); `probabilities` are
+    then over the menu alone. `beside` holds the probabilities that other ways of reading the same
+    answer give, by name.
     """
 
     option: str | None
@@ -127,6 +138,9 @@ class Choice(_Record, frozen=True):
     replayed: bool = False
     text: str | None = None
     parsed_by: str | None = None
+    prompt: str | None = None
+    neither: float | None = None
+    beside: dict[str, tuple[float, ...]] = {}
 
 
 class Decision(_Record, frozen=True):

@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 
 from valueagents.contracts.counterfactual import Scaling, TriedMenus
-from valueagents.contracts.decision import Annotation, Decision, Event, Factor, Menu, Option
+from valueagents.contracts.decision import Annotation, Asks, Decision, Event, Factor, Menu, Option
 from valueagents.contracts.text_space import TextSpace
 from valueagents.errors import ConfigError, EnvError, unknown_name
 from valueagents.identity import seed_from
@@ -87,6 +87,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         taxonomy: the axes that annotations are on.
         task: who the agent is and what is asked of it; shown to every policy, hashed into every
             run.
+        asks: the question of its menus: "choose" what to do, "rate" a statement, or "judge" what
+            somebody did. Prompts put it; texts of the env hold no question and no form of answer.
         version: raise it whenever the env's text, menus, annotations or factors change.
         independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests
             hold only then.
@@ -112,6 +114,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
     taxonomy: Taxonomy
     task: str
+    asks: Asks = "choose"
     version: str
     independent_menus: bool = False
     min_contested: int = MIN_CONTESTED

@@ -15,20 +15,39 @@ from typing import Self
 
 import msgspec
 
-from valueagents.contracts.decision import Annotation, Choice, Menu
+from valueagents.contracts.decision import Annotation, Asks, Choice, Menu
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """An earlier turn of the episode: what was new to see, and the text of what the agent did."""
+    """An earlier turn of the episode: what was new to see, and the text of what the agent did.
+
+    `menu` is what was on offer in shown order, `taken` the place of the option taken (None where
+    the answer was not on the menu); an empty menu: it is not known.
+    """
 
     observation: str
     action: str
+    menu: Menu = ()
+    taken: int | None = None
+
+
+class DesignPlace(msgspec.Struct, frozen=True):
+    """Where an item stands in the design of a study, the same for every policy.
+
+    `place` is the item's among the env's situations (where an env lists none, the number of the
+    episode), `repetition` how often the run has met it before, `seed` the run's.
+    """
+
+    place: int = 0
+    repetition: int = 0
+    seed: int = 0
 
 
 class View(msgspec.Struct, frozen=True):
     """All that a policy is shown.
 
-    `transcript` only grows; `seed` is this decision's own, for what is drawn.
+    `transcript` only grows; `seed` is this decision's own, for what is drawn. `asks` is the env's
+    question, `design` decides in which of its paraphrases it is put.
 
     In an env of `free_text` a policy may answer with any text; its menu is hidden from language
     models.
@@ -40,6 +59,8 @@ class View(msgspec.Struct, frozen=True):
     menu: Menu
     seed: int
     free_text: bool = False
+    asks: Asks = "choose"
+    design: DesignPlace = DesignPlace()
 
 
 class Policy(ABC):
@@ -67,6 +88,10 @@ class Policy(ABC):
         """The answer to one view. Raises PolicyError if there is none; the episode then fails, the
         run goes on.
         """
+
+    def for_question(self, asks: Asks) -> "Policy":
+        """The policy as it answers an env that asks this; itself where that makes no difference."""
+        return self
 
     async def __aenter__(self) -> Self:
         """Load what `decide` needs."""

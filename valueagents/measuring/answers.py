@@ -23,6 +23,7 @@ from valueagents.measuring.sums import Clustering, Units, crossed, run_sums
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
+PROMPT = "prompt"
 _DECISIONS_A_PART = (
     1_024  # with 6 options and 20 axes 1 MB: the temporaries stay near the processor
 )
@@ -114,12 +115,15 @@ class Answers:
         return weights
 
     def factor(self, name: str) -> npt.NDArray[np.str_]:
-        """(T,) levels of a declared factor ("" where a decision has none).
+        """(T,) levels of a declared factor ("" where a decision has none); `prompt`, if the env
+        declares none of that name, is the prompt that a language model was asked in.
 
         Raises ConfigError, naming the factors that there are and what to do, if the env did not
         declare it.
         """
         known = self.columns.factors()
+        if name == PROMPT and name not in known and name in self.columns.names():
+            return self.columns.texts(name)
         if name not in known:
             declared = f"declared: {', '.join(known) or 'none'}"
             remedy = (

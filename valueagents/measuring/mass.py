@@ -17,8 +17,8 @@ WARNING, REFUSAL = 0.5, 0.05
 """Mean mass under which scores are warned of, and refused unless asked for."""
 
 _LONGEST_CLOSED = 3
-"""Characters of a digit or a verdict ("NTA"): a likelihood reading of such options offers all that
-could be said.
+"""Characters of a digit or a verdict ("NTA"): runs of likelihood/1, which recorded a mass for every
+menu, offered all that could be said where no option was longer.
 """
 
 
@@ -60,8 +60,9 @@ def mass_of(answers: Answers) -> Mass | None:
     if answers.run is None or "mass" not in answers.columns.names() or not len(answers.size):
         return None
     reading = answers.run.header.policy_identity.get("reading", "")
-    closed = np.full(len(answers.size), reading.startswith("label/"))
-    if reading.startswith("likelihood/"):
+    told = reading.startswith(("label/", "likelihood/"))
+    closed = np.full(len(answers.size), told)
+    if reading == "likelihood/1":
         _, longest = answers.extremes(answers.characters[:, None])
         closed = longest[:, 0] <= _LONGEST_CLOSED
     known = pc.fill_null(answers.columns.read("mass"), float("nan")).to_numpy(zero_copy_only=False)

@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
-from valueagents.contracts.decision import Episode, Failure
+from valueagents.contracts.decision import Asks, Episode, Failure
 from valueagents.contracts.policy import InformedPolicy, Policy
 from valueagents.errors import ConfigError, EnvError, StoreError
 from valueagents.files.factors import declaration_problem
@@ -159,7 +159,12 @@ class _Prepared:
         problem = declaration_problem(self.env.factors)
         if problem is not None:
             raise EnvError(f"env {config.env!r}: {problem}")
-        self.policy: Policy = policy or policy_of(config.policy)[0]
+        if self.env.asks not in get_args(Asks):
+            raise EnvError(
+                f"env {config.env!r} asks {self.env.asks!r}; it may ask {', '.join(get_args(Asks))}"
+            )
+        made: Policy = policy or policy_of(config.policy)[0]
+        self.policy = made.for_question(self.env.asks)
         self.plans = plan_episodes(
             config.env,
             self.env,
@@ -180,6 +185,7 @@ class _Prepared:
             independent_menus=self.env.independent_menus,
             min_contested=self.env.min_contested,
             factors=self.env.factors,
+            asks=self.env.asks,
             informed=isinstance(self.policy, InformedPolicy),
             unrepeatable=source.unrepeatable or self.policy.unrepeatable,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from valueagents.contracts.decision import SCHEMA, Factor
+from valueagents.contracts.decision import SCHEMA, Asks, Factor
 from valueagents.contracts.environment import MIN_CONTESTED
 from valueagents.errors import StoreError
 from valueagents.running.durable import write_atomically
@@ -31,7 +31,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `unrepeatable` says why the run cannot be continued: its env or policy has no content hash
     (None: it can). `informed` marks a run whose policy saw annotations (calibration).
     `min_contested` decisions on an axis are enough for a number. `factors` are the declarations of
-    the env, whose levels stand in the decisions.
+    the env, whose levels stand in the decisions; `asks` is its question.
     """
 
     env: str
@@ -47,6 +47,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: int = SCHEMA
     min_contested: int = MIN_CONTESTED
     factors: tuple[Factor, ...] = ()
+    asks: Asks = "choose"
     unrepeatable: str | None = None
 
 

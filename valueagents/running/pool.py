@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from valueagents.contracts.decision import (
     Annotation,
+    Asks,
     Choice,
     Decision,
     Factor,
@@ -51,8 +52,8 @@ class PoolSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A question, as it was met. `before` are the episode's earlier decisions, with the options
-    taken only.
+    """A question, as it was met. `before` are the episode's earlier decisions: text, menu
+    and the option taken.
 
     `cluster` is the run's; of a game it is the menu, since there one menu comes again in many
     states and episodes. `factors` are the levels of the menu; where there are none they are left
@@ -71,7 +72,7 @@ class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for all decisions of a pool.
 
-    `asked` and `seed` repeat the sampling, `factors` are the runs'.
+    `asked` and `seed` repeat the sampling, `factors` and `asks` (the env's question) are the runs'.
     """
 
     format: str
@@ -83,6 +84,7 @@ class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     sources: tuple[PoolSource, ...]
     factors: tuple[Factor, ...] = ()
+    asks: Asks = "choose"
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -141,6 +143,7 @@ def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) 
         seed,
         sources,
         _declared(opened),
+        first.asks,
     )
     return Pool(header, tuple(sorted(pooled, key=lambda question: question.shown)))
 
@@ -322,8 +325,6 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
 
 
 def _bare(decision: Decision) -> Decision:
-    """What later decisions are shown of this one."""
-    taken = tuple(option for option in decision.menu if option.id == decision.choice.option)
-    return Decision(
-        decision.observation, taken, Choice(decision.choice.option, decision.choice.reading)
-    )
+    """What later decisions are shown of this one: the text, the menu and the option taken."""
+    choice = Choice(decision.choice.option, decision.choice.reading)
+    return Decision(decision.observation, decision.menu, choice)

@@ -27,7 +27,7 @@ from valueagents.contracts.decision import (
     shown_hash,
 )
 from valueagents.contracts.environment import ValueEnv
-from valueagents.contracts.policy import Exchange, InformedPolicy, Policy, View
+from valueagents.contracts.policy import DesignPlace, Exchange, InformedPolicy, Policy, View
 from valueagents.errors import ConfigError, EnvError, PolicyError, ValueAgentsError
 from valueagents.files.factors import level_problem
 from valueagents.identity import content_hash, seed_from
@@ -43,12 +43,16 @@ T = TypeVar("T")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """One episode to play: which it is (`identity`), what it meets, and the seed of its env."""
+    """One episode to play: which it is (`identity`), what it meets, and the seed of its env.
+
+    `design` is the item's place in the study, which decides the paraphrase of the question.
+    """
 
     identity: str
     situation: str | None
     repetition: int
     env_seed: int
+    design: DesignPlace = DesignPlace()
 
 
 class Sink(Protocol):
@@ -105,13 +109,15 @@ def plan_episodes(
     env_content, policy_content = env_identity(env_id, env, code), policy.identity()
     plans = []
     for i in range(len(known) if episodes is None else episodes):
-        situation = known[order[i % len(known)]] if known else None
+        place = int(order[i % len(known)]) if known else i
+        situation = known[place] if known else None
         repetition = i // len(known) if known else i
         env_seed = seed_from("env", seed, situation, repetition)
         identity = content_hash(
             IDENTITY_VERSION, env_content, policy_content, situation, repetition, env_seed
         )
-        plans.append(Plan(identity, situation, repetition, env_seed))
+        design = DesignPlace(place, repetition if known else 0, seed)
+        plans.append(Plan(identity, situation, repetition, env_seed, design))
     return plans
 
 
@@ -235,7 +241,16 @@ async def _play(
         seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
         choice = await _decide(
             policy,
-            View(seat.env.task, transcript, observation, menu, seed, free_text),
+            View(
+                seat.env.task,
+                transcript,
+                observation,
+                menu,
+                seed,
+                free_text,
+                seat.env.asks,
+                plan.design,
+            ),
             info,
             timeout_s,
         )
@@ -282,10 +297,11 @@ def _require_declared(levels: Mapping[str, str], env: ValueEnv) -> None:
 
 def exchange(decision: Decision) -> Exchange:
     """How a decision appears in the transcript of those that follow."""
-    choice = decision.choice
-    option = next((option.text for option in decision.menu if option.id == choice.option), None)
+    choice, menu = decision.choice, decision.menu
+    taken = next((k for k, option in enumerate(menu) if option.id == choice.option), None)
+    said = choice.text or (menu[taken].text if taken is not None else None)
     return Exchange(
-        decision.observation, choice.text or option or "(nothing: the answer was not on the menu)"
+        decision.observation, said or "(nothing: the answer was not on the menu)", menu, taken
     )
 
 

@@ -53,6 +53,13 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ),
     ("mass", pa.float64(), "probability of all options together before normalising"),
     ("reading", pa.string(), "how the reply was read"),
+    ("prompt", pa.string(), "id of the prompt that was asked in; null = none"),
+    ("neither", pa.float64(), "probability of an offered none of these; null = not offered"),
+    (
+        "beside",
+        pa.map_(pa.string(), pa.list_(pa.float64())),
+        "probabilities by other ways of reading the same answer, by name",
+    ),
     (
         "finish_reason",
         pa.string(),
@@ -246,6 +253,9 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "position_probabilities": choice.position_probabilities,
         "mass": choice.mass,
         "reading": choice.reading,
+        "prompt": choice.prompt,
+        "neither": choice.neither,
+        "beside": list(choice.beside.items()),
         "finish_reason": choice.finish_reason,
         "invalid": decision.invalid,
         "reward": decision.reward,

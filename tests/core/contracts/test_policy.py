@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from valueagents.contracts.decision import Choice, Option
-from valueagents.contracts.policy import Exchange, InformedPolicy, Policy, View, draw
+from valueagents.contracts.policy import DesignPlace, Exchange, InformedPolicy, Policy, View, draw
 
 MENU = tuple(Option(name, f"Text of {name}.") for name in "abcd")
 VIEW = View("task", (), "now", MENU, 1)
@@ -40,8 +40,11 @@ def test_a_view_holds_what_may_be_shown_and_no_field_more():
         "menu",
         "seed",
         "free_text",
+        "asks",
+        "design",
     )
-    assert Exchange.__struct_fields__ == ("observation", "action")
+    assert Exchange.__struct_fields__ == ("observation", "action", "menu", "taken")
+    assert DesignPlace.__struct_fields__ == ("place", "repetition", "seed")
     assert Option.__struct_fields__ == ("id", "text")
 
 
@@ -121,5 +124,7 @@ def test_a_policy_that_lacks_half_the_contract_cannot_be_made():
 
 
 def test_a_view_can_be_written_as_json():
-    view = View("task", (Exchange("Zoë 🦊\n", "Go."),), "now", MENU, 2**63 - 1)
+    exchange = Exchange("Zoë 🦊\n", "Go.", MENU, 0)
+    design = DesignPlace(3, 1, 2**62)
+    view = View("task", (exchange,), "now", MENU, 2**63 - 1, asks="rate", design=design)
     assert msgspec.json.decode(msgspec.json.encode(view), type=View) == view

@@ -149,10 +149,12 @@ def test_the_order_of_the_verdicts_is_drawn_from_the_seed(bank):
     assert {option for order in orders for option in order} == {"NTA", "NEUTRAL", "YTA"}
 
 
-def test_a_post_is_shown_whole_with_the_question(bank):
-    text, *_ = _shown(JudgementEnv(), bank[3].id)
-    assert text.startswith(bank[3].text)
-    assert "NTA, NEUTRAL, YTA" in text
+def test_a_post_is_shown_whole_and_the_question_is_the_prompts(bank):
+    env = JudgementEnv()
+    text, *_ = _shown(env, bank[3].id)
+    assert text == bank[3].text
+    assert env.asks == "judge"
+    assert "NTA: the writer is not in the wrong" in env.task
 
 
 def test_a_cap_keeps_the_same_posts_whatever_their_order(tmp_path):

@@ -156,8 +156,8 @@ def test_every_menu_says_its_pair_its_pole_and_its_prompt_variant():
 
 def test_a_pair_may_have_a_slash_in_its_id(tmp_path):
     env = SurveyEnv(items=_file(tmp_path, HEADER, {**PAIR, "id": "a/b"}))
-    _, info = env.reset(seed=0, options={"situation": "a/b/oppose/v01"})
-    assert info["factors"] == {"item": "a/b", "pole": "oppose", "variant": "v01"}
+    _, info = env.reset(seed=0, options={"situation": "a/b/oppose/h01"})
+    assert info["factors"] == {"item": "a/b", "pole": "oppose", "variant": "h01"}
 
 
 def test_surveys_side_by_side_keep_each_its_factors():
@@ -178,7 +178,7 @@ def test_surveys_side_by_side_keep_each_its_factors():
 
 def test_a_rating_is_annotated_on_its_value_and_on_no_other():
     env = SurveyEnv(poles="both")
-    for situation in ("HED-19/affirm/v01", "HED-19/oppose/v01"):
+    for situation in ("HED-19/affirm/h01", "HED-19/oppose/h01"):
         if situation not in env.situations():
             situation = next(
                 s for s in env.situations() if s.startswith("HED") and situation.split("/")[1] in s
@@ -198,13 +198,37 @@ def test_the_scale_runs_from_minus_one_to_one_and_turns_round_twice():
 
 
 def test_27_variants_are_three_questions_in_nine_answers_and_none_names_the_value():
-    env = SurveyEnv(variants=27, poles="affirm")
+    env = SurveyEnv(variants=27, poles="affirm", wordings="trained")
     situations = [s for s in env.situations() if s.startswith("HED")][:27]
     asked = [env.reset(seed=0, options={"situation": s}) for s in situations]
     assert len(set(situations)) == 27
     assert len({text for text, _ in asked}) == 3
     assert len({info["menu"][3].text for _, info in asked}) == 9
     assert not any("hedonism" in text.casefold() for text, _ in asked)
+
+
+@pytest.mark.parametrize("split", ["train", "eval", "test", "all"])
+def test_no_words_of_a_trained_split_are_those_of_an_evaluated_one(split):
+    """Neither way of asking nor template of the answer: what is measured was never trained in."""
+
+    def words(variants: int, **options: str) -> tuple[set[str], set[str]]:
+        env = SurveyEnv(variants=variants, poles="affirm", **options)
+        shown = [env.reset(seed=0, options={"situation": s}) for s in env.situations()[:variants]]
+        before = {line for text, _ in shown for line in text.split("\n")[:2]}
+        return before, {option.text for _, info in shown for option in info["menu"]}
+
+    asked, answered = words(9, split=split, wordings="held-out")
+    trained, answers = words(27, split="train")
+    assert not asked & trained
+    assert not answered & answers
+    default = SurveyEnv(split=split).situations()[0].rpartition("/")[2]
+    assert default == ("v01" if split in ("train", "eval") else "h01")
+
+
+def test_a_survey_is_asked_to_rate_and_its_task_names_no_form_of_the_answer():
+    env = SurveyEnv()
+    assert env.asks == "rate"
+    assert "answer with" not in env.task.casefold()
 
 
 def test_a_run_scores_every_value_by_its_own_items(tmp_path):
@@ -220,7 +244,9 @@ def test_a_run_scores_every_value_by_its_own_items(tmp_path):
     ("options", "message"),
     [
         ({"split": "tests"}, "Did you mean 'test'"),
-        ({"variants": 28}, "27"),
+        ({"variants": 28, "wordings": "trained"}, "27"),
+        ({"variants": 10}, "1 to 9"),
+        ({"wordings": "heldout"}, "wordings=heldout"),
         ({"variants": 0}, "variants"),
         ({"key": "pvq-rr"}, "give items=FILE"),
         ({"items": "nowhere.jsonl"}, "nowhere.jsonl"),
@@ -235,7 +261,7 @@ def test_a_wrong_option_is_named(options, message):
 def test_a_file_of_the_users_is_read_with_what_may_be_left_out(tmp_path):
     one_sided = {"id": "S1", "value": "SEP", "affirms": "I lock the door."}
     env = SurveyEnv(items=_file(tmp_path, HEADER, PAIR, one_sided))
-    assert env.situations() == ("H1/affirm/v01", "H1/oppose/v01", "S1/affirm/v01")
+    assert env.situations() == ("H1/affirm/h01", "H1/oppose/h01", "S1/affirm/h01")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +343,7 @@ def test_numbered_statements_without_a_key_ask_for_one(tmp_path):
 
 
 def test_the_studys_file_keeps_its_words_and_its_defects_are_reported(tmp_path):
-    env = SurveyEnv(items=_lab(tmp_path), split="all")
+    env = SurveyEnv(items=_lab(tmp_path), split="all", wordings="trained")
     texts = {statement.id: statement.text for statement in env.statements}
     assert texts["train-1/oppose"] == "rule me not."
     assert "eval-0/oppose" not in texts  # it stands in train

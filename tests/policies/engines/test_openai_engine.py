@@ -759,7 +759,7 @@ def test_a_served_model_is_a_policy_by_its_spec(server: MockServer, dilemma: Vie
     assert (choice.reading, choice.attempts) == ("drawn", 1)
     identity = policy.identity()
     assert (identity["policy"], identity["engine"], identity["adapter"]) == (
-        "language/1",
+        "language/2",
         "openai/1",
         "none",
     )

@@ -217,7 +217,7 @@ def test_a_likelihood_request_computes_its_prompt_once(
     tiny_model: Path, ask: Ask, prompt_ids: PromptIds, dilemma: View, computed: list[int]
 ):
     prompt = load_prompt("choose-1")
-    [request] = LikelihoodReading(LikelihoodReading.Options(normaliser="sum")).requests(
+    [request, _] = LikelihoodReading(LikelihoodReading.Options(normaliser="sum")).requests(
         prompt, dilemma
     )
     [reply] = ask(tiny_model, request)

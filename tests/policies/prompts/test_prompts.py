@@ -17,16 +17,18 @@ from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.prompts import (
-    LabelText,
-    LikelihoodText,
+    AnswerForms,
     Prompt,
-    SayText,
+    bundled_prompts,
     load_prompt,
     prompt_names,
 )
 from valueagents.policies.prompts.templates import fill
+from valueagents.policies.training.labels import PROMPT
 
-OPEN_QUESTION = r"{observation}\n\nWhat do you do?" + '"\nneutral'
+OPEN = r'''open = "{observation}\n\nWhat do you do?"'''
+NEUTRAL = 'neutral = "What do you do?"'
+QUESTIONS = ("choose", "rate", "judge")
 ANY_TEXT = st.one_of(
     st.text(max_size=40),
     st.lists(
@@ -127,10 +129,13 @@ def test_no_option_id_is_shown():
 @pytest.mark.parametrize("turns", [0, 1, 3])
 def test_a_chat_is_the_task_then_user_and_assistant_in_turn(turns: int):
     view = _view(transcript=tuple(Exchange(f"saw {t}", f"did {t}") for t in range(turns)))
-    for chat in (_prompt().listing(view, view.menu), _prompt().open_question(view)):
+    for chat, after in (
+        (_prompt().listing(view, view.menu), ""),  # of these turns the menus are not known
+        (_prompt().open_question(view), "\n\nWhat do you do?"),
+    ):
         assert [m.role for m in chat] == ["system", *["user", "assistant"] * turns, "user"]
-        expected = ["Decide.", *(f"{what} {t}" for t in range(turns) for what in ("saw", "did"))]
-        assert [m.content for m in chat[:-1]] == expected
+        expected = [said for t in range(turns) for said in (f"saw {t}{after}", f"did {t}")]
+        assert [m.content for m in chat[:-1]] == ["Decide.", *expected]
 
 
 def test_the_transcript_of_a_later_turn_begins_with_that_of_an_earlier_one():
@@ -139,6 +144,84 @@ def test_the_transcript_of_a_later_turn_begins_with_that_of_an_earlier_one():
     for earlier, later in pairwise(views):
         before = _prompt().listing(earlier, earlier.menu)[:-1]
         assert _prompt().listing(later, later.menu)[: len(before)] == before
+
+
+def _turns(*taken: int | None) -> tuple[Exchange, ...]:
+    """Earlier turns with two options each; `taken` None: the answer was not on the menu."""
+    menu = (Option("a", "Sit."), Option("b", "Run."))
+    return tuple(
+        Exchange(f"saw {t}", menu[k].text if k is not None else "(nothing)", menu, k)
+        for t, k in enumerate(taken)
+    )
+
+
+def test_earlier_turns_are_in_the_form_that_the_question_asks_for():
+    view = _view(transcript=_turns(1, 0, None))
+    listed, letter, *_ = (m.content for m in _prompt().listing(view, view.menu)[1:])
+    assert "A. Sit.\nB. Run." in listed
+    assert listed.endswith("Answer with its letter only.")
+    answers = [m.content for m in _prompt().listing(view, view.menu) if m.role == "assistant"]
+    assert (letter, answers) == ("B", ["B", "A", "(nothing)"])
+    thought = [m.content for m in _prompt().spoken(view, reasoning=True) if m.role == "assistant"]
+    assert thought == ["Answer: B", "Answer: A", "(nothing)"]
+    asked, text, *_ = (m.content for m in _prompt().open_question(view)[1:])
+    assert (asked, text) == ("saw 0\n\nWhat do you do?", "Run.")
+    command, typed, *_ = (m.content for m in _prompt().free(view)[1:])
+    assert (command, typed) == (f"{asked} {_prompt().answers.command}", "Run.")
+
+
+def test_a_later_prompt_begins_with_the_whole_of_the_one_before_it():
+    turns = _turns(1, 0, 1)
+    menu = turns[0].menu
+    for form in (Prompt.open_question, Prompt.free, lambda p, v: p.listing(v, menu)):
+        for t in range(3):
+            earlier = View("Decide.", turns[:t], f"saw {t}", menu, 0)
+            later = View("Decide.", turns[: t + 1], f"saw {t + 1}", menu, 0)
+            before = form(_prompt(), earlier)
+            assert form(_prompt(), later)[: len(before)] == before
+
+
+def test_a_prompt_that_judges_may_name_the_verdicts_in_a_row():
+    view = _view(texts=("NTA", "YTA", "NEUTRAL"))
+    prompt = load_prompt("judge-5")
+    assert "between NTA, YTA or NEUTRAL." in prompt.open_question(view)[-1].content
+    assert "between NTA, YTA or NEUTRAL." in prompt.neutral_question(view)[-1].content
+
+
+@pytest.mark.parametrize("asks", QUESTIONS)
+def test_every_question_has_paraphrases_enough_and_no_two_are_one_wording(asks):
+    prompts = bundled_prompts(asks)
+    assert len(prompts) >= 5
+    assert len({prompt.wording() for prompt in prompts}) == len(prompts)
+    assert {prompt.asks for prompt in prompts} == {asks}
+    one = prompts[0]
+    spoken = msgspec.structs.replace(one.answers, letter="Another form.")
+    assert msgspec.structs.replace(one, answers=spoken).wording() == one.wording()
+
+
+def _forms(prompt: Prompt) -> set[str]:
+    return {*msgspec.structs.astuple(prompt.answers), prompt.option}
+
+
+def _questions(prompt: Prompt) -> set[str]:
+    """What a prompt adds to the situation, piece by piece."""
+    pieces = {piece for text in (prompt.open, prompt.listed) for piece in text.split("\n\n")}
+    return {piece.removesuffix("\n{options}") for piece in pieces} - {"{observation}"}
+
+
+@pytest.mark.parametrize("asks", QUESTIONS)
+def test_training_sees_no_wording_and_no_form_of_the_answer_of_any_evaluation(asks):
+    trained = bundled_prompts(asks, "training")
+    assert trained
+    for each in trained:
+        for question in QUESTIONS:
+            for held_out in bundled_prompts(question):
+                assert not _forms(each) & _forms(held_out), (each.id, held_out.id)
+                assert not _questions(each) & _questions(held_out), (each.id, held_out.id)
+
+
+def test_the_words_that_adapters_are_trained_in_are_training_prompts():
+    assert load_prompt(PROMPT).use == "training"
 
 
 def test_the_whole_alphabet_can_be_listed():
@@ -164,28 +247,28 @@ def test_an_unknown_prompt_is_answered_with_the_nearest(typo: str):
 @pytest.mark.parametrize("name", ["", "../prompts/choose-1", "choose-1.tml", "__init__"])
 def test_what_is_neither_an_id_nor_a_toml_file_does_not_name_a_prompt(name: str):
     with pytest.raises(
-        ConfigError, match=r"unknown prompt .* Known: choose-1, rate-1, or a \.toml file\."
+        ConfigError, match=r"unknown prompt .* Known: choose-1, choose-2, .*, or a \.toml file\."
     ):
         load_prompt(name)
 
 
 def test_a_prompts_hash_depends_on_every_word():
-    listing, line = "{observation} {options}", "{label} {text}"
-    say = SayText(listing, "Think. {observation} {options}", line, "{observation}")
-    prompt = Prompt("p", LabelText(listing, line), LikelihoodText("{observation}", "?"), say)
+    answers = AnswerForms("Letter.", "Think.", "Command.")
+    listed, line = "{observation} {options}", "{label} {text}"
+    prompt = Prompt("p", "choose", "{observation}", listed, line, "?", answers)
     replace = msgspec.structs.replace
     changed = [
         replace(prompt, id="q"),
-        replace(prompt, label=replace(prompt.label, question="{observation}: {options}")),
-        replace(prompt, label=replace(prompt.label, option="{label}) {text}")),
-        replace(prompt, likelihood=replace(prompt.likelihood, question="{observation}!")),
-        replace(prompt, likelihood=replace(prompt.likelihood, neutral="!")),
+        replace(prompt, asks="rate"),
+        replace(prompt, open="{observation}!"),
+        replace(prompt, listed="{observation}: {options}"),
+        replace(prompt, option="{label}) {text}"),
+        replace(prompt, neutral="!"),
+        replace(prompt, neither="Nothing."),
         *(
-            replace(prompt, say=replace(say, **{part: f"{listing}!"}))
-            for part in ("question", "reasoning")
+            replace(prompt, answers=replace(answers, **{form: "Other."}))
+            for form in ("letter", "reasoning", "command")
         ),
-        replace(prompt, say=replace(say, option="{label}) {text}")),
-        replace(prompt, say=replace(say, free="{observation}!")),
     ]
     assert len({prompt.hash(), *(other.hash() for other in changed)}) == 1 + len(changed)
 
@@ -199,7 +282,9 @@ def test_a_bundled_prompt_knows_its_own_id():
 def own(tmp_path: Path) -> Callable[..., Path]:
     """Writes choose-1 with some of its words exchanged."""
     text = (
-        files("valueagents.policies.prompts").joinpath("choose-1.toml").read_text(encoding="utf-8")
+        files("valueagents.policies.prompts")
+        .joinpath("choose", "choose-1.toml")
+        .read_text(encoding="utf-8")
     )
 
     def write(before: str = "", after: str = "") -> Path:
@@ -233,28 +318,30 @@ def test_a_file_is_not_mistaken_for_the_bundled_prompt_of_its_name(
 
 
 def test_braces_are_written_twice(own: Callable[..., Path]):
-    prompt = load_prompt(str(own('What do you do?"\nneutral', '{{Now}} what?"\nneutral')))
+    prompt = load_prompt(str(own(OPEN, OPEN.replace("What do you do?", "{{Now}} what?"))))
     assert prompt.open_question(_view("{x}"))[-1].content == "{x}\n\n{Now} what?"
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        (OPEN_QUESTION, "What?\"\nneutral", r"question: \{observation\} is missing.*\$\.likelihood"),
-        ("{label}. {text}", "{label}.", r"option: \{text\} is missing.*\$\.label"),
-        ("\"What do you do?\"", "\"{observation}?\"", r"neutral: \{observation\} cannot be filled in, only no place"),
-        ("{options}", "{option}", r"question: \{option\} cannot be filled in, only \{observation\}, \{options\}"),
-        ("{observation}", "{observation.__class__}", r"question: \{observation\.__class__\} is refused"),
+        (OPEN, 'open = "What?"', r"open: \{observation\} is missing"),
+        ("{label}. {text}", "{label}.", r"option: \{text\} is missing"),
+        (NEUTRAL, 'neutral = "{observation}?"', r"neutral: \{observation\} cannot be filled in, only \{options\}"),
+        ("{options}", "{option}", r"listed: \{option\} cannot be filled in, only \{observation\}, \{options\}"),
+        ("Answer with its letter only.", "{label}!", r"letter: \{label\} cannot be filled in, only no place.*\$\.answers"),
+        ("{observation}", "{observation.__class__}", r"open: \{observation\.__class__\} is refused"),
         ("{observation}", "{observation[0]}", r"\{observation\[0\]\} is refused"),
         ("{observation}", "{observation!r}", r"\{observation\} is refused"),
         ("{observation}", "{observation:>9}", r"\{observation\} is refused"),
         ("{observation}", "{}", r"\{\} is refused"),
         ("{observation}", "{0}", r"\{0\} is refused"),
-        ("{observation}", "{observation", r"question: .*a place is a name in braces; write \{\{ and \}\}"),
+        ("{observation}", "{observation", r"open: .*a place is a name in braces; write \{\{ and \}\}"),
         ('id = "choose-1"', "", r"missing required field `id`"),
         ('id = "choose-1"', "id = 3", r"Expected `str`, got `int` - at `\$\.id`"),
-        ("[likelihood]", "[likelyhood]", r"contains unknown field `likelyhood`|missing required field `likelihood`"),
-        ("[label]", "[label", r"is not TOML"),
+        ('asks = "choose"', 'asks = "chose"', r"Invalid enum value 'chose' - at `\$\.asks`"),
+        ("[answers]", "[answer]", r"contains unknown field `answer`|missing required field `answers`"),
+        ("[answers]", "[answers", r"is not TOML"),
     ],
 )  # fmt: skip
 def test_a_malformed_prompt_is_one_line_that_names_file_and_field_before_a_model_is_looked_for(

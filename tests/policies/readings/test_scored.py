@@ -5,6 +5,7 @@ are known.
 import math
 from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from valueagents.errors import PolicyError
 from valueagents.policies.engines import ScoreReply, ScoreRequest
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading, LikelihoodReading, Reading
+from valueagents.policies.readings.likelihood import fixed_part
 
 PROMPT = load_prompt("choose-1")
 LETTERS = "ABCDEFGH"
@@ -41,13 +43,13 @@ def _label(rotations: str) -> LabelReading:
     return LabelReading(LabelReading.Options(rotations=rotations))
 
 
-def _likelihood(normaliser: str) -> LikelihoodReading:
-    return LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser))
+def _likelihood(normaliser: str, beside: str = "free") -> LikelihoodReading:
+    return LikelihoodReading(LikelihoodReading.Options(normaliser=normaliser, beside=beside))
 
 
-def _view(count: int) -> View:
+def _view(count: int, **fields: object) -> View:
     menu = tuple(Option(f"id{k}", f"Do {k}.") for k in range(count))
-    return View("Decide.", (), "It rains.", menu, 0)
+    return View("Decide.", (), "It rains.", menu, 0, **fields)
 
 
 def _reply(logprobs: Sequence[Sequence[float]], tokens: Sequence[int] | None = None) -> ScoreReply:
@@ -74,7 +76,7 @@ def _ask(
 ) -> Reading:
     mode = _label(rotations)
     [request] = mode.requests(PROMPT, view)
-    return mode.read([_answer(request, liking, place)])
+    return mode.read(view, [_answer(request, liking, place)])
 
 
 def _softmax(values: Sequence[float]) -> list[float]:
@@ -85,7 +87,7 @@ def _softmax(values: Sequence[float]) -> list[float]:
 @quick
 @given(label_tables())
 def test_label_probabilities_are_a_distribution_and_mass_is_at_most_one(table: list[list[float]]):
-    reading = LabelReading().read([_reply(table)])
+    reading = LabelReading().read(_view(len(table)), [_reply(table)])
     assert min(reading.probabilities) >= 0
     assert math.fsum(reading.probabilities) == pytest.approx(1, abs=1e-12)
     assert math.fsum(reading.position_probabilities) == pytest.approx(1, abs=1e-12)
@@ -102,7 +104,7 @@ def test_label_reading_is_the_mean_over_the_undone_rotations(table: list[list[fl
         for place, value in enumerate(row):
             shown[(place + turn) % count] += math.exp(value) / total / count
             places[place] += math.exp(value) / total / count
-    reading = LabelReading().read([_reply(table)])
+    reading = LabelReading().read(_view(len(table)), [_reply(table)])
     assert reading.probabilities == pytest.approx(shown, abs=1e-12)
     assert reading.position_probabilities == pytest.approx(places, abs=1e-12)
     assert reading.mass == pytest.approx(
@@ -182,12 +184,12 @@ def test_without_rotations_the_menu_is_listed_once_as_shown():
 
 
 def test_one_option_is_certain():
-    assert LabelReading().read([_reply([[-5.0]])]).probabilities == (1.0,)
-    assert LikelihoodReading().read([_reply([[-500.0]], [9])]).probabilities == (1.0,)
+    assert LabelReading().read(_view(1), [_reply([[-5.0]])]).probabilities == (1.0,)
+    assert _likelihood("token").read(_view(1), [_reply([[-500.0]], [9])]).probabilities == (1.0,)
 
 
 def test_very_unlikely_answers_still_make_a_distribution():
-    reading = _label("none").read([_reply([[-1e4, -1e4 - math.log(3)]])])
+    reading = _label("none").read(_view(2), [_reply([[-1e4, -1e4 - math.log(3)]])])
     assert reading.probabilities == pytest.approx([0.75, 0.25], abs=1e-9)
     assert reading.mass == 0.0
 
@@ -198,14 +200,17 @@ def test_a_model_that_answers_no_number_is_a_policy_error(
     mode: LabelReading | LikelihoodReading, broken: list[float]
 ):
     with pytest.raises(PolicyError):
-        mode.read([_reply([broken])])
+        mode.read(_view(2), [_reply([broken])])
 
 
 @quick
 @given(st.lists(st.tuples(st.floats(-200, -1), st.integers(1, 60)), min_size=1, max_size=6))
 def test_likelihood_by_sum_and_by_token(answers: list[tuple[float, int]]):
     reply = _reply([[logprob for logprob, _ in answers]], [tokens for _, tokens in answers])
-    by_sum, by_token = (_likelihood(normaliser).read([reply]) for normaliser in ("sum", "token"))
+    by_sum, by_token = (
+        _likelihood(normaliser).read(_view(len(answers)), [reply])
+        for normaliser in ("sum", "token")
+    )
     assert by_sum.probabilities == pytest.approx(
         _softmax([logprob for logprob, _ in answers]), abs=1e-12
     )
@@ -213,6 +218,8 @@ def test_likelihood_by_sum_and_by_token(answers: list[tuple[float, int]]):
         _softmax([logprob / tokens for logprob, tokens in answers]), abs=1e-12
     )
     assert by_sum.position_probabilities is by_token.position_probabilities is None
+    assert by_sum.beside == {"token": by_token.probabilities}
+    assert by_token.beside == {"sum": by_sum.probabilities}
 
 
 @quick
@@ -222,7 +229,7 @@ def test_likelihood_by_pmi_is_what_the_situation_adds(answers: list[tuple[float,
         _reply([[asked for asked, _ in answers]]),
         _reply([[neutral for _, neutral in answers]]),
     ]
-    reading = _likelihood("pmi").read(replies)
+    reading = _likelihood("pmi").read(_view(len(answers)), replies)
     assert reading.probabilities == pytest.approx(
         _softmax([asked - neutral for asked, neutral in answers]), abs=1e-12
     )
@@ -230,10 +237,12 @@ def test_likelihood_by_pmi_is_what_the_situation_adds(answers: list[tuple[float,
 
 @quick
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=6), st.sampled_from(["sum", "token"]))
-def test_likelihood_mass_is_that_of_the_texts_and_at_most_one(
+def test_likelihood_mass_is_that_of_the_verdicts_and_of_free_texts_there_is_none(
     logprobs: list[float], normaliser: str
 ):
-    mass = _likelihood(normaliser).read([_reply([logprobs], [3] * len(logprobs))]).mass
+    reply, count = _reply([logprobs], [3] * len(logprobs)), len(logprobs)
+    assert _likelihood(normaliser).read(_view(count), [reply]).mass is None
+    mass = _likelihood(normaliser).read(_view(count, asks="judge"), [reply]).mass
     assert mass == pytest.approx(min(1.0, sum(math.exp(v) for v in logprobs)), rel=1e-12)
 
 
@@ -242,6 +251,65 @@ def test_likelihood_asks_once_for_every_text_after_the_open_question(normaliser:
     view = _view(3)
     [request] = _likelihood(normaliser).requests(PROMPT, view)
     assert request == ScoreRequest((PROMPT.open_question(view),), ("Do 0.", "Do 1.", "Do 2."))
+
+
+def _rated(texts: Sequence[str]) -> View:
+    menu = tuple(Option(str(k), text) for k, text in enumerate(texts))
+    return View("Rate.", (), "I sing.", menu, 0, asks="rate")
+
+
+@pytest.mark.parametrize(
+    ("texts", "fixed"),
+    [
+        (("Rating: 1", "Rating: 2"), "Rating:"),
+        (("I rate it 1.", "I rate it 2."), "I rate it"),
+        (("NTA", "NEUTRAL", "YTA"), ""),
+        (("1", "2"), ""),
+    ],
+)
+def test_what_all_ratings_begin_with_is_scored_once_more_and_only_there(texts, fixed: str):
+    assert fixed_part(texts) == fixed
+    view = _rated(texts)
+    [request] = _likelihood("sum").requests(PROMPT, view)
+    assert request.continuations == ((*texts, fixed) if fixed else texts)
+    free = msgspec.structs.replace(view, asks="choose")
+    [request] = _likelihood("sum").requests(PROMPT, free)
+    assert request.continuations == texts
+
+
+def test_a_rating_is_read_given_what_all_of_them_begin_with():
+    """ "Rating:" has e^-4 and 3 tokens; then "1" has 0.6 of what follows, "2" 0.3, in a token each."""
+    digits = [math.log(0.6), math.log(0.3)]
+    reply = _reply([[digits[0] - 4, digits[1] - 4, -4.0]], [4, 4, 3])
+    view = _rated(("Rating: 1", "Rating: 2"))
+    for normaliser in ("sum", "token"):
+        reading = _likelihood(normaliser).read(view, [reply])
+        assert reading.probabilities == pytest.approx([2 / 3, 1 / 3], abs=1e-12)
+        assert reading.mass == pytest.approx(0.9, abs=1e-12)
+
+
+def test_every_normaliser_is_recorded_beside_the_one_that_was_asked_for():
+    view, replies = _view(2), [_reply([[-4.0, -9.0]], [1, 3]), _reply([[-1.0, -8.0]], [1, 3])]
+    reading = _likelihood("sum", "all").read(view, replies)
+    assert reading.probabilities == pytest.approx(_softmax([-4, -9]))
+    assert reading.beside["token"] == pytest.approx(_softmax([-4, -3]))
+    assert reading.beside["pmi"] == pytest.approx(_softmax([-3, -1]))
+    assert len(_likelihood("sum", "all").requests(PROMPT, view)) == 2
+
+
+def test_neither_is_listed_below_every_order_and_stands_outside_the_menu():
+    mode = LabelReading(LabelReading.Options(neither=True))
+    view = _view(2)
+    [request] = mode.requests(PROMPT, view)
+    assert request.continuations == ("A", "B", "C")
+    assert all("C. None of these." in chat[-1].content for chat in request.chats)
+    table = [[math.log(p) for p in row] for row in ([0.4, 0.1, 0.5], [0.2, 0.6, 0.1])]
+    reading = mode.read(view, [_reply(table)])
+    assert reading.probabilities == pytest.approx([(0.8 + 0.75) / 2, (0.2 + 0.25) / 2], abs=1e-12)
+    assert reading.neither == pytest.approx((0.5 + 0.1 / 0.9) / 2, abs=1e-12)
+    assert reading.mass == pytest.approx((1.0 + 0.9) / 2, abs=1e-12)
+    assert LabelReading().read(view, [_reply([[-1.0, -1.0], [-1.0, -1.0]])]).neither is None
+    assert mode.identity() != LabelReading().identity()
 
 
 def test_pmi_asks_again_without_the_situation():
@@ -258,8 +326,8 @@ def test_every_setting_of_a_reading_is_in_its_identity():
 
 def test_probabilities_are_plain_floats():
     for reading in (
-        LabelReading().read([_reply([[-1.0]])]),
-        LikelihoodReading().read([_reply([[-1.0]])]),
+        LabelReading().read(_view(1), [_reply([[-1.0]])]),
+        _likelihood("token").read(_view(1, asks="judge"), [_reply([[-1.0]])]),
     ):
         assert all(type(p) is float for p in reading.probabilities)
         assert not isinstance(reading.mass, np.generic)
