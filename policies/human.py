@@ -2,11 +2,10 @@
 policy's decision.
 """
 
-import asyncio
-
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import Policy, View
 from valueagents.errors import PolicyError
+from valueagents.running.threads import OwnerThread
 
 
 class HumanPolicy(Policy):
@@ -33,10 +32,13 @@ class HumanPolicy(Policy):
         if not view.free_text:
             lines += [f"  {number}. {option.text}" for number, option in enumerate(view.menu, 1)]
         print("\n".join(lines), flush=True)
+        thread = OwnerThread("human")  # not of a pool, which would wait for it after Ctrl-C
         try:
-            said = (await asyncio.to_thread(input, "> ")).strip()
+            said = (await thread.call(input, "> ")).strip()
         except EOFError:
             raise PolicyError("the input has ended; run the command again to go on") from None
+        finally:
+            thread.close()
         if view.free_text:
             return Choice(None, "parsed" if said else "failed", text=said or None, raw=said)
         if said.isdecimal() and 1 <= int(said) <= len(view.menu):

@@ -103,7 +103,7 @@ class WorkerPool:
         """End the workers. In a forked child, where they belong to the parent, nothing happens."""
         if os.getpid() == self._owner:
             for worker in self.workers:
-                worker.stop()
+                worker.end()
             self._scratch.close()
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,8 @@ class WorkerProcess:
         self._connection: socket.socket | None = None
         self._note: mmap.mmap | None = None
         self._told = 0
+        self._starting = threading.Lock()
+        self._ended = False
 
     @property
     def pid(self) -> int | None:
@@ -114,8 +117,14 @@ class WorkerProcess:
                 raise Lost(f"did not answer within {hang_s:g} s", place, command)
 
     def _connected(self) -> tuple[socket.socket, mmap.mmap]:
-        if self._connection is not None and self._note is not None:
+        with self._starting:
+            if self._ended:  # a thread goes on while this process comes to its end
+                raise Lost("has ended", "", "")
+            if self._connection is None or self._note is None:
+                return self._connection_to_another()
             return self._connection, self._note
+
+    def _connection_to_another(self) -> tuple[socket.socket, mmap.mmap]:
         with tempfile.TemporaryFile(dir=self._folder) as file:  # without a name: nothing stays
             file.truncate(NOTE_BYTES)
             self._note = mmap.mmap(file.fileno(), NOTE_BYTES)
@@ -137,6 +146,12 @@ class WorkerProcess:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def end(self) -> None:
+        """End the process; no request starts another."""
+        with self._starting:
+            self._ended = True
+        self.stop()
 
     def stop(self) -> None:
         """End the process; the next request starts another."""

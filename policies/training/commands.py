@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from valueagents.cli.tables import print_json
+
 app = typer.Typer(
     help="Train a value into a model, or export what was trained.", no_args_is_help=True
 )
@@ -37,8 +39,6 @@ def survey(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Train an adapter that answers one value's survey statements lower or higher."""
-    import msgspec
-
     from valueagents.policies.training.labels import survey_spec
     from valueagents.policies.training.survey import plan_training, train_survey
     from valueagents.running.progress import show_progress
@@ -55,7 +55,7 @@ def survey(
     )
     manifest = train_survey(training, out, show=show_progress)
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
+        print_json(manifest)
         return
     memory = f"{manifest.peak_memory_bytes / 1e9:.1f} GB"
     print(

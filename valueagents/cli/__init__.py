@@ -5,92 +5,62 @@ Exit codes: 0 done; 1 a check failed; 2 bad input, said in one line; 3 a run end
 episodes (repeat the command to try those again); 130 stopped by the keyboard.
 """
 
-import logging
+import atexit
+import os
 import sys
-from importlib.metadata import version
-from typing import Annotated, Any
+from _thread import interrupt_main
+from typing import NoReturn
 
-import typer
-
-from valueagents.cli.check import check
-from valueagents.cli.circle import circle
-from valueagents.cli.compare import compare
-from valueagents.cli.intervention import intervention
-from valueagents.cli.listings import envs, estimators, policies, taxonomies
-from valueagents.cli.metric import metric
-from valueagents.cli.play import play
-from valueagents.cli.report import report
-from valueagents.cli.run import run
-from valueagents.cli.score import score
-from valueagents.cli.validity import validity
-from valueagents.contracts.plugins import commands
-from valueagents.errors import ValueAgentsError
-
-COMMANDS = (
-    run,
-    score,
-    compare,
-    report,
-    intervention,
-    metric,
-    circle,
-    validity,
-    envs,
-    policies,
-    taxonomies,
-    estimators,
-    check,
-    play,
-)
-
-app = typer.Typer(
-    name="valueagents",
-    help="Measure what language-model agents value from what they do.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    no_args_is_help=True,
-)
-for command in COMMANDS:
-    app.command()(command)
+_AGAIN_S = 0.02
+STOPPED = 130
+"""128 + SIGINT, as shells have it."""
 
 
 def main() -> None:
-    """Run the command line: bad input is one line and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("valueagents").setLevel(logging.INFO)
-    known = {command.__name__ for command in COMMANDS}
-    for name, plugged_in in commands().items():
-        if name not in known:
-            _plug_in(name, plugged_in)
+    """Run the command line. Ctrl-C is one line and exit code 130, also while this imports."""
+    hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
-        app()
-    except ValueAgentsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.filename is None:
+        from valueagents.cli.app import run_command
+        from valueagents.screen import screens
+
+        with screens():
+            run_command()
+    except KeyboardInterrupt as stopped:
+        _stop(stopped)
+    except SystemExit as ended:
+        if ended.code != STOPPED:
             raise
-        print(
-            f"error: {str(error.filename2 or error.filename)!r}: {error.strerror}", file=sys.stderr
-        )
-        sys.exit(2)
+        _stop(ended)
+    finally:
+        sys.unraisablehook = hook
 
 
-def _plug_in(name: str, command: Any) -> None:
-    """Add a command that came by entry point: a function, or a typer app with commands of its
-    own.
+def _stop(error: BaseException) -> NoReturn:
+    """Say in one line that it was stopped, and end.
+
+    Without the interpreter's own end: it would wait for threads that compute, and a model's thread
+    that asks for the interpreter then aborts the process.
     """
-    if isinstance(command, typer.Typer):
-        app.add_typer(command, name=name)
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, KeyboardInterrupt) and cause.args):
+        cause = cause.__cause__ or cause.__context__
+    print(cause.args[0] if cause is not None else "stopped", file=sys.stderr)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(STOPPED)
+
+
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """A Ctrl-C that came in a callback, where Python drops it, comes again."""
+    if issubclass(found.exc_type, KeyboardInterrupt):
+        from threading import Timer
+
+        again = Timer(_AGAIN_S, interrupt_main)  # when the callback is over
+        again.daemon = True
+        again.start()
     else:
-        app.command(name)(command)
-
-
-@app.callback(invoke_without_command=True)
-def _top(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    if show_version:
-        print(version("valueagents"))
-        raise typer.Exit
+        sys.__unraisablehook__(found)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from valueagents.screen import console, visible_json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,7 +25,8 @@ def print_json(value: object) -> None:
     """Print a record as indented JSON."""
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    print(visible_json(text, sys.stdout.encoding))
 
 
 def table(*columns: str) -> "Table":
@@ -38,11 +41,8 @@ def table(*columns: str) -> "Table":
 
 def print_table(made: "Table") -> None:
     """Print it as wide as the terminal."""
-    from rich.console import Console
-
-    console = Console()
-    width = console.width if console.is_terminal else _WIDTH_ELSEWHERE
-    Console(width=width, highlight=False, markup=False, file=sys.stdout).print(made)
+    width = None if sys.stdout.isatty() else _WIDTH_ELSEWHERE
+    console(sys.stdout, width).print(made)
 
 
 def print_scores(scores: "Scores") -> None:

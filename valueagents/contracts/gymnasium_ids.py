@@ -8,9 +8,7 @@ are registered at once where Gymnasium is imported already, and else in the mome
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.metadata import entry_points
 from types import ModuleType
 
 _GYMNASIUM = "gymnasium"
@@ -25,6 +23,8 @@ def register_with_gymnasium() -> None:
 
 
 def _register() -> None:
+    from importlib.metadata import entry_points  # takes longer than all else of this package
+
     import gymnasium
 
     for point in entry_points(group="valueagents.envs"):
@@ -32,7 +32,7 @@ def _register() -> None:
             gymnasium.register(id=point.name, entry_point=point.value, order_enforce=False)
 
 
-class _Watcher(MetaPathFinder):
+class _Watcher:
     """Finds nothing itself: lets the real finder load Gymnasium, then registers the ids, once."""
 
     def find_spec(

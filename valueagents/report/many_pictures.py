@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from valueagents.arrays import FloatArray
 from valueagents.measuring.many.circle import CircleCheck
 from valueagents.measuring.many.multimethod import MultiMethod
-from valueagents.report.pictures import STYLE, as_svg, axis_colours
+from valueagents.report.pictures import STYLE, as_svg, axis_colours, plain_label
 from valueagents.taxonomy import Taxonomy
 
 _INK, _SOFT, _HUMAN = "#1f2a44", "#bbbbbb", "#d1651e"
@@ -52,7 +52,8 @@ def _map(axes: Axes, check: CircleCheck, colours: dict[str, str]) -> None:
         )
         axes.plot(*place, marker="o", markersize=6, color=colour)
         right, up = (target * outside / radius).tolist()
-        axes.text(right, up, name, ha="center", va="center", color=colour, fontsize=8)
+        label = plain_label(name)
+        axes.text(right, up, label, ha="center", va="center", color=colour, fontsize=8)
     axes.set_xlim(-1.1 * outside, 1.1 * outside)
     axes.set_ylim(-1.1 * outside, 1.1 * outside)
     axes.set_aspect("equal")
@@ -111,12 +112,12 @@ def matrix_picture(found: MultiMethod) -> str:
         for edge in range(count, len(matrix), count):
             axes.axhline(edge - 0.5, color=_INK, linewidth=1.2)
             axes.axvline(edge - 0.5, color=_INK, linewidth=1.2)
-        ticks = found.axes * len(found.methods)
+        ticks = [plain_label(name) for name in found.axes] * len(found.methods)
         axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize=5.5)
         axes.set_yticks(range(len(ticks)), ticks, fontsize=5.5)
         axes.tick_params(length=0)
         for place, method in enumerate(found.methods):
-            name = method.rpartition("/")[2]
+            name = plain_label(method.rpartition("/")[2])
             axes.text(count * (place + 0.5) - 0.5, -1.2, name, ha="center", va="bottom", fontsize=9)
         figure.colorbar(image, ax=axes, shrink=0.6, label="correlation over policies")
         return as_svg(figure)

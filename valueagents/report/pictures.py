@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from valueagents.arrays import FloatArray
 from valueagents.measuring.inference import Estimate
 from valueagents.measuring.scores import Scores
+from valueagents.screen import visible
 from valueagents.taxonomy import Taxonomy
 
 _GROUP_COLOURS = ("#2a7f62", "#b5474b", "#c98a1b", "#3b6ea5")
@@ -25,6 +26,8 @@ STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "valueagents",
+    "text.parse_math": False,  # names are text: "$x$" is no formula
+    "text.usetex": False,
 }
 
 
@@ -37,6 +40,14 @@ def picture(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str])
             else _bars(taxonomy, scores, labels)
         )
         return as_svg(figure)
+
+
+def plain_label(text: str) -> str:
+    """A name as matplotlib shows it: on one line, visible, and in the legend too, which leaves out
+    what begins with an underscore.
+    """
+    shown = visible(text.replace("\n", " "))
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def as_svg(figure: Figure) -> str:
@@ -77,7 +88,7 @@ def _circle(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str])
         axes.text(
             angle,
             1.25 * reach,
-            axis.name.replace(": ", ":\n"),
+            plain_label(axis.name).replace(": ", ":\n"),
             ha=side,
             va="center",
             color=colour,
@@ -98,7 +109,7 @@ def _bars(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -
     axes.axvline(0, color="#555555", linewidth=1.0)
     axes.set_xlim(-1.15 * reach, 1.15 * reach)
     axes.set_ylim(count - 0.4, -0.6)
-    axes.set_yticks(range(count), [axis.name for axis in taxonomy.axes])
+    axes.set_yticks(range(count), [plain_label(axis.name) for axis in taxonomy.axes])
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
     axes.set_xlabel("propensity: violated  ←  0 as by chance  →  promoted")
     for side in ("top", "right", "left"):
@@ -162,7 +173,7 @@ def _marks(
             color=colour,
             markerfacecolor=colour if clear else "white",
             linestyle="none",
-            label=None if named else label,
+            label=None if named else plain_label(label),
         )
         named = True
 

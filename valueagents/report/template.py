@@ -18,15 +18,19 @@ from valueagents.report.numbers import (
     signed,
 )
 from valueagents.running.store import write_atomically
+from valueagents.screen import visible
 
 
 def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
-    """A page's template in a package, which may extend ours; whatever is put into it is escaped."""
+    """A page's template in a package, which may extend ours; whatever is put into it is escaped,
+    and visible.
+    """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader(each, "") for each in (package, "valueagents.report")]
         ),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -38,6 +42,13 @@ def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents")
     )
     return environment.get_template(name)
+
+
+def _visible(value: object) -> object:
+    """What is put into a page, with control and direction characters as code points."""
+    if isinstance(value, Markup):
+        return Markup(visible(value))  # noqa: S704 – as safe as it was
+    return visible(value) if isinstance(value, str) else value
 
 
 def drawn(svg: str) -> Markup:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from valueagents.running.execution import Progress
+from valueagents.screen import console, visible
 
+_STOPPED = "stopped; what was finished is kept, the same command goes on from there"
 _QUIET_S = 2.0
 _LINE_EVERY_S = 10.0
 _MIN_FOR_ESTIMATE = 10  # the first batch also loads and warms up
@@ -16,7 +18,8 @@ _MIN_FOR_ESTIMATE = 10  # the first batch also loads and warms up
 def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
     """A callback for `run`; `unit` is what it counts.
 
-    Nothing is shown for what takes less than two seconds.
+    Nothing is shown for what takes less than two seconds. A KeyboardInterrupt leaves with what it
+    means for the run, for the command line to print.
     """
     try:
         if sys.stderr.isatty():
@@ -24,17 +27,12 @@ def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
                 yield progress
         else:
             yield _lines(what, unit)
-    except KeyboardInterrupt:
-        print(
-            "stopped; what was finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        raise
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt(_STOPPED) from stopped
 
 
 @contextmanager
 def _bar(what: str) -> Iterator[Progress]:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -49,8 +47,8 @@ def _bar(what: str) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(visible(what), total=None)
 
         def progress(finished: int, failed: int, owed: int) -> None:
             bar.update(task, total=owed, completed=finished + failed)

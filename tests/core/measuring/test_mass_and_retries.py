@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from valueagents.cli import app
+from valueagents.cli.app import app
 from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Option
 from valueagents.measuring.scores import score
 from valueagents.running.runs import Run

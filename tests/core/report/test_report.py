@@ -2,14 +2,21 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
+import matplotlib as mpl
+import msgspec
 import pytest
+from matplotlib.figure import Figure
 
 from valueagents.errors import ConfigError
 from valueagents.measuring.scores import score
 from valueagents.report import write_report
+from valueagents.report.numbers import signed
+from valueagents.report.pictures import STYLE, as_svg, plain_label
 from valueagents.running.execution import RunConfig, execute
+from valueagents.running.header import write_header
 from valueagents.running.runs import Run
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=y> ${x} {{ 7*7 }} & \u202e"
@@ -28,7 +35,7 @@ def test_a_report_shows_every_axis_its_scores_and_its_interval(
         weight = axis["E4"]
         assert axis.name in html
         assert weight.value is not None
-        assert f"{weight.value:+.2f}".replace("-", "−") in html
+        assert signed(weight.value) in html
     assert f"{scores.counts.episodes} finished, 0 failed" in visible(html)
     assert "cannot be told from uniform choices" in visible(html)
 
@@ -53,6 +60,7 @@ def test_a_report_loads_nothing_from_elsewhere(random_run: Run, tmp_path: Path) 
     assert not re.search(r"<(script|iframe|link|object)\b", html)
     assert not re.search(r"""(src|href)=["']?https?:""", html)
     assert "default-src 'none'" in html
+    assert "base-uri 'none'; form-action 'none'" in html
 
 
 def test_text_from_data_and_policies_is_never_markup(tmp_path: Path) -> None:
@@ -80,6 +88,33 @@ def test_text_from_data_and_policies_is_never_markup(tmp_path: Path) -> None:
     assert "<img" not in html
     assert "{{ 7*7 }}" in html
     assert "&lt;script&gt;" in html
+
+
+def test_no_control_or_direction_character_reaches_a_page_or_its_picture(
+    random_run: Run, tmp_path: Path
+) -> None:
+    hostile = "_$x^2$ \x1b[2J\x9b31m\u202eevil\u200b\r\n"
+    header = msgspec.structs.replace(random_run.header, policy=hostile)
+    copy = tmp_path / "sent"
+    shutil.copytree(random_run.path, copy)
+    write_header(copy, header)
+    html = write_report([copy], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]", html)
+    assert html.count("_$x^2$ [U+001B][2J[U+009B]31m[U+202E]evil[U+200B]") >= 4
+    picture = html[html.index("<svg") : html.index("</svg>")]
+    assert "> _$x^2$ [U+001B]" in picture  # in the legend, although it begins with an underscore
+
+
+def test_names_in_pictures_are_no_formulas() -> None:
+    with mpl.rc_context(STYLE):
+        figure = Figure()
+        axes = figure.add_subplot()
+        axes.plot([0, 1], label=plain_label("_a_b $\\alpha$"))
+        axes.set_xticks([0, 1], [plain_label("$x^2$"), plain_label("$\\frac{1}{$")])
+        axes.legend()
+        picture = as_svg(figure)
+    for text in (" _a_b $\\alpha$", "$x^2$", "$\\frac{1}{$"):
+        assert f">{text}</text>" in picture
 
 
 def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
