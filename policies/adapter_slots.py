@@ -99,17 +99,12 @@ def scales_of(adapted: Any, adapter: str) -> dict[str, float]:
 def check_filled(shapes: Mapping[str, Shape], slots: Slots, base: ModelFiles, where: str) -> None:
     """Every tensor of the file has its place, and every place its tensor.
 
-    Raises ConfigError naming the first.
+    Raises ConfigError naming the first that has not. Wrong shapes come before missing tensors: an
+    adapter of a smaller model has both, and the shape says why.
     """
     without_place = sorted(shapes.keys() - slots.shapes.keys())
     if without_place:
         raise ConfigError(_without_place(without_place, slots, base, where))
-    lacking = sorted(slots.shapes.keys() - shapes.keys())
-    if lacking:
-        raise ConfigError(
-            f"adapter {where!r} lacks {len(lacking)} of the {len(slots.shapes)} tensors that its"
-            f" {CONFIG} asks for, first {lacking[0]}; save it again"
-        )
     for name, shape in sorted(shapes.items()):
         wanted = slots.shapes[name]
         if shape != wanted:
@@ -118,6 +113,13 @@ def check_filled(shapes: Mapping[str, Shape], slots: Slots, base: ModelFiles, wh
                 f" {base.name!r} and {CONFIG} need {wanted}; use its own base model, or save it"
                 " again"
             )
+    lacking = sorted(slots.shapes.keys() - shapes.keys())
+    if lacking:
+        raise ConfigError(
+            f"adapter {where!r} lacks {len(lacking)} of the {len(slots.shapes)} tensors that its"
+            f" {CONFIG} asks for in {base.name!r}, first {lacking[0]}; use its own base model, or"
+            " save it again"
+        )
 
 
 def module_of(tensor: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from valueagents.errors import PolicyError, PromptTooLong, first_line
-from valueagents.policies.engines.engine import Chat, ScoreRequest
+from valueagents.policies.engines.engine import Chat, Message, ScoreRequest
 from valueagents.policies.engines.template import DAY, ChatTemplate
 from valueagents.policies.models import ModelFiles
 
@@ -17,6 +17,15 @@ TEMPLATE_OPTIONS: dict[str, Any] = {
     "enable_thinking": False,  # Qwen3's template: the answer follows at once
     "date_string": f"{DAY:%d %b %Y}",  # Llama 3's template would put today's date into the prompt
 }
+
+ANY_CHAT = (
+    Message("system", "You meet situations that call for a decision. In each, decide what you do."),
+    Message(
+        "user",
+        "A neighbour's cat sits in the rain; the last seat on the bus is yours or hers. A, B or C?",
+    ),
+)
+"""Its tokens are those that checks make their texts of."""
 
 Tokens = tuple[int, ...]
 

@@ -77,11 +77,14 @@ def _with(name: str) -> Callable[[Tensors], Tensors]:
             _renamed("base_model.model.", ""),
             "holds 8 tensors for which its adapter_config.json has no place",
         ),
-        (_without(".layers.1."), "lacks 4 of the 8 tensors that its adapter_config.json asks for"),
+        (
+            _without(".layers.1."),
+            "lacks 4 of the 8 tensors that its adapter_config.json asks for in",
+        ),
         (_without("lora_B"), "lacks 4 of the 8 tensors"),
         (
             _without(f"{FIRST}.lora_A"),
-            f"lacks 1 of the 8 tensors that its adapter_config.json asks for, first {FIRST}",
+            f", first {FIRST}.lora_A.weight; use its own base model",
         ),
         (_as_integers, "is of int32; save it as one of float64, float32, bfloat16, float16"),
         (_with("base_model.model.lm_head.weight"), "save_embedding_layers=False"),

@@ -29,7 +29,7 @@ from valueagents.policies.engines import (
 from valueagents.policies.engines.selfcheck import check_adapters
 from valueagents.policies.engines.transformers.core import ModelCore
 from valueagents.policies.engines.transformers.engine import TransformersEngine
-from valueagents.policies.models import find_model
+from valueagents.policies.models import ModelFiles, find_model
 from valueagents.running.runs import Run
 
 pytestmark = pytest.mark.filterwarnings(
@@ -222,6 +222,18 @@ def test_an_adapter_of_another_base_model_is_refused_by_shape(
         read_adapter(str(folder), find_model(str(tiny_model)))
 
 
+def test_an_adapter_of_a_smaller_model_is_refused_by_shape_and_not_as_incomplete(
+    tiny_model: Path, adapters: tuple[Path, ...], tmp_path: Path
+):
+    import transformers
+
+    larger = transformers.AutoConfig.from_pretrained(tiny_model)
+    larger.hidden_size, larger.num_hidden_layers, larger.layer_types = 96, 3, None
+    larger.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"has shape \(4, 64\), .* use its own base model"):
+        read_adapter(str(adapters[0]), ModelFiles("larger", tmp_path))
+
+
 def test_an_adapter_of_a_module_that_the_base_lacks_is_refused(tiny_model: Path, copied: Path):
     from safetensors.torch import load_file, save_file
 
@@ -307,7 +319,10 @@ def test_the_name_depends_on_every_tensor_and_on_what_scales_them(
 
 
 def _everything(names: tuple[str | None, ...]) -> list[ScoreRequest]:
-    return [ScoreRequest((chat,), ANSWERS, name) for chat in CHATS for name in names]
+    """Each a text of its own length: equal ones are answered once, whatever stands beside them."""
+    texts = [f"{day} days. {message.content}" for day in (1, 20, 300) for _, message in CHATS]
+    chats = [(CHATS[0][0], Message("user", text)) for text in texts]
+    return [ScoreRequest((chat,), ANSWERS, name) for chat in chats for name in names]
 
 
 async def _load_and_score(
@@ -320,7 +335,7 @@ async def _load_and_score(
         greedy = Sampling(temperature=0, max_tokens=8)
         texts = [GenerateRequest(CHATS[0], greedy, 0, (), name) for name in (None, *names)]
         replies = await asyncio.gather(
-            *(engine.score(r) for r in _everything((None, *names)) * 3),
+            *(engine.score(r) for r in _everything((None, *names))),
             *(engine.generate(r) for r in texts),
         )
         return names, list(replies[: -len(texts)]), list(replies[-len(texts) :])
@@ -418,6 +433,23 @@ def test_the_self_check_passes_a_sound_engine_and_stops_one_that_leaks(
         asyncio.run(check_adapters(_AdaptedEngine(-1.0), ("one", "two"), tolerance=1e-3))
     with pytest.raises(PolicyError, match="the base model"):
         asyncio.run(check_adapters(_AdaptedEngine(float("nan")), ("one",), tolerance=1e-3))
+
+
+def test_in_the_self_check_every_request_beside_others_is_a_text_of_its_own():
+    asked: list[ScoreRequest] = []
+    engine = _AdaptedEngine(0.0)
+    score = engine.score
+
+    async def noted(request: ScoreRequest) -> ScoreReply:
+        asked.append(request)
+        return await score(request)
+
+    engine.score = noted
+    asyncio.run(check_adapters(engine, ("one", "two"), tolerance=1e-3))
+    alone, mixed = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert mixed == alone
+    assert len({(request.chats, request.adapter) for request in mixed}) == len(mixed) == 24
+    assert len({len(request.chats[0][-1].content) for request in mixed}) == 8
 
 
 def test_an_engine_that_errs_beside_others_does_not_pass_its_check_by_what_it_remembers(

@@ -42,9 +42,13 @@ class TokenLogprob(msgspec.Struct):
 
 
 class Logprobs(msgspec.Struct):
-    """By place of the answer and token ("token_id:7")."""
+    """`top_logprobs` by place of the answer and token ("token_id:7"); of what was said `tokens` and
+    `token_logprobs`.
+    """
 
     top_logprobs: list[dict[str, float]]
+    tokens: Any = None
+    token_logprobs: Any = None
 
 
 class CompletionChoice(msgspec.Struct):
@@ -122,9 +126,17 @@ class SequenceScore:
 
 
 async def score_sequence(
-    client: Client, url: str, model: str, sequence: Tokens, answers: Sequence[Tokens]
+    client: Client,
+    url: str,
+    model: str,
+    sequence: Tokens,
+    answers: Sequence[Tokens],
+    *,
+    salt: str | None = None,
 ) -> SequenceScore:
     """The log-probabilities of answers of which the sequence holds all tokens but the last.
+
+    With a `salt` the server reads nothing from its cache but what came with the same one.
 
     One more token is drawn and thrown away; with it vLLM tells the raw log-probabilities of up to
     128 tokens that it is asked for, whatever their rank. Those of the sequence's own tokens
@@ -136,6 +148,8 @@ async def score_sequence(
     parts = [nexts[i : i + _IDS_A_REQUEST] for i in range(0, len(nexts), _IDS_A_REQUEST)]
     body = {**AS_IT_IS, "model": model, "prompt": sequence, "max_tokens": 1}
     body |= {"logprobs": 0, "return_tokens_as_token_ids": True}
+    if salt is not None:
+        body["cache_salt"] = salt
     bodies = [{**body, "logprob_token_ids": part} for part in parts]
     if longest:
         bodies[0]["prompt_logprobs"] = 0
@@ -158,7 +172,7 @@ def _next_logprobs(reply: Completion, tokens: Sequence[int]) -> dict[int, float]
     """The log-probabilities of tokens as the next one."""
     logprobs = reply.choices[0].logprobs
     found = logprobs.top_logprobs[0] if logprobs and logprobs.top_logprobs else {}
-    return {token: _checked(found.get(f"token_id:{token}")) for token in tokens}
+    return {token: checked_logprob(found.get(f"token_id:{token}")) for token in tokens}
 
 
 def _prompt_logprobs(reply: Completion, sequence: Tokens, last: int) -> list[float]:
@@ -167,11 +181,11 @@ def _prompt_logprobs(reply: Completion, sequence: Tokens, last: int) -> list[flo
     found = []
     for i in range(len(sequence) - last, len(sequence)):
         told = (places[i] or {}).get(str(sequence[i])) if i < len(places) else None
-        found.append(_checked(told.logprob if told else None))
+        found.append(checked_logprob(told.logprob if told else None))
     return found
 
 
-def _checked(logprob: float | None) -> float:
+def checked_logprob(logprob: float | None) -> float:
     """A raw log-probability. Raises PolicyError if the server did not give one, or something else
     in its place.
     """

@@ -9,6 +9,7 @@ vLLM counts cached tokens of the last one only.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Self
 
@@ -38,7 +39,11 @@ from valueagents.policies.engines.openai.completions import (
 from valueagents.policies.engines.openai.loading import ServedAdapter, find_adapters, have_served
 from valueagents.policies.engines.openai.served import Served, ServerKind, find_served
 from valueagents.policies.engines.openai.served_tokenizer import ServedTokenizer
+from valueagents.policies.engines.openai.speaker import ServedSpeaker
 from valueagents.policies.engines.selfcheck import check_adapters
+from valueagents.policies.engines.spoken import SpokenCheck
+
+log = logging.getLogger("valueagents")
 
 _CAN: dict[ServerKind, frozenset[Capability]] = {
     "vllm": frozenset({"score", "generate", "seeds", "choices", "adapters"}),
@@ -115,6 +120,7 @@ class OpenAIEngine(Engine):
         self._served: Served | None = None
         self._client: Client | None = None
         self._tokenizer: ServedTokenizer | None = None
+        self._truth: SpokenCheck | None = None
 
     def identity(self) -> dict[str, str]:
         """What the server says that decides its answers; asks it the first time.
@@ -170,6 +176,7 @@ class OpenAIEngine(Engine):
             if self._adapters:
                 names = tuple(adapter.name for adapter in self._adapters)
                 await check_adapters(self, names, tolerance=self.options.tolerance)
+            await self._check_spoken(client, self._tokenizer, served)
         except BaseException:
             await self.__aexit__()
             raise
@@ -177,7 +184,7 @@ class OpenAIEngine(Engine):
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
-        client, self._client, self._tokenizer = self._client, None, None
+        client, self._client, self._tokenizer, self._truth = self._client, None, None, None
         if client is not None:
             await client.close()
 
@@ -199,6 +206,7 @@ class OpenAIEngine(Engine):
         for chat in chats:
             for start, found in starts.items():
                 wanted.setdefault(chat.value + start, []).extend(found)
+        await self._require_truth(max(map(len, wanted)), request.adapter)
         asked = [
             score_sequence(client, url, model, sequence, found)
             for sequence, found in wanted.items()
@@ -235,6 +243,7 @@ class OpenAIEngine(Engine):
         client, tokenizer = self._entered()
         prompt = await tokenizer.prompt(request.chat)
         tokenizer.fit(len(prompt.value), request.sampling.max_tokens)
+        await self._require_truth(len(prompt.value), request.adapter)
         body = {
             "model": self._name(request.adapter),
             "prompt": prompt.value,
@@ -262,6 +271,37 @@ class OpenAIEngine(Engine):
         asker = ChatAsker(client, f"{self._address.api}/chat/completions", self._chat_fields)
         return await asker.ask(request, self._name(request.adapter))
 
+    async def _check_spoken(
+        self, client: Client, tokenizer: ServedTokenizer, served: Served
+    ) -> None:
+        """What the model and its adapters say has the log-probability with which it is scored.
+
+        Where a server can only generate there is nothing to compare, and that is said. What passed
+        is not kept for the next run: a server does not show its weights, nor how they are loaded.
+        """
+        if self.options.server == "other":
+            log.info(
+                "%s tells no probabilities: whether it answers as its model does cannot be checked",
+                self._address.root,
+            )
+            return
+        url = f"{self._address.api}/completions"
+        [chat] = _PROBE.chats
+        truth = SpokenCheck(
+            ServedSpeaker(client, url, self._name),
+            f"{self._address.root} (vLLM {served.version}, model {served.model})",
+            tokens=(await tokenizer.prompt(chat)).value,
+            window=served.window,
+        )
+        for adapter in (None, *(adapter.name for adapter in self._adapters)):
+            await truth.require(1, adapter)
+        self._truth = truth
+
+    async def _require_truth(self, length: int, adapter: str | None) -> None:
+        """The truth check has passed at this length; before there is one, nothing is required."""
+        if self._truth is not None:
+            await self._truth.require(length, adapter)
+
     async def _require_same(self) -> None:
         """A server that was away serves what it served before, adapters included.
 
@@ -276,6 +316,8 @@ class OpenAIEngine(Engine):
                 f"{self._address.root} came back and serves something else than before; start again"
             )
         await asyncio.to_thread(have_served, self._address, found, self._adapters)
+        if self._truth is not None:
+            self._truth.forget()
 
     def _find(self) -> Served:
         served = find_served(self._address, self.options.server, self.options.model)

@@ -7,11 +7,10 @@ from typing import Any
 
 from valueagents.errors import PolicyError, first_line
 from valueagents.policies.adapters import Adapter, load_adapter
-from valueagents.policies.engines.chats import ChatTokenizer
+from valueagents.policies.engines.chats import ANY_CHAT, ChatTokenizer
 from valueagents.policies.engines.engine import (
     GenerateReply,
     GenerateRequest,
-    Message,
     ScoreReply,
     ScoreRequest,
 )
@@ -30,13 +29,6 @@ log = logging.getLogger("valueagents")
 Job = ScoreJob | GenerateJob
 
 _KEPT_BYTES_ON_A_CPU = 2 * 2**30
-_ANY_CHAT = (
-    Message("system", "You meet situations that call for a decision. In each, decide what you do."),
-    Message(
-        "user",
-        "A neighbour's cat sits in the rain; the last seat on the bus is yours or hers. A, B or C?",
-    ),
-)
 
 
 class ModelCore:
@@ -89,9 +81,10 @@ class ModelCore:
         self._truth = TruthCheck(
             self._model,
             self._device,
-            tokens=self._chats.prompt(_ANY_CHAT),
+            tokens=self._chats.prompt(ANY_CHAT),
             window=self._chats.window,
             identity=identity,
+            folders={adapter.name: adapter.folder for adapter in self._adapters},
         )
         for adapter in (None, *(adapter.name for adapter in self._adapters)):
             with self._adapted(adapter):

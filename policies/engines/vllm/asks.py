@@ -24,7 +24,8 @@ class SequenceAsk:
 
     `next_ids`: tokens whose log-probability of coming next is wanted; `scored_from`: the place in
     `tokens` from which on the log-probability of the tokens themselves is wanted (None = of none).
-    With `sampling` a text is generated.
+    With `sampling` a text is generated; `told`: of exactly `max_tokens` tokens, with the
+    log-probability of each. Of the cache only what was read with the same `salt` is used.
     """
 
     tokens: Tokens
@@ -34,12 +35,14 @@ class SequenceAsk:
     sampling: Sampling | None = None
     seed: int | None = None
     choices: tuple[str, ...] = ()
+    told: bool = False
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceAnswer:
     """`next_logprobs` by token; `scored` from `scored_from` on; `said` and `finish_reason` of what
-    was generated.
+    was generated, `told` its log-probabilities if they were wanted.
     """
 
     next_logprobs: dict[int, float]
@@ -48,6 +51,7 @@ class SequenceAnswer:
     finish_reason: str
     cached_tokens: int
     queue_s: float
+    told: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)

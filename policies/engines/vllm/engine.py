@@ -7,10 +7,14 @@ The thread that owns vLLM is in `thread.py`, what it is asked in `asks.py`, its 
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from valueagents.errors import PolicyError
-from valueagents.policies.engines.chats import ChatTokenizer
+from valueagents.identity import content_hash
+from valueagents.policies.engines.chats import ANY_CHAT, ChatTokenizer
 from valueagents.policies.engines.engine import (
     Capability,
     GenerateReply,
@@ -20,6 +24,7 @@ from valueagents.policies.engines.engine import (
 )
 from valueagents.policies.engines.local import LocalEngine
 from valueagents.policies.engines.selfcheck import check_adapters
+from valueagents.policies.engines.spoken import SpokenCheck
 from valueagents.policies.engines.vllm.asks import SequenceAsk, SequenceScoreJob
 from valueagents.policies.engines.vllm.options import VllmOptions
 from valueagents.policies.engines.vllm.settings import (
@@ -28,14 +33,16 @@ from valueagents.policies.engines.vllm.settings import (
     vllm_dtype,
     vllm_environment,
 )
+from valueagents.policies.engines.vllm.speaker import VllmSpeaker
 from valueagents.policies.engines.vllm.thread import VllmThread
-from valueagents.policies.models import EMBEDDED
+from valueagents.policies.models import EMBEDDED, cache_folder
 from valueagents.running.threads import OwnerThread
 
 log = logging.getLogger("valueagents")
 
 _LIVE = {"cpu": 64, "cuda": 256}
 _EMBEDDED_TOKENS_PER_S = 900.0  # prefill in float32 on 2 cores (Zen 4)
+_NOT_OF_ANSWERS = ("revision", "gpu_memory", "kv_cache_gib", "dtype", "quantization")
 _TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
 """Nats by which batching alone may move the sum over a short answer."""
 
@@ -65,6 +72,7 @@ class VllmEngine(LocalEngine):
         self._chats: ChatTokenizer | None = None
         self._thread: VllmThread | None = None
         self._encoder: OwnerThread | None = None
+        self._truth: SpokenCheck | None = None
 
     def identity(self) -> dict[str, str]:
         """Hashes of weights, tokenizer and chat template, number format and vLLM's version."""
@@ -92,6 +100,9 @@ class VllmEngine(LocalEngine):
             await self._load(arguments)
             if self.adapters:
                 await self._check(retry=self.options.spare_adapter_slot == "auto")
+            self._truth = self._spoken_check()
+            for adapter in (None, *(adapter.name for adapter in self.adapters)):
+                await self._truth.require(1, adapter)
         except BaseException:
             await self.__aexit__()
             raise
@@ -103,16 +114,18 @@ class VllmEngine(LocalEngine):
             await self._thread.close()
         if self._encoder is not None:
             self._encoder.close()
-        self._thread = self._encoder = self._chats = None
+        self._thread = self._encoder = self._chats = self._truth = None
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The log-probabilities asked for."""
         job: SequenceScoreJob = await self._encode(self._score_job, request)
+        await self._require(max(len(ask.tokens) for ask in job.asks), request.adapter)
         return job.reply(await self._running().answer(job.asks))
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The text asked for. `choices` are held to by their characters, in whatever tokens."""
         ask: SequenceAsk = await self._encode(self._generate_ask, request)
+        await self._require(len(ask.tokens), request.adapter)
         (answer,) = await self._running().answer([ask])
         return GenerateReply(
             text=await self._encode(ChatTokenizer.text, answer.said),
@@ -159,17 +172,55 @@ class VllmEngine(LocalEngine):
     async def _check(self, *, retry: bool) -> None:
         names = tuple(adapter.name for adapter in self.adapters)
         try:
-            await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
+            await self._check_adapters(names)
         except PolicyError as error:
             if not retry:
                 raise
             log.warning("%s. Loading again with a spare adapter slot, the known remedy.", error)
             await self._running().close()
             await self._load(self._arguments(spare=True))
-            await check_adapters(self, names, tolerance=_TOLERANCE[self.dtype])
+            await self._check_adapters(names)
             log.warning(
                 "with a spare adapter slot base and adapters answer alike alone and mixed; going on"
             )
+
+    async def _check_adapters(self, names: tuple[str, ...]) -> None:
+        tolerance, forget = _TOLERANCE[self.dtype], self._running().forget
+        await check_adapters(self, names, tolerance=tolerance, forget=forget)
+
+    def _spoken_check(self) -> SpokenCheck:
+        """The truth check of what is loaded, whose passes are kept by content hash."""
+        import torch
+
+        if self._chats is None:
+            raise PolicyError("the engine is not loaded: use `async with`")
+        set_by_user = {
+            name: value
+            for name, value in msgspec.structs.asdict(self.options).items()
+            if name not in _NOT_OF_ANSWERS and value is not None
+        }
+        identity, device = self.identity(), self.device
+
+        def kept(length: int, adapter: str | None) -> Path:
+            name = content_hash("spoken/1", identity, device, set_by_user, adapter, length)
+            return cache_folder() / "checked" / name
+
+        settings = f"dtype={self.dtype}"
+        if self.options.quantization is not None:
+            settings += f", quantization={self.options.quantization}"
+        return SpokenCheck(
+            VllmSpeaker(self._running()),
+            f"vLLM {self.version} ({settings})",
+            tokens=self._chats.prompt(ANY_CHAT),
+            window=self._chats.window,
+            unit=torch.finfo(getattr(torch, self.dtype)).eps,
+            kept=kept,
+        )
+
+    async def _require(self, length: int, adapter: str | None) -> None:
+        """The truth check has passed at this length; before there is one, nothing is required."""
+        if self._truth is not None:
+            await self._truth.require(length, adapter)
 
     def _running(self) -> VllmThread:
         if self._thread is None:

@@ -30,6 +30,7 @@ class _Batch:
     future: "asyncio.Future[list[SequenceAnswer]]"
     arrived: float
     answers: dict[int, SequenceAnswer] = field(default_factory=dict)
+    forget: bool = False
 
     def settle(self, result: list[SequenceAnswer] | Exception) -> None:
         """Hand the result to the waiting loop."""
@@ -95,6 +96,16 @@ class VllmThread:
         self._inbox.put(batch)
         return await batch.future
 
+    async def forget(self) -> None:
+        """What was read is computed anew from here on; call it while nothing else is asked.
+
+        Raises PolicyError if vLLM keeps it.
+        """
+        loop = asyncio.get_running_loop()
+        batch = _Batch((), loop, loop.create_future(), time.monotonic(), forget=True)
+        self._inbox.put(batch)
+        await batch.future
+
     async def close(self) -> None:
         """Fail whoever still waits, free vLLM and let the thread end."""
         self._inbox.put(None)
@@ -148,6 +159,10 @@ class VllmThread:
 
     def _add(self, batch: _Batch) -> None:
         try:
+            if batch.forget:
+                done = self._engine.reset_prefix_cache()
+                batch.settle([] if done else PolicyError("vLLM is asked and keeps what it reads"))
+                return
             for place in range(len(batch.asks)):
                 self._submit(batch, place)
         except Exception as error:  # it is the request's, raised where the request was made
@@ -155,14 +170,12 @@ class VllmThread:
             batch.settle(PolicyError(f"vLLM refuses the request: {_reason(error)}"))
 
     def _submit(self, batch: _Batch, place: int, *, reread: bool = False) -> None:
-        from vllm import TokensPrompt
-
         ask = batch.asks[place]
         self._count += 1
         name = str(self._count)
         self._engine.add_request(
             name,
-            TokensPrompt(prompt_token_ids=list(ask.tokens)),
+            _prompt(ask),
             _sampling_params(ask, reread=reread),
             lora_request=self._loras[ask.adapter] if ask.adapter is not None else None,
         )
@@ -218,6 +231,14 @@ class VllmThread:
         cleanup_dist_env_and_memory()
 
 
+def _prompt(ask: SequenceAsk) -> Any:
+    from vllm import TokensPrompt
+
+    if not ask.salt:
+        return TokensPrompt(prompt_token_ids=list(ask.tokens))
+    return TokensPrompt(prompt_token_ids=list(ask.tokens), cache_salt=ask.salt)
+
+
 def _sampling_params(ask: SequenceAsk, *, reread: bool) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -238,6 +259,8 @@ def _sampling_params(ask: SequenceAsk, *, reread: bool) -> Any:
         top_k=ask.sampling.top_k,
         max_tokens=ask.sampling.max_tokens,
         seed=ask.seed,
+        ignore_eos=ask.told,
+        logprobs=0 if ask.told else None,
         structured_outputs=(
             StructuredOutputsParams(choice=list(ask.choices)) if ask.choices else None
         ),
@@ -268,7 +291,14 @@ def _answer(ask: SequenceAsk, output: Any, waited_s: float) -> SequenceAnswer:
         finish_reason="length" if said.finish_reason == "length" else "stop",
         cached_tokens=output.num_cached_tokens or 0,
         queue_s=round(waited_s + queued_s, 6),
+        told=_told(said) if ask.told else (),
     )
+
+
+def _told(said: Any) -> tuple[float, ...]:
+    """The log-probability of each token that was generated."""
+    tokens = zip(said.logprobs, said.token_ids, strict=True)
+    return tuple(row[token].logprob for row, token in tokens)
 
 
 def _reason(error: BaseException) -> str:

@@ -61,7 +61,7 @@ class MockServer:
     `asked` records path and body; `faults` are answered, one a completion, before anything else is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.faults: list[Callable[[], Awaitable[web.StreamResponse]]] = []
@@ -70,9 +70,10 @@ class MockServer:
         self.refused_roles: tuple[str, ...] = ()
         self.template = True
         self.scale, self.answers_mixed_up, self.forgets_logprobs = 1.0, False, False
+        self.spoken_scale = 1.0
         self.at_once = 0
         self.gate: AdapterGate | None = None
-        self.port = 0
+        self.port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -173,9 +174,18 @@ class MockServer:
                 "token_logprobs": [-1.0],
                 "tokens": ["token_id:9999"],
             }
+        elif "logprobs" in body:  # of what is said: the truth check asks for it
+            said = list(range(65, 65 + body["max_tokens"]))
+            told = [
+                self.spoken_scale * self.scale * logprob(prompt + said[:i], token, model)
+                for i, token in enumerate(said)
+            ]
+            names = [f"token_id:{token}" for token in said]
+            tops = [{name: number} for name, number in zip(names, told, strict=True)]
+            choice["logprobs"] = {"tokens": names, "token_logprobs": told, "top_logprobs": tops}
         if "prompt_logprobs" in body:
             told = [
-                {str(prompt[i]): {"logprob": logprob(prompt[:i], prompt[i], model)}}
+                {str(prompt[i]): {"logprob": self.scale * logprob(prompt[:i], prompt[i], model)}}
                 for i in range(1, len(prompt))
             ]
             choice["prompt_logprobs"] = [None, *told]
@@ -318,7 +328,7 @@ def test_a_label_menu_is_one_request_a_chat_for_just_its_letters(server: MockSer
     asked = [
         body
         for body in server.bodies("/v1/completions")
-        if body["logprob_token_ids"] == [65, 66, 67]
+        if body.get("logprob_token_ids") == [65, 66, 67]
     ]
     assert [body["prompt"] for body in asked] == [
         prompt_of(CHAT),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from valueagents.contracts.policy import View
-from valueagents.errors import ConfigError, PolicyError
+from valueagents.errors import ConfigError, PolicyError, PromptTooLong
 from valueagents.policies.engines import Chat, Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers import scoring
 from valueagents.policies.engines.transformers.engine import TransformersEngine
@@ -143,10 +143,15 @@ def test_logits_too_large_for_one_pass_are_computed_in_several(
         _assert_equal(reply, naive(tiny_model, request))
 
 
-def test_many_equal_requests_are_scored_as_one(tiny_model: Path, ask: Ask, naive: Naive):
+def test_many_equal_requests_are_scored_as_one(
+    tiny_model: Path, ask: Ask, naive: Naive, computed: list[int]
+):
     request = ScoreRequest((_chat("Now?"),), SENTENCES)
-    for reply in ask(tiny_model, *[request] * 5):
+    replies = ask(tiny_model, *[request] * 5)
+    for reply in replies:
         _assert_equal(reply, naive(tiny_model, request))
+    spent = [reply.prompt_tokens - reply.cached_tokens for reply in replies]
+    assert spent == [sum(computed), 0, 0, 0, 0]
 
 
 def test_without_a_chat_template_the_texts_are_scored_as_they_stand(
@@ -266,21 +271,20 @@ def test_the_last_prompt_that_fits_the_window_with_its_answer_is_scored(
 
 
 def test_a_prompt_over_the_window_costs_only_its_own_request(tiny_model: Path, naive: Naive):
-    good, bad = (
-        ScoreRequest((_chat("Now?"),), LETTERS),
-        ScoreRequest((_chat("coat " * 600),), LETTERS),
+    before, over, after = (
+        ScoreRequest((_chat(text),), LETTERS) for text in ("Now?", "coat " * 600, "And then?")
     )
 
     async def ask_all():
         async with TransformersEngine(str(tiny_model)) as engine:
             return await asyncio.gather(
-                *map(engine.score, (good, bad, good)), return_exceptions=True
+                *map(engine.score, (before, over, after)), return_exceptions=True
             )
 
     first, refused, last = asyncio.run(ask_all())
-    assert isinstance(refused, PolicyError)
-    _assert_equal(first, naive(tiny_model, good))
-    _assert_equal(last, naive(tiny_model, good))
+    assert isinstance(refused, PromptTooLong)
+    _assert_equal(first, naive(tiny_model, before))
+    _assert_equal(last, naive(tiny_model, after))
 
 
 @pytest.mark.parametrize("token", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|unnamed|>"])

@@ -3,12 +3,15 @@ checked anew.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from valueagents.errors import PolicyError
+from valueagents.policies.adapters import WEIGHTS
 from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.engines.transformers.prefix import Prefix
@@ -120,6 +123,51 @@ def test_rounding_of_short_formats_is_not_taken_for_an_error(
 ):
     [reply] = ask(tiny_model, LONG, dtype=dtype)
     assert len(reply.logprobs[0]) == 2
+
+
+@pytest.mark.usefixtures("checks")
+def test_an_adapter_that_gives_no_numbers_is_refused_by_its_own_name(
+    tiny_model: Path, tiny_adapter: Path, ask: Ask, tmp_path: Path
+):
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_adapter, tmp_path / "huge"))
+    weights = folder / WEIGHTS
+    huge = {name: tensor * 1e30 for name, tensor in load_file(weights).items()}
+    save_file(huge, weights)
+    with pytest.raises(
+        PolicyError, match=rf"^adapter '{folder}' on .*'llama' is refused: .* not numbers; look at"
+    ):
+        ask(tiny_model, NOW, adapters=[str(folder)])
+
+
+@pytest.mark.usefixtures("checks")
+def test_an_adapter_that_is_read_wrongly_is_refused_by_its_own_name(
+    tiny_model: Path, tiny_adapter: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
+    scored = TruthCheck._scored
+
+    def off(self: TruthCheck, *given: Any) -> dict[str, float]:
+        return {name: 0.3 if given[-1] else off for name, off in scored(self, *given).items()}
+
+    monkeypatch.setattr(TruthCheck, "_scored", off)
+    with pytest.raises(PolicyError, match=rf"^adapter '{tiny_adapter}' .*alone, .*0\.3 nats off"):
+        ask(tiny_model, NOW, adapters=[str(tiny_adapter)])
+
+
+@pytest.mark.usefixtures("checks")
+def test_an_error_larger_than_rounding_is_refused_in_bfloat16(
+    tiny_model: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
+    """Of 0.4 nats, which were once taken for rounding."""
+    scored = TruthCheck._scored
+
+    def off(self: TruthCheck, *given: Any) -> dict[str, float]:
+        return {name: off + 0.4 for name, off in scored(self, *given).items()}
+
+    monkeypatch.setattr(TruthCheck, "_scored", off)
+    with pytest.raises(PolicyError, match=r"0\.4\d* nats off"):
+        ask(tiny_model, NOW, dtype="bfloat16")
 
 
 @pytest.mark.usefixtures("checks")

@@ -6,6 +6,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,10 @@ import pytest
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.measuring.scores import score
 from valueagents.policies.engines import Engine, GenerateRequest, Message, Sampling, ScoreRequest
+from valueagents.policies.engines.spoken import SpokenCheck
 from valueagents.policies.engines.transformers.engine import TransformersEngine
+from valueagents.policies.engines.vllm import thread
+from valueagents.policies.engines.vllm.asks import SequenceAnswer, SequenceAsk
 from valueagents.policies.engines.vllm.engine import VllmEngine
 from valueagents.policies.engines.vllm.options import VllmOptions
 from valueagents.policies.models import EMBEDDED, find_model
@@ -42,7 +46,7 @@ LETTERS = ("A", "B", "C")
 SENTENCES = (
     "Give it back.",
     "Keep it",
-    "Ask the neighbour whose coat it is, and wait – quietly – for an answer.\nThen go.",
+    "SequenceAsk the neighbour whose coat it is, and wait – quietly – for an answer.\nThen go.",
 )
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 
@@ -90,6 +94,13 @@ class Entered:
             return await asyncio.gather(*map(self.engine.score, requests), return_exceptions=True)
 
         return self.do(ask())
+
+    def alone_and_mixed(self, requests: list[ScoreRequest]) -> tuple[list[Any], list[Any]]:
+        """One after another and all at once, each time computed anew."""
+        self.do(self.engine._thread.forget())
+        alone = [self.do(self.engine.score(request)) for request in requests]
+        self.do(self.engine._thread.forget())
+        return alone, self.together(requests)
 
     def leave(self) -> None:
         self.do(self.engine.__aexit__(None, None, None))
@@ -151,10 +162,18 @@ def test_adapters_change_the_answers(served: Entered):
 
 
 def test_a_mixed_batch_answers_as_each_request_alone(served: Entered):
-    requests = _requests(_names(served))
-    mixed = served.together(requests)
-    alone = [served.do(served.engine.score(request)) for request in requests]
+    alone, mixed = served.alone_and_mixed(_requests(_names(served)))
+    assert [reply.cached_tokens for reply in mixed] != [reply.prompt_tokens for reply in mixed]
     assert _largest_difference(mixed, alone) < TOLERANCE
+
+
+def test_what_was_forgotten_is_computed_anew(served: Entered):
+    request = ScoreRequest((_chat("A coat hangs on a chair. " * 8),), LETTERS)
+    for _ in range(2):
+        reply = served.do(served.engine.score(request))
+    assert reply.cached_tokens > reply.prompt_tokens / 2
+    served.do(served.engine._thread.forget())
+    assert served.do(served.engine.score(request)).cached_tokens == 0
 
 
 @pytest.mark.parametrize("continuations", [LETTERS, SENTENCES])
@@ -249,12 +268,86 @@ def test_the_self_check_applies_the_remedy_and_says_so(
             names = (None, engine.adapters[0].name)
             requests = _requests(names, 8)
             alone = [await engine.score(request) for request in requests]
+            await engine._thread.forget()
             return alone, await asyncio.gather(*map(engine.score, requests))
 
     alone, mixed = asyncio.run(asyncio.wait_for(ask(), timeout=240))
     assert _largest_difference(alone, mixed) < TOLERANCE
     if engine.device == "cpu":
         assert any("spare adapter slot" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "scored", "message"),
+    [
+        (0.5, 0.0, "scored otherwise as the next token.*0.5 nats off.*logprobs-mode"),
+        (0.0, 0.5, "scored otherwise as a text.*prompt_logprobs"),
+        (float("nan"), 0.0, "scored otherwise as the next token"),
+    ],
+)
+def test_log_probabilities_that_are_not_those_of_what_is_said_are_refused_by_setting(
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    spoken: float,
+    scored: float,
+    message: str,
+):
+    answer = thread._answer
+
+    def changed(ask: SequenceAsk, output: Any, waited_s: float) -> SequenceAnswer:
+        found = answer(ask, output, waited_s)
+        told = tuple(number + spoken for number in found.told)
+        return replace(found, told=told, scored=tuple(each + scored for each in found.scored))
+
+    monkeypatch.setenv("VALUEAGENTS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(thread, "_answer", changed)
+
+    async def enter() -> None:
+        async with VllmEngine(str(tiny_model)):
+            pass
+
+    with pytest.raises(PolicyError, match=rf"vLLM .*dtype=float32\) is refused: .*{message}"):
+        asyncio.run(asyncio.wait_for(enter(), timeout=240))
+
+
+def test_what_is_said_is_compared_once_and_again_for_longer_questions(
+    tiny_model: Path, adapters: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    made, compare = [], SpokenCheck._compare
+
+    async def counted(self: SpokenCheck, length: int, adapter: str | None) -> dict[str, float]:
+        found = await compare(self, length, adapter)
+        made.append((length, adapter is None, found["nats"]))
+        return found
+
+    monkeypatch.setenv("VALUEAGENTS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(SpokenCheck, "_compare", counted)
+
+    async def ask() -> None:
+        engine = VllmEngine(str(tiny_model), VllmOptions(spare_adapter_slot="yes"), adapters[:1])
+        async with engine:
+            await engine.score(ScoreRequest((_chat("a coat, " * 40),), LETTERS))
+            await engine.score(ScoreRequest((_chat("a hat, " * 40),), LETTERS))
+
+    for _ in range(2):  # the second time everything is known
+        asyncio.run(asyncio.wait_for(ask(), timeout=240))
+    assert [(length, base) for length, base, _ in made][:2] == [(128, True), (128, False)]
+    assert [length for length, _, _ in made[2:]] == [256]
+    assert max(nats for _, _, nats in made) < TOLERANCE
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rounding_of_short_formats_is_not_taken_for_an_error(
+    tiny_model: Path, dtype: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("VALUEAGENTS_CACHE", str(tmp_path / "cache"))
+
+    async def ask() -> Any:
+        async with VllmEngine(str(tiny_model), VllmOptions(dtype=dtype)) as engine:
+            return await engine.score(ScoreRequest((_chat("a coat, " * 40),), LETTERS))
+
+    assert len(asyncio.run(asyncio.wait_for(ask(), timeout=240)).logprobs[0]) == len(LETTERS)
 
 
 def test_an_error_of_vllm_reaches_everybody_who_waits_and_comes_later(tiny_model: Path):
