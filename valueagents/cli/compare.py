@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import TWO_SIDES, Json, Primary
+from valueagents.cli.options import TWO_SIDES, Json, LowMass, Primary
 from valueagents.cli.tables import print_comparison, print_json
 
 
@@ -22,6 +22,7 @@ def compare(
         Path | None, typer.Option(help="Replay of the first run's states by the second policy.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of drawn flips.")] = 0,
+    low_mass: LowMass = False,
     as_json: Json = False,
 ) -> None:
     """Print differences, first minus second policy."""
@@ -30,7 +31,9 @@ def compare(
 
     first, second = two_sides(runs)
     replayed = (replayed_first, replayed_second)
-    comparison = compare_runs(first, second, primary=primary, replayed=replayed, seed=seed)
+    comparison = compare_runs(
+        first, second, primary=primary, replayed=replayed, seed=seed, low_mass=low_mass
+    )
     if as_json:
         print_json(comparison)
     else:

@@ -1,16 +1,19 @@
 """`valueagents metric`: the named metrics of published studies."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from valueagents.cli.options import Json, Way
+from valueagents.cli.options import Json, LowMass, Way
 from valueagents.cli.tables import print_json, print_table, table
 from valueagents.errors import ConfigError
 
 if TYPE_CHECKING:
     from valueagents.measuring.studies.declaration import Metric
+
+log = logging.getLogger("valueagents")
 
 _RUNS = {"a run": 1, "an adapter and its control": 2, "a run and a run of the random policy": 2}
 
@@ -24,6 +27,7 @@ def metric(
         list[str] | None, typer.Option(help="Axis that was to move; may be repeated.")
     ] = None,
     direction: Way = "down",
+    low_mass: LowMass = False,
     as_json: Json = False,
 ) -> None:
     """Compute a metric under its study's own name: survey, judgement, bbq, crows, machiavelli, a
@@ -35,9 +39,9 @@ def metric(
         _list(as_json=as_json)
         return
     chosen = find(name)
-    found = chosen.compute(
-        *_checked(chosen, runs or []), **_about_target(chosen, target, direction)
-    )
+    checked, about = _checked(chosen, runs or []), _about_target(chosen, target, direction)
+    _require_mass(checked, low_mass=low_mass)
+    found = chosen.compute(*checked, **about)
     if as_json:
         print_json(found)
     else:
@@ -53,6 +57,21 @@ def _checked(chosen: "Metric", runs: list[Path]) -> list[Path]:
             f"metric {chosen.id} needs {chosen.needs}: {directories}, {len(runs)} given"
         )
     return runs
+
+
+def _require_mass(runs: list[Path], *, low_mass: bool) -> None:
+    """Warn of runs whose offered answers had little of the model's probability.
+
+    Raises ConfigError, unless it is asked for, where they had next to none (`mass.py`).
+    """
+    from valueagents.measuring.mass import mass_cautions
+    from valueagents.measuring.reading import read_answers
+
+    refusal, warnings = mass_cautions([read_answers(run) for run in runs])
+    if refusal is not None and not low_mass:
+        raise ConfigError(refusal)
+    for warning in warnings:
+        log.warning(warning)
 
 
 def _about_target(chosen: "Metric", target: list[str] | None, direction: str) -> dict[str, object]:

@@ -20,6 +20,12 @@ EnvOptions = Annotated[
 Primary = Annotated[
     str | None, typer.Option(help="The one axis named before looking; tested alone.")
 ]
+LowMass = Annotated[
+    bool,
+    typer.Option(
+        help="Give numbers, too, of answers that had next to none of the model's probability."
+    ),
+]
 Target = Annotated[list[str], typer.Option(help="Axis that was to move; may be repeated.")]
 Way = Annotated[
     Literal["down", "up"], typer.Option("--direction", help="Which way it was to move: down or up.")

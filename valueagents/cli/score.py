@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import Json, RunPath
+from valueagents.cli.options import Json, LowMass, RunPath
 from valueagents.cli.tables import print_json, print_scores
 
 
@@ -18,14 +18,7 @@ def score(
     grouping: Annotated[
         str | None, typer.Option(help="Score groups of axes, e.g. schwartz10.")
     ] = None,
-    low_mass: Annotated[
-        bool,
-        typer.Option(
-            help=(
-                "Score it although the offered answers had next to none of the model's probability."
-            )
-        ),
-    ] = False,
+    low_mass: LowMass = False,
     as_json: Json = False,
 ) -> None:
     """Print the scores of a run with intervals and counts."""

@@ -15,9 +15,16 @@ import msgspec
 
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers, require_comparable
-from valueagents.measuring.estimators.declaration import Compared, Difference, Estimator
+from valueagents.measuring.estimators.declaration import (
+    AxisDifference,
+    Compared,
+    Difference,
+    Estimator,
+)
 from valueagents.measuring.estimators.mean import paired_difference
 from valueagents.measuring.estimators.registry import estimators
+from valueagents.measuring.inference import Estimate
+from valueagents.measuring.mass import mass_cautions
 from valueagents.measuring.pairing import Pairing, pair
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.running.runs import Run, require_distinct
@@ -77,12 +84,15 @@ def compare(
     primary: str | None = None,
     replayed: tuple[Source | None, Source | None] = (None, None),
     seed: int = 0,
+    low_mass: bool = False,
 ) -> Comparison:
     """The differences, first minus second. `primary` is the one axis named before looking.
 
     Lists of runs are training seeds, the k-th of one paired with the k-th of the other; the seed is
     then the unit. `replayed`: for each policy a replay of states that it did not meet itself; E6
-    then splits what it could not. Raises ConfigError if the taxonomies differ, the primary axis is
+    then splits what it could not. `low_mass`: compare runs, too, whose offered answers had next to
+    none of the model's probability (`mass.py`); else their differences are None with that reason.
+    Raises ConfigError if the taxonomies differ, the primary axis is
     unknown, no situation was met by both, or the runs carry different annotations there (in a game,
     where hidden state may explain it: a warning).
     """
@@ -110,6 +120,10 @@ def compare(
         for each in _comparing(sides)
         if (found := difference(each, compared)) is not None
     }
+    read = [*sides[0], *sides[1], *(each for each in replays if each is not None)]
+    refusal, low = mass_cautions(read)
+    if refusal is not None and not low_mass:
+        differences = {name: _refused(each, refusal) for name, each in differences.items()}
     return Comparison(
         first=_paths(runs[0]),
         second=_paths(runs[1]),
@@ -122,7 +136,7 @@ def compare(
         only_second=sum(each.only_second for each in pairs),
         primary=primary,
         differences=differences,
-        warnings=_warnings(pairs),
+        warnings=[*low, *_warnings(pairs)],
     )
 
 
@@ -131,6 +145,23 @@ def difference(estimator: Estimator, compared: Compared) -> Difference | None:
     if estimator.difference is not None:
         return estimator.difference(compared)
     return paired_difference(estimator, compared)
+
+
+def _refused(difference: Difference, reason: str) -> Difference:
+    """The difference without its numbers."""
+    refused = Estimate(reason=reason)
+    axes = [
+        AxisDifference(
+            axis=axis.axis,
+            name=axis.name,
+            situations=axis.situations,
+            clusters=axis.clusters,
+            difference=refused,
+            parts=dict.fromkeys(axis.parts, refused),
+        )
+        for axis in difference.axes
+    ]
+    return msgspec.structs.replace(difference, axes=axes, effects={})
 
 
 def _comparing(sides: Sequence[Sequence[Answers]]) -> list[Estimator]:

@@ -7,6 +7,8 @@ exhaust what is said: letters, digits and verdicts. For likelihoods of free text
 defined (there is always another text).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pyarrow.compute as pc
@@ -51,6 +53,22 @@ class Mass(msgspec.Struct, frozen=True):
             f"the offered answers had {self.mean:.2g} of the model's probability on average, under"
             f" {WARNING}"
         )
+
+
+def mass_cautions(several: Sequence[Answers]) -> tuple[str | None, list[str]]:
+    """Why what is made of several runs is refused (None if it is not), and what to warn of; each
+    names its run.
+    """
+    refusal, warnings = None, []
+    for answers in several:
+        mass = mass_of(answers)
+        if mass is None or answers.run is None or mass.warning is None:
+            continue
+        where = answers.run.path
+        warnings.append(f"{where}: {mass.warning}")
+        if refusal is None and mass.refusal is not None:
+            refusal = f"{where}: {mass.refusal}"
+    return refusal, warnings
 
 
 def mass_of(answers: Answers) -> Mass | None:

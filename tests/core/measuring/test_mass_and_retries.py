@@ -4,13 +4,17 @@ counted and bounded.
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from valueagents.cli.app import app
 from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Option
+from valueagents.measuring.comparison import compare
 from valueagents.measuring.scores import score
+from valueagents.measuring.studies import registry
+from valueagents.measuring.studies.declaration import Metric
 from valueagents.running.runs import Run
 from valueagents.running.store import RunHeader, RunStore
 from valueagents.taxonomy import Axis, Taxonomy
@@ -97,6 +101,64 @@ def test_the_mass_is_a_gate_only_where_answers_could_exhaust_what_is_said(
     scores = score(made_run(tmp_path / "run", answers(1e-9), reading=reading, texts=texts))
     assert (scores.mass is not None) is defined
     assert (scores.axes[0]["E3"].value is None) is defined
+
+
+def test_a_comparison_is_refused_where_one_run_had_next_to_no_mass_unless_asked_for(tmp_path: Path):
+    paths = [tmp_path / name for name in ("full", "empty")]
+    full, empty = (made_run(path, answers(m)) for path, m in zip(paths, (0.9, 0.01), strict=True))
+    for pair in ((full, empty), (empty, full)):
+        refused = compare(*pair)
+        for difference in refused.differences.values():
+            for axis in difference.axes:
+                assert axis.difference.value is None
+                assert str(empty.path) in (axis.difference.reason or "")
+                assert (axis.p, axis.differs, axis.first, axis.second) == (None, False, None, None)
+            assert difference.effects == {}
+        asked_for = compare(*pair, low_mass=True)
+        assert asked_for["E3p"].axes[0].difference.value == pytest.approx(0.0)
+        assert any("under 0.5" in warning for warning in asked_for.warnings)
+    printed = CliRunner().invoke(app, ["compare", *map(str, paths)]).stdout
+    assert "ask for the scores with --low-mass" in printed
+    printed = CliRunner().invoke(app, ["compare", *map(str, paths), "--low-mass"]).stdout
+    assert "--low-mass" not in printed
+
+
+def test_a_comparison_of_little_mass_is_warned_of(tmp_path: Path):
+    runs = [made_run(tmp_path / str(m), answers(m)) for m in (0.9, 0.3)]
+    found = compare(*runs)
+    assert found["E3p"].axes[0].difference.value is not None
+    [warning] = [text for text in found.warnings if "of the model's probability" in text]
+    assert warning.startswith(str(runs[1].path))
+    again = made_run(tmp_path / "again", answers(0.8))
+    assert not any("probability" in text for text in compare(runs[0], again).warnings)
+
+
+class _Count(msgspec.Struct):
+    decisions: int
+
+
+def test_a_metric_is_refused_where_a_run_had_next_to_no_mass_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    counting = Metric(
+        id="counting",
+        formula="n",
+        source="tests",
+        needs="a run",
+        compute=lambda run: _Count(Run(run).decisions().num_rows),
+    )
+    monkeypatch.setattr(registry, "metric", lambda _: counting)
+    empty, little, full = (
+        str(made_run(tmp_path / str(mass), answers(mass)).path) for mass in (0.01, 0.3, 0.9)
+    )
+    refused = CliRunner().invoke(app, ["metric", "counting", empty])
+    assert refused.exit_code != 0
+    assert "0.01 of the model's probability, under 0.05" in str(refused.exception)
+    for arguments in ([empty, "--low-mass"], [little], [full]):
+        caplog.clear()
+        found = CliRunner().invoke(app, ["metric", "counting", *arguments])
+        assert "decisions" in found.stdout
+        assert ("under 0.5" in caplog.text) is (arguments != [full])
 
 
 def test_retried_decisions_are_counted_by_place_and_bounded_by_axis(tmp_path: Path):
