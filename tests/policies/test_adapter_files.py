@@ -1,10 +1,8 @@
 """Adapters as files: whatever is done to one, it answers as in peft's own forward pass, or is
 refused in a sentence.
 
-Forty changed adapters are tried by default, each with a seed of its own; two hundred, with the
-counts printed, by
-
-    VALUEAGENTS_CHANGED_ADAPTERS=200 pytest -s -m slow tests/policies/test_adapter_files.py
+Forty changed adapters are tried by default, each with a seed of its own; $VALUEAGENTS_CHANGED_ADAPTERS
+says how many, and `make nightly` tries two hundred. With `pytest -s` the counts are printed.
 """
 
 import asyncio

@@ -2,9 +2,7 @@
 and together.
 
 The quick matrix asks every architecture once. The full one (every length and batch by itself, every
-adapter):
-
-    VALUEAGENTS_FULL_MATRIX=1 python -m pytest -m slow tests/policies/engines/test_architectures.py
+adapter) is run by `make nightly`, which sets $VALUEAGENTS_FULL_MATRIX.
 """
 
 import asyncio
@@ -290,7 +288,7 @@ def test_an_architecture_answers_as_plain_passes_above_its_window_in_company(
     _check(made(name), prompt_ids, where="above", together=True)
 
 
-@pytest.mark.skipif(not FULL, reason="the full matrix takes minutes: VALUEAGENTS_FULL_MATRIX=1")
+@pytest.mark.skipif(not FULL, reason="part of the full matrix: make nightly")
 @pytest.mark.parametrize(
     ("where", "together"), [("below", False), ("below", True), ("above", False)]
 )
