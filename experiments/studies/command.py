@@ -15,8 +15,19 @@ def study(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; default: runs/PROFILE.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it could see (power); train nothing.")
+    ] = False,
+    noise_from: Annotated[
+        Path | None, typer.Option(help="With --dry-run: a finished study whose noise is taken.")
+    ] = None,
 ) -> None:
     """Train a model on value-survey answers, see whether its behaviour follows: one report."""
+    if dry_run:
+        from valueagents.experiments.studies.dry_run import dry_run as told
+
+        print(told(profile, noise_from))
+        return
     from valueagents.experiments.studies.survey_to_behavior import run_study
 
     report = run_study(profile, out or Path("runs") / Path(profile).stem)

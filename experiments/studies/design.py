@@ -44,7 +44,9 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A study as its TOML says it.
 
     `primary`: the env whose target shift answers the question; it is named before looking.
-    `base_envs`: the envs that the untrained model meets too, for the record.
+    `base_envs`: the envs that the untrained model meets too, for the record. `placebo`: beside each
+    adapter one that moves as many statements of the other values; a study of one target has no
+    contrast without.
     """
 
     base: str
@@ -59,6 +61,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     envs: Annotated[tuple[StudyEnv, ...], msgspec.Meta(min_length=1)]
     primary: str
     base_envs: tuple[str, ...] = ()
+    placebo: bool = False
 
     @property
     def primary_survey(self) -> str:
@@ -72,8 +75,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return f"{found.name}{REPLAYED}" if found.replay else found.name
 
 
-def read_study(design: str) -> Study:
-    """A bundled design by name, or a TOML file.
+def read_study(design: str, *, installed: bool = True) -> Study:
+    """A bundled design by name, or a TOML file. `installed`: its engine has to be.
 
     Raises ConfigError, naming file and field, if it is not a study.
 
@@ -83,7 +86,7 @@ def read_study(design: str) -> Study:
         study = msgspec.convert(_table(design, ()), Study)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{design} is not a study: {error}") from error
-    _check(study, design)
+    _check(study, design, installed=installed)
     return study
 
 
@@ -107,7 +110,7 @@ def _table(design: str, above: tuple[str, ...]) -> dict[str, Any]:
     return table if like is None else {**_table(str(like), (*above, design)), **table}
 
 
-def _check(study: Study, design: str) -> None:
+def _check(study: Study, design: str, *, installed: bool) -> None:
     """Raise ConfigError for whatever can be known to be wrong before a model is loaded."""
     names = [study_env.name for study_env in study.envs]
     for what, values in (("env", names), ("target", study.targets), ("seed", study.seeds)):
@@ -122,8 +125,11 @@ def _check(study: Study, design: str) -> None:
         )
     for study_env in study.envs:
         make_env(study_env.env, **study_env.env_options)
-        asked_with(study, study_env)
-    make_engine(study.engine, study.base, study.engine_options).require("score", "adapters")
+        if installed:
+            asked_with(study, study_env)
+    if installed:
+        engine = make_engine(study.engine, study.base, study.engine_options)
+        engine.require("score", "adapters")
 
 
 def asked_with(study: Study, study_env: StudyEnv) -> Elicitation:

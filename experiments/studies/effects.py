@@ -1,213 +1,176 @@
-"""What the adapters of a study did: each against the control of its seed, in every env; then over
-seeds, targets.
+"""What the adapters of a study did in one env: its contrasts, and what the study that it follows
+would have printed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-from scipy import stats
+import numpy as np
 
 from valueagents.measuring.answers import Answers
-from valueagents.measuring.comparison import compare
-from valueagents.measuring.estimators.intervention import InterventionMetrics, intervention_metrics
-from valueagents.measuring.flips import benjamini_hochberg
-from valueagents.measuring.inference import MIN_UNITS, Estimate, joined, over_units
-from valueagents.measuring.studies.judgement import JudgementMetrics, judgement_metrics
-from valueagents.measuring.studies.survey import SurveyMetrics, survey_metrics
+from valueagents.measuring.estimators.intervention import intervention_metrics
+from valueagents.measuring.inference import Estimate, over_units
+from valueagents.measuring.studies.crossed import Tested, linear
+from valueagents.measuring.studies.judgement import judgement_metrics
+from valueagents.measuring.studies.study_contrasts import StudyContrasts, study_contrasts
+from valueagents.measuring.studies.study_shifts import StudyShifts, study_shifts
+from valueagents.measuring.studies.survey import survey_metrics
 from valueagents.measuring.targets import Direction
 
 Role = Literal["survey", "judgement", "behaviour", "competence"]
+Trained = Literal["survey", "choices"]
+_POLE, _AFFIRM = "pole", "affirm"
 
 
-class AxisShift(msgspec.Struct, frozen=True):
-    """Intervention minus control on one value, in units of x (a rating step of a survey is 0.4)."""
-
-    axis: str
-    name: str
-    shift: Estimate
-
-
-class SeedEffect(msgspec.Struct, frozen=True):
-    """One adapter in one env, against the control of its seed.
-
-    `e8` is None where the env has no such value.
+class Published(msgspec.Struct, frozen=True):
+    """A target's numbers under the study's own names, over its seeds (arXiv 2508.11414): for
+    comparison with its table only.
     """
 
-    seed: int
-    axes: tuple[AxisShift, ...]
-    p: float | None
-    e8: InterventionMetrics | None
-    survey: SurveyMetrics | None
-    judgement: JudgementMetrics | None
+    target: str
+    numbers: dict[str, Estimate]
 
 
-class Effect(msgspec.Struct, frozen=True):
-    """A target in an env over its seeds; `shift` and the rest are signed so that the trained
-    direction is +.
+class TargetCompetence(msgspec.Struct, frozen=True):
+    """What a target's adapter can still do, against the control of the first seed."""
 
-    One seed: the interval is over items or episodes, and the result exploratory. More: over seeds
-    (t).
+    target: str
+    score: Estimate
+    completion: Estimate
+    invalid: Estimate
+
+
+class EnvEffect(msgspec.Struct, frozen=True):
+    """An env in one direction, by the adapters that were trained on the same.
+
+    `contrasts` None where the env knows nothing of the targets; `accuracy` in its place for an env
+    of role competence: adapter minus control, by target.
     """
 
     env: str
     role: Role
-    target: str
+    trained: Trained
     direction: Direction
-    seeds: tuple[SeedEffect, ...]
-    shift: Estimate
-    drift: Estimate
-    net_drift: Estimate
-    selectivity: Estimate
-    circle_slope: Estimate
-    noise_shift: Estimate
-    drop: Estimate
-    gain: Estimate
-    off_target_gain: Estimate
-    axes: tuple[AxisShift, ...]
-    p: float | None
-    p_family: float | None = None
+    contrasts: StudyContrasts | None
+    accuracy: dict[str, Tested]
+    published: tuple[Published, ...]
+    competence: tuple[TargetCompetence, ...]
 
 
-def effect(
-    env: str,
-    role: Role,
-    target: str,
-    direction: Direction,
-    pairs: Sequence[tuple[int, Answers, Answers, Answers | None]],
-) -> Effect:
-    """The effect of a target from (seed, intervention, control, control of another seed) of each of
-    its seeds.
+@dataclass(frozen=True, slots=True)
+class MeasuredEnv:
+    """An effect and the shifts that it was computed from."""
+
+    effect: EnvEffect
+    shifts: StudyShifts
+
+
+@dataclass(frozen=True, slots=True)
+class MetBy:
+    """The answers of a study's adapters in an env: T targets × S seeds, S controls, and placebos
+    likewise T × S or none.
     """
-    seeds = tuple(_seed_effect(role, target, direction, *pair) for pair in pairs)
 
-    def e8(pick: Callable[[InterventionMetrics], Estimate]) -> Estimate:
-        return over_seeds(
-            [
-                (
-                    pick(s.e8)
-                    if s.e8
-                    else Estimate(reason=f"{target} is not among the values of this env")
-                )
-                for s in seeds
-            ]
+    targets: tuple[str, ...]
+    direction: Direction
+    trained: Trained
+    adapters: Sequence[Sequence[Answers]]
+    controls: Sequence[Answers]
+    placebos: Sequence[Sequence[Answers]] = ()
+
+
+def measured_env(env: str, role: Role, met: MetBy) -> MeasuredEnv:
+    """The effect in an env."""
+    knows = set(met.targets) <= set(met.controls[0].taxonomy.axis_ids)
+    rows = [*met.adapters, *met.placebos]
+    shifts = study_shifts(rows, met.controls, direction=met.direction if knows else "up")
+    contrasts = (
+        study_contrasts(
+            shifts, met.targets, direction=met.direction, placebos=bool(len(met.placebos))
         )
-
-    def of_survey(pick: Callable[[SurveyMetrics], Estimate]) -> Estimate:
-        return over_seeds(
-            [pick(s.survey) if s.survey else Estimate(reason="no survey") for s in seeds]
-        )
-
-    def of_judgement(pick: Callable[[JudgementMetrics], Estimate]) -> Estimate:
-        return over_seeds(
-            [pick(s.judgement) if s.judgement else Estimate(reason="no judgements") for s in seeds]
-        )
-
-    shift = e8(lambda m: m.target_shift)
-    return Effect(
+        if knows
+        else None
+    )
+    effect = EnvEffect(
         env=env,
         role=role,
-        target=target,
-        direction=direction,
-        seeds=seeds,
-        shift=shift,
-        drift=e8(lambda m: m.drift),
-        net_drift=e8(lambda m: m.net_drift),
-        selectivity=e8(lambda m: m.selectivity),
-        circle_slope=e8(lambda m: m.circle_slope),
-        noise_shift=e8(lambda m: m.noise_target_shift),
-        drop=of_survey(lambda m: m.drop_micro),
-        gain=of_judgement(lambda m: m.primary),
-        off_target_gain=of_judgement(lambda m: m.off_target_primary),
-        axes=_axes_over_seeds(seeds),
-        p=(
-            seeds[0].p
-            if len(seeds) == 1
-            else _t_test([s.e8.target_shift.value if s.e8 else None for s in seeds])
-        ),
+        trained=met.trained,
+        direction=met.direction,
+        contrasts=contrasts,
+        accuracy={} if knows else _accuracy(shifts, met.targets),
+        published=_published(role, met) if knows else (),
+        competence=_competence(met) if knows and role == "behaviour" else (),
     )
-
-
-def with_family(effects: Sequence[Effect]) -> list[Effect]:
-    """The same with p adjusted (Benjamini–Hochberg) over all targets and all envs of behaviour and
-    judgement.
-    """
-    family = [e.p if e.role in ("behaviour", "judgement") else None for e in effects]
-    adjusted = benjamini_hochberg(family)
-    return [msgspec.structs.replace(e, p_family=p) for e, p in zip(effects, adjusted, strict=True)]
+    return MeasuredEnv(effect, shifts)
 
 
 def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     """One seed's own estimate, or the mean over seeds with a t interval between them."""
-    if len(estimates) == 1:
-        return estimates[0]
-    if all(estimate.value is None for estimate in estimates):
+    if len(estimates) == 1 or all(estimate.value is None for estimate in estimates):
         return estimates[0]
     return over_units([estimate.value for estimate in estimates], "seed")
 
 
-def over_targets(
-    effects: Sequence[Effect], pick: Callable[[Effect], Estimate], seeds: int
-) -> Estimate:
-    """The mean over targets: a single target's own, else with a t interval between targets."""
-    if len(effects) == 1:
-        return pick(effects[0])
-    mean = over_units([pick(each).value for each in effects], "target")
-    few = (
-        f"{seeds} seeds a target, fewer than {MIN_UNITS}: exploratory"
-        if seeds < MIN_UNITS
-        else None
-    )
-    return msgspec.structs.replace(mean, reason=joined(mean.reason, few))
+def _accuracy(shifts: StudyShifts, targets: Sequence[str]) -> dict[str, Tested]:
+    """Each target's adapters minus controls on the env's first axis."""
+    first = shifts.cells[..., :1]
+    return {
+        target: linear(first[[row]], shifts.cluster, np.ones((1, 1))).tested()
+        for row, target in enumerate(targets)
+    }
 
 
-def _seed_effect(
-    role: Role,
-    target: str,
-    direction: Direction,
-    seed: int,
-    moved: Answers,
-    control: Answers,
-    repeat: Answers | None,
-) -> SeedEffect:
-    measured = target in control.taxonomy.axis_ids
-    comparison = compare(moved, control, primary=target if measured else None)
-    differences = comparison[comparison.headline].axes
-    axes = tuple(AxisShift(each.axis, each.name, each.difference) for each in differences)
-    return SeedEffect(
-        seed=seed,
-        axes=axes,
-        p=next((each.p for each in differences if each.axis == target), None),
-        e8=(
-            intervention_metrics(
-                moved, control, (target,), control_repeat=repeat, direction=direction
-            )
-            if measured
-            else None
-        ),
-        survey=(
-            survey_metrics(moved, control, (target,), direction=direction)
+def _published(role: Role, met: MetBy) -> tuple[Published, ...]:
+    """Drop, drift and selectivity of affirming statements; gains of judgements."""
+    if role not in ("survey", "judgement"):
+        return ()
+    found = []
+    for target, adapters in zip(met.targets, met.adapters, strict=True):
+        by_seed = [
+            _survey(target, met.direction, moved, kept)
             if role == "survey"
-            else None
-        ),
-        judgement=(
-            judgement_metrics(moved, control, (target,), direction=direction)
-            if role == "judgement"
-            else None
-        ),
-    )
+            else _judgement(target, met.direction, moved, kept)
+            for moved, kept in zip(adapters, met.controls, strict=True)
+        ]
+        names = list(by_seed[0])
+        numbers = {name: over_seeds([each[name] for each in by_seed]) for name in names}
+        found.append(Published(target, numbers))
+    return tuple(found)
 
 
-def _axes_over_seeds(seeds: Sequence[SeedEffect]) -> tuple[AxisShift, ...]:
-    columns = zip(*(effect.axes for effect in seeds), strict=True)
-    return tuple(
-        AxisShift(c[0].axis, c[0].name, over_seeds([each.shift for each in c])) for c in columns
-    )
+def _survey(
+    target: str, direction: Direction, moved: Answers, kept: Answers
+) -> dict[str, Estimate]:
+    found = survey_metrics(_affirming(moved), _affirming(kept), (target,), direction=direction)
+    return {
+        "drop": found.drop_micro,
+        "drift": found.drift_micro,
+        "selectivity": found.selectivity_micro,
+    }
 
 
-def _t_test(values: Sequence[float | None]) -> float | None:
-    """Two-sided p that the mean over seeds is 0; None where fewer than two seeds have a number."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2 or len(set(known)) == 1:
-        return None
-    return float(stats.ttest_1samp(known, 0.0).pvalue)
+def _judgement(
+    target: str, direction: Direction, moved: Answers, kept: Answers
+) -> dict[str, Estimate]:
+    found = judgement_metrics(moved, kept, (target,), direction=direction)
+    return {"gain": found.primary, "gain on others' posts": found.off_target_primary}
+
+
+def _affirming(answers: Answers) -> Answers:
+    """The decisions on affirming statements; all of them where the env has no wordings."""
+    if _POLE not in answers.columns.factors():
+        return answers
+    rows = np.flatnonzero(answers.factor(_POLE) == _AFFIRM)
+    return answers.select(rows) if 0 < len(rows) < len(answers.size) else answers
+
+
+def _competence(met: MetBy) -> tuple[TargetCompetence, ...]:
+    found = []
+    for target, adapters in zip(met.targets, met.adapters, strict=True):
+        change = intervention_metrics(
+            adapters[0], met.controls[0], (target,), direction=met.direction
+        ).competence
+        found.append(TargetCompetence(target, change.score, change.completion, change.invalid))
+    return tuple(found)

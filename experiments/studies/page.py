@@ -1,10 +1,10 @@
-"""The report of a study: one HTML page, one JSON file with every number on it, and the answer in a
-sentence.
+"""The report of a study: one HTML page, one JSON file with every number on it, and the answer in
+sentences.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import msgspec
@@ -12,18 +12,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from valueagents.experiments.studies.design import Study
-from valueagents.experiments.studies.effects import Effect, Role, over_targets
-from valueagents.measuring.inference import MIN_UNITS, Estimate
+from valueagents.experiments.studies.effects import EnvEffect, Role
+from valueagents.experiments.studies.sentences import RATING_STEPS, answer
+from valueagents.experiments.studies.simulated_study import Noise
+from valueagents.measuring.inference import Estimate
 from valueagents.measuring.scores import Scores
+from valueagents.measuring.studies.study_contrasts import AxisShift
 from valueagents.policies.training.manifest import Manifest
-from valueagents.report.numbers import interval, percent, signed
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
 from valueagents.report.template import drawn, template, write_page
 from valueagents.running.store import write_atomically
 from valueagents.taxonomy import Taxonomy
 
-RATING_STEPS = 2.5
-"""Rating points to a unit of x: x = (rating - 3.5)/2.5."""
+
+class PictureColumn(NamedTuple):
+    """A column of a picture: its title and every value's shift."""
+
+    name: str
+    axes: tuple[AxisShift, ...]
 
 
 class StudyReport(msgspec.Struct, frozen=True):
@@ -54,12 +60,16 @@ class EnvRuns(msgspec.Struct, frozen=True):
 
 
 class StudyResults(msgspec.Struct, frozen=True):
-    """All that the page shows: effects by target and env, the runs, and the manifests of the
-    adapters.
+    """All that the page shows: effects by env, direction and training, the runs, and the manifests
+    of the adapters.
+
+    `ratios`: behaviour over survey, by direction. `noise`: what a later study may assume.
     """
 
     study: Study
-    effects: list[Effect]
+    effects: list[EnvEffect]
+    ratios: dict[str, Estimate]
+    noise: Noise | None
     envs: list[EnvRuns]
     manifests: dict[str, Manifest]
     wall_s: float
@@ -67,12 +77,20 @@ class StudyResults(msgspec.Struct, frozen=True):
 
 def write_study(results: StudyResults, out: Path) -> StudyReport:
     """`report.html` and `study.json` are in `out`."""
-    answers = answer(results.study, results.effects)
+    study = results.study
+    answers = answer(
+        results.effects,
+        survey=study.primary_survey,
+        behaviour=study.primary_behaviour,
+        ratios=results.ratios,
+    )
     record = {
-        "format": "valueagents-study 1",
-        "study": results.study,
+        "format": "valueagents-study 2",
+        "study": study,
         "answer": answers,
         "effects": results.effects,
+        "ratios": results.ratios,
+        "noise": results.noise,
         "adapters": {name: manifest.adapter for name, manifest in results.manifests.items()},
         "runs": {each.name: each.paths for each in results.envs},
         "too_long": {each.name: each.too_long for each in results.envs},
@@ -83,91 +101,46 @@ def write_study(results: StudyResults, out: Path) -> StudyReport:
     return StudyReport(write_page(_render(results, answers), out / "report.html"), answers)
 
 
-def answer(study: Study, effects: Sequence[Effect]) -> str:
-    """Did behaviour follow the survey? In a sentence or two, with intervals."""
-    survey = [e for e in effects if e.env == study.primary_survey]
-    behaviour = [e for e in effects if e.env == study.primary_behaviour]
-    seeds = len(study.seeds)
-    drop = over_targets(survey, lambda e: e.drop, seeds)
-    shift = over_targets(behaviour, lambda e: e.shift, seeds)
-    targets = ", ".join(study.targets)
-    if drop.value is None or shift.value is None:
-        return f"No answer for {targets}: {drop.reason if drop.value is None else shift.reason}."
-    moved = f"Held-out ratings of {targets} moved by {_plain(drop, 2)} points of 5 as trained"
-    if drop.low is None or drop.low <= 0:
-        return (
-            f"{moved}: the survey itself did not move clearly, so there is nothing for behaviour to"
-            " follow."
-        )
-    went = (
-        f"{moved}{_habit(study, effects)}. In {study.primary_behaviour!r} the value moved by"
-        f" {_plain(shift, 3)}"
-    )
-    went += " on a scale from −1 to 1 in the trained direction"
-    if shift.low is None or shift.high is None:
-        return f"{went}: no interval, so no answer."
-    ratio = shift.value / (drop.value / RATING_STEPS)
-    if shift.low > 0:
-        verdict = f"behaviour followed the survey, at {percent(ratio)} of its shift"
-    elif shift.high < 0:
-        verdict = "behaviour went against the survey"
-    else:
-        most = shift.high / (drop.value / RATING_STEPS)
-        verdict = (
-            f"no evidence that behaviour followed; more than {percent(most)} of the survey's shift"
-            " is ruled out"
-        )
-    few = (
-        ""
-        if seeds >= MIN_UNITS
-        else f" Exploratory: {seeds} seed{'s' if seeds > 1 else ''}, {MIN_UNITS} are needed."
-    )
-    return f"{went}: {verdict}.{few}"
-
-
-def _plain(estimate: Estimate, digits: int) -> str:
-    """A number with its interval, its caution left to the page."""
-    return f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip()
-
-
-def _habit(study: Study, effects: Sequence[Effect]) -> str:
-    """What the other surveys say against its being the value that moved; "" if they say nothing."""
-    others = [e for e in effects if e.role == "survey" and e.env != study.primary_survey]
-    against = over_targets(others, lambda e: e.drop, len(study.seeds)) if others else Estimate()
-    if against.high is None or against.high >= 0:
-        return ""
-    return (
-        f", those of {others[0].env!r} by {_plain(against, 2)}: a habit of such ratings, not the"
-        " value"
-    )
-
-
 def _render(results: StudyResults, answers: str) -> str:
     study = results.study
-    targets = [(t, d) for t in study.targets for d in study.directions]
-    of = {
-        target: [e for e in results.effects if (e.target, e.direction) == target]
-        for target in targets
-    }
     taxonomy = next(each.taxonomy for each in results.envs if each.role == "survey")
+    pictures = [
+        (target, direction, drawn(picture(found, target, taxonomy)))
+        for direction in study.directions
+        for target in study.targets
+        if (found := _of_target(results.effects, target, direction))
+    ]
     return template("study.html.j2", "valueagents.experiments.studies").render(
         study=study,
         answer=answers,
-        targets=[(t, d, of[t, d], drawn(picture(of[t, d], taxonomy))) for t, d in targets],
-        effects=results.effects,
+        effects=[each for each in results.effects if each.contrasts is not None],
+        accuracies=[each for each in results.effects if each.accuracy],
+        ratios=results.ratios,
+        noise=results.noise,
+        pictures=pictures,
         envs=results.envs,
-        competence=[e for e in results.effects if e.role == "competence"],
         manifests=results.manifests,
-        few=len(study.seeds) < MIN_UNITS,
-        wall_s=results.wall_s,
+        points=RATING_STEPS,
     )
 
 
-def picture(effects: Sequence[Effect], taxonomy: Taxonomy) -> str:
+def _of_target(effects: Sequence[EnvEffect], target: str, direction: str) -> list[PictureColumn]:
+    """What a picture of a target shows: the env's name and every value's shift there."""
+    columns = []
+    for each in effects:
+        if each.contrasts is None or each.direction != direction:
+            continue
+        name = each.env if each.trained == "survey" else f"{each.env}\n(trained on choices)"
+        for one in each.contrasts.by_target:
+            if one.target == target:
+                columns.append(PictureColumn(name, one.axes))
+    return columns
+
+
+def picture(columns: Sequence[PictureColumn], target: str, taxonomy: Taxonomy) -> str:
     """An SVG with a column an env and a row a value: intervention minus control, the target's row
     marked.
     """
-    columns = [e for e in effects if e.role != "competence"]
     names = {axis.id: axis.name for axis in taxonomy.axes}
     rows = {axis: row for row, axis in enumerate(names)}
     colours = dict(zip(taxonomy.axis_ids, axis_colours(taxonomy), strict=True))
@@ -177,18 +150,19 @@ def picture(effects: Sequence[Effect], taxonomy: Taxonomy) -> str:
         )
         panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
         for panel, each in zip(panels, columns, strict=True):
+            if target in rows:
+                place = rows[target]
+                panel.axhspan(place - 0.5, place + 0.5, color="#fdf3e3", linewidth=0)
             _column(panel, each, rows, colours)
         panels[0].set_yticks(range(len(rows)), list(names.values()))
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         return as_svg(figure)
 
 
-def _column(panel: Any, each: Effect, rows: Mapping[str, int], colours: Mapping[str, str]) -> None:
+def _column(
+    panel: Any, each: PictureColumn, rows: Mapping[str, int], colours: Mapping[str, str]
+) -> None:
     reach = 0.0
-    if each.target in rows:
-        panel.axhspan(
-            rows[each.target] - 0.5, rows[each.target] + 0.5, color="#fdf3e3", linewidth=0
-        )
     panel.axvline(0, color="#555555", linewidth=0.9)
     for shift in each.axes:
         estimate, row = shift.shift, rows.get(shift.axis)
@@ -219,7 +193,7 @@ def _column(panel: Any, each: Effect, rows: Mapping[str, int], colours: Mapping[
     reach = float(np.ceil(max(reach, 0.02) * 50) / 50)
     panel.set_xlim(-1.08 * reach, 1.08 * reach)
     panel.set_xticks([-reach, 0, reach], [f"−{reach:.2g}", "0", f"+{reach:.2g}"])
-    panel.set_title(each.env, fontsize=8.5)
+    panel.set_title(each.name, fontsize=8.5)
     panel.tick_params(left=False)
     panel.grid(axis="y", color="#f0f0f0", linewidth=0.6)
     panel.set_axisbelow(True)

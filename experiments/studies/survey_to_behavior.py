@@ -13,8 +13,8 @@ stopped, and what has other inputs goes to another folder.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -22,13 +22,19 @@ import msgspec
 
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import Policy
-from valueagents.errors import PolicyError, PromptTooLong
+from valueagents.errors import ConfigError, PolicyError, PromptTooLong
 from valueagents.experiments.studies.design import REPLAYED, Study, StudyEnv, asked_with, read_study
-from valueagents.experiments.studies.effects import Effect, effect, with_family
+from valueagents.experiments.studies.effects import MeasuredEnv, MetBy, measured_env
+from valueagents.experiments.studies.noise import noise_from
 from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResults, write_study
+from valueagents.experiments.studies.simulated_study import Noise
 from valueagents.identity import content_hash
+from valueagents.measuring.answers import Answers
+from valueagents.measuring.inference import Estimate
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
+from valueagents.measuring.studies.study_contrasts import followed
+from valueagents.measuring.targets import Direction
 from valueagents.policies.engines import EngineAdapter, make_engine
 from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.language import language_policy
@@ -41,7 +47,6 @@ from valueagents.running.progress import show_progress
 from valueagents.running.rollout import env_identity
 from valueagents.running.runs import Run
 
-_READ_AT_ONCE = 8  # the controls of an env are met again with every target
 log = logging.getLogger("valueagents")
 
 Runs = dict[str, Run]
@@ -57,7 +62,9 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def subjects(study: Study) -> list[Subject]:
-    """The base, the controls, and an intervention for each target, direction and seed."""
+    """The base, one control a seed, and an adapter for each target, direction and seed; placebos
+    likewise where the study has them.
+    """
 
     def training(target: str, direction: str, seed: int) -> Training:
         return plan_training(
@@ -69,34 +76,55 @@ def subjects(study: Study) -> list[Subject]:
             overrides=study.overrides,
         )
 
-    controls: dict[str, Training] = {}
-    for target in study.targets:
-        for seed in study.seeds:
-            controls.setdefault(
-                control_name(study, target, seed), training(target, "control", seed)
-            )
+    controls = [
+        Subject(control_name(seed), training(_target_of_controls(study), "control", seed))
+        for seed in study.seeds
+    ]
     moved = [
-        Subject(f"{target}-{direction}-{seed}", training(target, direction, seed))
+        Subject(adapter_name(target, direction, seed), training(target, direction, seed))
         for target in study.targets
         for direction in study.directions
         for seed in study.seeds
     ]
-    return [
-        Subject("base", None),
-        *(Subject(name, control) for name, control in controls.items()),
-        *moved,
+    placebos = [
+        Subject(
+            placebo_name(target, direction, seed), training(target, f"placebo-{direction}", seed)
+        )
+        for target in study.targets
+        for direction in study.directions
+        for seed in study.seeds
+        if study.placebo
     ]
+    return [Subject("base", None), *controls, *moved, *placebos]
 
 
-def control_name(study: Study, target: str, seed: int) -> str:
-    """The control that a target is held against: trained on the same prompts.
+def control_name(seed: int) -> str:
+    """The control of a seed, which all targets of the seed share."""
+    return f"control-{seed}"
 
-    A preset that trains only a share of the statements of other values gives every target prompts
-    of its own, and so a control of its own; where all are trained, one control of a seed serves
-    every target.
+
+def adapter_name(target: str, direction: str, seed: int) -> str:
+    """An adapter that was trained on the survey."""
+    return f"{target}-{direction}-{seed}"
+
+
+def placebo_name(target: str, direction: str, seed: int) -> str:
+    """An adapter of as many moved statements of the other values."""
+    return f"placebo-{target}-{direction}-{seed}"
+
+
+def _target_of_controls(study: Study) -> str:
+    """Whose prompts a control is trained on.
+
+    Raises ConfigError for several targets whose adapters are trained on different prompts: no
+    control of a seed could then serve them all.
     """
-    shared = load_settings(study.preset, study.overrides).others == 1
-    return f"control-{seed}" if shared else f"control-{target}-{seed}"
+    if len(study.targets) > 1 and load_settings(study.preset, study.overrides).others < 1:
+        raise ConfigError(
+            f"{len(study.targets)} targets share one control a seed, so all must be trained on the"
+            " same statements; set others = 1 in overrides"
+        )
+    return study.targets[0]
 
 
 def train_all(study: Study, sets: Sequence[Subject], out: Path) -> dict[str, Path]:
@@ -227,42 +255,56 @@ def _spec(study: Study, study_env: StudyEnv, adapter: Path | None) -> str:
     )
 
 
-def effects(study: Study, runs: dict[StudyEnv, Runs]) -> list[Effect]:
-    """Every target against the controls, in every env; where a game was replayed, on the common
-    states.
-    """
+def measured(study: Study, runs: dict[StudyEnv, Runs]) -> list[MeasuredEnv]:
+    """Every env by direction; where a game was replayed, on the common states."""
     found = []
-    read = lru_cache(_READ_AT_ONCE)(read_answers)
     replayed = {study_env.name for study_env in runs if study_env.replay}
-    targets = [(target, direction) for target in study.targets for direction in study.directions]
-    for target, direction in targets:
+    for direction in study.directions:
         for study_env, met in runs.items():
-            if study_env.name in replayed:
-                continue
-            pairs = []
-            for seed in study.seeds:
-                control, other = (
-                    met[control_name(study, target, seed)],
-                    _other_control(study, met, target, seed),
-                )
-                moved = met[f"{target}-{direction}-{seed}"]
-                pairs.append(
-                    (
-                        seed,
-                        read(moved.path),
-                        read(control.path),
-                        None if other is None else read(other.path),
-                    )
-                )
-            found.append(effect(study_env.name, study_env.role, target, direction, pairs))
-    return with_family(found)
+            if study_env.name not in replayed:
+                answers = _met_by(study, direction, met)
+                found.append(measured_env(study_env.name, study_env.role, answers))
+    return found
 
 
-def _other_control(study: Study, met: Runs, target: str, seed: int) -> Run | None:
-    """The control of the next seed, for the noise floor; None if there is but one."""
-    place = study.seeds.index(seed)
-    other = study.seeds[(place + 1) % len(study.seeds)]
-    return met[control_name(study, target, other)] if other != seed else None
+def _met_by(study: Study, direction: Direction, met: Runs) -> MetBy:
+    def read(name: Callable[[str, str, int], str]) -> list[list[Answers]]:
+        return [
+            [read_answers(met[name(target, direction, seed)].path) for seed in study.seeds]
+            for target in study.targets
+        ]
+
+    return MetBy(
+        targets=study.targets,
+        direction=direction,
+        trained="survey",
+        adapters=read(adapter_name),
+        controls=[read_answers(met[control_name(seed)].path) for seed in study.seeds],
+        placebos=read(placebo_name) if study.placebo else (),
+    )
+
+
+def noise_of(study: Study, runs: dict[StudyEnv, Runs]) -> Noise | None:
+    """The noise in the primary env of the first direction, for the power of a later study."""
+    found = next(each for each in runs if each.name == study.primary_behaviour)
+    met = _met_by(study, study.directions[0], runs[found])
+    return noise_from(met.adapters, met.controls, study.targets, source="of a finished study")
+
+
+def ratios(study: Study, envs: Sequence[MeasuredEnv]) -> dict[str, Estimate]:
+    """Behaviour over survey by direction, in the envs that were named before looking."""
+    found: dict[str, Estimate] = {}
+    for direction in study.directions:
+        of = {
+            each.effect.env: each
+            for each in envs
+            if (each.effect.direction, each.effect.trained) == (direction, "survey")
+        }
+        survey, behaviour = of[study.primary_survey], of[study.primary_behaviour]
+        if survey.effect.contrasts is not None:
+            drop = survey.effect.contrasts.mean_shift
+            found[direction] = followed(behaviour.shifts, survey.shifts, study.targets, drop)
+    return found
 
 
 def env_runs(study_env: StudyEnv, met: Runs) -> EnvRuns:
@@ -293,9 +335,12 @@ def run_study(design: str, out: Path) -> StudyReport:
     folders = train_all(study, sets, out)
     runs = asyncio.run(meet_all(study, sets, folders, out))
     log.info("comparing, drawing …")
+    envs = measured(study, runs)
     results = StudyResults(
         study=study,
-        effects=effects(study, runs),
+        effects=[each.effect for each in envs],
+        ratios=ratios(study, envs),
+        noise=noise_of(study, runs),
         envs=[env_runs(study_env, met) for study_env, met in runs.items()],
         manifests={
             name: manifest

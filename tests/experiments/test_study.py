@@ -10,15 +10,7 @@ import msgspec
 import pytest
 
 from valueagents.errors import ConfigError
-from valueagents.experiments.studies import page as study_page
-from valueagents.experiments.studies.effects import Effect
-from valueagents.experiments.studies.survey_to_behavior import (
-    control_name,
-    read_study,
-    run_study,
-    subjects,
-)
-from valueagents.measuring.inference import Estimate
+from valueagents.experiments.studies.survey_to_behavior import read_study, run_study, subjects
 from valueagents.policies.engines.vllm import engine as vllm_engine
 
 SMALL = """
@@ -34,9 +26,9 @@ base_envs = ["sanity"]
 name = "survey"
 role = "survey"
 env = "valueagents/Survey-v0"
-env_options = { split = "test", poles = "affirm" }
-elicitation = { reading = "likelihood", normaliser = "sum", prompt = "rate-1" }
-episodes = 40
+env_options = { split = "test" }
+elicitation = { reading = "likelihood", normaliser = "sum" }
+episodes = 80
 
 [[envs]]
 name = "judgement"
@@ -78,8 +70,7 @@ def test_the_bundled_designs_are_studies(monkeypatch: pytest.MonkeyPatch, design
     )  # the published one is for vLLM
     study = read_study(design)
     names = [subject.name for subject in subjects(study)]
-    controls = len({control_name(study, target, 1) for target in study.targets}) * len(study.seeds)
-    wanted = 1 + controls + len(study.seeds) * len(study.targets) * len(study.directions)
+    wanted = 1 + len(study.seeds) * (1 + len(study.targets) * len(study.directions))
     assert len(names) == len(set(names)) == wanted
     assert study.primary in {study_env.name for study_env in study.envs}
 
@@ -112,65 +103,15 @@ def test_a_mistake_is_named_before_anything_is_trained(tmp_path, change: str, me
         subjects(read_study(str(file)))
 
 
-def test_a_control_is_trained_on_the_prompts_of_its_target():
-    four, full = read_study("four-sides"), read_study("full")
-    assert control_name(four, "HED", 1) != control_name(
-        four, "TRA", 1
-    )  # an epoch has 15 % of the other statements
-    assert control_name(full, "HED", 1) == control_name(full, "TRA", 1)  # an epoch has all
-    trained = {subject.name: subject.training for subject in subjects(four)}
-    assert trained["control-TRA-2"].target == trained["TRA-down-2"].target == "TRA"
-    assert trained["control-TRA-2"].direction == "control"
-
-
-def _effect(**parts: Estimate) -> Effect:
-    names = (
-        "shift",
-        "drift",
-        "net_drift",
-        "selectivity",
-        "circle_slope",
-        "noise_shift",
-        "drop",
-        "gain",
-        "off_target_gain",
-    )
-    unknown = {name: Estimate() for name in names}
-    return Effect(
-        env="survey",
-        role="survey",
-        target="HED",
-        direction="down",
-        seeds=(),
-        axes=(),
-        p=None,
-        **{**unknown, **parts},
-    )
-
-
-def _answer(drop: Estimate, shift: Estimate, *others: Effect) -> str:
-    study = msgspec.structs.replace(read_study("quick"), seeds=(1,))
-    behaviour = msgspec.structs.replace(_effect(shift=shift), env="dilemmas", role="behaviour")
-    return study_page.answer(study, [_effect(drop=drop), behaviour, *others])
-
-
-def test_the_answer_says_what_the_intervals_allow():
-    moved = Estimate(1.0, 0.5, 1.5)
-    assert "behaviour followed the survey, at 25 %" in _answer(moved, Estimate(0.1, 0.05, 0.15))
-    assert "no evidence that behaviour followed; more than 15 %" in _answer(
-        moved, Estimate(0.01, -0.04, 0.06)
-    )
-    assert "went against" in _answer(moved, Estimate(-0.1, -0.15, -0.05))
-    assert "the survey itself did not move" in _answer(
-        Estimate(0.1, -0.2, 0.4), Estimate(0.1, 0.05, 0.15)
-    )
-    assert "No answer" in _answer(Estimate(reason="no survey"), Estimate(0.1, 0.05, 0.15))
-    habit = msgspec.structs.replace(
-        _effect(drop=Estimate(-0.9, -1.0, -0.8)), env="opposing wordings"
-    )
-    assert "a habit of such ratings" in _answer(moved, Estimate(0.0, -0.1, 0.1), habit)
-    assert "habit" not in _answer(moved, Estimate(0.0, -0.1, 0.1))
-    assert "Exploratory: 1 seed" in _answer(moved, Estimate(0.1, 0.05, 0.15))
+def test_targets_share_one_control_a_seed_and_so_their_statements(tmp_path):
+    trained = {each.name: each.training for each in subjects(read_study("four-sides"))}
+    assert {"control-1", "control-2", "control-3", "TRA-down-2"} <= trained.keys()
+    assert trained["control-2"].direction == "control"
+    assert trained["control-2"].settings.others == 1
+    file = tmp_path / "parts.toml"
+    file.write_text('like = "four-sides"\noverrides = { others = 0.15 }\n')
+    with pytest.raises(ConfigError, match="share one control a seed"):
+        subjects(read_study(str(file)))
 
 
 @pytest.mark.slow
@@ -193,10 +134,11 @@ def test_a_whole_study_and_its_repetition(tmp_path):
     page, record = report.page.read_text(), msgspec.json.decode((out / "study.json").read_bytes())
     assert markupsafe.escape(report.answer) in page
     assert record["answer"] == report.answer
-    assert set(record["adapters"]) == {"control-HED-1", "HED-down-1"}
+    assert set(record["adapters"]) == {"control-1", "HED-down-1"}
+    assert "needs a placebo" in report.answer or "placebo adapter" in report.answer
     assert "choice game, same states" in {effect["env"] for effect in record["effects"]}
     assert "choice game" not in {effect["env"] for effect in record["effects"]}
-    assert record["too_long"]["judgement"] == {"control-HED-1": 1, "HED-down-1": 1}
+    assert record["too_long"]["judgement"] == {"control-1": 1, "HED-down-1": 1}
     assert sum(n for counts in record["too_long"].values() for n in counts.values()) == 2
     finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl.gz")}
     again = run_study(

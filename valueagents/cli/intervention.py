@@ -19,20 +19,15 @@ def intervention(
     ],
     target: Target,
     direction: Way = "down",
-    control_repeat: Annotated[
-        Path | None, typer.Option(help="Run of a control of another seed: the noise floor.")
-    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What did an adapter do (E8)? Target shift, drift, selectivity, circle slope, competence,
-    against its control.
+    """What did an adapter do (E8)? Target shift, contrast, circle slope, competence, against its
+    control; drift and selectivity as published.
     """
     from valueagents.measuring.estimators.intervention import intervention_metrics
     from valueagents.report.numbers import sentence
 
-    found = intervention_metrics(
-        moved, control, tuple(target), control_repeat=control_repeat, direction=direction
-    )
+    found = intervention_metrics(moved, control, tuple(target), direction=direction)
     if as_json:
         print_json(found)
         return
@@ -46,11 +41,10 @@ def intervention(
     )
     for name, estimate in (
         ("target shift", found.target_shift),
-        ("drift of the other values", found.drift),
-        ("drift between two controls", found.noise_drift),
-        ("net drift", found.net_drift),
-        ("selectivity", found.selectivity),
+        ("target less the other values", found.contrast),
         ("circle slope", found.circle_slope),
+        ("drift, as published", found.published_drift),
+        ("selectivity, as published", found.published_selectivity),
         ("reward an episode", found.competence.score),
         ("episodes that ended by themselves", found.competence.completion),
         ("invalid answers", found.competence.invalid),

@@ -103,7 +103,7 @@ def complete(cells: FloatArray) -> BoolArray:
     """(I, V) items that put a value at stake and that every adapter and control of the study
     answered.
     """
-    known: BoolArray = ~np.isnan(cells).any(axis=(0, 1))
+    known: BoolArray = np.asarray(~np.isnan(cells).any(axis=(0, 1)))
     return known
 
 
@@ -114,7 +114,7 @@ def linear(cells: FloatArray, cluster: IntArray, weights: FloatArray) -> Linear:
     adapter does on all values, is weighed alike everywhere. The clusters of its degrees of freedom
     are those in which a value of the heaviest column of weights is at stake.
     """
-    wanted: BoolArray = np.asarray((weights != 0).any(axis=0))  # (V,)
+    wanted = np.abs(weights).sum(axis=0) > 0  # (V,)
     cells, weights = cells[..., wanted], weights[:, wanted]
     known = complete(cells)
     counts = known.sum(axis=0)
@@ -178,10 +178,10 @@ def fieller(above: Linear, below: Linear) -> Estimate:
     """
     if not (np.isfinite(above.value) and np.isfinite(below.value)):
         return Estimate(reason="no ratio: one of the two is not known")
-    df = np.nanmin([above.df, below.df])
+    df = float(np.nanmin([above.df, below.df]))
     if np.isnan(df) or not below.variance > 0:
         return Estimate(reason="no ratio: nothing varies")
-    reach = t_reach(float(df)) ** 2
+    reach = t_reach(df) ** 2
     if below.value**2 <= reach * below.variance:
         return Estimate(reason="no ratio: what it would be divided by is not clear of 0")
     shared = 0.0
@@ -197,5 +197,5 @@ def fieller(above: Linear, below: Linear) -> Estimate:
         + ratio**2 * below.variance
         - g * (above.variance - shared**2 / below.variance)
     )
-    half = np.sqrt(reach * max(0.0, spread)) / abs(below.value)
+    half = float(np.sqrt(reach * max(0.0, spread))) / abs(below.value)
     return Estimate(ratio, (middle - half) / (1 - g), (middle + half) / (1 - g))

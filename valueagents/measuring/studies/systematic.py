@@ -59,6 +59,8 @@ def control_floor(levels: FloatArray) -> Estimate:
     seeds = len(levels)
     if seeds < 2:
         return Estimate(reason="one control: no distance between controls")
+    if not levels.shape[1]:
+        return Estimate(reason="no value has enough contested items")
     value = _root_mean_square(levels)
     if seeds < 3:
         return Estimate(value, reason="two controls: no interval")

@@ -2,7 +2,6 @@
 
 import math
 
-import msgspec
 import numpy as np
 import pytest
 from scipy import stats
@@ -52,23 +51,19 @@ def straight_shifts(moved, kept):
 
 
 def test_intervention_metrics_are_those_of_the_definitions(tmp_path, run_of):
-    moved, kept, again = (game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3))
-    runs = [
-        run_of(tmp_path / name, rows) for name, rows in (("i", moved), ("c", kept), ("n", again))
-    ]
+    moved, kept = (game_rows(np.random.default_rng(seed)) for seed in (1, 2))
+    runs = [run_of(tmp_path / name, rows) for name, rows in (("i", moved), ("c", kept))]
     target = ("POD", "POR")
-    found = intervention_metrics(runs[0], runs[1], target, control_repeat=runs[2], direction="down")
-    shifts, noise = straight_shifts(moved, kept), straight_shifts(again, kept)
+    found = intervention_metrics(runs[0], runs[1], target, direction="down")
+    shifts = straight_shifts(moved, kept)
     others = [axis for axis in AXES if axis not in target]
     shift = -(shifts["POD"] + shifts["POR"]) / 2
     drift = math.fsum(abs(shifts[axis]) for axis in others) / len(others)
-    floor = math.fsum(abs(noise[axis]) for axis in others) / len(others)
+    level = -math.fsum(shifts[axis] for axis in others) / len(others)
     assert found.target_shift.value == exactly(shift)
-    assert found.drift.value == exactly(drift)
-    assert found.noise_drift.value == exactly(floor)
-    assert found.noise_target_shift.value == exactly(-(noise["POD"] + noise["POR"]) / 2)
-    assert found.net_drift.value == exactly(drift - floor)
-    assert found.selectivity.value == exactly(shift - (drift - floor))
+    assert found.contrast.value == exactly(shift - level)
+    assert found.published_drift.value == exactly(drift)
+    assert found.published_selectivity.value == exactly(shift - drift)
     angles = VALUES.angles
     middle = math.radians((angles["POD"] + angles["POR"]) / 2)
     on_circle = [axis for axis in others if axis in angles]
@@ -88,47 +83,13 @@ def test_intervention_metrics_are_those_of_the_definitions(tmp_path, run_of):
     assert found.competence.invalid.value == exactly(invalid[0] - invalid[1])
 
 
-def test_without_a_second_control_seed_the_noise_floor_is_undefined(tmp_path, run_of):
+def test_what_two_runs_cannot_tell_is_undefined(tmp_path, run_of):
     runs = [run_of(tmp_path / str(seed), game_rows(np.random.default_rng(seed))) for seed in (1, 2)]
-    found = intervention_metrics(*runs, ("BEC",))
-    assert found.target_shift.value is not None
-    assert found.selectivity.value is None
-    assert "control_repeat" in found.net_drift.reason
     off = intervention_metrics(*runs, ("UNO",))
     assert off.circle_slope.value is None
     assert "circle" in off.circle_slope.reason
     unpaired = run_of(tmp_path / "3", game_rows(np.random.default_rng(3)), seed=9)
     assert "not paired" in intervention_metrics(runs[0], unpaired, ("BEC",)).competence.score.reason
-
-
-def test_the_noise_floor_is_of_the_same_situations_as_the_drift_that_it_is_taken_off(
-    tmp_path, run_of
-):
-    moved, kept, again = (game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3))
-    whole, control = run_of(tmp_path / "i", moved), run_of(tmp_path / "c", kept)
-    found = intervention_metrics(
-        whole, control, ("POD",), control_repeat=run_of(tmp_path / "n", again[:45])
-    )
-    shifts, common, noise = (
-        straight_shifts(moved, kept),
-        straight_shifts(moved[:45], kept[:45]),
-        straight_shifts(again[:45], kept[:45]),
-    )
-    others = [axis for axis in AXES if axis != "POD"]
-    net = math.fsum(abs(common[axis]) - abs(noise[axis]) for axis in others) / len(others)
-    assert found.target_shift.value == exactly(-shifts["POD"])
-    assert found.drift.value == exactly(
-        math.fsum(abs(shifts[axis]) for axis in others) / len(others)
-    )
-    assert found.net_drift.value == exactly(net)
-    assert found.selectivity.value == exactly(-shifts["POD"] - net)
-    least = run_of(tmp_path / "few", again[:5])
-    for run in (whole, control):
-        run.header = msgspec.structs.replace(run.header, min_contested=20)
-    few = intervention_metrics(whole, control, ("POD",), control_repeat=least)
-    assert few.target_shift.value == found.target_shift.value
-    for estimate in (few.noise_drift, few.net_drift, few.selectivity):
-        assert "contested situations shared by all three runs, 20 needed" in estimate.reason
 
 
 def test_changes_of_competence_are_clustered_as_the_run_is(tmp_path, run_of):
@@ -148,7 +109,7 @@ def test_changes_of_competence_are_clustered_as_the_run_is(tmp_path, run_of):
 
 
 def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path, run_of):
-    rows = [game_rows(np.random.default_rng(seed)) for seed in (1, 2, 3)]
+    rows = [game_rows(np.random.default_rng(seed)) for seed in (1, 2)]
     for run_rows in rows:  # of the target 19 contested decisions are left
         contested = [
             row for row in run_rows if len({values["BEC"] for values in row[2].values()}) > 1
@@ -157,13 +118,13 @@ def test_a_target_that_is_contested_too_seldom_has_no_shift(tmp_path, run_of):
             for values in options.values():
                 values["BEC"] = 0.0
     runs = [run_of(tmp_path / str(i), each, min_contested=20) for i, each in enumerate(rows)]
-    found = intervention_metrics(runs[0], runs[1], ("BEC",), control_repeat=runs[2])
-    for estimate in (found.target_shift, found.noise_target_shift, found.selectivity):
+    found = intervention_metrics(runs[0], runs[1], ("BEC",))
+    for estimate in (found.target_shift, found.contrast, found.published_selectivity):
         assert estimate.value is None
         assert "19 contested situations shared" in estimate.reason
-    assert found.drift.value is not None
+    assert found.published_drift.value is not None
     shifts = straight_shifts(rows[0], rows[1])
-    others = intervention_metrics(runs[0], runs[1], ("POD",)).drift.value
+    others = intervention_metrics(runs[0], runs[1], ("POD",)).published_drift.value
     assert others == exactly(
         math.fsum(abs(shifts[a]) for a in AXES if a not in ("POD", "BEC")) / (len(AXES) - 2)
     )
