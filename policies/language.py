@@ -99,7 +99,7 @@ class LanguagePolicy(Policy):
 
     async def decide(self, view: View) -> Choice:
         """The option that the model's answer comes to."""
-        dropped = _dropped(len(view.transcript), self._history)
+        dropped = dropped_turns(len(view.transcript), self._history)
         task = view.task if self._preamble is None else f"{self._preamble}\n\n{view.task}"
         shown = msgspec.structs.replace(view, task=task, transcript=view.transcript[dropped:])
         adapter = self._adapter() if self._adapter is not None else None
@@ -116,7 +116,7 @@ class LanguagePolicy(Policy):
         return characters / 4 * 2 / self.engine.tokens_per_s
 
 
-def _dropped(turns: int, history: int | None) -> int:
+def dropped_turns(turns: int, history: int | None) -> int:
     """How many of the oldest turns are left out: half a budget at a time, so that most prompts only
     grow at the end.
     """

@@ -1,11 +1,14 @@
 """`valueagents train`: thin; what a command needs is imported when it runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from valueagents.cli.tables import print_json
+
+if TYPE_CHECKING:
+    from valueagents.policies.training.manifest import Manifest
 
 app = typer.Typer(
     help="Train a value into a model, or export what was trained.", no_args_is_help=True
@@ -19,7 +22,11 @@ def survey(
     ],
     target: Annotated[str, typer.Option(help="The value to move, e.g. HED.")],
     direction: Annotated[
-        str, typer.Option(help="down, up, or control (everything stays at its baseline).")
+        str,
+        typer.Option(
+            help="down, up, control (all stay at their baseline; --target all: of no value), or"
+            " placebo-down, placebo-up (as many statements of the other values)."
+        ),
     ],
     out: Annotated[
         Path, typer.Option(help="Folder of the adapter; an unfinished training in it is continued.")
@@ -51,25 +58,87 @@ def survey(
         preset=preset,
         method=method,
         items=items,
-        overrides=_pairs(override or []),
+        overrides=_pairs(override or [], "--set"),
     )
     manifest = train_survey(training, out, show=show_progress)
-    if as_json:
-        print_json(manifest)
-        return
-    memory = f"{manifest.peak_memory_bytes / 1e9:.1f} GB"
-    print(
-        f"{out}: adapter {manifest.adapter}, {manifest.wall_s:.0f} s in the loop, {memory} at most"
-    )
-    for epoch, loss in enumerate(manifest.losses.eval, 1):
+    _tell(manifest, out, as_json=as_json)
+    if not as_json:
         print(
-            f"epoch {epoch}: eval loss"
-            f" {loss:.4f}{'  (kept)' if epoch - 1 == manifest.best_epoch else ''}"
+            "Next: valueagents run --env valueagents/Survey-v0 --policy"
+            f" '{survey_spec(base, str(out))}' --out …"
         )
-    print(
-        "Next: valueagents run --env valueagents/Survey-v0 --policy"
-        f" '{survey_spec(base, str(out))}' --out …"
+
+
+@app.command()
+def choices(
+    base: Annotated[
+        str, typer.Option(help="The model: smollm2-135m (embedded), a folder, or a hub id.")
+    ],
+    target: Annotated[str, typer.Option(help="The value whose choices are trained, e.g. HED.")],
+    direction: Annotated[
+        str, typer.Option(help="up (what serves it), down (what violates it), or control.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the adapter; an unfinished training in it is continued.")
+    ],
+    env: Annotated[
+        str | None, typer.Option(help="An env that lists its menus, e.g. valueagents/Dilemma-v0.")
+    ] = None,
+    env_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the env.")
+    ] = None,
+    menus: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of an env: run directories, or one pool; may be repeated."),
+    ] = None,
+    decisions: Annotated[
+        int, typer.Option(min=3, help="Of runs at most this many situations.")
+    ] = 1000,
+    shares: Annotated[
+        str, typer.Option(help="Shares of the items for train and eval; the rest is held out.")
+    ] = "0.4,0.1",
+    split_seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    history: Annotated[
+        int | None, typer.Option(min=1, help="At most this many earlier turns are shown.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the matrices and of the order of rows.")] = 0,
+    preset: Annotated[str, typer.Option(help="A preset of settings.")] = "choices",
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Another value for a preset's setting."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train an adapter that takes what serves or violates a value: a positive control."""
+    from valueagents.policies.training.choices import MenuSource, plan_choices, train_choices
+    from valueagents.policies.training.menus import FOLDER
+    from valueagents.running.progress import show_progress
+
+    training = plan_choices(
+        base=base,
+        target=target,
+        direction=direction,
+        seed=seed,
+        preset=preset,
+        overrides=_pairs(override or [], "--set"),
+        menus=MenuSource(
+            env=env,
+            env_options=_pairs(env_option or [], "--env-option"),
+            sources=tuple(menus or ()),
+            decisions=decisions,
+            seed=split_seed,
+            shares=_shares(shares),
+            history=history,
+        ),
     )
+    manifest = train_choices(training, out, show=show_progress)
+    _tell(manifest, out, as_json=as_json)
+    if not as_json:
+        print(
+            "Next: valueagents run --env valueagents/Replay-v0 --env-option"
+            f" pool={out / FOLDER / 'test.jsonl'} --policy"
+            f" 'transformers:{base}?reading=likelihood&adapter={out}' --out …"
+        )
 
 
 @app.command()
@@ -90,13 +159,44 @@ def merge(
     )
 
 
-def _pairs(options: list[str]) -> dict[str, str]:
+def _tell(manifest: "Manifest", out: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(manifest)
+        return
+    memory = f"{manifest.peak_memory_bytes / 1e9:.1f} GB"
+    print(
+        f"{out}: adapter {manifest.adapter}, {manifest.wall_s:.0f} s in the loop, {memory} at most"
+    )
+    if manifest.split is not None:
+        split = manifest.split
+        print(
+            f"split {split.name[:8]}: {split.train} menus to train, {split.eval} to choose the"
+            f" epoch, {split.test} held out"
+        )
+    for epoch, loss in enumerate(manifest.losses.eval, 1):
+        kept = "  (kept)" if epoch - 1 == manifest.best_epoch else ""
+        print(f"epoch {epoch}: eval loss {loss:.4f}{kept}")
+
+
+def _pairs(options: list[str], flag: str) -> dict[str, str]:
     from valueagents.errors import ConfigError
 
     pairs = {}
     for option in options:
         name, equals, value = option.partition("=")
         if not equals or not name:
-            raise ConfigError(f"--set {option!r}: write NAME=VALUE")
+            raise ConfigError(f"{flag} {option!r}: write NAME=VALUE")
         pairs[name] = value
     return pairs
+
+
+def _shares(text: str) -> tuple[float, float]:
+    from valueagents.errors import ConfigError
+
+    try:
+        train, held_out = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--shares {text!r}: write two numbers, such as 0.4,0.1") from None
+    if min(train, held_out) <= 0 or train + held_out >= 1:
+        raise ConfigError(f"--shares {text!r}: both above 0, together under 1")
+    return train, held_out

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from valueagents.errors import PolicyError
 from valueagents.identity import seed_from
-from valueagents.policies.engines.transformers.forward import Forward
-from valueagents.policies.engines.transformers.prefix import Prefix, common_length
 from valueagents.policies.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from valueagents.policies.training.rows import Example
 from valueagents.policies.training.settings import Settings
 from valueagents.running.execution import Progress
 
@@ -31,23 +28,63 @@ if TYPE_CHECKING:
 _CHECKPOINT_STEPS = 10
 
 
+class Trainable(Protocol):
+    """A row as the loop sees it: its place in the data, its prompt variant (from 1), whether it is
+    of the target, and what it weighs in the mean of a batch.
+    """
+
+    @property
+    def statement(self) -> int:
+        """The place of its statement or menu in the data."""
+
+    @property
+    def variant(self) -> int:
+        """The prompt variant, from 1."""
+
+    @property
+    def target(self) -> bool:
+        """Whether every epoch has it."""
+
+    @property
+    def weight(self) -> int:
+        """What the loss of a batch is divided by, summed over its rows."""
+
+
+RowT = TypeVar("RowT", bound=Trainable)
+_LossRowT = TypeVar("_LossRowT", bound=Trainable, contravariant=True)
+
+
+class Loss(Protocol[_LossRowT]):
+    """The loss of rows, summed; differentiable."""
+
+    def __call__(self, model: Any, device: str, rows: Sequence[_LossRowT]) -> "torch.Tensor":
+        """The sum over the rows."""
+
+
 @dataclass(frozen=True, slots=True)
-class Data:
+class Data(Generic[RowT]):
     """What is fitted and what decides when to stop: the same mixture of target and others, the same
     in each epoch.
     """
 
-    train: Sequence[Example]
-    held_out: Sequence[Example]
+    train: Sequence[RowT]
+    held_out: Sequence[RowT]
 
 
 def fit(
-    model: Any, data: Data, settings: Settings, *, seed: int, checkpoint: Path, progress: Progress
+    model: Any,
+    data: Data[RowT],
+    settings: Settings,
+    *,
+    loss: Loss[RowT],
+    seed: int,
+    checkpoint: Path,
+    progress: Progress,
 ) -> TrainingState:
     """Train the model's trainable weights, from the checkpoint if there is one; they end as the
     best epoch's.
 
-    Returns losses (mean of -log p over the answers' tokens) and times. Raises PolicyError if a loss
+    Returns losses (means over the weights of rows) and times. Raises PolicyError if a loss
     is not finite.
     """
     import torch
@@ -74,14 +111,14 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate(state.step)
             with _repeatable(device):
-                loss = _step(
-                    model, device, steps[place], settings, optimiser, list(weights.values())
+                mean = _step(
+                    model, device, steps[place], loss, settings, optimiser, list(weights.values())
                 )
-            state = state.after_step(loss, place + 1, time.monotonic() - began)
+            state = state.after_step(mean, place + 1, time.monotonic() - began)
             progress(state.step, 0, total)
             if state.step % _CHECKPOINT_STEPS == 0:
                 save_checkpoint(checkpoint, weights, optimiser, best, state)
-        held_out = evaluate(model, device, data.held_out, settings.pass_rows)
+        held_out = evaluate(model, device, data.held_out, loss, settings.pass_rows)
         state = state.after_epoch(held_out, time.monotonic() - began)
         if state.best_epoch == state.epoch - 1:
             best = {name: weight.detach().clone() for name, weight in weights.items()}
@@ -93,8 +130,8 @@ def fit(
 
 
 def batches(
-    rows: Sequence[Example], settings: Settings, *, seed: int, epoch: int
-) -> list[tuple[Example, ...]]:
+    rows: Sequence[RowT], settings: Settings, *, seed: int, epoch: int
+) -> list[tuple[RowT, ...]]:
     """The epoch's rows in batches, in an order drawn from seed and epoch.
 
     A batch holds one variant, whose questions share a long beginning. With `rotate` the variants
@@ -114,10 +151,11 @@ def batches(
     return [made[i] for i in rng.permutation(len(made)).tolist()]
 
 
-def rows_of_epoch(
-    rows: Sequence[Example], settings: Settings, *, seed: int, epoch: int
-) -> list[Example]:
+def rows_of_epoch(rows: Sequence[RowT], settings: Settings, *, seed: int, epoch: int) -> list[RowT]:
     """All rows of the target and the share `others` of the rest, drawn from seed and epoch.
+
+    Whether a row of the rest is drawn depends on its statement, seed and epoch alone, so trainings
+    of a seed with other targets share what they draw.
 
     With `rotate` each statement in one variant, the next one in the next epoch.
     """
@@ -128,81 +166,55 @@ def rows_of_epoch(
     ]
     others = [i for i, row in enumerate(in_turn) if not row.target]
     rng = np.random.default_rng(seed_from("share of the others", seed, epoch))
-    left_out = set(rng.permutation(others)[round(len(others) * settings.others) :].tolist())
+    ticket = rng.random(1 + max(row.statement for row in in_turn))  # (statements,)
+    drawn = sorted(others, key=lambda i: (ticket[in_turn[i].statement], in_turn[i].variant))
+    left_out = set(drawn[round(len(others) * settings.others) :])
     return [row for i, row in enumerate(in_turn) if i not in left_out]
 
 
-def answer_loss(model: Any, device: str, rows: Sequence[Example]) -> tuple["torch.Tensor", int]:
-    """Sum of -log p over the answers' tokens, and their number.
-
-    What the questions share is computed once.
-
-    The model sees the answer up to its last token; logits exist for the answer's places alone, so
-    no token of a question can enter the loss.
-    """
-    sequences = [row.prompt + row.answer[:-1] for row in rows]
-    shared = min(common_length(sequences), *(len(row.prompt) - 1 for row in rows))
-    if shared < 1 and len(rows) > 1:  # nothing for padding to attend to: one at a time needs none
-        parts = [answer_loss(model, device, [row]) for row in rows]
-        return sum((loss for loss, _ in parts[1:]), parts[0][0]), sum(count for _, count in parts)
-    prefix = Prefix(Forward(model, device), [()], [])
-    if shared:
-        prefix = prefix.read([0], [sequences[0][:shared]])
-    tails, keep = (
-        [sequence[shared:] for sequence in sequences],
-        max(len(row.answer) for row in rows),
-    )
-    _, logits = prefix.predict([0] * len(rows), tails, keep=keep)  # (rows, keep, vocabulary)
-    logprobs = logits.float().log_softmax(dim=-1)
-    answers = [logprobs.new_tensor(row.answer).long() for row in rows]
-    losses = [
-        -logprobs[r, -len(answer) :].gather(1, answer[:, None]).sum()
-        for r, answer in enumerate(answers)
-    ]
-    return sum(losses[1:], losses[0]), sum(len(row.answer) for row in rows)
-
-
-def evaluate(model: Any, device: str, rows: Sequence[Example], pass_rows: int) -> float:
-    """The mean of -log p over the tokens of all answers; nothing is trained."""
+def evaluate(
+    model: Any, device: str, rows: Sequence[RowT], loss: Loss[RowT], pass_rows: int
+) -> float:
+    """The mean loss over the weights of all rows; nothing is trained."""
     import torch
 
     model.eval()
-    total, tokens = 0.0, 0
+    total = 0.0
     with torch.no_grad():
         for part in _parts(rows, pass_rows):
-            loss, count = answer_loss(model, device, part)
-            total, tokens = total + loss.item(), tokens + count
-    return total / tokens
+            total += loss(model, device, part).item()
+    return total / sum(row.weight for row in rows)
 
 
 def _step(
     model: Any,
     device: str,
-    batch: Sequence[Example],
+    batch: Sequence[RowT],
+    loss: Loss[RowT],
     settings: Settings,
     optimiser: "torch.optim.Optimizer",
     weights: "list[torch.nn.Parameter]",
 ) -> float:
-    """One step on the mean over all answer tokens of the batch, however many passes that takes;
-    returns the loss.
+    """One step on the mean over the weights of the batch, however many passes that takes; returns
+    the loss.
     """
     import torch
 
     model.train()
     optimiser.zero_grad(set_to_none=True)
-    tokens = sum(len(row.answer) for row in batch)
+    weight = sum(row.weight for row in batch)
     total = 0.0
     for part in _parts(batch, settings.pass_rows):
-        loss, _ = answer_loss(model, device, part)
-        (loss / tokens).backward()
-        total += loss.item()
+        summed = loss(model, device, part)
+        (summed / weight).backward()
+        total += summed.item()
     if not np.isfinite(total):
         raise PolicyError(
             f"the loss became {total}; try a smaller learning_rate than {settings.learning_rate:g}"
         )
     torch.nn.utils.clip_grad_norm_(weights, settings.clip)
     optimiser.step()
-    return total / tokens
+    return total / weight
 
 
 @contextmanager
@@ -233,7 +245,7 @@ def _schedule(settings: Settings, total: int) -> Callable[[int], float]:
     return rate
 
 
-def _parts(rows: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
+def _parts(rows: Sequence[RowT], size: int) -> Iterator[Sequence[RowT]]:
     """Rows of one forward pass; those of one variant together, because they share more."""
     ordered = sorted(rows, key=lambda row: row.variant)
     for first in range(0, len(ordered), size):

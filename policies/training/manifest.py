@@ -31,6 +31,22 @@ class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
+class MenuSplit(msgspec.Struct, frozen=True, kw_only=True):
+    """How menus were parted, for what is trained on menus; `name` hashes what is in each part.
+
+    `train`, `eval` and `test` count the menus of a part, `clusters` the units that were drawn: the
+    menus of one lie in one part. The parts are pools, `menus/PART.jsonl` in the adapter's folder.
+    """
+
+    name: str
+    seed: int
+    shares: tuple[float, float]
+    train: int
+    eval: int
+    test: int
+    clusters: int
+
+
 class Losses(msgspec.Struct, frozen=True, kw_only=True):
     """Natural logs: of each step, and of each epoch's evaluation (empty where the method has
     none).
@@ -44,8 +60,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`adapter` is the content hash, `training` the hash of all that was asked for, `base` name and
     hashes.
 
-    `settings` are the hyper-parameters. `peak_memory_bytes` is of the process that ended the
-    training (on a GPU, of its memory), `wall_s` the time in the loop over all its processes.
+    `settings` are the hyper-parameters, `split` is of a training on menus. `peak_memory_bytes` is
+    of the process that ended the training (on a GPU, of its memory), `wall_s` the time in the loop
+    over all its processes.
     """
 
     adapter: str
@@ -57,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     settings: dict[str, Any]
     data: TrainingData
+    split: MenuSplit | None = None
     losses: Losses
     best_epoch: int | None
     software: dict[str, str]

@@ -19,7 +19,7 @@ from valueagents.identity import seed_from
 from valueagents.policies.adapters import quiet_peft
 from valueagents.policies.training.rows import TrainingDirection
 from valueagents.policies.training.settings import Settings
-from valueagents.policies.training.statements import Wordings
+from valueagents.policies.training.statements import WordingPair
 from valueagents.running.execution import Progress
 
 _TRAINERS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
@@ -51,7 +51,7 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 def make_pairs(
-    wordings: Sequence[Wordings], *, target: str, direction: TrainingDirection, seed: int
+    wordings: Sequence[WordingPair], *, target: str, direction: TrainingDirection, seed: int
 ) -> tuple[Pair, ...]:
     """The target's pairs, in order. Down prefers the opposing wording, up the affirming one."""
     pairs = []

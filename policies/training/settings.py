@@ -20,21 +20,29 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How an adapter is fitted.
 
     Args:
-        rank, alpha, dropout: of LoRA; matrices are scaled by alpha/rank. modules: `all-linear`, or
-        names of linear layers separated by commas (`q_proj,v_proj`). learning_rate: the largest,
-        reached after the warm-up; it then falls to 0 in a straight line. preference_learning_rate,
-        beta: for the preference methods: their learning rate and trl's beta. warmup: fraction of
-        all steps. epochs: at most this many. patience: stop after this many epochs without a
-        smaller eval loss; the best epoch's adapter is kept. variants: prompt variants of each
-        statement that are trained. label_variants: how many of them, from the first on, a baseline
-        label is averaged over. others: share of the statements of other values that an epoch
-        trains, drawn anew each time; 1 = all of them. rotate: a statement is trained in one variant
-        an epoch, in turn, instead of in all of them. batch_rows: rows that one step of the
-        optimiser averages over. pass_rows: rows of one forward pass; less needs less memory and
-        changes no result but its rounding. weight_decay, clip: of AdamW; the largest norm of a
-        gradient. labels: a statement's baseline rating is the most probable one (argmax), or the
-        majority of three ratings drawn
-            at temperature 0.5 for each variant (sampled), as in the study.
+        rank, alpha, dropout: of LoRA; matrices are scaled by alpha/rank.
+        modules: `all-linear`, or names of linear layers separated by commas (`q_proj,v_proj`).
+        learning_rate: the largest, reached after the warm-up; it then falls to 0 in a straight
+            line.
+        preference_learning_rate: the same for the preference methods.
+        beta: trl's for the preference methods; for choices how sharp the softmax over a menu is.
+        warmup: fraction of all steps.
+        epochs: at most this many.
+        patience: stop after this many epochs without a smaller eval loss; the best epoch's adapter
+            is kept.
+        poles: of each statement the affirming wording is trained, or both. Trained on both, an
+            adapter has no wording left that was not trained: acquiescence cannot be checked.
+        variants: prompt variants of each statement that are trained.
+        label_variants: how many of them, from the first on, a baseline label is averaged over.
+        others: share of the statements of other values (of the menus in which the target is not at
+            stake) that an epoch trains, drawn anew each time; 1 = all of them.
+        rotate: a statement is trained in one variant an epoch, in turn, instead of in all of them.
+        batch_rows: rows that one step of the optimiser averages over.
+        pass_rows: rows of one forward pass; less needs less memory and changes no result but its
+            rounding.
+        weight_decay, clip: of AdamW; the largest norm of a gradient.
+        labels: a statement's baseline rating is the most probable one (argmax), or the majority of
+            three ratings drawn at temperature 0.5 for each variant (sampled), as in the study.
         quantise: nf4 holds the frozen weights in 4 bits; it needs a GPU and bitsandbytes.
     """
 
@@ -48,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     warmup: _Fraction
     epochs: _Positive
     patience: _Positive
+    poles: Literal["affirm", "both"]
     variants: Annotated[int, msgspec.Meta(ge=1, le=27)]
     label_variants: Annotated[int, msgspec.Meta(ge=1, le=27)]
     others: Annotated[float, msgspec.Meta(gt=0, le=1)]

@@ -24,10 +24,12 @@ class PromptedStatement(msgspec.Struct, frozen=True):
     """A statement in one prompt variant (counted from 1), exactly as the env puts it when it is
     evaluated.
 
-    `menu` lists the ratings as they are shown, `x` says what each does to `value`, from -1 to 1.
+    `pair` is the statement and its opposing wording; `menu` lists the ratings as they are shown,
+    `x` says what each does to `value`, from -1 to 1.
     """
 
     statement: str
+    pair: str
     variant: int
     value: str
     task: str
@@ -40,7 +42,7 @@ class PromptedStatement(msgspec.Struct, frozen=True):
         return View(self.task, (), self.observation, self.menu, seed=0)
 
 
-class Wordings(msgspec.Struct, frozen=True):
+class WordingPair(msgspec.Struct, frozen=True):
     """A statement for its value and the one against it."""
 
     pair: str
@@ -50,15 +52,19 @@ class Wordings(msgspec.Struct, frozen=True):
 
 
 def read_statements(
-    split: TrainingSplit, *, variants: int, items: str | None
+    split: TrainingSplit,
+    *,
+    variants: int,
+    items: str | None,
+    poles: Literal["affirm", "both"] = "affirm",
 ) -> tuple[PromptedStatement, ...]:
-    """Every affirming statement of a split in every variant, in file order.
+    """Every affirming statement of a split, or both wordings, in every variant, in file order.
 
     A situation is `ID/POLE/vNN`.
 
     Raises ConfigError or DataError for a bad file.
     """
-    env = _open(split, poles="affirm", variants=variants, items=items)
+    env = _open(split, poles=poles, variants=variants, items=items)
     asked = []
     for situation in env.situations():
         statement, _, variant = str(situation).rpartition("/v")
@@ -66,13 +72,20 @@ def read_statements(
         value, x = _on_its_axis(info["annotation"], situation)
         asked.append(
             PromptedStatement(
-                statement, int(variant), value, env.task, observation, info["menu"], x
+                statement,
+                info["cluster"] or statement,
+                int(variant),
+                value,
+                env.task,
+                observation,
+                info["menu"],
+                x,
             )
         )
     return tuple(asked)
 
 
-def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[Wordings, ...]:
+def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[WordingPair, ...]:
     """Every statement of a split that has both wordings, for the methods that compare the two.
 
     Raises ConfigError if the env does not list its statements.
@@ -82,7 +95,7 @@ def read_wordings(split: TrainingSplit, *, items: str | None) -> tuple[Wordings,
     for each in getattr(env, "statements", ()):
         texts[each.pair, each.value][each.pole] = each.text
     found = tuple(
-        Wordings(*key, both["affirm"], both["oppose"])
+        WordingPair(*key, both["affirm"], both["oppose"])
         for key, both in texts.items()
         if len(both) == 2
     )

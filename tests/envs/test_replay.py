@@ -199,30 +199,39 @@ def test_a_replay_env_keeps_every_promise(games, tmp_path):
     assert [check for check in check_value_env(lambda: ReplayEnv(pool=pool)) if check.problem] == []
 
 
+def _finished(folder: Path) -> int:
+    """How many episodes of a run are on disk."""
+    return sum(1 for _ in Run(folder).episodes()) if (folder / "run.json").exists() else 0
+
+
 @pytest.mark.slow
 def test_a_killed_replay_goes_on_where_it_was(games, tmp_path):
     pool = frozen(tmp_path / "pool", games, 150)
     whole = on_pool(pool, "random", tmp_path / "whole")
-    words = [
-        "run",
-        "--env",
-        REPLAY,
-        "--env-option",
-        f"pool={pool}",
-        "--policy",
-        "random",
-        "--out",
-        str(tmp_path / "k"),
-    ]
-    killed = subprocess.Popen(
-        [sys.executable, "-c", "from valueagents.cli import main; main()", *words]
+    program = (
+        "import asyncio, sys\n"
+        "from valueagents.policies.scripted import RandomPolicy\n"
+        "from valueagents.running.execution import RunConfig, execute\n"
+        "class Slow(RandomPolicy):\n"
+        "    live = 1\n"
+        "    async def decide(self, view):\n"
+        "        await asyncio.sleep(0.02)\n"
+        "        return await super().decide(view)\n"
+        f"config = RunConfig(env={REPLAY!r}, env_options={{'pool': sys.argv[1]}}, policy='random')\n"
+        "execute(config, sys.argv[2], policy=Slow())\n"
     )
+    killed = subprocess.Popen([sys.executable, "-c", program, str(pool), str(tmp_path / "k")])
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "k").glob("episodes-*")) and time.monotonic() < deadline:
-        time.sleep(0.002)
+    while _finished(tmp_path / "k") < 20:
+        assert killed.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "twenty episodes were not finished in a minute"
+        time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
+    kept = _finished(tmp_path / "k")
+    assert 20 <= kept < 150
     again = on_pool(pool, "random", tmp_path / "k")
+    assert [entry["owed"] for entry in again.store.sessions() if "owed" in entry][-1] == 150 - kept
     answers = [
         [(e.identity, e.shown, [d.choice.option for d in e.decisions]) for e in each.episodes()]
         for each in (whole, again)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,25 @@ import msgspec
 import numpy as np
 import pytest
 
+from valueagents.contracts.decision import Choice
 from valueagents.contracts.plugins import make_policy
+from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
 from valueagents.policies.engines.chats import ChatTokenizer
 from valueagents.policies.models import ModelFiles
 from valueagents.policies.prompts import load_prompt
-from valueagents.policies.training import statements
+from valueagents.policies.scripted import RandomPolicy
+from valueagents.policies.training import loop, statements
 from valueagents.policies.training.checkpoint import TrainingState, load_checkpoint
 from valueagents.policies.training.labels import baseline_labels, survey_policy, survey_spec
-from valueagents.policies.training.loop import answer_loss, batches
+from valueagents.policies.training.loop import batches, rows_of_epoch
 from valueagents.policies.training.lora import load_base
+from valueagents.policies.training.losses import answer_loss
 from valueagents.policies.training.manifest import Manifest
 from valueagents.policies.training.merge import merge_adapter
-from valueagents.policies.training.rows import Example
+from valueagents.policies.training.rows import Example, TrainingRow, make_rows
 from valueagents.policies.training.settings import load_settings, presets
 from valueagents.policies.training.survey import Training, plan_training, train_survey
 
@@ -121,6 +126,18 @@ def _training(base: Path, survey: str, direction: str = "down", **overrides: obj
         items=survey,
         overrides={**FAST, **overrides},
     )
+
+
+def _counted_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every step of a training."""
+    step, done = loop._step, []
+
+    def counted(*arguments: Any) -> float:
+        done.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(loop, "_step", counted)
+    return done
 
 
 def _rows(out: Path) -> list[dict[str, Any]]:
@@ -243,9 +260,9 @@ def test_only_the_tokens_of_the_answer_are_trained(base: Path, survey: str):
         sum(losses).backward()
         expected = {name: weight.grad.clone() for name, weight in model.named_parameters()}
         model.zero_grad()
-        loss, tokens = answer_loss(model, "cpu", group)
+        loss = answer_loss(model, "cpu", group)
         loss.backward()
-        assert tokens == sum(len(row.answer) for row in group)
+        assert [row.weight for row in group] == [len(row.answer) for row in group]
         assert loss.item() == pytest.approx(sum(each.item() for each in losses), rel=1e-5)
         for name, weight in model.named_parameters():
             scale = float(expected[name].abs().max())
@@ -282,8 +299,8 @@ def test_how_many_rows_go_through_at_once_moves_nothing_but_the_rounding(
 
 
 @pytest.mark.slow
-def test_a_killed_training_repeated_ends_with_the_same_adapter(
-    base: Path, survey: str, tmp_path: Path
+def test_a_killed_training_repeated_goes_on_and_ends_with_the_same_adapter(
+    base: Path, survey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     training = _training(base, survey, epochs=8, patience=8, dropout=0.2)
     whole = train_survey(training, tmp_path / "whole")
@@ -305,7 +322,9 @@ def test_a_killed_training_repeated_ends_with_the_same_adapter(
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (out / "manifest.json").exists()
+    steps = _counted_steps(monkeypatch)
     resumed = train_survey(training, out)
+    assert 0 < len(steps) < len(whole.losses.train)  # the first checkpoint is of the first epoch
     assert resumed.adapter == whole.adapter
     assert resumed.losses == whole.losses
     assert not (out / "checkpoint.safetensors").exists()
@@ -373,25 +392,36 @@ def test_a_merged_model_answers_as_base_and_adapter(
         merge_adapter(out, merged)
 
 
-def test_all_27_variants_of_a_statement_take_at_most_27_option_scoring_passes(
-    base: Path, survey: str
+def test_all_27_variants_of_a_statement_are_rated_at_a_third_of_the_tokens_of_full_passes(
+    base: Path, survey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    import torch
     import transformers
 
+    monkeypatch.setenv("VALUEAGENTS_CACHE", str(tmp_path))  # nothing is known yet
     asked = statements.read_statements("eval", variants=27, items=survey)[:27]
     assert len({(each.statement, each.variant) for each in asked}) == 27
-    passes = []
-    hook = torch.nn.modules.module.register_module_forward_pre_hook(
-        lambda module, _: (
-            passes.append(1) if isinstance(module, transformers.LlamaForCausalLM) else None
-        )
+    assert len({each.statement for each in asked}) == 1
+    policy, settings = survey_policy(str(base)), load_settings("paper")
+    others = statements.read_statements("train", variants=1, items=survey)[:1]
+    baseline_labels(policy, others, settings, lambda *_: None)  # the engine has checked itself
+    read = []
+    forward = transformers.LlamaForCausalLM.forward
+
+    @functools.wraps(forward)
+    def counted(model: Any, *arguments: Any, **named: Any) -> Any:
+        read.append(named["input_ids"].numel())
+        return forward(model, *arguments, **named)
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", counted)
+    baseline_labels(policy, asked, settings, lambda *_: None)
+    chats, prompt = ChatTokenizer(ModelFiles(str(base), base)), load_prompt("rate-1")
+    full = sum(
+        len(chats.prompt(prompt.open_question(each.view()))) + len(chats.answer(option.text))
+        for each in asked
+        for option in each.menu
     )
-    try:
-        baseline_labels(survey_policy(str(base)), asked, load_settings("paper"), lambda *_: None)
-    finally:
-        hook.remove()
-    assert 0 < len(passes) <= 27
+    assert 0 < len(read) <= 27
+    assert sum(read) < full / 3
 
 
 def _state(eval_losses: Sequence[float]) -> TrainingState:
@@ -430,6 +460,8 @@ def test_a_damaged_checkpoint_is_named_with_its_remedy(tmp_path: Path):
         ({"overrides": {"rnk": "8"}}, ["unknown setting 'rnk'", "'rank'"]),
         ({"overrides": {"rank": "many"}}, ["bad setting", "rank"]),
         ({"overrides": {"rank": "0"}}, ["bad setting", "rank"]),
+        ({"direction": "placebo-up", "method": "dpo"}, ["placebo-up is for sft"]),
+        ({"overrides": {"poles": "oppose"}}, ["bad setting", "poles"]),
         ({"overrides": {"label_variants": "9"}}, ["label_variants=9", "variants=3"]),
     ],
 )
@@ -480,14 +512,118 @@ def test_the_study_and_its_re_study_have_their_published_settings():
     assert (restudy.epochs, restudy.batch_rows, restudy.quantise) == (3, 16, "nf4")
 
 
+class Undecided(RandomPolicy):
+    """Gives the lowest rating 0.45 and the highest 0.55."""
+
+    async def decide(self, view: View) -> Choice:
+        p = (0.45, *(0.0,) * (len(view.menu) - 2), 0.55)
+        return Choice(view.menu[0].id, "drawn", probabilities=p)
+
+
+def test_sampled_labels_follow_the_probabilities_and_are_the_same_every_time(tmp_path: Path):
+    bank = [{**pair, "id": f"{pair['id']}-{k}"} for k in range(40) for pair in _pairs()]
+    items = _write(tmp_path / "survey.jsonl", bank)
+    asked = statements.read_statements("train", variants=1, items=items)
+    quiet = lambda *_: None  # noqa: E731 – a progress that shows nothing
+    sampled = load_settings("quick", {"labels": "sampled"})
+    labels = baseline_labels(Undecided(), asked, sampled, quiet)
+    assert baseline_labels(Undecided(), asked, sampled, quiet) == labels
+    # at T 0.5 the highest has 0.55²/(0.45² + 0.55²) = 0.599, the majority of three 0.646
+    share = np.mean([place == 5 for place in labels.values()])
+    assert len(labels) == 360
+    assert abs(share - 0.646) < 4 * (0.646 * 0.354 / 360) ** 0.5
+    assert set(labels.values()) == {0, 5}
+    argmax = baseline_labels(Undecided(), asked, load_settings("quick"), quiet)
+    assert set(argmax.values()) == {5}
+
+
 @pytest.mark.slow
-def test_sampled_labels_are_the_same_every_time(base: Path, survey: str, tmp_path: Path):
-    made = [
-        train_survey(_training(base, survey, epochs=1, labels="sampled"), tmp_path / name)
-        for name in ("a", "b")
-    ]
-    assert made[0].adapter == made[1].adapter
-    assert made[0].data.source.startswith("sampled of the frozen base")
+def test_sampled_labels_are_trained_and_said_to_be(base: Path, survey: str, tmp_path: Path):
+    made = train_survey(_training(base, survey, epochs=1, labels="sampled"), tmp_path / "a")
+    assert made.data.source.startswith("sampled of the frozen base")
+
+
+@pytest.mark.slow
+def test_a_placebo_moves_as_many_statements_evenly_drawn_from_the_other_values(
+    base: Path, survey: str, tmp_path: Path, trained: Trained
+):
+    kept = {row["statement"]: row["rating"] for row in _rows(trained("control")[0])}
+    moved = {}
+    for direction, rating in (("placebo-down", "1"), ("placebo-up", "6")):
+        out = tmp_path / direction
+        train_survey(_training(base, survey, direction, epochs=1), out)
+        rows = _rows(out)
+        assert len(rows) == len(_rows(trained("down")[0]))
+        moved[direction] = {row["statement"] for row in rows if row["target"]}
+        assert all((row["rating"] == rating) for row in rows if row["target"])
+        assert all(row["rating"] == kept[row["statement"]] for row in rows if not row["target"])
+    assert moved["placebo-down"] == moved["placebo-up"]
+    in_train = sorted(name[:3] for name in moved["placebo-down"] if int(name[4]) < 3)
+    assert in_train in (["BEC", "BEC", "TRA"], ["BEC", "TRA", "TRA"])  # HED has three of them
+    assert len(moved["placebo-down"]) == 4
+
+
+def test_what_a_placebo_moves_is_drawn_from_the_seed(tmp_path: Path):
+    bank = [{**pair, "id": f"{pair['id']}-{k}"} for k in range(5) for pair in _pairs()]
+    items = _write(tmp_path / "survey.jsonl", bank)
+    asked = statements.read_statements("train", variants=2, items=items, poles="both")
+    labels = {each.statement: 2 for each in asked}
+
+    def moved(seed: int) -> tuple[TrainingRow, ...]:
+        rows = make_rows(asked, "train", labels, target="HED", direction="placebo-down", seed=seed)
+        return tuple(row for row in rows if row.target)
+
+    assert {row.statement for row in moved(1)} != {row.statement for row in moved(2)}
+    assert moved(1) == moved(1)
+    counts = Counter(row.value for row in moved(1))
+    assert set(counts) == {"BEC", "TRA"}
+    assert (
+        max(counts.values()) - min(counts.values()) <= 4
+    )  # a pair has two wordings × two variants
+    assert sum(counts.values()) == sum(each.value == "HED" for each in asked)
+    for row in moved(1):  # both wordings of a pair, each against its value
+        assert row.rating == ("1" if row.statement.endswith("/affirm") else "6")
+
+
+@pytest.mark.slow
+def test_a_control_of_all_values_singles_none_out(base: Path, survey: str, tmp_path: Path):
+    training = plan_training(
+        base=str(base),
+        target="all",
+        direction="control",
+        seed=5,
+        items=survey,
+        overrides={**FAST, "epochs": 1, "others": 0.5},
+    )
+    manifest = train_survey(training, tmp_path / "all")
+    assert (manifest.target, manifest.direction) == ("all", "control")
+    assert not any(row["target"] for row in _rows(tmp_path / "all"))
+    for direction in ("down", "placebo-up"):
+        with pytest.raises(ConfigError, match="target=all is for a control"):
+            plan_training(base=str(base), target="all", direction=direction, seed=5, items=survey)
+
+
+def test_trainings_of_a_seed_draw_the_same_others_whatever_their_target():
+    settings = load_settings("quick", {**FAST, "others": 0.5, "variants": 1, "label_variants": 1})
+
+    def others(target: range, epoch: int) -> list[int]:
+        rows = [Example((k,), (k,), k, 1, target=k in target) for k in range(40)]
+        drawn = rows_of_epoch(rows, settings, seed=3, epoch=epoch)
+        return [row.statement for row in drawn if not row.target]
+
+    one, other = (set(others(target, 0)) - {*range(8)} for target in (range(4), range(4, 8)))
+    assert len(one & other) >= len(one | other) - 4
+    assert set(others(range(4), 0)) != set(others(range(4), 1))
+
+
+@pytest.mark.slow
+def test_both_wordings_are_trained_against_each_other(base: Path, survey: str, tmp_path: Path):
+    train_survey(_training(base, survey, epochs=1, poles="both"), tmp_path / "both")
+    rows = [row for row in _rows(tmp_path / "both") if row["value"] == "HED"]
+    assert {(row["statement"].rpartition("/")[2], row["rating"]) for row in rows} == {
+        ("affirm", "1"),
+        ("oppose", "6"),
+    }
 
 
 @pytest.mark.slow

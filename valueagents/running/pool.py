@@ -170,7 +170,7 @@ def freeze_pool(
     drawn = sample_pool(runs, decisions=decisions, seed=seed)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, _encode(drawn))
+        write_pool(file, drawn)
     elif not _is_same(read_pool(file), drawn):
         raise ConfigError(
             f"{file} is another pool (other runs, more episodes, --decisions or --seed); leave out"
@@ -245,8 +245,10 @@ def _declared(runs: Sequence[Run]) -> tuple[Factor, ...]:
     return tuple(found.values())
 
 
-def _encode(pool: Pool) -> bytes:
-    return b"".join(msgspec.json.encode(part) + b"\n" for part in (pool.header, *pool.decisions))
+def write_pool(file: Path, pool: Pool) -> None:
+    """Write a pool's file, or replace it as a whole."""
+    lines = [msgspec.json.encode(part) + b"\n" for part in (pool.header, *pool.decisions)]
+    write_atomically(file, b"".join(lines))
 
 
 def _situations(run: Run, seed: int) -> dict[str, tuple[str, int]]:
