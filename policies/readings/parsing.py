@@ -1,61 +1,59 @@
 """Parsing: which option a model's words name.
 
-Tolerant, and every answer says by which rule it was read.
+A few rules, the plainest first, and every answer says by which it was read:
 
-Rules are tried in order, the plainest first, and a rule that fits two options ends the search:
-nothing is guessed. A letter counts only where it is the answer ("A good neighbour would wait" is
-not option A), words only where they are not denied ("I would never keep it"). In a reply that also
-declines, or that has a line "Answer: …" which names nothing, only what the model says it would do
-is believed.
+1. a reply that is one option's text is that option;
+2. a marked answer (a box, a field, a line "Answer: …", `marks.py`) is believed over what surrounds
+   it;
+3. else what the sentences claim (`claims.py`): the one option that is claimed plainly, or in
+   conclusion, or praised;
+4. else the one option whose whole text is there and not denied, or that alone has words of what the
+   model would do.
+
+What is claimed of two options is read as none: nothing is guessed. A restated menu claims nothing
+(`groups.py`). In a reply that also declines, only what the model says it would do is believed.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
-from string import ascii_uppercase
 from typing import Literal
 
 import msgspec
 
+from valueagents.policies.readings.claims import PLAIN, Claim, find_claims
+from valueagents.policies.readings.groups import find_mentions, ticked
+from valueagents.policies.readings.marks import find_marks, json_answers
+from valueagents.policies.readings.mentions import Mention
+from valueagents.policies.readings.menu_words import Menu, lower, plain, straight
 from valueagents.policies.readings.patterns import (
-    BARE,
-    CLAUSE,
     CLOSED_ONLY,
-    DENIALS,
-    DENIED,
-    DRESS,
-    FINAL,
-    LETTER,
-    LISTED,
-    MORE,
-    NAMED,
-    NUMBER,
     OPEN_THOUGHT,
-    OPPOSING,
-    QUOTED,
     REFUSAL,
     THOUGHT,
-    WILLING,
+    blanked,
+    pattern,
 )
 
 Rule = Literal[
     "letter",
-    "named letter",
     "number",
-    "quoted text",
     "text",
-    "fuzzy text",
+    "named letter",
+    "named number",
+    "words",
     "refusal",
     "open thought",
     "cut",
     "none",
 ]
 
-_FUZZY_RATIO = 0.85
-_FUZZY_LEAD = 0.1
-_SHORT_WORDS = (
-    8  # a text of one word ("Wait") names an option only in a reply of at most this many words
+_FEW = 8  # a text of one word ("Wait") names an option by itself only in so few words
+_OWN_SHARE = 0.7  # of a reply that is nothing but a text, this share of the words is the option's
+_ABBREVIATIONS = r"\b(?:z\.\s?B|d\.\s?h|u\.\s?a|[eE]\.\s?g|i\.\s?e|[ap]\.m|P\.S|[nN]/[aA])\b\.?"
+_COMMON = frozenset(
+    {"the", "and", "that", "this", "with", "from", "for", "you", "your", "her", "his", "she"}
+    | {"they", "them", "their", "are", "was", "were", "not", "but", "will", "would", "have", "has"}
+    | {"had", "into", "out", "what", "which", "who", "all", "any", "its", "one"}
 )
 
 
@@ -68,6 +66,18 @@ class Parsed(msgspec.Struct, frozen=True):
     rule: Rule
 
 
+class _Found(msgspec.Struct, frozen=True):
+    """Options that a text names, several where it names several; and by which rule.
+
+    `first`: the text begins with them, or marks them as the answer. `goes_on`: something follows.
+    """
+
+    options: frozenset[int]
+    rule: Rule
+    first: bool = False
+    goes_on: bool = False
+
+
 def without_thought(reply: str) -> str | None:
     """The reply after the model's thinking; None if the thinking never ended, so that there is no
     answer.
@@ -78,212 +88,217 @@ def without_thought(reply: str) -> str | None:
     )
     if OPEN_THOUGHT.search(said):
         return None
-    return (
-        CLOSED_ONLY.sub("", THOUGHT.sub("", thought)) + said
-    ).strip()  # a chat template may have opened it
+    before: str = CLOSED_ONLY.sub("", THOUGHT.sub("", thought))
+    return (before + said).strip()  # a chat template may have opened it
 
 
 def parse(reply: str, options: Sequence[str]) -> Parsed:
-    """Which of the listed options (under the letters A, B, …) a reply names.
-
-    A line "Answer: …" is believed over everything around it, the last one if there are several.
-    """
+    """Which of the listed options (under the letters A, B, …) a reply names."""
     said = without_thought(reply)
     if said is None:
         return Parsed(None, "open thought")
-    said = _straight(said).strip(DRESS)
-    texts = [_straight(text).strip(DRESS) for text in options]
-    exact = {k for k, text in enumerate(texts) if text == said and said}
-    if len(exact) == 1 and not BARE.fullmatch(said):
-        return Parsed(exact.pop(), "text")
-    finals = ["".join(groups).strip() for groups in FINAL.findall(said)]
-    found = _read(finals[-1], texts) if finals else None
-    refused = bool(REFUSAL.search(said))
-    if found is None:
-        found = _read(said, texts, willing=refused or bool(finals))
-    if found is None or found.index is None:
-        return Parsed(None, "refusal" if refused else "none")
-    return found
+    found = _found(said, Menu.of(options))
+    if found is not None and len(found.options) == 1:
+        return Parsed(min(found.options), found.rule)
+    return Parsed(None, "refusal" if REFUSAL.search(straight(said)) else "none")
 
 
 def parse_cut(reply: str, options: Sequence[str], *, reasoning: bool) -> Parsed:
     """Which option a reply names that was cut by its length: only an answer in the form asked for
     is believed.
 
-    That is a letter first, or after `reasoning` a line "Answer: …" with one; any other words may
-    have gone on to another option.
+    That is a letter first, or a number or text with something after it; after `reasoning` a marked
+    answer ("Answer: …"). Any other words may have gone on to another option.
     """
     parsed = parse(reply, options)
-    as_asked = parsed.rule == "letter" and (
-        not reasoning or FINAL.search(without_thought(reply) or "") is not None
-    )
-    return parsed if as_asked or parsed.index is None else Parsed(None, "cut")
+    if parsed.index is None:
+        return parsed
+    said = without_thought(reply) or ""
+    found = _found(said, Menu.of(options))
+    marked = any(find_marks(_tidy(straight(said))))
+    complete = found is not None and (found.rule == "letter" or found.goes_on)
+    as_asked = found is not None and found.first and complete and (marked or not reasoning)
+    return parsed if as_asked else Parsed(None, "cut")
 
 
-def _read(said: str, options: Sequence[str], *, willing: bool = False) -> Parsed | None:
-    """By the first rule that fits: one option, or none where it fits several; None if no rule fits.
+def _found(said: str, menu: Menu) -> _Found | None:
+    text = straight(said)
+    exact = [k for k, each in enumerate(menu.texts) if each == text and text]
+    if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
+        return _Found(frozenset(exact), "text")
+    text = _tidy(text)
+    return _marked(text, menu) or _said(text, menu)
 
-    `willing`: believe only a reply that is nothing but the answer, and what the model says that it
-        would do.
+
+def _tidy(text: str) -> str:
+    """The words of a reply without emphasis, tags, formulas and what is struck out or taken
+    back.
     """
-    for rule, found in _rules(said, options, willing=willing):
-        if found:
-            return Parsed(min(found), rule) if len(found) == 1 else Parsed(None, "none")
+    text = re.sub(r"~~[^~\n]*~~", " ", text)
+    text = re.sub(r"</?(?:b|i|em|strong|u|p|br|span|div|code|mark)\b[^>\n]*>", " ", text)
+    text = re.sub(r"(?m)^\s*(?:#+|>+)\s*|```\w*", " ", text)
+    text = re.sub(_ABBREVIATIONS, " ", text)
+    text = re.sub(r"\\(?:text|math)\w*\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"\\[()\[\]]|\$", " ", text)
+    text = re.sub(r"[*`]|(?<!\w)_+|_+(?!\w)", "", text)
+    taken_back = list(pattern("<revised>").finditer(lower(text)))
+    return text[taken_back[-1].end() :] if taken_back else text
+
+
+def _marked(text: str, menu: Menu) -> _Found | None:
+    """What the marked answers name, several where they differ; None where none can be read."""
+    final, found = False, []
+    for mark in find_marks(text):
+        named = _said(text[mark.start : mark.end], menu)
+        if mark.neither:
+            named = _Found(frozenset(), "none")
+        if named is not None:
+            final = mark.final
+            rule = "words" if named.rule == "words" else named.rule.removeprefix("named ")
+            found.append(msgspec.structs.replace(named, rule=rule, goes_on=True))
+    if not found:
+        found = [each for said in json_answers(text) if (each := _bare(said, menu)) is not None]
+    if not found:
+        return None
+    named_by_all = frozenset[int]().union(*(each.options for each in found))
+    lead = _lead(text, menu)
+    last = found[-1]
+    if lead and last.options and lead != last.options:
+        return _Found(lead | named_by_all, "none")
+    if final or all(each.options == last.options for each in found):
+        return msgspec.structs.replace(last, first=True)
+    return _Found(named_by_all, "none")
+
+
+def _bare(said: str, menu: Menu) -> _Found | None:
+    """What a text names that is nothing but a name."""
+    mentions = find_mentions(straight(said), menu)
+    if len(mentions) != 1 or re.search(r"\w", said[: mentions[0].start] + said[mentions[0].end :]):
+        return None
+    return _Found(mentions[0].options, mentions[0].kind)
+
+
+def _lead(text: str, menu: Menu) -> frozenset[int]:
+    """The option that a text begins with as with its answer."""
+    claims = find_claims(text, menu, find_mentions(text, menu))
+    leads = bool(claims) and claims[0].leads and claims[0].rank == PLAIN
+    return claims[0].options if leads else frozenset()
+
+
+def _said(text: str, menu: Menu) -> _Found | None:
+    """What a text names by what it claims, else by whole texts or words; None where it names
+    none.
+    """
+    mentions = find_mentions(text, menu)
+    claims = find_claims(text, menu, mentions)
+    declines = REFUSAL.search(text) is not None
+    if declines:
+        claims = [each for each in claims if each.spoken or each.kind != "text"]
+    found = _agreed(claims, len(text)) if claims else None
+    if found is None or len(found.options) > 1:
+        tick = ticked(text, menu)
+        found = _Found(tick, "letter") if tick else found
+    if found is not None or declines:
+        return found
+    return _by_text(text, menu, mentions) if mentions else _by_words(text, menu)
+
+
+def _agreed(claims: Sequence[Claim], size: int) -> _Found:
+    """What the plainest claims agree on; where they do not, a conclusion that comes last."""
+    plainest = [each for each in claims if each.rank == PLAIN] or list(claims)
+    plainest += [each for each in claims if _is_beside(each, plainest)]
+    if len({each.options for each in plainest}) > 1:
+        last = plainest[-1]
+        others = [each for each in plainest if each.options != last.options]
+        if not last.concludes or any(each.leads or each.concludes for each in others):
+            return _Found(frozenset[int]().union(*(each.options for each in plainest)), "none")
+        plainest = [last]
+    best = next((each for each in plainest if each.leads), plainest[0])
+    rules: dict[str, Rule] = {"letter": "named letter", "number": "named number", "text": "text"}
+    rule: Rule = best.kind if best.leads else rules[best.kind]
+    return _Found(best.options, rule, best.leads, best.end < size)
+
+
+def _is_beside(each: Claim, plainest: Sequence[Claim]) -> bool:
+    """Whether a lesser claim is in the sentence of a bare one, as plain as that: "A 5, maybe a
+    6".
+    """
+    return each not in plainest and any(
+        other.sentence == each.sentence and not other.spoken and not other.concludes
+        for other in plainest
+    )
+
+
+def _by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> _Found | None:
+    """The one option whose whole text is in a reply that names no other, denies nothing before it
+    and asks nothing.
+    """
+    named = {k for each in mentions for k in each.options}
+    whole = [each for each in mentions if each.kind == "text"]
+    if "?" in text or len(named) != 1 or not whole:
+        return None
+    if menu.single(min(named)) and len(text.split()) > _FEW:
+        return None
+    for each in whole:
+        clause = re.split(r"[.:;!?\n]|\bbut\b", lower(text)[: each.start])[-1]
+        if pattern("<denial,rejection,contrast,elsewhere,condition>").search(clause):
+            return None
+    return _Found(frozenset(named), "text")
+
+
+def _by_words(text: str, menu: Menu) -> _Found | None:
+    """The one option that alone has words of a reply: of one that is nothing but a text, or of what
+    the model says it would do.
+    """
+    low = blanked(lower(text), pattern("<aside>"))
+    intended = list(_intentions(low))
+    longest = max((len(each.split()) for each in menu.texts), default=0)
+    for part in intended or ([low] if len(low.split()) <= longest + 4 else []):
+        option = _own_words(part, menu, share=0.0 if intended else _OWN_SHARE)
+        if option is not None:
+            return _Found(frozenset({option}), "words")
     return None
 
 
-def _rules(said: str, options: Sequence[str], *, willing: bool) -> Iterator[tuple[Rule, set[int]]]:
-    count = len(options)
-    yield "letter", _leading(said, options)
-    yield (
-        "text",
-        {k for k, text in enumerate(options) if _plain(text) and _plain(text) == _plain(said)},
-    )
-    yield "number", _numbered(said, options)
-    lines = said.splitlines()
-    yield "named letter", _letters(BARE.fullmatch(lines[-1]) if lines else None, count)
-    yield "named letter", _named(said, count, willing=True)
-    if not willing:
-        yield "named letter", _named(said, count, willing=False)
-        yield "quoted text", _holding([_plain(quote) for quote in QUOTED.findall(said)], options)
-    yield "text", _contained(said, options, willing=willing)
-    if not willing:
-        yield "fuzzy text", _nearest(_plain(said), options)
+def _intentions(low: str) -> Iterator[str]:
+    """What follows "I would", to the end of the sentence."""
+    for match in pattern(r"<intention>\s+([^.!?;\n]+)").finditer(low):
+        before = low[max(0, match.start() - 40) : match.start()]
+        if not pattern("<condition,elsewhere,denial,rejection>").search(before):
+            yield match.group(1)
 
 
-def _leading(said: str, options: Sequence[str]) -> set[int]:
-    """The letter with which the reply begins, and those that a list of letters or of options goes
-    on with.
-    """
-    match = LETTER.match(said)
-    found = _letters(match, len(options))
-    if match is None or not found:
-        return set()
-    rest = said[match.end() :]
-    plain = _plain(rest)
-    if plain == _plain(options[min(found)]):
-        return found
-    others = [m.group(1) for m in LISTED.finditer(rest)]
-    more = MORE.match(rest)
-    if more is not None:
-        others.append(more.group(1))
-    listed = {k for letter in others for k in _index(letter, len(options))}
-    return found | listed | {k for k, text in enumerate(options) if plain and _plain(text) == plain}
+def _own_words(part: str, menu: Menu, *, share: float) -> int | None:
+    """The option with two or more of its own words in a text that has none of another's."""
+    said = _stems(part)
+    stems = [_stems(each) for each in menu.texts]
+    met = []
+    for k, each in enumerate(stems):
+        others = set[str]().union(*(other for j, other in enumerate(stems) if j != k))
+        if (each - others) & said:
+            met.append((k, (each - others) & said))
+    if len(met) != 1:
+        return None
+    option, own = met[0]
+    enough = len(own) >= 2 and len(stems[option] & said) >= share * len(said)
+    return option if enough and not _is_opposed(part, lower(menu.texts[option])) else None
 
 
-def _numbered(said: str, options: Sequence[str]) -> set[int]:
-    """A number alone: of the options that begin with numbers (a scale) the one that begins so, else
-    by place.
-    """
-    match = NUMBER.fullmatch(said)
-    if match is None:
-        return set()
-    scale = [re.match(r"\d+", text) for text in options]
-    if any(scale):
-        return {
-            k
-            for k, begin in enumerate(scale)
-            if begin is not None and int(begin.group()) == int(match.group(1))
-        }
-    return {int(match.group(1)) - 1} & set(range(len(options)))
+def _stems(text: str) -> set[str]:
+    return {word[:5] for word in plain(text).split() if len(word) > 2 and word not in _COMMON}
 
 
-def _named(said: str, count: int, *, willing: bool) -> set[int]:
-    """Letters after a word such as "option" or "choose"."""
-    found: set[int] = set()
-    for match in NAMED.finditer(said):
-        if _meant(said, match, willing=willing):
-            for letter in re.findall(r"\b[A-Z]\b", match.group(1) or match.group(2)):
-                found |= _index(letter, count)
-    return found
-
-
-def _contained(said: str, options: Sequence[str], *, willing: bool) -> set[int]:
-    """Options whose whole text is in the reply, not denied there, and not only as part of another's
-    text.
-    """
-    spans = []
-    for k, text in enumerate(options):
-        words = _plain(text).split()
-        if words and (len(words) > 1 or len(said.split()) <= _SHORT_WORDS):
-            pattern = r"(?<![^\W_])" + r"[\W_]+".join(map(re.escape, words)) + r"(?![^\W_])"
-            folded = said.casefold()
-            spans += [
-                (*match.span(), k)
-                for match in re.finditer(pattern, folded)
-                if _meant(folded, match, willing=willing)
-            ]
-    return {
-        k
-        for start, end, k in spans
-        if not any(
-            s <= start and end <= e and e - s > end - start for s, e, other in spans if other != k
-        )
-    }
-
-
-def _meant(said: str, match: re.Match[str], *, willing: bool) -> bool:
-    """Whether the clause up to a match denies it; `willing`: and says what the model would do."""
-    before = said[: match.start()]
-    ends = [boundary.end() for boundary in CLAUSE.finditer(before)]
-    begin = ends[-1] if ends else 0
-    clause = said[begin : match.start()].casefold()
-    if DENIED.search(clause):
-        return False
-    return not willing or WILLING.search(said[begin : match.end()].casefold()) is not None
-
-
-def _holding(quotes: Sequence[str], options: Sequence[str]) -> set[int]:
-    return {k for k, text in enumerate(options) if _plain(text) and _plain(text) in quotes}
-
-
-def _nearest(said: str, options: Sequence[str]) -> set[int]:
-    """The option most like the reply, if it is very like, clearly more so than the next, and not
-    its opposite.
-    """
-    ratios = sorted((_likeness(said, _plain(text)), k) for k, text in enumerate(options))
-    if not said or not ratios:
-        return set()
-    best, k = ratios[-1]
-    second = ratios[-2][0] if len(ratios) > 1 else 0.0
-    near = best >= _FUZZY_RATIO and best - second >= _FUZZY_LEAD
-    return {k} if near and not _opposed(said.split(), _plain(options[k]).split()) else set()
-
-
-def _likeness(one: str, other: str) -> float:
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return matcher.ratio() if matcher.real_quick_ratio() >= _FUZZY_RATIO - _FUZZY_LEAD else 0.0
-
-
-def _opposed(one: Sequence[str], other: Sequence[str]) -> bool:
+def _is_opposed(one: str, other: str) -> bool:
     """Whether one text denies what the other says or holds other numbers: "do not tell her",
     "unlock the door".
     """
-    denials = [sum(word in DENIALS for word in text) for text in (one, other)]
-    numbers = [[word for word in text if word.isdecimal()] for text in (one, other)]
-    pairs = ((one, other), (other, one))
-    return (
-        denials[0] != denials[1]
-        or numbers[0] != numbers[1]
-        or any(
-            prefix + word in mine for mine, yours in pairs for word in yours for prefix in OPPOSING
-        )
+    mine, yours = plain(one).split(), plain(other).split()
+    denials = {pattern("<denial>").search(text) is not None for text in (one, other)}
+    numbers = [[word for word in words if word.isdecimal()] for words in (mine, yours)]
+    turned = any(
+        prefix + word in here
+        for here, there in ((mine, yours), (yours, mine))
+        for word in there
+        for prefix in ("un", "dis", "in", "im", "non")
     )
-
-
-def _letters(match: re.Match[str] | None, count: int) -> set[int]:
-    return _index(match.group(1), count) if match is not None else set()
-
-
-def _index(letter: str, count: int) -> set[int]:
-    return {ascii_uppercase.find(letter.upper())} & set(range(count))
-
-
-def _straight(text: str) -> str:
-    """One form of every character, and straight apostrophes."""
-    return unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
-
-
-def _plain(text: str) -> str:
-    """Letters and digits in lower case, one space between words."""
-    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+    return len(denials) > 1 or numbers[0] != numbers[1] or turned

@@ -48,7 +48,7 @@ class SayReading(ReadingMode):
             f"{name} {value:g}" for name, value in msgspec.structs.asdict(self._sampling).items()
         )
         how = "reasoning" if self._reasoning else "constrained" if self._constrained else "plain"
-        return {"reading": "say/2", "sampling": sampling, "how": how}
+        return {"reading": "say/3", "sampling": sampling, "how": how}
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
         """What the reply names; `reading` says if it was as asked (parsed), else understood

@@ -81,7 +81,7 @@ def _choice(says: str, view: View, **options: object) -> Choice:
         ("I'd go with B.", "repaired", 1, "named letter"),
         ("3", "repaired", 2, "number"),
         ("Give the coat back", "repaired", 0, "text"),
-        ("Give teh coat back", "repaired", 0, "fuzzy text"),
+        ("Give teh coat back", "repaired", 0, "words"),
         ("I can't help with that.", "refused", None, "refusal"),
         ("Who knows?", "failed", None, "none"),
         ("A or B", "failed", None, "none"),

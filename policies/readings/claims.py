@@ -1,0 +1,318 @@
+"""Claims: what the sentences of a reply say is chosen, with how plainly they say it.
+
+A mention of an option is a claim where nothing else is said ("So B."), after a word of choosing
+("I'd go with B"), or before praise ("B is best"). It is none where it is denied ("I would not take
+B"), asked, said of others ("some would say B"), or on a condition ("if she asks, B").
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from valueagents.policies.readings.mentions import Kind, Mention
+from valueagents.policies.readings.menu_words import Menu, lower
+from valueagents.policies.readings.patterns import blanked, pattern, says_nothing
+
+PLAIN, ASIDE, PRAISE = 3, 2, 1
+"""How plainly: said to be the choice; with a comma after it, or perhaps; said to be the best."""
+
+_FEW = 8
+_MANY = 60  # a sentence that names options so often is a list, and no answer
+_LONG, _LEFT_OUT = 400, "qqq"
+_SENTENCE = re.compile(r"[.!?。]+[\"')\]]*(?=\s|\Z)|[!?。;\n]+")
+_OPENED = " \t\n:–—-(\"'*[=>→"
+_PAUSE = r"[,:–—(]|\s-\s|\.\.\.|、|→|=>"
+_AND_I = (
+    r"(?<!\w)(?:so|and|but|und|aber|et|mais|y|pero|e|ma|и|но|а|also)\s+(?:therefore\s+|thus\s+)?"
+    r"(?:i|ich|je|j'|yo|me|io|я)(?!\w)|(?<!\w)but(?!\w)|所以|但"
+)
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """That options are chosen.
+
+    `leads`: the reply begins with it. `concludes`: it is said to be the end of the matter.
+    `spoken`: with a word of choosing. `sentence`: where its sentence begins.
+    """
+
+    rank: int
+    options: frozenset[int]
+    kind: Kind
+    end: int
+    sentence: int
+    leads: bool = False
+    concludes: bool = False
+    spoken: bool = False
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a mention stands, in lower case.
+
+    `head` and `rest`: its sentence before and after it; `before` and `after`: up to the mentions
+    beside it; `clause`: what belongs to it of `before`; `first`: nothing was said before its
+    sentence.
+    """
+
+    mention: Mention
+    head: str
+    rest: str
+    before: str
+    after: str
+    clause: str
+    first: bool
+    words: int
+
+
+def find_claims(text: str, menu: Menu, mentions: Sequence[Mention]) -> list[Claim]:
+    """The claims of a text, in order."""
+    low = blanked(lower(text), pattern("<aside>"))
+    low = pattern("<except>").sub(lambda match: "not".ljust(len(match.group())), low)
+    claims, first = [], True
+    for start, end in _statements(low, mentions):
+        first = first and says_nothing(low[:start])
+        here = [each for each in mentions if start <= each.start <= end]
+        if len(here) > _MANY:
+            continue
+        for k, each in enumerate(here):
+            begin = here[k - 1].end if k else start
+            stop = here[k + 1].start if k + 1 < len(here) else max(end, each.end)
+            place = _place(low, each, (start, max(end, each.end)), (begin, stop), first=first)
+            claim = _claim(place, menu, low[: each.start], start)
+            claims += [claim] if claim is not None else []
+    return claims
+
+
+def _statements(low: str, mentions: Sequence[Mention]) -> Iterator[tuple[int, int]]:
+    """Start and end of each sentence that asks nothing; none ends within a mention."""
+    inside = {place for each in mentions for place in range(each.start, each.end - 1)}
+    start = 0
+    for match in _SENTENCE.finditer(low):
+        if match.start() in inside:
+            continue
+        if "?" not in match.group():
+            yield start, match.start()
+        start = match.end()
+    if start < len(low):
+        yield start, len(low)
+
+
+def _place(
+    low: str,
+    each: Mention,
+    sentence: tuple[int, int],
+    between: tuple[int, int],
+    *,
+    first: bool,
+) -> _Place:
+    before = _near(low[between[0] : each.start], end=True)
+    return _Place(
+        mention=each,
+        head=_near(low[sentence[0] : each.start], end=True),
+        rest=_near(low[each.end : sentence[1]], end=False),
+        before=before,
+        after=_near(low[each.end : between[1]], end=False),
+        clause=_clause(before),
+        first=first,
+        words=len(low[: _LONG * 2].split()),
+    )
+
+
+def _near(said: str, *, end: bool) -> str:
+    """The end or the beginning of a very long text, with a word in place of what is left out."""
+    if len(said) <= _LONG:
+        return said
+    return f"{_LEFT_OUT} {said[-_LONG:]}" if end else f"{said[:_LONG]} {_LEFT_OUT}"
+
+
+def _clause(before: str) -> str:
+    """The part of a sentence that a mention stands in, up to the mention."""
+    said = before.rstrip(_OPENED)
+    cuts = [match.end() for match in re.finditer(r"[,:;–—(]|\s-\s|→", said)]
+    cuts += [match.start() for match in re.finditer(_AND_I, said)]
+    return before[max(cuts, default=0) :]
+
+
+def _since_turn(said: str) -> str:
+    """What is said since the last "but" or "so"."""
+    ends = [match.end() for match in pattern("<turn>").finditer(said)]
+    return said[ends[-1] :] if ends else said
+
+
+def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
+    each = place.mention
+    if _is_denied(place) or _is_conditional(place) or _is_elsewhere(place):
+        return None
+    spoken = _is_spoken(place) and _is_whole(place, menu)
+    rank = PLAIN if spoken or each.sure else _unspoken_rank(place, menu)
+    if not rank or (len(each.options) > 1 and not spoken):
+        return None
+    if rank == PLAIN and pattern("<hedged>").search(place.clause):
+        rank = ASIDE
+    if rank == PLAIN and not each.sure and _is_bracketed_aside(place):
+        rank = PRAISE
+    leads = len(said) < _LONG and pattern(r"\W*(?:<options>\W*)?").fullmatch(said) is not None
+    concludes = pattern("<conclusion>").search(place.head) is not None
+    return Claim(rank, each.options, each.kind, each.end, sentence, leads, concludes, spoken)
+
+
+def _is_denied(place: _Place) -> bool:
+    if pattern("<denial,rejection,contrast>").search(place.clause):
+        return True
+    follows = pattern(r"[\s)\"]*<denial>").match(place.after)
+    contrasts = re.fullmatch(r"[\s)\"]*\w+\s*[(\"]*", place.after)  # "B, not A"
+    return follows is not None and contrasts is None
+
+
+def _is_conditional(place: _Place) -> bool:
+    """Whether it holds on a condition, other than that one has to choose."""
+    said = blanked(_since_turn(place.before), pattern("<forced>"))
+    later = blanked(place.after, pattern("<forced>"))
+    before = pattern(r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?<condition>").search(said)
+    return before is not None or pattern(r"\W*<condition>").match(later) is not None
+
+
+def _is_elsewhere(place: _Place) -> bool:
+    return pattern("<elsewhere>").search(_since_turn(place.before)) is not None
+
+
+def _is_bracketed_aside(place: _Place) -> bool:
+    """Whether it stands in brackets with other words: "(that would be B)"."""
+    return re.search(r"\([^()]*\w[^()]*\Z", place.head) is not None
+
+
+def _is_spoken(place: _Place) -> bool:
+    """Whether a word of choosing claims it, or that the best or the answer is said to be it."""
+    roles = "<chosen,intention>" if place.mention.kind == "text" else "<chosen>"
+    tail = _after_last(roles, place.clause)
+    if tail is not None and _is_particle(tail):
+        return True
+    later = place.after.lstrip(' )"]')
+    if pattern("<infinitives>").match(later) and re.search("ich|würde|werde", place.clause):
+        return True
+    return _is_named(place.clause) or _is_in_brackets(place)
+
+
+def _after_last(roles: str, clause: str) -> str | None:
+    """What follows the last word of these roles; None if there is none. "Ich würde" waits for its
+    verb.
+    """
+    found = [match for match in pattern(roles).finditer(clause) if "würd" not in match.group()]
+    return clause[found[-1].end() :] if found else None
+
+
+def _is_particle(tail: str) -> bool:
+    return says_nothing(blanked(tail, pattern("<particles>")))
+
+
+def _is_named(clause: str) -> bool:
+    """Whether a clause says "the best is", "my choice would be", "the answer:"."""
+    be = list(pattern("<copulas>").finditer(clause))
+    if be and _is_particle(clause[be[-1].end() :]):
+        return pattern("<praise,answers>").search(clause[: be[-1].start()]) is not None
+    tail = _after_last("<praise,answers>", clause)
+    return tail is not None and re.fullmatch(r"\W*[–—:=→-]\W*", tail) is not None
+
+
+def _is_in_brackets(place: _Place) -> bool:
+    """Whether a letter in brackets follows what is chosen: "I would give it back (B)"."""
+    if place.mention.kind == "text" or place.head[-1:] not in ("(", "["):
+        return False
+    if not pattern(r"[)\]]\s*(?:[.,;!:\n–—-]|\Z|<because,contrast,than>)").match(place.rest):
+        return False
+    said = place.before.rstrip(_OPENED)
+    meant = pattern("<intention>|<praise,answers>.*<copulas>|<copulas>.*<praise,answers>")
+    return bool(meant.search(said)) and not pattern("<denial,rejection,contrast>").search(said)
+
+
+def _is_whole(place: _Place, menu: Menu) -> bool:
+    """Whether a text of one word ends there: "I'd wait for her" does not name "Wait"."""
+    if not _is_loose_word(place, menu):
+        return True
+    ends = pattern(r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>").match(place.rest)
+    return ends is not None
+
+
+def _is_loose_word(place: _Place, menu: Menu) -> bool:
+    each = place.mention
+    single = any(menu.single(option) for option in each.options)
+    return each.kind == "text" and single and not each.options <= menu.codes
+
+
+def _unspoken_rank(place: _Place, menu: Menu) -> int:
+    """How plainly a mention is claimed by where it stands, 0 = not at all."""
+    own = pattern(r"<besides>\W*\Z").search(place.head) is None
+    if own and _is_last_word(place):
+        return PLAIN
+    if own and _is_whole(place, menu):
+        rank = _leading_rank(place, menu)
+        if rank:
+            return rank
+    return PRAISE if _is_praised(place) else 0
+
+
+def _is_last_word(place: _Place) -> bool:
+    """Whether a sentence is nothing but it, or has come to it after a pause or "so"."""
+    rest, head = place.rest, place.head
+    if not says_nothing(rest):
+        return False
+    if pattern("<copulas>").search(rest) and not pattern("<winning>").search(rest):
+        return False
+    if says_nothing(head):
+        return True
+    turns = [match.end() for match in pattern("<turn>").finditer(head)]
+    if turns and says_nothing(head[turns[-1] :]):
+        return True
+    since = _since_turn(blanked(head, pattern("<forced>")))
+    contrasted = place.before != head  # "Not A: B"
+    if pattern("<condition>").search(since):
+        return False
+    if not contrasted and pattern("<denial,rejection>").search(since):
+        return False
+    said = head.rstrip(_OPENED)
+    tail = re.split(_PAUSE, said)[-1]
+    return head.rstrip()[-1:] in ":–—-(→>" or (tail != said and says_nothing(tail))
+
+
+def _leading_rank(place: _Place, menu: Menu) -> int:
+    """The rank of what begins a sentence, or a part of it with a reason, by what follows it."""
+    rest = place.rest
+    part = re.split(r"[,;–—]", place.head)[-1]
+    if not says_nothing(place.head):
+        reasoned = pattern(r"\s*,?\s*<because>").match(rest)
+        return PLAIN if reasoned and part != place.head and says_nothing(part) else 0
+    full = PLAIN if place.first else ASIDE
+    if pattern(r"[)\]]+\s+(?!<follow>)\S|\.(?=\w)").match(rest):
+        return full
+    mark = pattern(
+        r"([^,:;–—(\n]*?)(?:(,?\s*<because>|<contrast,turn,than>|[–—:(\n/]|\s-\s|->|→)|(,))"
+    ).match(rest)
+    if mark is None or not says_nothing(mark.group(1)):
+        return 0
+    if pattern("<copulas>").search(mark.group(1)) or re.match(
+        r"[\"')\]*}]*\s*[:–—-]\s*(?:no|nope|nein|non|нет|不)\b", rest
+    ):
+        return 0
+    if mark.group(3) is None:
+        return full
+    if place.after != rest and says_nothing(place.after):  # "A, B": another one follows
+        return PLAIN
+    return ASIDE if place.words <= _FEW or not _is_loose_word(place, menu) else 0
+
+
+def _is_praised(place: _Place) -> bool:
+    rest = place.rest
+    if re.search(r",?\s(?:(?:but|however|though|yet|aber|mais|pero|ma|но)\b|但)", rest):
+        return False
+    if pattern("<rejection>").search(rest.split(",")[0]):
+        return False
+    words = r"(?:[^\W\d_'-]+\s+)"
+    praised = pattern(
+        rf"[\"')\]*]*\s*(?:<winning>|<copulas>\s+{words}{{0,4}}?<praise>"
+        r"(?!\s+(?:than|als|que|che|чем)\b)|[—–-]\s*<praise>"
+        r"|(?:更|最)<praise>|<copulas>\s*(?:我\s*的)?<praise>)"
+    )
+    if praised.match(rest):
+        return True
+    made = pattern(r"<makes>\W*(?:<options>\W*)?\Z").search(place.clause)
+    return made is not None and pattern(rf"\W*{words}{{0,3}}?<praise>").match(rest) is not None

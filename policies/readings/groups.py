@@ -1,0 +1,147 @@
+"""Groups: mentions that belong together as one, and restated menus, which name nothing."""
+
+import re
+from collections.abc import Sequence
+
+from valueagents.policies.readings.mentions import Mention, every_mention
+from valueagents.policies.readings.menu_words import Menu, lower
+
+_OR = r"or|and|and/or|nor|oder|und|noch|sowie|ou|et|ni|o|oppure|u|y|e|né|и|или|либо|ни|vs\.?|versus"
+_HEDGES = r"maybe|perhaps|possibly|then|even|also|the|vielleicht|peut-être|quizás|forse|может быть"
+_JOIN = re.compile(
+    rf"[\s)\]\"]*(?:,?\s*(?:(?<!\w)(?:{_OR})(?!\w)|[/&+<>=≥≻]|或者?|和|跟|与|还是|、)\s*)+"
+    rf"(?:(?:{_HEDGES})\s+)*[\s(\[\"]*"
+)
+_NUMBER_JOIN = re.compile(r"\s*(?:[-–—~]|to|bis|à|до|到|至)\s*")
+_VERB = re.compile(
+    r"\s+(?:is|was|would|will|seems|feels|has|does|makes|ist|wäre|est|serait|es|sería|è|sarebbe)\b"
+)
+_AND = re.compile(r"\b(?:and|und|et|y|e|и)\b")
+_BEFORE_LABEL = (
+    r"(?:\A|[\n.;:,!?|–—•-]|\b(?:and|or|und|oder|et|ou|y|o|e|и|или)\s)"
+    r"[\s(\[\"*#>|-]*(?:option|choice|variante?|opción|opzione|вариант|选项)?\s*[(\[\"]*\Z"
+)
+_AFTER_LABEL = re.compile(r"[\"*]*\s*(?:[):\].=|]+\s*[^\s)]|\s[–—-]\s|\s=)")
+
+
+def find_mentions(text: str, menu: Menu) -> list[Mention]:
+    """What a text names, in order: groups as one mention, restated menus left out."""
+    low = lower(text)
+    found = _labelled(text, _longest(every_mention(text, menu)))
+    return _listed(low, _joined(low, _without_menu(text, found)))
+
+
+def _longest(found: Sequence[Mention]) -> list[Mention]:
+    """Without those that are part of a longer one; of two on the same words, what both may mean."""
+    kept: list[Mention] = []
+    for each in found:
+        last = kept[-1] if kept else None
+        if last is None or each.start >= last.end:
+            kept.append(each)
+        elif each.end <= last.end and each.end - each.start == last.end - last.start:
+            kept[-1] = Mention(last.start, last.end, last.options | each.options, last.kind)
+        elif each.end > last.end:
+            kept.append(each)
+    return kept
+
+
+def _labelled(text: str, found: Sequence[Mention]) -> list[Mention]:
+    """A letter or number and the text beside it as one mention: of the option that both name, or
+    of both.
+    """
+    made: list[Mention] = []
+    for each in found:
+        last = made[-1] if made else None
+        if last is None or not _beside(text[last.end : each.start], last, each):
+            made.append(each)
+            continue
+        options = last.options & each.options or last.options | each.options
+        kind = each.kind if last.kind == "text" else last.kind
+        made[-1] = Mention(last.start, each.end, options, kind)
+    return made
+
+
+def _beside(between: str, last: Mention, each: Mention) -> bool:
+    if len(between) > 6 or not re.fullmatch(r"[^\w\n/&+,?!]*(?:\n\s*)?", between):
+        return False
+    if {last.kind, each.kind} == {"letter", "number"}:
+        return last.options == each.options
+    return between != "" and last.kind != each.kind
+
+
+def _without_menu(text: str, found: Sequence[Mention]) -> list[Mention]:
+    """Without a restated menu: labels of ever later options, each at the beginning of what is said
+    of it.
+    """
+    runs: list[list[int]] = []
+    for k, each in enumerate(found):
+        if not _is_label(text, each):
+            continue
+        if runs and min(each.options) > min(found[runs[-1][-1]].options):
+            runs[-1].append(k)
+        else:
+            runs.append([k])
+    listed = {k for run in runs if len(run) > 1 for k in run}
+    return [each for k, each in enumerate(found) if k not in listed]
+
+
+def _is_label(text: str, each: Mention) -> bool:
+    before = lower(text[max(0, each.start - 16) : each.start])
+    if each.start > 16:
+        before = "…" + before
+    if len(each.options) > 1 or not re.search(_BEFORE_LABEL, before):
+        return False
+    said, after = text[each.start : each.end], text[each.end : each.end + 8]
+    if each.kind == "text":
+        own_line = re.search(r"(?:\A|\n)[\W_]*\Z", before) and re.match(r"\W*(?:\n|\Z)", after)
+        return own_line is not None and len(said.split()) > 1
+    return re.search(r"\w\W+\w", said) is not None or _AFTER_LABEL.match(after) is not None
+
+
+def _joined(low: str, found: Sequence[Mention]) -> list[Mention]:
+    """Options with "or", "and" or a slash between them as one mention of all of them."""
+    made: list[Mention] = []
+    for each in found:
+        last = made[-1] if made else None
+        if last is not None and _is_joined(low, last, each):
+            made[-1] = Mention(last.start, each.end, last.options | each.options, last.kind)
+        else:
+            made.append(each)
+    return made
+
+
+def _is_joined(low: str, last: Mention, each: Mention) -> bool:
+    if last.kind == each.kind == "number" and _NUMBER_JOIN.fullmatch(low, last.end, each.start):
+        return True
+    join = _JOIN.fullmatch(low, last.end, each.start)
+    if join is None:
+        return False
+    goes_on = _VERB.match(low, each.end)  # "B, and A would hurt her"
+    return not (goes_on and _AND.search(join.group()))
+
+
+def _listed(low: str, found: Sequence[Mention]) -> list[Mention]:
+    """Three options or more with commas between them as one mention of all of them."""
+    runs: list[list[Mention]] = []
+    for each in found:
+        if runs and re.fullmatch(r",\s*", low[runs[-1][-1].end : each.start]):
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    made: list[Mention] = []
+    for run in runs:
+        options = frozenset[int]().union(*(each.options for each in run))
+        if len(run) > 1 and len(options) > 2:
+            made.append(Mention(run[0].start, run[-1].end, options, run[0].kind))
+        else:
+            made += run
+    return made
+
+
+def ticked(text: str, menu: Menu) -> frozenset[int]:
+    """The one option of a restated menu whose line has a tick or an arrow."""
+    found: set[int] = set()
+    for line in text.splitlines():
+        if re.search(r"✓|✔|✅|☑|→|←|👉|\[x\]|<-", line, re.IGNORECASE):
+            found |= {k for each in find_mentions(line, menu) for k in each.options}
+    return frozenset(found) if len(found) == 1 else frozenset()

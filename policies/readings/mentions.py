@@ -1,0 +1,198 @@
+"""Mentions: where a reply names options: by letter, number, place or text.
+
+A letter is one only where it stands as one ("A good neighbour" names no option), a number only on
+the menu's scale or after a word such as "option".
+"""
+
+import re
+from collections.abc import Iterator
+from string import ascii_uppercase
+from typing import Literal
+
+import msgspec
+
+from valueagents.policies.readings.menu_words import Menu, lower
+from valueagents.policies.readings.patterns import CJK, counted, pattern
+
+Kind = Literal["letter", "number", "text"]
+
+_CYRILLIC = {"А": {0}, "Б": {1}, "В": {1, 2}, "Г": {3}, "Д": {4}, "С": {2}, "Е": {4, 5}}
+"""What a Russian letter may stand for: the Latin one that it looks like, or its own place."""
+
+_WORDLIKE = "AEIOUYАВСЕИКОУ"
+_TOKEN = re.compile(
+    r"(?<!\w)(?<!\w[-'.])"
+    r"([A-ZАБВГДСЕ]|(?<=[(\[\"'])[a-z](?=[)\]\"'])|\A[a-z](?=\W*\Z|[).:\]]))"
+    r"(?!\w)(?!['-](?!s\b)\w)(?!\.\w\b)(?!/\w{2})"
+)
+_SMALL = re.compile(r"(?<!\w)(?<!\w[-'.])([a-z])(?!\w)(?!['-]\w)(?!\.\w\b)(?!/\w{2})")
+_AFTER_NOUN = r"<options>[\s:#\"(\[]*([a-zабвгдсе])(?!\w)(?!['-]\w)"
+_NOT_OPTIONS = re.compile(r"(?:plan|team|vitamin|grade|type|class|hepatitis|step|part)\s+\Z")
+_COMPARED = re.compile(r"\s+(?:a|to|à|alla|al)\s+(?:la\s+)?[a-z](?!\w)")
+
+_OF = (
+    r"\s*(?:points?|stars?|punkten?|puntos|punti|балл\w*|分)?\s*"
+    r"(?:/|(?:out\s+)?of|von|sur|sobre|su|de|di|из|auf|aus)"
+)
+_OF_TOP = rf"(?<![\w.,/-])(\w+){_OF}\s*(\w+)(?![\w%]|[.,]\d)"
+_NUMBER = re.compile(
+    r"(?<![\w$€£%])(?<![\d][.,:/–—-])(\d{1,3})"
+    r"(?!\w)(?![.,:]\d)(?!\s*%)(?!-\w|[–—]\d)(?!\s*\+)(?!\s*/\s*\d)"
+)
+_RANGE = (
+    r"(?<!\w)(\d{1,3})\s*(?:[-–—~]|\.\.+|to|through|bis|à|a|до|到|至|and|und|et|y|e|и)\s*"
+    r"(\d{1,3})(?!\w)"
+)
+_TOP_ALONE = r"(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
+
+
+class Mention(msgspec.Struct, frozen=True):
+    """A place where options are named; several where it names several or may mean several.
+
+    `sure`: a number out of the highest one, which is a rating wherever it stands.
+    """
+
+    start: int
+    end: int
+    options: frozenset[int]
+    kind: Kind
+    sure: bool = False
+
+
+def every_mention(text: str, menu: Menu) -> list[Mention]:
+    """All mentions of a text by their places, the longer one where several begin."""
+    low = lower(text)
+    found = [
+        *_letters(text, low, menu),
+        *_ratings(low, menu),
+        *_places(low, menu),
+        *_texts(text, low, menu),
+    ]
+    return sorted(found, key=lambda each: (each.start, -each.end))
+
+
+def _letters(text: str, low: str, menu: Menu) -> Iterator[Mention]:
+    by_place = re.search(r"(?<!\w)[БГД](?!\w)", text) is not None
+    starts = {match.start(1) for match in _TOKEN.finditer(text)}
+    starts |= {match.start(1) for match in pattern(_AFTER_NOUN).finditer(low)}
+    if text == low:  # written without capitals
+        starts |= {match.start(1) for match in _SMALL.finditer(low)}
+    for start in sorted(starts):
+        letter = text[start].upper()
+        options = _CYRILLIC.get(letter, {ascii_uppercase.find(letter)})
+        if by_place and len(options) > 1:
+            options = {max(options)}
+        named = frozenset(options & set(range(len(menu.texts))))
+        if named and _is_letter(low, start, letter, menu.texts[min(named)]):
+            yield Mention(start, start + 1, named, "letter")
+
+
+def _is_letter(low: str, start: int, letter: str, option: str) -> bool:
+    """Whether a letter stands there as one, and not as a word ("A friend", "I think")."""
+    rest = low[start + 1 : start + 41]
+    if _NOT_OPTIONS.search(low[max(0, start - 12) : start]):
+        return False
+    word = re.match(r"[ \t]+([^\W_]+)", rest)
+    if letter == "I" and (word or re.match(r"\s*,", rest)):
+        return False
+    if letter not in _WORDLIKE or word is None or re.match(f"[{CJK}]", word.group(1)):
+        return True
+    own = len(rest.strip()) > 3 and lower(option).startswith(rest.strip()[:12])
+    follows = pattern("<follow>").match(rest, word.start(1)) is not None
+    return own or follows or _COMPARED.match(rest) is not None
+
+
+def _ratings(low: str, menu: Menu) -> Iterator[Mention]:
+    """Numbers of the scale, in digits or words; none where the menu has no scale."""
+    if not menu.scale:
+        return
+    taken: set[int] = set()
+    for match in re.finditer(_TOP_ALONE, low):
+        taken |= set(range(*match.span()))
+    for match in re.finditer(_OF_TOP, low):
+        value, top = number_of(match.group(1)), number_of(match.group(2))
+        if value is None or top is None:
+            continue
+        taken |= set(range(*match.span()))
+        if top == menu.top and value in menu.scale:
+            yield _rating(match.start(), match.end(), menu.scale[value], sure=True)
+    for match in re.finditer(_RANGE, low):
+        if {int(number) for number in match.groups()} == {min(menu.scale), menu.top}:
+            taken |= set(range(*match.span()))
+    for start, end, value in _numerals(low):
+        if value in menu.scale and start not in taken:
+            yield _rating(start, end, menu.scale[value])
+
+
+def _rating(start: int, end: int, place: int, *, sure: bool = False) -> Mention:
+    return Mention(start, end, frozenset({place}), "number", sure)
+
+
+def _numerals(low: str) -> Iterator[tuple[int, int, int]]:
+    """Start, end and value of the numbers that count no thing ("5 years"). "One" is one only by
+    itself.
+    """
+    for match in _NUMBER.finditer(low):
+        if _counts_nothing(low, match.end()):
+            yield match.start(), match.end(), int(match.group(1))
+    for value, words in enumerate(counted("numbers"), 1):
+        for match in re.finditer(rf"(?<!\w)(?:{words.pattern})(?!\w)", low):
+            alone = re.fullmatch(r"[\W_]*", low[: match.start()] + low[match.end() :])
+            if alone or (value > 1 and _counts_nothing(low, match.end())):
+                yield match.start(), match.end(), value
+
+
+def _counts_nothing(low: str, end: int) -> bool:
+    word = re.match(r"[ \t]+([^\W_]+)", low[end : end + 40])
+    follow = pattern("<follow,because,turn,infinitives>")
+    return word is None or follow.match(low, end + word.start(1)) is not None
+
+
+def number_of(word: str) -> int | None:
+    """The number that a word is, in digits or letters."""
+    if word.isdecimal():
+        return int(word) if len(word) < 4 else None
+    found = (value for value, words in enumerate(counted("numbers"), 1) if words.fullmatch(word))
+    return next(found, None)
+
+
+def _places(low: str, menu: Menu) -> Iterator[Mention]:
+    """Options by place: "option 2", "the second option"; "option 2" of a scale is its number 2."""
+    by_place = {k + 1: k for k in range(len(menu.texts))} if not menu.scale else menu.scale
+    numbered = r"(?:<options>|#)[\s:#\"(\[]*(\d{1,2}|[^\W\d_]+)(?![\w%]|[.,]\d)"
+    for match in pattern(numbered).finditer(low):
+        value = number_of(match.group(1))
+        if value in by_place:
+            yield _rating(*match.span(), by_place[value])
+    if menu.scale:
+        return
+    alone = re.fullmatch(r"\W*(\d{1,2})\W*", low)
+    if alone and int(alone.group(1)) in by_place:
+        yield _rating(*alone.span(1), by_place[int(alone.group(1))])
+    ordinals = [words.pattern for words in counted("ordinals")[: len(menu.texts)]]
+    for place, words in [*enumerate(ordinals), (len(menu.texts) - 1, "<last>")]:
+        for match in pattern(rf"(?:(?<!\w)|(?=第))(?:{words})").finditer(low):
+            noun = pattern(r"\s*(?:<options>|one(?!\w)|个|项|种)").match(low, match.end())
+            if noun is not None or _stands_for_noun(low, match):
+                yield _rating(match.start(), (noun or match).end(), place)
+
+
+def _stands_for_noun(low: str, ordinal: re.Match[str]) -> bool:
+    """Whether an ordinal is all that is said of the option: "the second", "the first is right"."""
+    before, after = low[: ordinal.start()], low[ordinal.end() :]
+    article = re.search(r"(?<!\w)(?:the|die|la|il|le|el|lo)\s+\Z", before)
+    ends = pattern(r"\s*(?:[.,;!\n]|\Z|\s<copulas>)").match(after)
+    return article is not None and ends is not None
+
+
+def _texts(text: str, low: str, menu: Menu) -> Iterator[Mention]:
+    """Options by their own words. A code such as NTA is in capitals, but at the beginning or in a
+    few words.
+    """
+    few = len(text.split()) <= 8
+    for k, said in enumerate(menu.patterns):
+        for match in said.finditer(low) if said is not None else ():
+            start, end = match.span()
+            small = k in menu.codes and text[start:end] == lower(menu.texts[k])
+            if not small or few or start < 4:
+                yield Mention(start, end, frozenset({k}), "text")

@@ -1,0 +1,106 @@
+"""Menu words: a menu as a reply may name it: by letter, by number on its scale, by its texts."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from valueagents.policies.readings.patterns import CJK, DRESS
+
+_VERDICTS = {
+    "NTA": r"not the (?:asshole|a-?hole)|not an (?:asshole|a-?hole)",
+    "YTA": r"(?:you're|you are|op is) the (?:asshole|a-?hole)",
+    "ESH": r"every(?:one|body) sucks(?: here)?",
+    "NAH": r"no (?:assholes|a-?holes) here",
+}
+"""What the usual abbreviations of verdicts stand for (r/AmItheAsshole, "Voting rules")."""
+
+
+def straight(text: str) -> str:
+    """One form of every character, straight quotation marks and apostrophes, and a space between
+    Chinese and Latin script.
+    """
+    text = unicodedata.normalize("NFKC", text)
+    text = re.sub("[’‘‛]", "'", re.sub("[“”„«»「」『』《》]", '"', text))
+    text = re.sub(rf"(?<=[{CJK}])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[{CJK}])", " ", text)
+    return text.strip(DRESS)
+
+
+def lower(text: str) -> str:
+    """In lower case, every character at the same place."""
+    whole = text.lower()
+    if len(whole) == len(text):
+        return whole
+    return "".join(small if len(small := char.lower()) == 1 else char for char in text)
+
+
+def plain(text: str) -> str:
+    """Letters and digits in lower case, one space between words."""
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """Option texts as a reply is compared with them.
+
+    `scale`: the place of each number, where the options differ by one (a rating). `patterns`: what
+    names each option by its text, to be matched in lower case. `codes`: the
+    places of texts such as NTA.
+    """
+
+    texts: tuple[str, ...]
+    scale: dict[int, int] = field(default_factory=dict)
+    patterns: tuple[re.Pattern[str] | None, ...] = ()
+    codes: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, options: Sequence[str]) -> "Menu":
+        """The menu of these texts."""
+        texts = tuple(straight(option) for option in options)
+        codes = frozenset(k for k, text in enumerate(texts) if re.fullmatch("[A-Z]{2,8}", text))
+        return cls(texts, _scale(texts), tuple(_pattern(text) for text in texts), codes)
+
+    @property
+    def top(self) -> int | None:
+        """The highest number of the scale; None if there is none."""
+        return max(self.scale, default=None)
+
+    def single(self, option: int) -> bool:
+        """Whether a text is one word, which may be said without naming the option ("Wait")."""
+        return len(plain(self.texts[option]).split()) < 2 and not re.search(
+            f"[{CJK}]{{2}}", self.texts[option]
+        )
+
+
+def _scale(texts: Sequence[str]) -> dict[int, int]:
+    """The place of each number, if every text begins with another one or differs by nothing
+    else.
+    """
+    found = [[int(number) for number in re.findall(r"\d{1,3}", text)] for text in texts]
+    if len(texts) < 2 or not all(found):
+        return {}
+    begins = all(re.match(r"\d", text) for text in texts)
+    alike = len({re.sub(r"\d+", "", text) for text in texts}) == 1
+    if not begins and not alike:
+        return {}
+    columns = list(zip(*([row[:1] for row in found] if begins else found), strict=alike))
+    varying = [column for column in columns if len(set(column)) == len(texts)]
+    if len(varying) != 1:
+        return {}
+    return {number: place for place, number in enumerate(varying[0])}
+
+
+def _pattern(text: str) -> re.Pattern[str] | None:
+    words = re.findall(r"[^\W_]+", lower(text))
+    if not words or re.fullmatch(r"[a-z]|\d+", "".join(words)):
+        return None
+    begins, ends = (
+        "" if re.match(f"[{CJK}]", word) else r"[^\W_]" for word in (words[0], words[-1][-1])
+    )
+    left = rf"(?<!{begins})" if begins else ""
+    right = rf"(?!{ends})" if ends else ""
+    number = re.match(r"\d+\W+", text)
+    optional = rf"(?:{words.pop(0)}[\W_]+)?" if number and len("".join(words[1:])) > 1 else ""
+    said = left + optional + r"[\W_]+".join(map(re.escape, words)) + right
+    alias = _VERDICTS.get(text)
+    return re.compile(f"{said}|{alias}" if alias else said)

@@ -1,0 +1,88 @@
+"""Replies in many styles and languages: what is clear is read, what names two options or none is
+not.
+
+`own_examples.jsonl` was written while the rules were. `replies_open.jsonl` and
+`replies_sealed.jsonl` were written by somebody who had not seen them; the rules were never changed
+after a look at the sealed half. What is not read right is printed by
+
+    python tests/policies/readings/test_replies.py replies_open.jsonl
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from string import ascii_uppercase
+
+import msgspec
+import pytest
+
+from valueagents.policies.readings.parsing import parse
+
+FOLDER = Path(__file__).parent
+LEAST_RIGHT = 0.97
+STYLES = {"terse", "chatty", "reasons-first", "reasons-last", "markup", "restated", "hedged"}
+LANGUAGES = {"en", "de", "fr", "it", "es", "zh", "ru"}
+
+
+class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A reply to a menu; `answer`: the letter of the option that it names, None if none or two."""
+
+    style: str
+    language: str
+    kind: str
+    menu: tuple[str, ...]
+    reply: str
+    answer: str | None
+
+    @property
+    def index(self) -> int | None:
+        """The place of the option that it names."""
+        return None if self.answer is None else ascii_uppercase.index(self.answer)
+
+
+def replies(name: str) -> list[Reply]:
+    """The replies of a file, in order."""
+    lines = (FOLDER / name).read_bytes().splitlines()
+    return [msgspec.json.decode(line, type=Reply) for line in lines if line.strip()]
+
+
+def misread(name: str) -> tuple[list[str], list[str]]:
+    """What of a file is read as an option that it does not name, and what is not read."""
+    wrong, unread = [], []
+    for number, each in enumerate(replies(name), 1):
+        read = parse(each.reply, each.menu)
+        if read.index == each.index:
+            continue
+        found = "unread" if read.index is None else ascii_uppercase[read.index]
+        line = f"{name}:{number} {found} ({read.rule}), not {each.answer}: {each.reply!r}"
+        (unread if read.index is None else wrong).append(line)
+    return wrong, unread
+
+
+@pytest.mark.parametrize("each", replies("own_examples.jsonl"), ids=lambda each: each.reply[:60])
+def test_a_reply_names_the_option_that_it_names_or_none(each: Reply):
+    assert parse(each.reply, each.menu).index == each.index
+
+
+@pytest.mark.parametrize("name", ["replies_open.jsonl", "replies_sealed.jsonl"])
+def test_replies_written_without_knowledge_of_the_rules_are_read(name: str):
+    if not (FOLDER / name).exists():
+        pytest.skip(f"{name} is not written yet")
+    every = replies(name)
+    assert len(every) >= 150
+    assert {each.style for each in every} == STYLES
+    assert {each.language for each in every} == LANGUAGES
+    assert min(Counter(each.language for each in every).values()) >= 12
+    assert all(each.index is None or each.index < len(each.menu) for each in every)
+    wrong, unread = misread(name)
+    right = 1 - len(wrong + unread) / len(every)
+    assert not wrong, "\n".join(wrong)
+    assert right >= LEAST_RIGHT, "\n".join([f"{right:.3f} right", *unread])
+
+
+if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        wrong, unread = misread(file)
+        total = len(replies(file))
+        print(*wrong, *unread, sep="\n")
+        print(f"{file}: {total} replies, {len(wrong)} wrong, {len(unread)} unread")
