@@ -131,9 +131,12 @@ def test_clusters_are_the_units_of_the_flips_and_of_the_interval(tmp_path):
         assert axis.clusters == 8
         assert axis.p == exactly((flips[:, v] >= flips[-1, v] - 1e-9).mean())
         assert axis.difference.reason == "8 clusters, fewer than 50: t interval"
-    standard = flips / np.sqrt((sums**2).sum(axis=0))
-    jointly = (standard.max(axis=1)[:, None] >= standard[-1] - 1e-9).mean(axis=0)
-    assert [axis.p_max_t for axis in verdict.axes] == exactly(jointly.tolist())
+    squares = (sums**2).mean(axis=0)
+    standard = flips / np.sqrt(squares + np.median(squares))
+    first, second = np.argsort(-standard[-1])  # step-down: the larger against both
+    largest = (standard.max(axis=1) >= standard[-1, first] - 1e-9).mean()
+    jointly = {first: largest, second: max(largest, verdict.axes[second].p)}
+    assert [axis.p_max_t for axis in verdict.axes] == exactly([jointly[0], jointly[1]])
 
 
 def test_a_difference_is_found_where_it_is_and_nowhere_else(tmp_path):

@@ -94,8 +94,9 @@ class AxisDifference(msgspec.Struct, frozen=True):
     """First minus second policy on one axis.
 
     `situations` (None where decisions are not paired) and `clusters` are those in which the axis
-    was at stake. `p` is unadjusted; `p_family` Benjamini–Hochberg adjusted over the axes that are
-    not primary (None for the primary one); `p_max_t` controls the error over all axes at once.
+    was at stake. `p` is unadjusted; `p_family` adjusted over the axes that are not primary, as the
+    difference's `family` says (None for the primary one); `p_max_t` controls the error over all
+    axes at once.
     `parts`: what the difference is the sum of, by name.
     """
 

@@ -3,10 +3,11 @@ difference for two.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from valueagents.arrays import FloatArray
+from valueagents.arrays import BoolArray, FloatArray
 from valueagents.measuring.estimators.declaration import (
     AxisDifference,
     Compared,
@@ -14,8 +15,8 @@ from valueagents.measuring.estimators.declaration import (
     Estimator,
     Measured,
 )
-from valueagents.measuring.flips import benjamini_hochberg, sign_flip_test
-from valueagents.measuring.inference import Estimate, ratio_estimates
+from valueagents.measuring.flips import FlipTest, benjamini_hochberg, max_t, sign_flip_test
+from valueagents.measuring.inference import MIN_UNITS, Estimate, ratio_estimates
 from valueagents.measuring.pairing import Pairing
 from valueagents.measuring.sums import cluster_sums
 
@@ -61,16 +62,12 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
     sums, sizes = _by_unit(pairs, differences)
     enough = fewest >= needed
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=compared.seed)
-    primary = [axis.id == compared.primary for axis in taxonomy.axes]
-    family = [
-        None if p is None or first or not e else p
-        for p, first, e in zip(test.p, primary, enough, strict=True)
-    ]
-    adjusted = benjamini_hochberg(family)
+    primary = np.array([axis.id == compared.primary for axis in taxonomy.axes])
+    family = _family(test, np.where(enough, sums, 0.0), primary, seed=compared.seed)
     where = "shared contested situations" + (" in one of the seeds" if len(pairs) > 1 else "")
     axes = []
     for v, estimate in enumerate(ratio_estimates([sums], [sizes], seed=compared.seed)):
-        decisive = test.p[v] if primary[v] else adjusted[v]
+        decisive = test.p[v] if primary[v] else family.p[v]
         axes.append(
             AxisDifference(
                 axis=taxonomy.axes[v].id,
@@ -79,12 +76,13 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
                 clusters=int((sizes[:, v] > 0).sum()),
                 difference=estimate if enough[v] else not_enough(int(fewest[v]), needed, where),
                 p=test.p[v],
-                p_family=adjusted[v],
+                p_family=family.p[v],
                 p_max_t=test.p_max_t[v],
                 differs=decisive is not None and decisive <= FALSE_DISCOVERY_RATE,
             )
         )
     apart = f" except {compared.primary}, tested alone" if compared.primary else ""
+    names = [axis.id for axis in taxonomy.axes]
     return Difference(
         estimator=estimator.id,
         name=estimator.name,
@@ -95,9 +93,48 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
             if enough.any()
             else f"nothing tested: no value has {needed} shared contested situations"
         ),
-        family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes{apart}",
+        family=f"{family.method} over the axes{apart}",
         axes=axes,
+        warnings=_impossible(test, names),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """The adjusted p of the axes that are not primary, and how they were adjusted."""
+
+    method: str
+    p: list[float | None]
+
+
+def _family(test: FlipTest, sums: FloatArray, primary: BoolArray, *, seed: int) -> _Family:
+    """Benjamini–Hochberg where every axis could pass it; else max-T with joint flips.
+
+    One axis that moved among m passes Benjamini–Hochberg at a p of 0.05 / m; n clusters cannot give
+    less than 2^(1 − n), so with 6 clusters each and 20 axes no shift whatever could be found.
+    """
+    rate = FALSE_DISCOVERY_RATE
+    held = np.array([p is not None for p in test.p]) & ~primary
+    least = [p for p, inside in zip(test.smallest, held, strict=True) if inside and p is not None]
+    if not least or max(least) <= rate / len(least):
+        members = [p if inside else None for p, inside in zip(test.p, held, strict=True)]
+        return _Family(f"Benjamini–Hochberg at {rate:g}", benjamini_hochberg(members))
+    reason = f"no p is below {max(least):.2g} on the fewest clusters: too much for"
+    method = f"max-T with joint flips ({reason} Benjamini–Hochberg)"
+    return _Family(method, max_t(sums, held, seed=seed))
+
+
+def _impossible(test: FlipTest, names: Sequence[str]) -> list[str]:
+    """The caution on axes that no flip test can call, whatever they did."""
+    rate = FALSE_DISCOVERY_RATE
+    pairs = zip(names, test.smallest, strict=True)
+    lost = [name for name, least in pairs if least is not None and least > rate]
+    if not lost:
+        return []
+    return [
+        f"{', '.join(lost)}: no p below {rate:g} is possible with fewer than {MIN_UNITS} clusters"
+        " that differ; nothing can be said of them"
+    ]
 
 
 def _differences(estimator: Estimator, pair: Pairing) -> FloatArray:
