@@ -44,10 +44,15 @@ class Deviations:
 class Terms:
     """A mean over decisions: Σ `values` / Σ `counted`, both (T, V); a value that does not count is
     0.
+
+    `lowest`, `highest`: between what a counted value can lie, (T, V) or one number for all; None =
+    not known. Intervals of the mean end there.
     """
 
     values: FloatArray
     counted: BoolArray
+    lowest: FloatArray | float | None = None
+    highest: FloatArray | float | None = None
 
 
 def propensity_terms(deviations: Deviations, form: Form) -> Terms:
@@ -55,4 +60,18 @@ def propensity_terms(deviations: Deviations, form: Form) -> Terms:
     answered = deviations.knows_p if form == "probability" else deviations.read
     counted = deviations.contested & answered[:, None]
     values = deviations.expected if form == "probability" else deviations.chosen
-    return Terms(np.where(counted, values, 0.0), counted)
+    held = np.where(counted, values, 0.0)
+    return Terms(held, counted, deviations.lowest, deviations.highest)
+
+
+def attainable(terms: Terms) -> FloatArray:
+    """(2, V) sums of the lowest and the highest that the counted values could be; NaN where not
+    known.
+    """
+    counted = terms.counted.astype(np.float64)
+    found = np.full((2, counted.shape[1]), np.nan)
+    if terms.lowest is None or terms.highest is None:
+        return found
+    for end, extreme in enumerate((terms.lowest, terms.highest)):
+        found[end] = np.einsum("tv,tv->v", np.broadcast_to(extreme, counted.shape), counted)
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from valueagents.arrays import FloatArray, IntArray
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 
 BOOTSTRAP_DRAWS = 2_000
 CONFIDENCE = 0.95
@@ -25,6 +25,8 @@ MIN_POLICIES = 20
 """Correlations over fewer policies, personas or adapters say too little to be given."""
 _CELLS_A_CHUNK = 1_000_000
 NOTHING = "no decision to estimate it from"
+_ROUNDING = 1e-12
+"""Of numbers of about 1: less is what rounding leaves of nothing."""
 
 Totals = Mapping[str, FloatArray]
 """Name -> (B, k) totals over clusters, a row for each resample."""
@@ -68,10 +70,18 @@ def t_quantile(units: int) -> float:
 
 
 def t_estimate(
-    value: float, error: float, units: int, caution: str | None = None, *, unit: str = "cluster"
+    value: float,
+    error: float,
+    units: int,
+    caution: str | None = None,
+    *,
+    unit: str = "cluster",
+    within: tuple[float, float] | None = None,
 ) -> Estimate:
-    """A value with its t interval on `units` - 1 degrees of freedom; under two units there is none,
-    and a reason.
+    """A value with its t interval on `units` - 1 degrees of freedom, cut at what it can attain.
+
+    Under two units, or where they are all alike, there is none, and a reason: that nothing varied
+    in a few units does not make a number certain.
     """
     if not np.isfinite(value):
         return Estimate(reason=NOTHING)
@@ -79,8 +89,27 @@ def t_estimate(
         return Estimate(
             value, reason=joined(caution, f"{'one' if units else 'no'} {unit}: no interval")
         )
+    if not error > _ROUNDING * max(1.0, abs(value)):
+        return Estimate(value, reason=joined(caution, f"all {units} {unit}s alike: no interval"))
     half = t_quantile(units) * error
-    return Estimate(value, value - half, value + half, caution)
+    low, high = value - half, value + half
+    if within is not None:
+        low, high = max(low, within[0]), min(high, within[1])
+    return Estimate(value, low, high, caution)
+
+
+def alike_estimate(value: float, units: int, within: tuple[float, float]) -> Estimate:
+    """A mean whose units are all alike, with what units that were not met could make of it.
+
+    Where `units` of as many are alike, the share of units that are not is at most q / (1 + q), q =
+    t² / units: Wilson's (1927) upper end of 0 of n, with t's quantile. These may lie anywhere
+    `within`.
+    """
+    q = t_quantile(units) ** 2 / units
+    others = q / (1 + q)
+    low, high = (value + others * (end - value) for end in within)
+    caution = f"all {units} clusters alike: Wilson's bound on the share of others"
+    return Estimate(value, low, high, caution)
 
 
 def t_test(value: float, error: float, units: int) -> float | None:
@@ -145,7 +174,11 @@ def percentile_interval(draws: FloatArray) -> tuple[float, float]:
 
 
 def ratio_estimates(
-    above: Sequence[FloatArray], below: Sequence[FloatArray], *, seed: int
+    above: Sequence[FloatArray],
+    below: Sequence[FloatArray],
+    attainable: FloatArray | None = None,
+    *,
+    seed: int,
 ) -> list[Estimate]:
     """An estimate of Σ above / Σ below for each of V columns, from the (C, V) sums of each way of a
     clustering.
@@ -154,7 +187,8 @@ def ratio_estimates(
     interval with the linearised standard error (Cochran 1977, eq. 2.46) and a caution. Two ways,
     and third their intersection: a t interval with the error clustered both ways
     (`clustered_variance`) and the degrees of freedom of the kind with fewer units that contribute
-    (Cameron & Miller 2015, section V).
+    (Cameron & Miller 2015, section V). `attainable` (2, V): between what Σ above can lie (NaN = not
+    known); no interval goes beyond, and where all clusters are alike it gives the interval's width.
     """
     width = above[0].shape[1]
     one_way = len(above) == 1
@@ -170,15 +204,25 @@ def ratio_estimates(
             estimates.append(Estimate(reason=NOTHING))
             continue
         value = float(above[0][:, v].sum() / total)
+        within = None if attainable is None else _range(attainable[:, v] / total)
         counts = [int((each[:, v] > 0).sum()) for each in below]
         units = min(counts[:2])
-        if drawn is not None and units >= MIN_CLUSTERS:
-            estimates.append(Estimate(value, *percentile_interval(drawn[:, v])))
-            continue
         residuals = [n[:, [v]] - value * d[:, [v]] for n, d in zip(above, below, strict=True)]
         error = float(np.sqrt(clustered_variance(residuals, counts)[0])) / total
-        estimates.append(t_estimate(value, error, units, few(units) if units > 1 else None))
+        if within is not None and units > 1 and not error > _ROUNDING:
+            estimates.append(alike_estimate(value, units, within))
+        elif drawn is not None and units >= MIN_CLUSTERS and error > _ROUNDING:
+            estimates.append(Estimate(value, *percentile_interval(drawn[:, v])))
+        else:
+            caution = few(units) if units > 1 else None
+            estimates.append(t_estimate(value, error, units, caution, within=within))
     return estimates
+
+
+def _range(ends: FloatArray) -> tuple[float, float] | None:
+    """The two ends, if there is room between them."""
+    low, high = ends.tolist()
+    return (low, high) if low < high else None
 
 
 def _drawn_ratios(above: FloatArray, below: FloatArray, seed: int) -> FloatArray:
@@ -221,7 +265,7 @@ def cluster_estimates(
         left_out = statistics(_named(total - matrix, widths))
         chunks = [statistics(_named(totals, widths)) for totals in resampled_totals(matrix, seed)]
     influences = {name: _influence(value, left_out[name]) for name, value in values.items()}
-    clusters = {name: int((left_out[name] != value).sum()) for name, value in values.items()}
+    clusters = {name: int(_moves(value, left_out[name]).sum()) for name, value in values.items()}
     for name, (one, other) in (differences or {}).items():
         influences[name] = influences[one] - influences[other]
         clusters[name] = min(clusters[one], clusters[other])
@@ -242,12 +286,18 @@ def _named(matrix: FloatArray, widths: Mapping[str, int]) -> dict[str, FloatArra
     return dict(zip(widths, np.split(matrix, ends[:-1], axis=1), strict=True))
 
 
+def _moves(value: float, left_out: FloatArray) -> BoolArray:
+    """(C,) clusters without which the number is another, by more than rounding."""
+    moves: BoolArray = ~np.isclose(left_out, value, rtol=_ROUNDING, atol=_ROUNDING)
+    return moves
+
+
 def _influence(value: float, left_out: FloatArray) -> FloatArray:
     """(C,) what each cluster adds to the jackknife's error, squared; 0 for a cluster that does not
     move the number.
     """
     influence = np.zeros(len(left_out))
-    moves = left_out != value
+    moves = _moves(value, left_out)
     if clusters := int(moves.sum()):
         scale = np.sqrt((clusters - 1) / clusters)
         influence[moves] = scale * (left_out[moves] - left_out[moves].mean())

@@ -10,6 +10,7 @@ import numpy as np
 from valueagents.arrays import FloatArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.chance import chance_covariance
+from valueagents.measuring.deviations import attainable
 from valueagents.measuring.estimators.declaration import Estimator, Measured, Tally
 from valueagents.measuring.inference import Estimate, ratio_estimates
 from valueagents.measuring.sums import Clustering, add_cluster_sums
@@ -49,7 +50,8 @@ class _Means:
         ways = range(len(self._tally.above[self._ids[0]]))
         above = [np.hstack([self._tally.above[name][way] for name in self._ids]) for way in ways]
         below = [np.hstack([self._tally.below[name][way] for name in self._ids]) for way in ways]
-        estimates = ratio_estimates(above, below, seed=self._seed)
+        extremes = np.hstack([self._tally.attainable[name] for name in self._ids])
+        estimates = ratio_estimates(above, below, extremes, seed=self._seed)
         width = len(estimates) // len(self._ids)
         return {name: estimates[k * width : (k + 1) * width] for k, name in enumerate(self._ids)}
 
@@ -61,6 +63,7 @@ def _tally(answers: Answers, clustering: Clustering, means: Sequence[Estimator])
     below = [np.zeros((way.count, width)) for way in clustering.ways]
     contested = np.zeros((len(answers.size), axes), dtype=np.bool_)
     covariance, totals = np.zeros((axes, axes)), np.zeros((len(_TOTALS), axes))
+    extremes = np.zeros((2, width))
     for place, part in answers.parts():
         deviations = part.deviations()
         contested[place] = deviations.contested
@@ -68,6 +71,7 @@ def _tally(answers: Answers, clustering: Clustering, means: Sequence[Estimator])
         terms = [mean.terms(deviations) for mean in means if mean.terms is not None]
         values = np.hstack([each.values for each in terms])
         counted = np.hstack([each.counted for each in terms]).astype(np.float64)
+        extremes += np.hstack([attainable(each) for each in terms])
         for way, n, d in zip(clustering.ways, above, below, strict=True):
             add_cluster_sums(n, values, way.codes[place])
             add_cluster_sums(d, counted, way.codes[place])
@@ -89,6 +93,7 @@ def _tally(answers: Answers, clustering: Clustering, means: Sequence[Estimator])
         covariance=covariance,
         above=_by_mean(above, means, axes),
         below=_by_mean(below, means, axes),
+        attainable={m.id: extremes[:, k * axes : (k + 1) * axes] for k, m in enumerate(means)},
         **dict(zip(_TOTALS, totals, strict=True)),
     )
 

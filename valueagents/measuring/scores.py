@@ -31,7 +31,8 @@ from valueagents.taxonomy import Taxonomy
 
 INTERVALS = (
     f"95 %, percentile bootstrap over clusters, {BOOTSTRAP_DRAWS} draws; t below {MIN_CLUSTERS}"
-    " clusters; two-way clusters: t with the variance of Cameron, Gelbach and Miller (2011)"
+    " clusters; two-way clusters: t with the variance of Cameron, Gelbach and Miller (2011); cut at"
+    " what the menus allow; where all clusters are alike Wilson's, with t"
 )
 
 

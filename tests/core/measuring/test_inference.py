@@ -13,6 +13,7 @@ from valueagents.measuring import flips, inference
 from valueagents.measuring.flips import benjamini_hochberg, sign_flip_test
 from valueagents.measuring.inference import (
     Estimate,
+    cluster_estimates,
     clustered_variance,
     percentile_interval,
     ratio_estimates,
@@ -155,9 +156,46 @@ def test_nothing_to_estimate_from_is_none_with_a_reason(clusters):
 
 
 @pytest.mark.parametrize("clusters", [2, 60])
-def test_identical_clusters_have_an_interval_of_no_width(clusters):
+def test_identical_clusters_of_unknown_range_have_no_interval(clusters):
     estimate = one_axis(np.full(clusters, 0.5), np.full(clusters, 2.0))
-    assert (estimate.value, estimate.low, estimate.high) == (0.25, 0.25, 0.25)
+    assert (estimate.value, estimate.low, estimate.high) == (0.25, None, None)
+    assert f"all {clusters} clusters alike: no interval" in estimate.reason
+
+
+@pytest.mark.parametrize("clusters", [3, 60])
+@pytest.mark.parametrize("value", [-1.0, 0.0, 0.25, 1.0])
+@pytest.mark.parametrize("rounding", [0.0, 1e-17])
+def test_identical_clusters_have_an_interval_within_the_range_and_never_of_no_width(
+    clusters, value, rounding
+):
+    sums = np.full((clusters, 1), value)
+    sums[0] += rounding
+    extremes = clusters * np.array([[-1.0], [1.0]])
+    [estimate] = ratio_estimates([sums], [np.ones((clusters, 1))], extremes, seed=0)
+    t2 = float(stats.t.ppf(0.975, clusters - 1)) ** 2
+    others = t2 / (clusters + t2)  # Wilson's upper end of 0 of n
+    assert estimate.low == pytest.approx(value - others * (value + 1), abs=1e-9)
+    assert estimate.high == pytest.approx(value + others * (1 - value), abs=1e-9)
+    assert -1 <= estimate.low < estimate.high <= 1
+    assert estimate.reason.startswith(f"all {clusters} clusters alike: Wilson's bound")
+
+
+def test_a_t_interval_ends_where_the_scale_does():
+    """Three items of a survey, −1, +1 and +1: t reaches from −2.54 to +3.20."""
+    sums, ones = np.array([[-1.0], [1.0], [1.0]]), np.ones((3, 1))
+    [estimate] = ratio_estimates([sums], [ones], np.array([[-3.0], [3.0]]), seed=0)
+    assert (estimate.low, estimate.high) == (-1.0, 1.0)
+    assert estimate.reason == "3 clusters, fewer than 50: t interval"
+    [free] = ratio_estimates([sums], [ones], seed=0)
+    assert (free.low, free.high) == pytest.approx((-2.5351, 3.2018), abs=1e-4)
+
+
+def test_a_cluster_without_which_a_number_is_the_same_to_rounding_does_not_move_it():
+    sums = {"x": np.array([[0.1], [0.1 + 1e-17], [0.1], [0.1 - 1e-17]]), "n": np.ones((4, 1))}
+    found = cluster_estimates(sums, lambda t: {"mean": (t["x"] / t["n"])[:, 0]}, seed=0)["mean"]
+    assert found.value == pytest.approx(0.1)
+    assert found.low is found.high is None
+    assert found.reason == "the same whichever cluster is left out: no interval"
 
 
 def test_the_seed_decides_the_bootstrap_draws():

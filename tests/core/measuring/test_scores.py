@@ -368,11 +368,13 @@ def test_an_axis_that_is_never_contested_has_a_rate_and_a_reason(out):
     assert b["E3"].value == 0.0
 
 
-def test_identical_choices_have_intervals_of_no_width(out):
+def test_identical_choices_have_an_interval_that_ends_at_what_the_menus_allow(out):
     a, _ = score(made_run(out, [decision([PLUS, {}], 0, (0.75, 0.25))] * 60)).axes
-    assert (a["E3"].value, a["E3"].low, a["E3"].high) == (0.5, 0.5, 0.5)
-    expected = a["E3p"]
-    assert (expected.value, expected.low, expected.high) == (0.25, 0.25, 0.25)
+    t2 = 2.0009953780882683**2  # t(0.975, 59)
+    others = t2 / (60 + t2)
+    assert (a["E3"].value, a["E3"].low, a["E3"].high) == pytest.approx((0.5, 0.5 - others, 0.5))
+    e3p = a["E3p"]
+    assert (e3p.low, e3p.high) == pytest.approx((0.25 - 0.75 * others, 0.25 + 0.25 * others))
 
 
 @pytest.mark.parametrize("count", [20, 60, 1000])

@@ -33,7 +33,8 @@ class Tally:
     """What one pass over a run's decisions gives: masks (T, V), sums (V,), and sums by cluster.
 
     `above` and `below` hold for every mean its numerators and denominators, (C, V) for each way of
-    the clustering; `covariance` (V, V) is that of Σ (x_c - m) under uniform choices.
+    the clustering, `attainable` (2, V) between what its numerator could lie; `covariance` (V, V)
+    is that of Σ (x_c - m) under uniform choices.
     """
 
     contested: BoolArray
@@ -47,6 +48,7 @@ class Tally:
     covariance: FloatArray
     above: Mapping[str, list[FloatArray]]
     below: Mapping[str, list[FloatArray]]
+    attainable: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)

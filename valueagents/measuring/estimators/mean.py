@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from valueagents.arrays import BoolArray, FloatArray
+from valueagents.measuring.deviations import Deviations, Terms
 from valueagents.measuring.estimators.declaration import (
     AxisDifference,
     Compared,
@@ -66,7 +67,9 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
     family = _family(test, np.where(enough, sums, 0.0), primary, seed=compared.seed)
     where = "shared contested situations" + (" in one of the seeds" if len(pairs) > 1 else "")
     axes = []
-    for v, estimate in enumerate(ratio_estimates([sums], [sizes], seed=compared.seed)):
+    extremes = _extremes(estimator, pairs, differences)
+    estimates = ratio_estimates([sums], [sizes], extremes, seed=compared.seed)
+    for v, estimate in enumerate(estimates):
         decisive = test.p[v] if primary[v] else family.p[v]
         axes.append(
             AxisDifference(
@@ -140,6 +143,30 @@ def _impossible(test: FlipTest, names: Sequence[str]) -> list[str]:
 def _differences(estimator: Estimator, pair: Pairing) -> FloatArray:
     assert estimator.terms is not None  # noqa: S101 – only means are paired
     return pair.mean_differences(estimator.terms)
+
+
+def _extremes(
+    estimator: Estimator, pairs: Sequence[Pairing], differences: Sequence[FloatArray]
+) -> FloatArray:
+    """(2, V) between what the sums of differences can lie: of a situation, its menu's span to
+    either side; of several seeds the sum of each one's mean. NaN where not known.
+    """
+
+    def spans(deviations: Deviations) -> Terms:
+        assert estimator.terms is not None  # noqa: S101 – only means are paired
+        terms = estimator.terms(deviations)
+        if terms.lowest is None or terms.highest is None:
+            return Terms(np.full_like(terms.values, np.nan), terms.counted)
+        between = np.broadcast_to(terms.highest - terms.lowest, terms.values.shape)
+        return Terms(np.where(terms.counted, between, 0.0), terms.counted)
+
+    reach = np.zeros(differences[0].shape[1])
+    for pair, each in zip(pairs, differences, strict=True):
+        widest = np.maximum(*pair.means(lambda answers: answers.per_decision(spans)))
+        known = ~np.isnan(each)
+        total = np.where(known, widest, 0.0).sum(axis=0)
+        reach += total if len(pairs) == 1 else total / np.maximum(1, known.sum(axis=0))
+    return np.stack([-reach, reach])
 
 
 def _by_unit(

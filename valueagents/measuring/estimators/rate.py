@@ -7,7 +7,7 @@ from valueagents.measuring.estimators.declaration import Estimator
 def _terms(deviations: Deviations) -> Terms:
     """100 x of the chosen option, on decisions in which the axis is annotated."""
     counted = deviations.annotated & deviations.read[:, None]
-    return Terms(100 * deviations.taken * deviations.annotated, counted)
+    return Terms(100 * deviations.taken * deviations.annotated, counted, -100.0, 100.0)
 
 
 RATE = Estimator(
