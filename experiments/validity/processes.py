@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from valueagents.running.execution import RunConfig
+
+END_WITHIN_S = 20
+"""One that was just starting must first load what it needs to see that nobody is left."""
 
 PLAYER = """
 import json, sys
@@ -93,16 +97,28 @@ def child_processes(pid: int) -> list[int]:
     return sorted(int(child) for each in lists for child in _read(each).split())
 
 
+def descendants(pid: int) -> set[int]:
+    """The processes that a process has started, those that they have started, and so on."""
+    found = {pid}
+    while more := {child for parent in found for child in child_processes(parent)} - found:
+        found |= more
+    return found - {pid}
+
+
+def count_orphans(pids: Iterable[int]) -> int:
+    """How many of the processes still run after a time in which all should have ended."""
+    deadline, left = time.monotonic() + END_WITHIN_S, set(pids)
+    while left := {pid for pid in left if lives(pid)}:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return len(left)
+
+
 def lives(pid: int) -> bool:
     """True if a process runs, one that has ended and is not yet waited for excluded."""
     state = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return bool(state) and state[0] != "Z"
-
-
-def end_process(pid: int) -> None:
-    """A process was killed, if it still ran."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _read(file: Path) -> str:

@@ -1,11 +1,13 @@
 """Checkpoints: one safetensors file with the adapter, the best epoch's adapter and the optimiser's
 moments.
 
-How far the training has come is in the file's header as JSON; the file is replaced as a whole, so a
+How far the training has come is in the file's header as JSON, with a checksum (CRC-32) of it and of
+all tensors: a training never goes on from damaged numbers. The file is replaced as a whole, so a
 kill leaves the old or the new one.
 """
 
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,9 @@ from valueagents.errors import StoreError, first_line
 if TYPE_CHECKING:
     import torch
 
+_ANEW = "delete it to begin anew"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-_FORMAT = "valueagents-checkpoint 1"
+_FORMAT = "valueagents-checkpoint 2"
 
 
 class TrainingState(msgspec.Struct, frozen=True):
@@ -82,8 +85,11 @@ def save_checkpoint(
         for moment in _MOMENTS:
             tensors[f"{moment}/{name}"] = optimiser.state[weight][moment]
     draft = file.with_suffix(".draft")
+    stated = msgspec.json.encode(state).decode()
     save_file(
-        tensors, draft, metadata={"format": _FORMAT, "state": msgspec.json.encode(state).decode()}
+        tensors,
+        draft,
+        metadata={"format": _FORMAT, "state": stated, "crc": _checksum(stated, tensors)},
     )
     with draft.open("rb") as written:
         os.fsync(written.fileno())
@@ -101,26 +107,45 @@ def load_checkpoint(
     import torch
     from safetensors import SafetensorError, safe_open
 
+    unreadable = (
+        SafetensorError,
+        msgspec.MsgspecError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        OSError,
+    )
     if not file.is_file():
         return TrainingState(), {}
     try:
         with safe_open(file, framework="pt") as opened, torch.no_grad():
-            state = msgspec.json.decode((opened.metadata() or {})["state"], type=TrainingState)
-            names = set(opened.keys())
-            best = {
-                name: opened.get_tensor(f"best/{name}")
-                for name in weights
-                if f"best/{name}" in names
-            }
+            about = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 – no mapping
+            if about["crc"] != _checksum(about["state"], tensors):
+                raise StoreError(f"checkpoint {file} is damaged (a wrong checksum); {_ANEW}")
+            state = msgspec.json.decode(about["state"], type=TrainingState)
+            best = {name: tensors[f"best/{name}"] for name in weights if f"best/{name}" in tensors}
             for name, weight in weights.items():
-                weight.copy_(opened.get_tensor(f"weight/{name}"))
+                weight.copy_(tensors[f"weight/{name}"])
                 moments: dict[str, Any] = {}
                 for moment in _MOMENTS:
-                    tensor = opened.get_tensor(f"{moment}/{name}")
+                    tensor = tensors[f"{moment}/{name}"]
                     moments[moment] = tensor if moment == "step" else tensor.to(weight.device)
                 optimiser.state[weight] = moments
-    except (SafetensorError, KeyError, msgspec.MsgspecError, RuntimeError, OSError) as error:
+    except unreadable as error:
         raise StoreError(
-            f"checkpoint {file} cannot be read ({first_line(error)}); delete it to begin anew"
+            f"checkpoint {file} cannot be read ({first_line(error)}); {_ANEW}"
         ) from error
     return state, {name: weight.to(weights[name].device) for name, weight in best.items()}
+
+
+def _checksum(state: str, tensors: "Mapping[str, torch.Tensor]") -> str:
+    """Eight hex digits over the state and every tensor's name, kind, shape and bytes."""
+    import torch
+
+    crc = zlib.crc32(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        crc = zlib.crc32(plain.view(torch.uint8).numpy(), crc)
+    return f"{crc:08x}"

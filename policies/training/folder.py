@@ -14,6 +14,7 @@ import msgspec
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.policies.training.manifest import Manifest, TrainingData, read_manifest
+from valueagents.running.durable import is_draft, remove_dead_drafts
 from valueagents.running.execution import Progress
 from valueagents.running.store import write_atomically
 
@@ -47,9 +48,10 @@ def claim(out: Path, request: Mapping[str, Any]) -> Manifest | None:
                 f"{out} holds another training (its {', '.join(other)} differs); give another --out"
             )
         return read_manifest(out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if out.is_file() or (out.is_dir() and not all(map(is_draft, out.iterdir()))):
         raise ConfigError(f"{out} is not empty and holds no training; give another --out")
     out.mkdir(parents=True, exist_ok=True)
+    remove_dead_drafts(out)
     write_atomically(file, msgspec.json.format(msgspec.json.encode(request), indent=2) + b"\n")
     return None
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from valueagents.experiments.validity import durability
-from valueagents.experiments.validity.durability import DILEMMAS, Wrong
+from valueagents.experiments.validity.durability import DILEMMAS
+from valueagents.experiments.validity.durability_count import Wrong, compare_with_truth
+from valueagents.experiments.validity.durability_damage import damaged_files
 from valueagents.running import records
 from valueagents.running.execution import execute
 
@@ -18,7 +20,10 @@ from valueagents.running.execution import execute
     ("part", "sizes"),
     [
         ("kills", ["--kills", "6"]),
+        ("trainings", ["--commands", "2"]),
+        ("workers", ["--workers", "4"]),
         ("damages", ["--damages", "12"]),
+        ("replies", ["--damages", "12"]),
         ("disk", ["--fills", "2"]),
         ("writers", ["--writers", "6"]),
     ],
@@ -26,16 +31,9 @@ from valueagents.running.execution import execute
 def test_nothing_is_lost_double_silent_or_left_over(
     part: str, sizes: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if part == "workers":
+        pytest.importorskip("jericho")
     durability.main(["--parts", part, *sizes])
-    assert "lost 0, double 0, silent 0, orphans 0, left-over folders 0" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_killed_workers_cost_no_episode_and_leave_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    pytest.importorskip("jericho")
-    durability.main(["--parts", "workers", "--workers", "2"])
     assert "lost 0, double 0, silent 0, orphans 0, left-over folders 0" in capsys.readouterr().out
 
 
@@ -53,7 +51,7 @@ def test_sessions_without_checksums_would_be_found_out(
 ) -> None:
     monkeypatch.setattr(records, "unseal", lambda line: line.rpartition(b',"crc":')[0] + b"}")
     wrong = Wrong()
-    durability.damaged_files(tmp_path, 30, wrong, random.Random(1))
+    damaged_files(tmp_path, DILEMMAS, 30, wrong, random.Random(1))
     assert wrong.silent["damages"] > 0
 
 
@@ -64,9 +62,9 @@ def test_an_episode_that_is_missing_or_there_twice_is_counted(tmp_path: Path) ->
     double = segment.with_name("episodes-0002.jsonl.gz")
     double.write_bytes(segment.read_bytes())
     wrong = Wrong()
-    durability.compare_with_truth("x", other.path, truth, wrong)
+    compare_with_truth("x", other.path, truth, wrong)
     assert (wrong.lost["x"], wrong.double["x"], wrong.silent["x"]) == (0, 600, 0)
     double.unlink()
     segment.unlink()
-    durability.compare_with_truth("y", other.path, truth, wrong)
+    compare_with_truth("y", other.path, truth, wrong)
     assert (wrong.lost["y"], wrong.double["y"], wrong.silent["y"]) == (600, 0, 1)

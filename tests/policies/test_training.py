@@ -29,7 +29,8 @@ from valueagents.policies.models import ModelFiles
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.scripted import RandomPolicy
 from valueagents.policies.training import loop, statements
-from valueagents.policies.training.checkpoint import TrainingState, load_checkpoint
+from valueagents.policies.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from valueagents.policies.training.folder import claim
 from valueagents.policies.training.labels import baseline_labels, survey_policy, survey_spec
 from valueagents.policies.training.loop import batches, rows_of_epoch
 from valueagents.policies.training.lora import load_base
@@ -446,6 +447,55 @@ def test_a_damaged_checkpoint_is_named_with_its_remedy(tmp_path: Path):
         load_checkpoint(
             tmp_path / "checkpoint.safetensors", {"a": weight}, torch.optim.AdamW([weight])
         )
+
+
+def test_no_damaged_byte_of_a_checkpoint_is_read_as_another_number(tmp_path: Path):
+    import torch
+
+    def trained() -> tuple[torch.nn.Parameter, torch.optim.AdamW]:
+        weight = torch.nn.Parameter(torch.ones(3, 2))
+        optimiser = torch.optim.AdamW([weight])
+        weight.sum().backward()
+        optimiser.step()
+        return weight, optimiser
+
+    def numbers(weight: torch.nn.Parameter, optimiser: torch.optim.AdamW) -> list[object]:
+        moments = sorted(optimiser.state[weight].items())
+        return [weight.tolist(), *((name, tensor.tolist()) for name, tensor in moments)]
+
+    file = tmp_path / "checkpoint.safetensors"
+    weight, optimiser = trained()
+    state = _state([3, 2.5])
+    best = {"a": torch.full((3, 2), 0.5)}
+    save_checkpoint(file, {"a": weight}, optimiser, best, state)
+    whole, wanted = file.read_bytes(), numbers(weight, optimiser)
+    said = 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        weight, optimiser = trained()
+        with torch.no_grad():
+            weight.zero_()
+        try:
+            found, found_best = load_checkpoint(file, {"a": weight}, optimiser)
+        except StoreError as error:
+            assert "delete it to begin anew" in str(error)  # noqa: PT017 – many, not one
+            said += 1
+        else:
+            assert (found, numbers(weight, optimiser)) == (state, wanted)
+            assert torch.equal(found_best["a"], best["a"])
+    assert said > len(whole) / 2
+
+
+def test_a_training_that_was_killed_before_it_began_is_begun_by_the_same_command(
+    base: Path, survey: str, tmp_path: Path
+):
+    draft = tmp_path / "out" / ".training.json.999999999.0123abcd"
+    draft.parent.mkdir()
+    draft.write_bytes(b"half")
+    assert claim(draft.parent, {"target": "HED"}) is None
+    assert [file.name for file in draft.parent.iterdir()] == ["training.json"]
 
 
 @pytest.mark.parametrize(
