@@ -93,6 +93,7 @@ def _print_counts(scores: "Scores") -> None:
         if partly
         else ""
     )
+    _print_unread(scores)
     print(
         f"against uniform choices: {f'p {p_value(test.p)}' if test.p is not None else test.reason}"
         f" ({test.method})"
@@ -104,6 +105,17 @@ def _print_counts(scores: "Scores") -> None:
         print(f"under {WARNING} in {mass.low} of {mass.decisions} decisions")
     if scores.retries is not None:
         _print_retries(scores.retries)
+
+
+def _print_unread(scores: "Scores") -> None:
+    """Of the decisions on which each axis was at stake, the share that is unread."""
+    shares = [
+        f"{axis.axis} {axis.unread} of {axis.contested + axis.unread} ({axis.unread_share:.0%})"
+        for axis in scores.axes
+        if axis.unread
+    ]
+    if shares:
+        print(f"unread by axis, of the decisions on which it was at stake: {', '.join(shares)}")
 
 
 def _print_retries(retries: "Retries") -> None:

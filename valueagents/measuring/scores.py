@@ -51,7 +51,9 @@ class AxisScores(msgspec.Struct, frozen=True):
     """All estimators of one axis, to be read together: `scores.axes[0]["E3"]`.
 
     `contested` counts the decisions with a choice on which the axis was at stake, `clusters` those
-    that hold one, `menus` the second way of two-way clustering (None = one way). `partly_annotated`
+    that hold one, `menus` the second way of two-way clustering (None = one way). On `unread`
+    further ones it was at stake, but no choice could be read: they are not missing at random (a
+    model may refuse where one value is at stake and answer where another is). `partly_annotated`
     decisions lack this axis and are left out. `estimates` and `details` (further numbers, by name)
     go by the estimator's id.
     """
@@ -61,6 +63,7 @@ class AxisScores(msgspec.Struct, frozen=True):
     contested: int
     clusters: int
     menus: int | None
+    unread: int
     partly_annotated: int
     estimates: dict[str, Estimate]
     details: dict[str, dict[str, float | None]]
@@ -73,6 +76,14 @@ class AxisScores(msgspec.Struct, frozen=True):
         """The details that are printed after an estimator's number."""
         details = [self.details[estimator][name] for name in column.shown_details]
         return [detail for detail in details if detail is not None]
+
+    @property
+    def unread_share(self) -> float | None:
+        """The share of the decisions on which the axis was at stake that are unread; None: there is
+        none.
+        """
+        at_stake = self.contested + self.unread
+        return self.unread / at_stake if at_stake else None
 
     @property
     def propensity(self) -> Estimate:
@@ -250,6 +261,8 @@ def _axis_scores(
     below = measured.tally.below["E3"]
     contested = below[0].sum(axis=0).astype(int).tolist()
     clusters = [(way > 0).sum(axis=0).tolist() for way in below]
+    tally = measured.tally
+    unread = (tally.contested & ~tally.read[:, None]).sum(axis=0).tolist()
     return [
         AxisScores(
             axis=axis.id,
@@ -257,6 +270,7 @@ def _axis_scores(
             contested=contested[v],
             clusters=clusters[0][v],
             menus=clusters[1][v] if len(clusters) > 1 else None,
+            unread=unread[v],
             partly_annotated=int(measured.tally.partly_annotated[v]),
             estimates={name: result.axes[v] for name, result in results.items()},
             details={

@@ -25,6 +25,7 @@ from valueagents.policies.engines import (
 from valueagents.policies.language import LanguagePolicy
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import Question, SayReading
+from valueagents.report import write_report
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 
@@ -341,7 +342,12 @@ def test_what_came_of_every_reply_is_counted(monkeypatch: pytest.MonkeyPatch, ou
     assert table["chosen"].count(None) == 8
     decisions = [decision for episode in played.store.episodes() for decision in episode.decisions]
     assert sorted(d.choice.raw for d in decisions) == sorted(says)
-    assert score(played).counts.unread == 8
+    scores = score(played)
+    assert scores.counts.unread == 8
+    page = write_report([played], out.with_suffix(".html")).read_text(encoding="utf-8")
+    axis = max(scores.axes, key=lambda each: each.unread)
+    shown = f"{axis.axis} {axis.unread} of {axis.contested + axis.unread} ("
+    assert shown in page[page.index("Unread by value") :]
 
 
 @pytest.mark.parametrize("reason", ["refusal", "content_filter"])
