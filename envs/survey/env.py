@@ -12,7 +12,7 @@ from valueagents.contracts.decision import Factor
 from valueagents.envs.items.env import ItemEnv, on_one_axis
 from valueagents.envs.survey.bank import Pole, Split, Statement, SurveyBank, read_survey_jsonl
 from valueagents.envs.survey.lab_files import read_lab_survey
-from valueagents.envs.survey.prompts import RATINGS, Variant, Wordings, load_survey_prompts
+from valueagents.envs.survey.prompts import RATINGS, SurveyWordings, Variant, load_survey_prompts
 from valueagents.envs.survey.questionnaires import read_questionnaire
 from valueagents.errors import ConfigError
 from valueagents.files.items import Item, ItemBank, ItemOption
@@ -72,7 +72,7 @@ class SurveyEnv(ItemEnv):
         split: Splits = "test",
         poles: Poles = "both",
         variants: Annotated[int, msgspec.Meta(ge=1)] = 1,
-        wordings: Wordings | None = None,
+        wordings: SurveyWordings | None = None,
         items: str | None = None,
         key: KeyName | None = None,
         reverse: bool | None = None,

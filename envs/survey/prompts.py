@@ -14,7 +14,7 @@ from valueagents.errors import ConfigError, DataError
 
 RATINGS = (1, 2, 3, 4, 5, 6)
 
-Wordings = Literal["trained", "held-out"]
+SurveyWordings = Literal["trained", "held-out"]
 """Those that adapters may be trained in, or those that no training sees."""
 
 
@@ -109,7 +109,7 @@ class SurveyPrompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def load_survey_prompts(wordings: Wordings = "trained") -> SurveyPrompts:
+def load_survey_prompts(wordings: SurveyWordings = "trained") -> SurveyPrompts:
     """The bundled prompts, in our own words: `data/survey_variants.toml`, and for the wordings that
     no training sees `data/survey_held_out.toml`.
     """

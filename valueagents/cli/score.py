@@ -19,13 +19,29 @@ def score(
         str | None, typer.Option(help="Score groups of axes, e.g. schwartz10.")
     ] = None,
     low_mass: LowMass = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="RUN",
+            help=(
+                "A further run of the env (another seed, reading, policy), for the variance"
+                " components; may be repeated."
+            ),
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the scores of a run with intervals and counts."""
     from valueagents.measuring.scores import score as score_run
 
     scores = score_run(
-        path, seed=seed, annotations=annotations, grouping=grouping, low_mass=low_mass
+        path,
+        seed=seed,
+        annotations=annotations,
+        grouping=grouping,
+        low_mass=low_mass,
+        beside=beside or (),
     )
     if as_json:
         print_json(scores)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from valueagents.measuring.comparison import Comparison
+    from valueagents.measuring.elicited import Elicited
     from valueagents.measuring.estimators.declaration import Difference
     from valueagents.measuring.inference import Estimate
     from valueagents.measuring.retries import Retries
@@ -67,6 +68,7 @@ def print_scores(scores: "Scores") -> None:
     print_table(made)
     notes.print()
     _print_counts(scores)
+    _print_elicited(scores.elicited)
     _warn(scores.warnings)
 
 
@@ -116,6 +118,17 @@ def _print_unread(scores: "Scores") -> None:
     ]
     if shares:
         print(f"unread by axis, of the decisions on which it was at stake: {', '.join(shares)}")
+
+
+def _print_elicited(asked: "Elicited") -> None:
+    from valueagents.cli.elicited import components_table, elicited_lines, spread_line
+
+    print(spread_line(asked.spread))
+    made = components_table(asked.spread)
+    if made is not None:
+        print_table(made)
+    for line in elicited_lines(asked):
+        print(line)
 
 
 def _print_retries(retries: "Retries") -> None:

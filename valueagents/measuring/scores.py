@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.chance import ChanceTest, chance_test
 from valueagents.measuring.counts import Counts, count, position_probabilities
+from valueagents.measuring.elicited import Elicited, elicited
 from valueagents.measuring.estimators.declaration import Estimator, Measured, Result
 from valueagents.measuring.estimators.mean import mean_estimates
 from valueagents.measuring.estimators.registry import of_one_run
@@ -99,7 +100,7 @@ class Scores(msgspec.Struct, frozen=True):
     `columns` describes the estimators, `effects` has their estimates of the run as a whole
     (nuisances), by id. `mass` is the probability of the offered answers (None where a reading does
     not define it), `retries` what decisions that took more than one attempt could have changed
-    (None: there are none).
+    (None: there are none), `elicited` what they owe to the way of asking.
     """
 
     run: str
@@ -117,6 +118,7 @@ class Scores(msgspec.Struct, frozen=True):
     position_probabilities: dict[str, list[float]]
     mass: Mass | None
     retries: Retries | None
+    elicited: Elicited
     chance: ChanceTest
     warnings: list[str]
 
@@ -142,6 +144,7 @@ def score(
     annotations: Path | str | None = None,
     grouping: str | None = None,
     low_mass: bool = False,
+    beside: Sequence[Source] = (),
 ) -> Scores:
     """The scores of a run; `seed` is that of the bootstrap and of the redrawn choices.
 
@@ -151,6 +154,8 @@ def score(
         (`reannotation.py`).
     `low_mass`: score a run, too, whose offered answers had next to none of the model's probability
     (`mass.py`); else its estimates are None with that reason.
+    `beside`: further runs of the env – other seeds, prompts, readings, policies –, over which the
+    variance components are taken, too (`elicited.py`).
     """
     answers = read_answers(run, annotations=annotations, grouping=grouping)
     if answers.run is None:
@@ -168,6 +173,8 @@ def score(
         annotated = None if annotations is None else len(answers.size)
         counted = aside.submit(count, answers.run, annotated=annotated)
         placed = aside.submit(position_probabilities, answers.run)
+        others = [read_answers(each, annotations=annotations, grouping=grouping) for each in beside]
+        asked = aside.submit(elicited, answers, others)
         slow_first = sorted(
             columns, key=lambda each: each.terms is not None
         )  # the means wait for the thread aside
@@ -180,6 +187,7 @@ def score(
             results,
             counted.result(),
             placed.result(),
+            asked.result(),
             chance.result(),
         )
     return scores if low_mass else _gated(scores)
@@ -216,12 +224,15 @@ def _scores(
     results: dict[str, Result],
     counts: Counts,
     places: dict[str, list[float]],
+    asked: Elicited,
     chance: ChanceTest,
 ) -> Scores:
     answers, header = measured.answers, run.header
     mass, retries = mass_of(answers), retries_of(answers)
     cautions = [
-        each.warning for each in (mass, retries) if each is not None and each.warning is not None
+        each.warning
+        for each in (mass, retries, asked.normalisers)
+        if each is not None and each.warning is not None
     ]
     return Scores(
         run=str(run.path),
@@ -246,6 +257,7 @@ def _scores(
         position_probabilities=places,
         mass=mass,
         retries=retries,
+        elicited=asked,
         chance=chance,
         warnings=[
             *cautions,
