@@ -92,7 +92,7 @@ class ChatTokenizer:
         """
         prompts = [self.prompt(chat) for chat in request.chats]
         answers = [self.answer(text) for text in request.continuations]
-        self._refuse_alike(request.continuations, answers)
+        refuse_alike(request.continuations, answers)
         self.fit(max(map(len, prompts)) + max(map(len, answers)) - 1)
         return prompts, answers
 
@@ -161,14 +161,15 @@ class ChatTokenizer:
                 " its own tokenizer"
             )
 
-    def _refuse_alike(self, texts: Sequence[str], answers: Sequence[Tokens]) -> None:
-        """Raise PolicyError for different answers that are the same tokens: they would be equally
-        probable.
-        """
-        first: dict[Tokens, str] = {}
-        for text, tokens in zip(texts, answers, strict=True):
-            other = first.setdefault(tokens, text)
-            if other != text:
-                raise PolicyError(
-                    f"the answers {other!r} and {text!r} are the same to the model's tokenizer"
-                )
+
+def refuse_alike(texts: Sequence[str], answers: Sequence[Tokens]) -> None:
+    """Raise PolicyError for different answers that are the same tokens: they would be equally
+    probable.
+    """
+    first: dict[Tokens, str] = {}
+    for text, tokens in zip(texts, answers, strict=True):
+        other = first.setdefault(tokens, text)
+        if other != text:
+            raise PolicyError(
+                f"the answers {other!r} and {text!r} are the same to the model's tokenizer"
+            )

@@ -19,12 +19,20 @@ log = logging.getLogger("valueagents")
 DAY = datetime(2025, 1, 1, tzinfo=UTC)
 """The day that every prompt is of: the real one would change the prompt under one identity."""
 
-_MARKED = (
+MARKED = (
     Message("system", "zqtask"),
     Message("user", "zqfirst"),
     Message("assistant", "zqanswer"),
     Message("user", "zqsecond"),
 )
+"""A chat in which every message is found again."""
+
+_ROLES = {
+    "zqtask": "task",
+    "zqfirst": "question",
+    "zqanswer": "earlier answers",
+    "zqsecond": "question",
+}
 _NOW = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
 _OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
 
@@ -65,20 +73,14 @@ class ChatTemplate:
                 " question",
                 name,
             )
-        marked = self._rendered(_MARKED, joins=self._joins)
-        missing = [message.content for message in _MARKED if message.content not in marked]
-        if missing:
-            roles = {
-                "zqtask": "task",
-                "zqfirst": "question",
-                "zqanswer": "earlier answers",
-                "zqsecond": "question",
-            }
+        marked = self._rendered(MARKED, joins=self._joins)
+        missing = left_out(marked)
+        if missing is not None:
             raise PolicyError(
-                f"the chat template of {name!r} does not show the {roles[missing[0]]}; use"
-                " template=plain or mend it"
+                f"the chat template of {name!r} does not show the {missing}; use template=plain or"
+                " mend it"
             )
-        asked = self._rendered(_MARKED[:2], joins=self._joins)
+        asked = self._rendered(MARKED[:2], joins=self._joins)
         before, after = marked.split("zqanswer", 1)
         self.end = next(
             (token for token in control_tokens if after.lstrip().startswith(token)), None
@@ -93,27 +95,25 @@ class ChatTemplate:
         A thought that the template opens is ended, empty: the model is asked for an answer, not for
         what it thinks.
         """
-        text = self._rendered(chat, joins=self._joins) + self._header
-        thought = _OPEN_THOUGHT.search(text)
-        return text if thought is None else f"{text.rstrip()}\n\n</{thought.group(1)}>\n\n"
+        return thought_ended(self._rendered(chat, joins=self._joins) + self._header)
 
     def _shows_all(self, *, joins: bool) -> bool:
         import jinja2
 
         try:
             text = self._tokenizer.apply_chat_template(
-                _messages(_MARKED, joins=joins), **self._options
+                as_messages(MARKED, joins=joins), **self._options
             )
         except jinja2.TemplateError:
             return False
-        return all(message.content in text for message in _MARKED)
+        return left_out(text) is None
 
     def _rendered(self, chat: Chat, *, joins: bool) -> str:
         import jinja2
 
         try:
             text: str = self._tokenizer.apply_chat_template(
-                _messages(chat, joins=joins), **self._options
+                as_messages(chat, joins=joins), **self._options
             )
         except jinja2.TemplateError as error:
             raise PolicyError(
@@ -136,7 +136,20 @@ def _of_one_day(template: str, name: str) -> str:
     return fixed
 
 
-def _messages(chat: Chat, *, joins: bool) -> list[dict[str, str]]:
+def left_out(text: str) -> str | None:
+    """What a rendering of MARKED does not show; None if it shows all."""
+    missing = (message.content for message in MARKED if message.content not in text)
+    return next((_ROLES[content] for content in missing), None)
+
+
+def thought_ended(text: str) -> str:
+    """The text; a thought that is open at its end is ended, empty."""
+    thought = _OPEN_THOUGHT.search(text)
+    return text if thought is None else f"{text.rstrip()}\n\n</{thought.group(1)}>\n\n"
+
+
+def as_messages(chat: Chat, *, joins: bool) -> list[dict[str, str]]:
+    """A chat as templates are given it; `joins`: the task is put before the first question."""
     messages = [{"role": message.role, "content": message.content} for message in chat]
     if not joins or len(messages) < 2 or messages[0]["role"] != "system":
         return messages

@@ -103,6 +103,18 @@ def read_tokens(body: bytes) -> Tokens:
     return decode(body, _TOKENS).tokens
 
 
+class _Prompt(msgspec.Struct):
+    prompt: str
+
+
+_PROMPT = msgspec.json.Decoder(_Prompt)
+
+
+def read_text(body: bytes) -> str:
+    """The text in an answer of vLLM's /detokenize. Raises NoAnswer if it holds none."""
+    return decode(body, _PROMPT).prompt
+
+
 def error_message(body: bytes) -> str:
     """What a server's error says, in one line, in any of the usual shapes."""
     found = _decoded(body)

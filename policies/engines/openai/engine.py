@@ -17,7 +17,7 @@ import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, unknown_name
 from valueagents.policies.adapters import Adapter
-from valueagents.policies.engines.chats import Tokens
+from valueagents.policies.engines.chats import Tokens, refuse_alike
 from valueagents.policies.engines.engine import (
     Capability,
     Engine,
@@ -140,6 +140,8 @@ class OpenAIEngine(Engine):
                 "tokenizer": served.tokenizer,
                 "chat_template": served.chat_template,
             }
+        if served.template is not None and served.template.changed:
+            known["template"] = served.template.changed
         if self._chat_fields.changed:
             known["fields"] = self._chat_fields.changed
         return known
@@ -196,6 +198,7 @@ class OpenAIEngine(Engine):
         chats = await together([tokenizer.prompt(chat) for chat in request.chats])
         texts = await tokenizer.texts(request.continuations)
         answers = [text.value for text in texts]
+        refuse_alike(request.continuations, answers)
         tokenizer.fit(max(len(chat.value) for chat in chats), max(map(len, answers)))
         starts: dict[Tokens, list[Tokens]] = {}  # the answers by all of their tokens but the last
         for ids in answers:
@@ -251,6 +254,8 @@ class OpenAIEngine(Engine):
             **AS_IT_IS,
         }
         body |= msgspec.structs.asdict(request.sampling)
+        if self._served is not None and self._served.end_token is not None:
+            body["stop_token_ids"] = [self._served.end_token]
         if request.choices:  # guided_choice is ignored in silence
             body["structured_outputs"] = {"choice": request.choices}
         answer = await client.post(f"{self._address.api}/completions", body, read_completion)

@@ -10,8 +10,19 @@ from valueagents.errors import ConfigError, PolicyError, first_line, unknown_nam
 from valueagents.identity import content_hash
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS
 from valueagents.policies.engines.openai.address import Address
-from valueagents.policies.engines.openai.bodies import NoAnswer, counted, decode, read_tokens
+from valueagents.policies.engines.openai.bodies import (
+    NoAnswer,
+    counted,
+    decode,
+    read_text,
+    read_tokens,
+)
 from valueagents.policies.engines.openai.client import ServerRefused, ask_server
+from valueagents.policies.engines.openai.served_template import (
+    Messages,
+    ServedTemplate,
+    find_template,
+)
 
 ServerKind = Literal["vllm", "other"]
 
@@ -35,8 +46,9 @@ class Served:
     have (0 = not said).
 
     `root` is where the server found the model. The hashes are of the tokens that it makes of a
-    fixed text and of fixed chats. `system_role` and `templated` say what its chat template knows.
-    Equal = the same but for `names`: others may have adapters loaded.
+    fixed text and of fixed chats. `template` says what its chat template does (None: it has none),
+    `end_token` what ends an answer by it, besides the tokenizer's own (None: nothing more is
+    known). Equal = the same but for `names`: others may have adapters loaded.
     """
 
     version: str
@@ -46,8 +58,8 @@ class Served:
     root: str = ""
     tokenizer: str = ""
     chat_template: str = ""
-    system_role: bool = True
-    templated: bool = True
+    template: ServedTemplate | None = None
+    end_token: int | None = None
 
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
@@ -148,12 +160,21 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
                 return None
             raise
 
+    def rendered(messages: Messages) -> str | None:
+        found = chat(*messages, unless="")
+        if found is None:
+            return None
+        data = msgspec.json.encode({"model": served.model, "tokens": found})
+        return read_text(ask_server(address, f"{address.root}/detokenize", data))
+
     try:
         text = tokens(prompt=_TEXT, add_special_tokens=False)
         with_system, without = (
             chat(_SYSTEM, *_TALK, unless=""),
             chat(*_TALK, unless="chat template"),
         )
+        template = find_template(rendered) if without is not None else None
+        end = tokens(prompt=template.end, add_special_tokens=False) if template else []
         started = tokens(prompt=_TEXT, add_special_tokens=True)[: len(text) + 4]
     except (ServerRefused, NoAnswer) as error:
         raise PolicyError(
@@ -163,6 +184,6 @@ def _with_tokenizer(address: Address, served: Served) -> Served:
         served,
         tokenizer=content_hash(text, started),
         chat_template=content_hash(with_system, without),
-        system_role=with_system is not None,
-        templated=without is not None,
+        template=template,
+        end_token=end[0] if len(end) == 1 else None,
     )

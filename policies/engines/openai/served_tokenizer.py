@@ -7,9 +7,10 @@ from typing import TypeVar
 from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.chats import TEMPLATE_OPTIONS, Tokens
 from valueagents.policies.engines.engine import Chat
-from valueagents.policies.engines.openai.bodies import read_tokens
+from valueagents.policies.engines.openai.bodies import read_text, read_tokens
 from valueagents.policies.engines.openai.client import Client, TimedAnswer, together
 from valueagents.policies.engines.openai.served import Served
+from valueagents.policies.engines.template import as_messages
 
 K = TypeVar("K", str, Chat)
 
@@ -24,7 +25,7 @@ class ServedTokenizer:
     """
 
     def __init__(self, client: Client, root: str, served: Served) -> None:
-        self._client, self._url, self._served = client, f"{root}/tokenize", served
+        self._client, self._root, self._served = client, root, served
         self._texts: dict[str, TimedAnswer[Tokens]] = {}
         self._chats: dict[Chat, TimedAnswer[Tokens]] = {}
         self._control: dict[str, bool] = {}
@@ -36,7 +37,7 @@ class ServedTokenizer:
         """
         if chat not in self._chats:
             await self._refuse_control_tokens([message.content for message in chat])
-            found = await self._ask(self._rendered(chat))
+            found = await self._prompt(chat)
             if not found.value:
                 raise PolicyError(
                     "the chat has no tokens: the model's chat template makes nothing of it"
@@ -74,22 +75,24 @@ class ServedTokenizer:
                 f" window of {window}; nothing is cut in silence"
             )
 
-    def _rendered(self, chat: Chat) -> dict[str, object]:
-        """What to ask, so that the tokens are those that the in-process engines make: see
-        `ChatTokenizer.prompt`.
-        """
-        if not self._served.templated:
+    async def _prompt(self, chat: Chat) -> TimedAnswer[Tokens]:
+        """The tokens that the in-process engines make: see `ChatTokenizer.prompt`."""
+        template = self._served.template
+        if template is None:
             text = "\n\n".join(message.content for message in chat) + "\n"
-            return {"prompt": text, "add_special_tokens": True}
-        messages = [{"role": message.role, "content": message.content} for message in chat]
-        if not self._served.system_role and len(chat) > 1 and chat[0].role == "system":
-            first = {"role": "user", "content": f"{chat[0].content}\n\n{chat[1].content}"}
-            messages = [first, *messages[2:]]
-        return {
-            "messages": messages,
-            "add_generation_prompt": True,
-            "chat_template_kwargs": TEMPLATE_OPTIONS,
-        }
+            return await self._ask({"prompt": text, "add_special_tokens": True})
+        rendered = await self._ask(
+            {
+                "messages": as_messages(chat, joins=template.joins),
+                "add_generation_prompt": True,
+                "chat_template_kwargs": TEMPLATE_OPTIONS,
+            }
+        )
+        if template.as_rendered:
+            return rendered
+        told = {"model": self._served.model, "tokens": rendered.value}
+        text = (await self._client.post(f"{self._root}/detokenize", told, read_text)).value
+        return await self._ask({"prompt": template.finished(text), "add_special_tokens": False})
 
     async def _refuse_control_tokens(self, texts: list[str]) -> None:
         for text in texts:
@@ -122,7 +125,7 @@ class ServedTokenizer:
 
     async def _ask(self, body: dict[str, object]) -> TimedAnswer[Tokens]:
         return await self._client.post(
-            self._url, {"model": self._served.model, **body}, read_tokens
+            f"{self._root}/tokenize", {"model": self._served.model, **body}, read_tokens
         )
 
 

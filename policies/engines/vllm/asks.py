@@ -24,8 +24,9 @@ class SequenceAsk:
 
     `next_ids`: tokens whose log-probability of coming next is wanted; `scored_from`: the place in
     `tokens` from which on the log-probability of the tokens themselves is wanted (None = of none).
-    With `sampling` a text is generated; `told`: of exactly `max_tokens` tokens, with the
-    log-probability of each. Of the cache only what was read with the same `salt` is used.
+    With `sampling` a text is generated, which one of `ends` ends, as the tokenizer's own end does;
+    `told`: of exactly `max_tokens` tokens, with the log-probability of each. Of the cache only what
+    was read with the same `salt` is used.
     """
 
     tokens: Tokens
@@ -37,6 +38,7 @@ class SequenceAsk:
     choices: tuple[str, ...] = ()
     told: bool = False
     salt: str = ""
+    ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,7 @@ class VllmEngine(LocalEngine):
             sampling=request.sampling,
             seed=request.seed,
             choices=tuple(request.choices),
+            ends=tuple(sorted(chats.end_tokens)),
         )
 
     def _know(self, adapter: str | None) -> None:

@@ -260,6 +260,7 @@ def _sampling_params(ask: SequenceAsk, *, reread: bool) -> Any:
         max_tokens=ask.sampling.max_tokens,
         seed=ask.seed,
         ignore_eos=ask.told,
+        stop_token_ids=list(ask.ends),
         logprobs=0 if ask.told else None,
         structured_outputs=(
             StructuredOutputsParams(choice=list(ask.choices)) if ask.choices else None

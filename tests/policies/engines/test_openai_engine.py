@@ -68,7 +68,8 @@ class MockServer:
         self.models: list[dict[str, Any]] = [{"id": "base", "max_model_len": 200, "parent": None}]
         self.version: str | None = "0.32.0"
         self.refused_roles: tuple[str, ...] = ()
-        self.template = True
+        self.template, self.renders = True, rendered
+        self.taken_for: dict[str, str] = {}
         self.scale, self.answers_mixed_up, self.forgets_logprobs = 1.0, False, False
         self.spoken_scale = 1.0
         self.at_once = 0
@@ -104,6 +105,7 @@ class MockServer:
         app.router.add_get("/version", self._version)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_post("/detokenize", self._detokenize)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post(LOAD_PATH, self._load)
@@ -144,8 +146,14 @@ class MockServer:
                 )
             if any(message["role"] in self.refused_roles for message in body["messages"]):
                 return _error(400, "System role not supported")
-            return web.json_response({"tokens": tokens_of(rendered(body["messages"]))})
-        return web.json_response({"tokens": tokens_of(body["prompt"])})
+            return web.json_response({"tokens": tokens_of(self.renders(body["messages"]))})
+        text = self.taken_for.get(body["prompt"], body["prompt"])
+        return web.json_response({"tokens": tokens_of(text)})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        body = await self._body(request)
+        text = "".join(map(chr, body["tokens"])).replace("\0", CONTROL)
+        return web.json_response({"prompt": text})
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)
