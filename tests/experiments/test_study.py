@@ -12,6 +12,7 @@ import pytest
 from valueagents.errors import ConfigError
 from valueagents.experiments.studies.survey_to_behavior import read_study, run_study, subjects
 from valueagents.policies.engines.vllm import engine as vllm_engine
+from valueagents.policies.models import EMBEDDED, cache_folder, find_model
 
 SMALL = """
 base = "smollm2-135m"
@@ -115,7 +116,12 @@ def test_targets_share_one_control_a_seed_and_so_their_statements(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_whole_study_and_its_repetition(tmp_path):
+def test_a_whole_study_and_its_repetition(tmp_path, monkeypatch):
+    known = cache_folder() / "models"
+    find_model(EMBEDDED)  # its files are there
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "models").symlink_to(known)
+    monkeypatch.setenv("VALUEAGENTS_CACHE", str(tmp_path / "cache"))  # no reply of another test
     file, posts, out = tmp_path / "small.toml", tmp_path / "posts.jsonl", tmp_path / "out"
     file.write_text(SMALL.replace("POSTS", str(posts)))
     bundled = (

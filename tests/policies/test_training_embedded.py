@@ -22,6 +22,15 @@ pytestmark = pytest.mark.slow
 
 DEADLINE_S = 300.0
 BANK = Path(__file__).parents[2] / "envs" / "data" / "survey.jsonl"
+COUNTED = """
+from valueagents.policies.training import loop
+step = loop._step
+def counted(*arguments):
+    open({steps!r}, "a").write(".")
+    return step(*arguments)
+loop._step = counted
+{program}
+"""
 LITTLE = ("epochs=3", "others=1", "batch_rows=4", "rank=2")
 
 
@@ -61,7 +70,7 @@ def _command(out: Path, survey: Path) -> list[str]:
     return [sys.executable, "-c", "from valueagents.cli import main; main()", *words, *settings]
 
 
-def test_a_killed_command_repeated_ends_with_the_same_adapter_and_the_survey_is_played_with_it(
+def test_a_killed_command_repeated_goes_on_to_the_same_adapter_and_the_survey_is_played_with_it(
     tmp_path: Path, survey: Path
 ):
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
@@ -78,10 +87,14 @@ def test_a_killed_command_repeated_ends_with_the_same_adapter_and_the_survey_is_
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert read_manifest(killed) is None
-    subprocess.run(_command(killed, survey), env=environment, check=True, timeout=DEADLINE_S)
+    steps = tmp_path / "steps"
+    python, option, program, *words = _command(killed, survey)
+    counted = [python, option, COUNTED.format(steps=str(steps), program=program), *words]
+    subprocess.run(counted, env=environment, check=True, timeout=DEADLINE_S)
     done, again = read_manifest(whole), read_manifest(killed)
     assert done is not None
     assert again is not None
+    assert 0 < steps.stat().st_size < len(done.losses.train)
     assert again.adapter == done.adapter == read_adapter(str(killed), find_model(EMBEDDED)).name
     assert again.losses == done.losses
     spec = survey_spec(EMBEDDED, str(whole))
