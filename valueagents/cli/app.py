@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from valueagents.cli.agreement import agreement
 from valueagents.cli.check import check
 from valueagents.cli.circle import circle
 from valueagents.cli.compare import compare
@@ -25,6 +26,7 @@ COMMANDS = (
     run,
     score,
     compare,
+    agreement,
     report,
     intervention,
     metric,
