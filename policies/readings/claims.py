@@ -14,15 +14,15 @@ from valueagents.policies.readings.mentions import Kind, Mention
 from valueagents.policies.readings.menu_words import Menu, lower
 from valueagents.policies.readings.patterns import blanked, pattern, says_nothing
 
-PLAIN, ASIDE, PRAISE = 3, 2, 1
-"""How plainly: said to be the choice; with a comma after it, or perhaps; said to be the best."""
+PLAIN, ASIDE, PRAISE, RIVAL = 3, 2, 1, 0
+"""How plainly: said to be the choice; with a comma after it, or perhaps; said to be the best; and
+what is none, but leaves no other one plain: "maybe B", "otherwise B"."""
 
 _FEW = 8
 _MANY = 60  # a sentence that names options so often is a list, and no answer
 _LONG, _LEFT_OUT = 400, "qqq"
 _SENTENCE = re.compile(r"[.!?。]+[\"')\]]*(?=\s|\Z)|[!?。;\n]+")
 _OPENED = " \t\n:–—-(\"'*[=>→"
-_PAUSE = r"[,:–—(]|\s-\s|\.\.\.|、|→|=>"
 _AND_I = (
     r"(?<!\w)(?:so|and|but|und|aber|et|mais|y|pero|e|ma|и|но|а|also)\s+(?:therefore\s+|thus\s+)?"
     r"(?:i|ich|je|j'|yo|me|io|я)(?!\w)|(?<!\w)but(?!\w)|所以|但"
@@ -141,10 +141,17 @@ def _since_turn(said: str) -> str:
 
 def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
     each = place.mention
-    if _is_denied(place) or _is_conditional(place) or _is_elsewhere(place):
+    if _is_denied(place):
+        return None
+    if _is_rival(place):
+        return Claim(RIVAL, each.options, each.kind, each.end, sentence)
+    if _is_conditional(place) or _is_elsewhere(place):
         return None
     spoken = _is_spoken(place) and _is_whole(place, menu)
     rank = PLAIN if spoken or each.sure else _unspoken_rank(place, menu)
+    maybe = _after_last("<maybe>", place.clause)
+    if not rank and maybe is not None and _is_particle(maybe):
+        return Claim(RIVAL, each.options, each.kind, each.end, sentence)
     if not rank or (len(each.options) > 1 and not spoken):
         return None
     if rank == PLAIN and pattern("<hedged>").search(place.clause):
@@ -157,7 +164,8 @@ def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
 
 
 def _is_denied(place: _Place) -> bool:
-    if pattern("<denial,rejection,contrast>").search(place.clause):
+    stated = place.mention.kind == "number" and place.before.rstrip().endswith(":")
+    if pattern("<denial,rejection,contrast>").search(place.clause) and not stated:
         return True
     follows = pattern(r"[\s)\"]*<denial>").match(place.after)
     contrasts = re.fullmatch(r"[\s)\"]*\w+\s*[(\"]*", place.after)  # "B, not A"
@@ -168,8 +176,15 @@ def _is_conditional(place: _Place) -> bool:
     """Whether it holds on a condition, other than that one has to choose."""
     said = blanked(_since_turn(place.before), pattern("<forced>"))
     later = blanked(place.after, pattern("<forced>"))
-    before = pattern(r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?<condition>").search(said)
+    start = r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?(?:(?:only|nur|seulement|solo|sólo|только)\s+)?"
+    before = pattern(rf"{start}<condition>|只有").search(said)
     return before is not None or pattern(r"\W*<condition>").match(later) is not None
+
+
+def _is_rival(place: _Place) -> bool:
+    """Whether it is what is taken in the other case: "otherwise B"."""
+    tail = _after_last("<otherwise>", place.before)
+    return tail is not None and not pattern("<turn>").search(tail)
 
 
 def _is_elsewhere(place: _Place) -> bool:
@@ -216,17 +231,19 @@ def _is_named(clause: str) -> bool:
 
 def _is_in_brackets(place: _Place) -> bool:
     """Whether a letter in brackets follows what is chosen: "I would give it back (B)"."""
-    if place.mention.kind == "text" or place.head[-1:] not in ("(", "["):
+    if place.mention.kind == "text" or not pattern(r"[(\[]\s*(?:<options>\s*)?\Z").search(
+        place.head
+    ):
         return False
     if not pattern(r"[)\]]\s*(?:[.,;!:\n–—-]|\Z|<because,contrast,than>)").match(place.rest):
         return False
-    said = place.before.rstrip(_OPENED)
+    said = re.split(r"[(\[][^(\[]*\Z", place.before)[0]
     meant = pattern("<intention>|<praise,answers>.*<copulas>|<copulas>.*<praise,answers>")
     return bool(meant.search(said)) and not pattern("<denial,rejection,contrast>").search(said)
 
 
 def _is_whole(place: _Place, menu: Menu) -> bool:
-    """Whether a text of one word ends there: "I'd wait for her" does not name "Wait"."""
+    """Whether a short text ends there: "I'd wait for her" does not name "Wait"."""
     if not _is_loose_word(place, menu):
         return True
     ends = pattern(r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>").match(place.rest)
@@ -235,14 +252,14 @@ def _is_whole(place: _Place, menu: Menu) -> bool:
 
 def _is_loose_word(place: _Place, menu: Menu) -> bool:
     each = place.mention
-    single = any(menu.single(option) for option in each.options)
+    single = any(menu.loose(option) for option in each.options)
     return each.kind == "text" and single and not each.options <= menu.codes
 
 
 def _unspoken_rank(place: _Place, menu: Menu) -> int:
     """How plainly a mention is claimed by where it stands, 0 = not at all."""
     own = pattern(r"<besides>\W*\Z").search(place.head) is None
-    if own and _is_last_word(place):
+    if own and _is_last_word(place) and _is_whole(place, menu):
         return PLAIN
     if own and _is_whole(place, menu):
         rank = _leading_rank(place, menu)
@@ -267,11 +284,12 @@ def _is_last_word(place: _Place) -> bool:
     contrasted = place.before != head  # "Not A: B"
     if pattern("<condition>").search(since):
         return False
-    if not contrasted and pattern("<denial,rejection>").search(since):
+    rates = place.mention.kind == "number"
+    if not (contrasted or rates) and pattern("<denial,rejection>").search(since):
         return False
     said = head.rstrip(_OPENED)
-    tail = re.split(_PAUSE, said)[-1]
-    return head.rstrip()[-1:] in ":–—-(→>" or (tail != said and says_nothing(tail))
+    tail = re.split(r"[,:–—]|\s-\s|\.\.\.|、|→|=>", said)[-1]
+    return head.rstrip()[-1:] in ":–—-→>" or (tail != said and says_nothing(tail))
 
 
 def _leading_rank(place: _Place, menu: Menu) -> int:

@@ -18,10 +18,10 @@ _VERB = re.compile(
 )
 _AND = re.compile(r"\b(?:and|und|et|y|e|и)\b")
 _BEFORE_LABEL = (
-    r"(?:\A|[\n.;:,!?|–—•-]|\b(?:and|or|und|oder|et|ou|y|o|e|и|или)\s)"
+    r"(?:\A|[\n.;:,!?|–—•{-]|\b(?:and|or|und|oder|et|ou|y|o|e|и|или)\s)"
     r"[\s(\[\"*#>|-]*(?:option|choice|variante?|opción|opzione|вариант|选项)?\s*[(\[\"]*\Z"
 )
-_AFTER_LABEL = re.compile(r"[\"*]*\s*(?:[):\].=|]+\s*[^\s)]|\s[–—-]\s|\s=)")
+_AFTER_LABEL = re.compile(r"[\"*]*\s*(?:\(\w|[):\].=|]+\s*[^\s)]|\s[–—-]\s|\s=)")
 
 
 def find_mentions(text: str, menu: Menu) -> list[Mention]:
@@ -81,8 +81,17 @@ def _without_menu(text: str, found: Sequence[Mention]) -> list[Mention]:
             runs[-1].append(k)
         else:
             runs.append([k])
-    listed = {k for run in runs if len(run) > 1 for k in run}
+    listed = {k for run in runs if len(run) > 1 for k in (*_before_run(text, found, run), *run)}
     return [each for k, each in enumerate(found) if k not in listed]
+
+
+def _before_run(text: str, found: Sequence[Mention], run: Sequence[int]) -> list[int]:
+    """The first of a restated menu, where other words lead to it: "the options are A (stay), …"."""
+    first = run[0] - 1
+    if first < 0 or not _AFTER_LABEL.match(text[found[first].end : found[first].end + 8]):
+        return []
+    together = not re.search(r"[.!?\n]\s", text[found[first].end : found[run[0]].start])
+    return [first] if together and max(found[first].options) < min(found[run[0]].options) else []
 
 
 def _is_label(text: str, each: Mention) -> bool:
@@ -124,7 +133,7 @@ def _listed(low: str, found: Sequence[Mention]) -> list[Mention]:
     """Three options or more with commas between them as one mention of all of them."""
     runs: list[list[Mention]] = []
     for each in found:
-        if runs and re.fullmatch(r",\s*", low[runs[-1][-1].end : each.start]):
+        if runs and re.fullmatch(r"[\"']?,\s*[\"']?", low[runs[-1][-1].end : each.start]):
             runs[-1].append(each)
         else:
             runs.append([each])

@@ -49,6 +49,9 @@ def find_marks(text: str) -> Iterator[Mark]:
         label = before + low[match.start() : start]
         if pattern(_NOT_THE_ANSWER).search(label) and "\\boxed" not in label:
             continue
+        boxed = re.search(_BOX, text[start:end])
+        if boxed is not None:
+            start, end = start + boxed.start(1), start + boxed.end(1)
         neither = re.match(_NEITHER, low[start:end]) is not None
         final = re.search(r"final|endgültig|definitiv|окончательн|最终|\\boxed", label) is not None
         yield Mark(start, end, neither, final)

@@ -40,7 +40,7 @@ _NUMBER = re.compile(
     r"(?!\w)(?![.,:]\d)(?!\s*%)(?!-\w|[–—]\d)(?!\s*\+)(?!\s*/\s*\d)"
 )
 _RANGE = (
-    r"(?<!\w)(\d{1,3})\s*(?:[-–—~]|\.\.+|to|through|bis|à|a|до|到|至|and|und|et|y|e|и)\s*"
+    r"(?<!\w)(\d{1,3})\s*(?:\([^()]*\)\s*)?(?:[-–—~]|\.\.+|to|through|bis|à|a|до|到|至|and|und|et|y|e|и)\s*"
     r"(\d{1,3})(?!\w)"
 )
 _TOP_ALONE = r"(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
@@ -116,6 +116,10 @@ def _ratings(low: str, menu: Menu) -> Iterator[Mention]:
         taken |= set(range(*match.span()))
         if top == menu.top and value in menu.scale:
             yield _rating(match.start(), match.end(), menu.scale[value], sure=True)
+    for match in re.finditer(r"(\d+)\s*分?\s*[中里]的?\s*(\d+)\s*分?", low):
+        taken |= set(range(*match.span()))
+        if int(match.group(1)) == menu.top and int(match.group(2)) in menu.scale:
+            yield _rating(*match.span(), menu.scale[int(match.group(2))], sure=True)
     for match in re.finditer(_RANGE, low):
         if {int(number) for number in match.groups()} == {min(menu.scale), menu.top}:
             taken |= set(range(*match.span()))
@@ -171,7 +175,7 @@ def _places(low: str, menu: Menu) -> Iterator[Mention]:
         yield _rating(*alone.span(1), by_place[int(alone.group(1))])
     ordinals = [words.pattern for words in counted("ordinals")[: len(menu.texts)]]
     for place, words in [*enumerate(ordinals), (len(menu.texts) - 1, "<last>")]:
-        for match in pattern(rf"(?:(?<!\w)|(?=第))(?:{words})").finditer(low):
+        for match in pattern(rf"(?<!\w)(?:{words})(?![^\W\d_])|(?=第|最)(?:{words})").finditer(low):
             noun = pattern(r"\s*(?:<options>|one(?!\w)|个|项|种)").match(low, match.end())
             if noun is not None or _stands_for_noun(low, match):
                 yield _rating(match.start(), (noun or match).end(), place)

@@ -16,6 +16,9 @@ _VERDICTS = {
 """What the usual abbreviations of verdicts stand for (r/AmItheAsshole, "Voting rules")."""
 
 
+_LOOSE = 3
+
+
 def straight(text: str) -> str:
     """One form of every character, straight quotation marks and apostrophes, and a space between
     Chinese and Latin script.
@@ -65,11 +68,10 @@ class Menu:
         """The highest number of the scale; None if there is none."""
         return max(self.scale, default=None)
 
-    def single(self, option: int) -> bool:
-        """Whether a text is one word, which may be said without naming the option ("Wait")."""
-        return len(plain(self.texts[option]).split()) < 2 and not re.search(
-            f"[{CJK}]{{2}}", self.texts[option]
-        )
+    def loose(self, option: int) -> bool:
+        """Whether a text is so short that it may be part of other words: "Wait", "like me"."""
+        words = re.sub(r"\A\d+\W+", "", self.texts[option])
+        return len(plain(words).split()) <= _LOOSE and not re.search(f"[{CJK}]{{2}}", words)
 
 
 def _scale(texts: Sequence[str]) -> dict[int, int]:
@@ -98,7 +100,7 @@ def _pattern(text: str) -> re.Pattern[str] | None:
         "" if re.match(f"[{CJK}]", word) else r"[^\W_]" for word in (words[0], words[-1][-1])
     )
     left = rf"(?<!{begins})" if begins else ""
-    right = rf"(?!{ends})" if ends else ""
+    right = rf"(?!{ends}|[.,]\d|\s*[-–—]\s*\d)" if ends else ""
     number = re.match(r"\d+\W+", text)
     optional = rf"(?:{words.pop(0)}[\W_]+)?" if number and len("".join(words[1:])) > 1 else ""
     said = left + optional + r"[\W_]+".join(map(re.escape, words)) + right

@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.policies.readings.claims import PLAIN, Claim, find_claims
+from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers
 from valueagents.policies.readings.mentions import Mention
@@ -124,6 +124,10 @@ def parse_cut(reply: str, options: Sequence[str], *, reasoning: bool) -> Parsed:
 def _found(said: str, menu: Menu) -> _Found | None:
     text = straight(said)
     exact = [k for k, each in enumerate(menu.texts) if each == text and text]
+    if not exact:
+        words, said = sorted(plain(text).split()), [plain(each).split() for each in menu.texts]
+        exact = [k for k, each in enumerate(said) if words in (sorted(each), sorted(each[1:]))]
+        exact = exact if len(words) > 1 else []
     if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
         return _Found(frozenset(exact), "text")
     text = _tidy(text)
@@ -158,7 +162,7 @@ def _marked(text: str, menu: Menu) -> _Found | None:
             found.append(msgspec.structs.replace(named, rule=rule, goes_on=True))
     if not found:
         found = [each for said in json_answers(text) if (each := _bare(said, menu)) is not None]
-    if not found:
+    if not found or len({each.options for each in found}) > 2:  # a restated menu
         return None
     named_by_all = frozenset[int]().union(*(each.options for each in found))
     lead = _lead(text, menu)
@@ -193,8 +197,8 @@ def _said(text: str, menu: Menu) -> _Found | None:
     claims = find_claims(text, menu, mentions)
     declines = REFUSAL.search(text) is not None
     if declines:
-        claims = [each for each in claims if each.spoken or each.kind != "text"]
-    found = _agreed(claims, len(text)) if claims else None
+        claims = [each for each in claims if each.spoken or _is_bare_letter(each)]
+    found = _agreed(claims, len(text)) if any(each.rank for each in claims) else None
     if found is None or len(found.options) > 1:
         tick = ticked(text, menu)
         found = _Found(tick, "letter") if tick else found
@@ -205,7 +209,9 @@ def _said(text: str, menu: Menu) -> _Found | None:
 
 def _agreed(claims: Sequence[Claim], size: int) -> _Found:
     """What the plainest claims agree on; where they do not, a conclusion that comes last."""
-    plainest = [each for each in claims if each.rank == PLAIN] or list(claims)
+    claimed = [each for each in claims if each.rank != RIVAL]
+    plainest = [each for each in claimed if each.rank == PLAIN] or claimed
+    plainest += [each for each in claims if each.rank == RIVAL and _follows(each, plainest)]
     plainest += [each for each in claims if _is_beside(each, plainest)]
     if len({each.options for each in plainest}) > 1:
         last = plainest[-1]
@@ -217,6 +223,15 @@ def _agreed(claims: Sequence[Claim], size: int) -> _Found:
     rules: dict[str, Rule] = {"letter": "named letter", "number": "named number", "text": "text"}
     rule: Rule = best.kind if best.leads else rules[best.kind]
     return _Found(best.options, rule, best.leads, best.end < size)
+
+
+def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:
+    """Whether a claim comes in a sentence after a plainer one."""
+    return any(each.sentence == one.sentence and each.end > one.end for one in plainest)
+
+
+def _is_bare_letter(claim: Claim) -> bool:
+    return claim.rank >= ASIDE and claim.kind != "text"
 
 
 def _is_beside(each: Claim, plainest: Sequence[Claim]) -> bool:
@@ -237,7 +252,7 @@ def _by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> _Found | Non
     whole = [each for each in mentions if each.kind == "text"]
     if "?" in text or len(named) != 1 or not whole:
         return None
-    if menu.single(min(named)) and len(text.split()) > _FEW:
+    if menu.loose(min(named)) and len(text.split()) > _FEW:
         return None
     for each in whole:
         clause = re.split(r"[.:;!?\n]|\bbut\b", lower(text)[: each.start])[-1]
@@ -261,15 +276,29 @@ def _by_words(text: str, menu: Menu) -> _Found | None:
 
 
 def _intentions(low: str) -> Iterator[str]:
-    """What follows "I would", to the end of the sentence."""
-    for match in pattern(r"<intention>\s+([^.!?;\n]+)").finditer(low):
-        before = low[max(0, match.start() - 40) : match.start()]
-        if not pattern("<condition,elsewhere,denial,rejection>").search(before):
-            yield match.group(1)
+    """What follows "I would" or "the right thing is to", and what is said to be the right thing."""
+    best = r"<copulas>\s+(?:[^\W\d_'-]+\s+){0,4}?<praise>"
+    forms = (
+        r"<intention>\s+([^.!?;\n]+)",
+        rf"(?:\A|[.!?;\n])([^.!?;\n]+?){best}",
+        r"<praise>[^.!?;\n,]*?<copulas>\s+([^.!?;\n]+)",
+    )
+    for form in forms:
+        for match in pattern(form).finditer(low):
+            before = low[max(0, match.start(1) - 60) : match.start(1)]
+            clause = re.split(r"[.!?;\n]", before)[-1]
+            if not pattern("<condition,elsewhere,denial,rejection>").search(clause):
+                yield match.group(1)
 
 
 def _own_words(part: str, menu: Menu, *, share: float) -> int | None:
-    """The option with two or more of its own words in a text that has none of another's."""
+    """The option that alone has a text's words in a row, or two or more of its own words in a text
+    that has none of another's.
+    """
+    row = f" {plain(part)} "
+    holding = [k for k, each in enumerate(menu.texts) if row in f" {plain(each)} "]
+    if len(holding) == 1 and len(row.split()) > 1:
+        return holding[0]
     said = _stems(part)
     stems = [_stems(each) for each in menu.texts]
     met = []
