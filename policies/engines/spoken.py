@@ -12,6 +12,7 @@ question is.
 
 import asyncio
 import logging
+import math
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,7 @@ class SpokenCheck:
         tokens: tokens that a text may be made of.
         window: how many tokens the model takes, 0 = it does not say.
         unit: the relative rounding of the number format, 0 = unknown.
+        longest: tokens of the longest check, 0 = the longest question decides.
         kept: makes the file in which a pass is noted, of a length and an adapter; None = it is not
             kept.
     """
@@ -82,11 +84,13 @@ class SpokenCheck:
         tokens: Sequence[int],
         window: int,
         unit: float = 0.0,
+        longest: int = 0,
         kept: "KeptFiles | None" = None,
     ) -> None:
         self._speaker, self._name, self._window = speaker, name, window
         self._tokens, self._unit, self._kept = sorted(set(tokens)), unit, kept
-        self._passed: dict[str | None, int] = {}
+        self._longest = longest or math.inf
+        self._passed: dict[str | None, float] = {}
         self._turn = asyncio.Lock()
 
     def forget(self) -> None:
@@ -103,7 +107,7 @@ class SpokenCheck:
         async with self._turn:
             if length <= self._passed.get(adapter, 0):
                 return
-            checked = max(_SHORTEST, 1 << (length - 1).bit_length())
+            checked = int(min(max(_SHORTEST, 1 << (length - 1).bit_length()), self._longest))
             if self._window:
                 checked = min(checked, self._window)
             file = self._kept(checked, adapter) if self._kept is not None else None
@@ -112,7 +116,7 @@ class SpokenCheck:
                 log.debug("what is said at %d tokens is scored alike: %s", checked, found)
                 if file is not None:
                     keep(file, found)
-            self._passed[adapter] = max(checked, length)
+            self._passed[adapter] = max(checked, length) if checked < self._longest else math.inf
 
     async def _compare(self, length: int, adapter: str | None) -> dict[str, float]:
         """The largest difference in nats a token, and how large it might be."""
@@ -161,9 +165,10 @@ def keep(file: Path, found: Mapping[str, float]) -> None:
 
 
 def _texts(tokens: Sequence[int], length: int) -> tuple[Tokens, Tokens]:
-    """Two texts without a common beginning, the second half as long."""
+    """Two texts without a common beginning, the second a short one."""
     dice = random.Random(length)  # noqa: S311 – a probe, not a secret
-    return tuple(dice.choices(tokens, k=length)), tuple(dice.choices(tokens, k=length // 2 + 1))
+    short = min(length, _SHORTEST // 2)
+    return tuple(dice.choices(tokens, k=length)), tuple(dice.choices(tokens, k=short))
 
 
 def _differences(

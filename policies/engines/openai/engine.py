@@ -49,6 +49,9 @@ _CAN: dict[ServerKind, frozenset[Capability]] = {
     "vllm": frozenset({"score", "generate", "seeds", "choices", "adapters"}),
     "other": frozenset({"generate", "seeds"}),
 }
+_LONGEST_CHECK = 512
+"""Tokens; it is made in every run, and costs seven times as many on the server."""
+
 _PROBE = ScoreRequest(((Message("user", "Which one, A or B?"),),), ("A", "B", "A, of course."))
 
 
@@ -297,6 +300,7 @@ class OpenAIEngine(Engine):
             f"{self._address.root} (vLLM {served.version}, model {served.model})",
             tokens=(await tokenizer.prompt(chat)).value,
             window=served.window,
+            longest=_LONGEST_CHECK,
         )
         for adapter in (None, *(adapter.name for adapter in self._adapters)):
             await truth.require(1, adapter)

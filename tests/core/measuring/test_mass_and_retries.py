@@ -38,7 +38,7 @@ def made_run(
         policy="tests",
         seed=0,
         task="Decide.",
-        env_identity={"env": "tests/Env-v0"},
+        env_identity={"env": "tests/Env-v0", "content": "0"},
         policy_identity={"reading": reading},
         taxonomy=TWO,
         independent_menus=True,
@@ -117,6 +117,11 @@ def test_a_comparison_is_refused_where_one_run_had_next_to_no_mass_unless_asked_
         asked_for = compare(*pair, low_mass=True)
         assert asked_for["E3p"].axes[0].difference.value == pytest.approx(0.0)
         assert any("under 0.5" in warning for warning in asked_for.warnings)
+    page = tmp_path / "page.html"
+    assert CliRunner().invoke(app, ["report", *map(str, paths), "--out", str(page)]).exit_code == 0
+    assert (
+        f"Nothing could be tested: {empty.path}: the offered answers had 0.01" in page.read_text()
+    )
     printed = CliRunner().invoke(app, ["compare", *map(str, paths)]).stdout
     assert "ask for the scores with --low-mass" in printed
     printed = CliRunner().invoke(app, ["compare", *map(str, paths), "--low-mass"]).stdout

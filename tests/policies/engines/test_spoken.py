@@ -136,11 +136,12 @@ def test_base_and_adapters_are_checked_once_and_again_at_longer_questions(
     server: Any, lengths: list[tuple[int, str | None]]
 ):
     server.models = [
-        {"id": "base", "max_model_len": 500, "parent": None},
+        {"id": "base", "max_model_len": 5_000, "parent": None},
         {"id": "kind", "parent": "base"},
     ]
-    _use(OpenAIEngine(server.url, adapters=["kind"]), *map(_letters, (10, 200, 210, 350)))
-    assert lengths == [(128, None), (128, "kind"), (256, None), (500, None)]
+    questions = map(_letters, (10, 200, 210, 350, 700, 4_000))
+    _use(OpenAIEngine(server.url, adapters=["kind"]), *questions)
+    assert lengths == [(128, None), (128, "kind"), (256, None), (512, None)]  # 512 is the longest
 
 
 def test_what_passed_is_not_believed_after_the_server_was_away(
