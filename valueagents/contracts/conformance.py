@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import gymnasium
 import msgspec
@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
-from valueagents.contracts.decision import Choice, Decision, Episode, Menu, check_episode
+from valueagents.contracts.decision import Asks, Choice, Decision, Episode, Menu, check_episode
 from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, ValueEnv
 from valueagents.contracts.plugins import make_env
 from valueagents.files.factors import declaration_problem, level_problem
@@ -155,6 +155,8 @@ def _vector(make: MakeEnv) -> None:
 
 def _menus(make: MakeEnv) -> None:
     env = make()
+    questions = get_args(Asks)
+    _require(env.asks in questions, f"asks is {env.asks!r}, not one of {', '.join(questions)}")
     for seed in range(20):
         _, info = env.reset(seed=seed)
         for _ in range(MAX_STEPS):

@@ -201,6 +201,15 @@ def test_a_menu_that_repeats_a_text_in_a_later_room_fails_by_that_text():
     assert "Lift the beam" in problems[MENUS]
 
 
+def test_a_question_that_no_prompt_puts_fails_by_its_name():
+    class Shouting(Story):
+        asks = "shout"
+
+    problems = broken(Shouting)
+    assert list(problems) == [MENUS]
+    assert "asks is 'shout', not one of choose, rate, judge" in problems[MENUS]
+
+
 def test_a_menu_that_repeats_an_id_fails():
     problems = broken(TwinIds)
     assert list(problems) == [MENUS]
