@@ -24,6 +24,7 @@ NAMES = [
     "http_client",
     "million_decisions",
     "parser_game",
+    "parser_game_memory",
     "rate_limit",
     "request_replay",
     "rollout",
@@ -32,6 +33,7 @@ NAMES = [
 ]
 NEEDED = {
     "parser_game": "jericho",
+    "parser_game_memory": "jericho",
     "http_client": "aiohttp",
     "rate_limit": "aiohttp",
     "request_replay": "peft",
