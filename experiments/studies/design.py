@@ -25,7 +25,9 @@ class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     `elicitation`: how a model is asked there (`policies/elicitation.py`).
 
     `replay`: for games, where policies soon part: this many of all the decisions met are put to
-    every policy again (E7), and the effect is measured there.
+    every policy again (E7), and the effect is measured there. `random_episodes` of a random policy
+    add states to be drawn from, in an env with `random_options` on top of the others (longer
+    episodes, say: they cost no model).
     """
 
     name: Name
@@ -35,6 +37,8 @@ class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     elicitation: dict[str, Any] = {}
     episodes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     replay: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    random_episodes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    random_options: dict[str, Any] = {}
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -22,7 +22,7 @@ import msgspec
 
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import Policy
-from valueagents.errors import ConfigError, PolicyError, PromptTooLong
+from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.experiments.studies.design import REPLAYED, Study, StudyEnv, asked_with, read_study
 from valueagents.experiments.studies.effects import MeasuredEnv, MetBy, measured_env
 from valueagents.experiments.studies.noise import noise_from
@@ -39,7 +39,7 @@ from valueagents.policies.engines import EngineAdapter, make_engine
 from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.language import language_policy
 from valueagents.policies.training.manifest import read_manifest
-from valueagents.policies.training.settings import load_settings
+from valueagents.policies.training.rows import ALL
 from valueagents.policies.training.survey import Training, plan_training, train_survey
 from valueagents.running.execution import RunConfig, execute_async
 from valueagents.running.pool import freeze_pool
@@ -114,17 +114,11 @@ def placebo_name(target: str, direction: str, seed: int) -> str:
 
 
 def _target_of_controls(study: Study) -> str:
-    """Whose prompts a control is trained on.
+    """The value whose statements a control has in every epoch: that of a single target, else none.
 
-    Raises ConfigError for several targets whose adapters are trained on different prompts: no
-    control of a seed could then serve them all.
+    Of the other statements all trainings of a seed draw the same share.
     """
-    if len(study.targets) > 1 and load_settings(study.preset, study.overrides).others < 1:
-        raise ConfigError(
-            f"{len(study.targets)} targets share one control a seed, so all must be trained on the"
-            " same statements; set others = 1 in overrides"
-        )
-    return study.targets[0]
+    return study.targets[0] if len(study.targets) == 1 else ALL
 
 
 def train_all(study: Study, sets: Sequence[Subject], out: Path) -> dict[str, Path]:
@@ -175,13 +169,12 @@ async def meet_all(
 
     try:
         met = await meet(study.envs)
-        return met | await meet(
-            [
-                _replayed(study, study_env, runs, out)
-                for study_env, runs in met.items()
-                if study_env.replay
-            ]
-        )
+        replayed = [
+            await _replayed(study, study_env, runs, out)
+            for study_env, runs in met.items()
+            if study_env.replay
+        ]
+        return met | await meet(replayed)
     finally:
         await kept.close()
 
@@ -221,14 +214,28 @@ async def _meet(
     return run
 
 
-def _replayed(study: Study, study_env: StudyEnv, runs: Runs, out: Path) -> StudyEnv:
-    """The env of a game's common states: everybody is asked what some of them met."""
+async def _replayed(study: Study, study_env: StudyEnv, runs: Runs, out: Path) -> StudyEnv:
+    """The env of a game's common states: everybody is asked what some of them met, or a random
+    policy did.
+    """
+    pooled = list(runs.values())
+    if study_env.random_episodes:
+        config = RunConfig(
+            env=study_env.env,
+            env_options=study_env.env_options | study_env.random_options,
+            policy="random",
+            episodes=study_env.random_episodes,
+            seed=study.seed,
+        )
+        name = content_hash(msgspec.to_builtins(config))[:8]
+        pooled.append(await execute_async(config, out / "runs" / study_env.name / f"random-{name}"))
+    added = (study_env.random_episodes, study_env.random_options)
     identity = content_hash(
-        [run.header.policy_identity for run in runs.values()], study_env.replay
+        [run.header.policy_identity for run in pooled], study_env.replay, *filter(None, added)
     )[:8]
     pool = freeze_pool(
         out / "pools" / f"{study_env.name}-{identity}",
-        list(runs.values()),
+        pooled,
         decisions=study_env.replay or 0,
         seed=study.seed,
     )

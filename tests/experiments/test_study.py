@@ -2,17 +2,22 @@
 model.
 """
 
+import asyncio
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 
 import markupsafe
 import msgspec
 import pytest
 
 from valueagents.errors import ConfigError
+from valueagents.experiments.studies import survey_to_behavior
 from valueagents.experiments.studies.survey_to_behavior import read_study, run_study, subjects
 from valueagents.policies.engines.vllm import engine as vllm_engine
 from valueagents.policies.models import EMBEDDED, cache_folder, find_model
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.pool import read_pool
 
 SMALL = """
 base = "smollm2-135m"
@@ -108,11 +113,29 @@ def test_targets_share_one_control_a_seed_and_so_their_statements(tmp_path):
     trained = {each.name: each.training for each in subjects(read_study("four-sides"))}
     assert {"control-1", "control-2", "control-3", "TRA-down-2"} <= trained.keys()
     assert trained["control-2"].direction == "control"
-    assert trained["control-2"].settings.others == 1
-    file = tmp_path / "parts.toml"
-    file.write_text('like = "four-sides"\noverrides = { others = 0.15 }\n')
-    with pytest.raises(ConfigError, match="share one control a seed"):
-        subjects(read_study(str(file)))
+    assert trained["control-2"].target == "all"
+    file = tmp_path / "one.toml"
+    file.write_text('like = "four-sides"\ntargets = ["HED"]\n')
+    alone = {each.name: each.training for each in subjects(read_study(str(file)))}
+    assert alone["control-2"].target == "HED"
+
+
+@pytest.mark.slow
+def test_a_random_policys_states_are_among_the_common_ones(tmp_path):
+    study = read_study("quick")
+    [game] = [each for each in study.envs if each.replay]
+    assert game.random_episodes > 0
+    config = RunConfig(env=game.env, env_options=game.env_options, policy="first", episodes=1)
+    run = execute(config, tmp_path / "first")
+    replayed = asyncio.run(survey_to_behavior._replayed(study, game, {"base": run}, tmp_path))
+    pool = read_pool(Path(replayed.env_options["pool"]))
+    met = {source.policy: source.decisions for source in pool.header.sources}
+    assert set(met) == {"first", "random"}
+    assert met["random"] > met["first"] > 0
+    assert len(pool.decisions) == game.replay
+    for target in study.targets:
+        on = [[o.get(target, 0) for o in each.annotation.values] for each in pool.decisions]
+        assert sum(len(set(x)) > 1 for x in on) >= 3
 
 
 @pytest.mark.slow
