@@ -13,6 +13,9 @@ of false differences: on common states one policy answers alike to the last digi
 correlation   of an estimator's numbers with the true weights, over the axes
 coverage      share of axes whose interval holds the truth: the weight where the estimator estimates
               weights, else its own value on a thousand episodes of the same policy
+appeal        the same policies with a taste of their own (sd 1) for every option that they meet
+              once each: correlation and root mean square error of E4p, from probabilities, beside
+              E4, from one drawn choice a menu
 two regions   share of axes on which one policy is called different between two regions, each axis
               alone at 5 %: by the estimator's own test where it brings one, else by its two
               intervals
@@ -44,6 +47,7 @@ from valueagents.experiments.validity.simulation import (
     simulate,
 )
 from valueagents.measuring.answers import Answers
+from valueagents.measuring.deviations import Form
 from valueagents.measuring.estimators.declaration import Difference, Estimator
 from valueagents.measuring.estimators.logit import SCALE, compare_weights
 from valueagents.measuring.estimators.registry import estimator, of_one_run
@@ -82,10 +86,21 @@ def numbers(answers: Answers, wanted: Sequence[Estimator]) -> Numbers:
     return found
 
 
+def form_of(each: Estimator) -> Form:
+    """The form of answers that an estimator of weights takes."""
+    return "probability" if each.needs == "probabilities" else "choice"
+
+
 def correlation(found: FloatArray, weights: FloatArray) -> float:
     """Of the numbers that there are with the weights."""
     known = ~np.isnan(found[:, 0])
     return float(np.corrcoef(found[known, 0], weights[known])[0, 1])
+
+
+def root_mean_square_error(found: FloatArray, weights: FloatArray) -> float:
+    """Of the numbers that there are."""
+    known = ~np.isnan(found[:, 0])
+    return float(np.sqrt(np.mean((found[known, 0] - weights[known]) ** 2)))
 
 
 def covered(found: FloatArray, truth: FloatArray) -> float:
@@ -140,10 +155,12 @@ def simulated(seed: int) -> CalibrationRow:
         row[f"correlation with the truth, {each.id}"] = correlation(here[each.id], w)
         row[f"coverage, {each.id}"] = covered(here[each.id], expected)
         row[f"two regions, {each.id}"] = (
-            called(compare_weights(a, b)) if each.weights else apart(here[each.id], there[each.id])
+            called(compare_weights(a, b, form_of(each)))
+            if each.weights
+            else apart(here[each.id], there[each.id])
         )
         row[f"other weights seen (power), {each.id}"] = (
-            called(compare_weights(a, other))
+            called(compare_weights(a, other, form_of(each)))
             if each.weights
             else apart(here[each.id], others[each.id])
         )
@@ -163,10 +180,12 @@ def _repeated_menus(rng: np.random.Generator, w: FloatArray) -> CalibrationRow:
         taste = rng.normal(0, APPEAL, (MENUS, OPTIONS))
         order = reordered(rng, menus)
         pair.append(play(rng, order, w, taste[np.array(order.menu.to_pylist(), dtype=int)].ravel()))
-    crossed = [as_game(answers) for answers in pair]
+    one, two = pair
+    crossed = as_game(one), as_game(two)
     return {
         "repeated menus, E4 by episode and menu": called(compare_weights(*crossed)),
-        "repeated menus, E4 by episode alone": called(compare_weights(*pair)),
+        "repeated menus, E4p by episode and menu": called(compare_weights(*crossed, "probability")),
+        "repeated menus, E4 by episode alone": called(compare_weights(one, two)),
     }
 
 
@@ -195,9 +214,27 @@ def bundled(seed: int, answers: Answers) -> CalibrationRow:
         "two regions, E4": called(same),
         "1.5 times as decisive, E4": called(scaled),
         "1.5 times as decisive, scale seen": scale_seen(scaled),
+        **_with_appeal(rng, answers, w),
         "axes": float(known.sum()),
         **{f"|E4 - truth|, {TAXONOMY.axes[v].id}": float(errors[v]) for v in np.flatnonzero(known)},
     }
+
+
+def _with_appeal(rng: np.random.Generator, answers: Answers, w: FloatArray) -> CalibrationRow:
+    """How near E4p and E4 come to the weights of a policy with a taste for options, each menu met
+    once.
+    """
+    _, first = np.unique(np.array(answers.shown.to_pylist()), return_index=True)
+    once = answers.select(np.sort(first))
+    played = play(rng, once, w, rng.normal(0, APPEAL, len(once.p)))
+    row: CalibrationRow = {}
+    found = numbers(played, [estimator("E4p"), estimator("E4")])
+    for name, each in found.items():
+        if np.isnan(each[:, 0]).all():
+            continue
+        row[f"appeal, correlation with the truth, {name}"] = correlation(each, w)
+        row[f"appeal, root mean square error, {name}"] = root_mean_square_error(each, w)
+    return row
 
 
 def on_menus_of(

@@ -36,7 +36,7 @@ def test_e4_finds_the_weights(rows):
 
 def test_every_estimator_that_is_calibrated_has_its_rows(rows):
     ids = [each.id for each in calibration.calibrated()]
-    assert ids == ["E2", "E3", "E3p", "E4"]
+    assert ids == ["E2", "E3", "E3p", "E4", "E4p"]
     for name in (
         "correlation with the truth",
         "coverage",
@@ -100,6 +100,15 @@ def test_e4_finds_the_weights_on_the_menus_of_a_bundled_env(tmp_path, env, episo
         mean(rows, "coverage, E4") >= 0.8
     )  # 40 intervals of 95 %: fewer than 32 that cover is a 0.02 % event
     assert mean(rows, "two regions, E4") <= 0.2
+
+
+def test_probabilities_tell_more_than_the_choices_drawn_from_them(tmp_path):
+    replicate = calibration.on_menus_of("valueagents/Dilemma-v0", tmp_path, 192)
+    rows = [replicate(seed) for seed in range(REPLICATES)]
+    for name, better in (("correlation with the truth", 1), ("root mean square error", -1)):
+        from_p, drawn = (mean(rows, f"appeal, {name}, {each}") for each in ("E4p", "E4"))
+        assert better * from_p > better * drawn
+    assert mean(rows, "appeal, correlation with the truth, E4p") >= 0.92  # 0.97 in 40 replicates
 
 
 def _alive(process: str) -> bool:

@@ -1,4 +1,10 @@
-"""E4: the conditional logit (McFadden 1974) of choices on value annotations, with a fixed ridge."""
+"""E4 and E4p: the conditional logit (McFadden 1974) of choices, or of the policy's probabilities,
+on value annotations, with a fixed ridge.
+
+With probabilities it is the fractional logit (Papke & Wooldridge 1996): each option counts for as
+much as the policy gives it, and what scatters is how far the probabilities are from a logit's, not
+which option was drawn.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -52,6 +58,7 @@ class ChoiceModel:
     with others), and `made_by_ridge` (F,) those of them that λ makes and not the choices (an axis
     that separates them); `inflation` (F,) is the variance inflation by the other features.
     `influence` has for each way of the clustering (C, F), what each unit moved β by: H⁻¹ g_c.
+    `pull` (F,) is how far the penalty holds β, to first order: λ H⁻¹ β.
     `units` (F,) counts the units in which the feature was at stake (of the way that has fewer): a
     survey's value hangs on its own few items, however many others there are.
     """
@@ -62,26 +69,34 @@ class ChoiceModel:
     bound_by_ridge: BoolArray
     inflation: FloatArray
     influence: tuple[FloatArray, ...]
+    pull: FloatArray
     units: IntArray
     converged: bool
 
 
 def fit_choice_model(
-    features: FeatureRows, start: IntArray, chosen: IntArray, clustering: Clustering
+    features: FeatureRows,
+    start: IntArray,
+    chosen: IntArray,
+    clustering: Clustering,
+    shares: FloatArray | None = None,
 ) -> ChoiceModel:
     """Maximise Σ log P(c_t) - (λ/2)|β|² with P(a) ∝ exp(β·features[a]) over each menu.
 
     `features` (N, F); `start` (T,) first row of each menu; `chosen` (T,) rows; the clustering is of
-    the T decisions. The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction
-    (White 1982; Liang & Zeger 1986), C the units in which the feature was at stake. A weight is
-    bound by λ if a tenth of λ moves it by over a quarter of its size and half of its error, and
-    made by λ if by two errors. It is bound, too, if over half of its variance is λ's, λ H⁻² of H⁻¹:
-    where every option serves one value, say, choices tell only differences of weights, and their
-    common level is λ's.
+    the T decisions. With `shares`, (N,) probabilities, Σ_a shares[a] log P(a) takes the place of
+    log P(c_t); the errors then hold the penalty's pull too, because probabilities that are a
+    logit's leave no other.
+
+    The errors are the sandwich H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ with the C/(C-1) correction (White 1982;
+    Liang & Zeger 1986), C the units in which the feature was at stake. A weight is bound by λ if a
+    tenth of λ moves it by over a quarter of its size and half of its error, and made by λ if by two
+    errors. It is bound, too, if over half of its variance is λ's, λ H⁻² of H⁻¹: where every option
+    serves one value, say, choices tell only differences of weights, and their common level is λ's.
     """
     parts = range(0, len(start), _DECISIONS_A_PART)
     data = _Choices(
-        features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering
+        features, start, np.append(start[1:], features.shape[0]), chosen, parts, clustering, shares
     )
     beta = np.zeros(features.shape[1])
     for apart in _SAMPLES:
@@ -96,7 +111,10 @@ def fit_choice_model(
     inverse = np.linalg.inv(information)
     influence = tuple(scores @ inverse for scores in best.scores)
     counts = [(np.abs(scores) > _AT_STAKE).sum(axis=0) for scores in best.scores]
+    pull = RIDGE * inverse @ beta
     errors = np.sqrt(clustered_variance(influence, counts))
+    if shares is not None:
+        errors = np.hypot(errors, pull)
     moved = np.abs(looser - beta)
     much = moved > _MAX_RIDGE_EFFECT * np.abs(beta) + np.finfo(float).tiny
     return ChoiceModel(
@@ -107,6 +125,7 @@ def fit_choice_model(
         | (2 * RIDGE * (inverse**2).sum(axis=0) > np.diag(inverse)),
         inflation=np.diag(information) * np.diag(inverse),
         influence=influence,
+        pull=pull,
         units=np.min(counts[:2], axis=0),
         converged=converged,
     )
@@ -124,6 +143,7 @@ class _Choices:
     chosen: IntArray
     parts: range
     clustering: Clustering
+    shares: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +210,12 @@ def _likelihood(data: _Choices, beta: FloatArray) -> _Likelihood:
 def _part_likelihood(
     data: _Choices, beta: FloatArray, part: slice
 ) -> tuple[float, FloatArray, FloatArray]:
-    """Of some decisions: the log-likelihood, the residuals x_c - E x (t, F), and the negative
-    Hessian (F, F).
+    """Of some decisions: the log-likelihood, the residuals x_c - E x (t, F), of probabilities
+    Σ_a shares[a] x_a - E x, and the negative Hessian (F, F).
     """
-    begin, end = data.start[part][0], data.end[part][-1]
-    features = data.features[int(begin) : int(end)]
-    start, chosen = data.start[part] - begin, data.chosen[part] - begin
+    begin, end = int(data.start[part][0]), int(data.end[part][-1])
+    features = data.features[begin:end]
+    start = data.start[part] - begin
     sizes = data.end[part] - data.start[part]
     utility = np.einsum("nf,f->n", features, beta)
     utility -= np.repeat(np.maximum.reduceat(utility, start), sizes)
@@ -203,10 +223,16 @@ def _part_likelihood(
     total = np.add.reduceat(odds, start)
     p = odds / np.repeat(total, sizes)
     expected = run_sums(features, start, p)
-    value = float((utility[chosen] - np.log(total)).sum())
+    if data.shares is None:
+        chosen = data.chosen[part] - begin
+        taken, gained = features[chosen], float(utility[chosen].sum())
+    else:
+        shares = data.shares[begin:end]
+        taken, gained = run_sums(features, start, shares), float(utility @ shares)
+    value = gained - float(np.log(total).sum())
     features_by_p = features * np.sqrt(p)[:, None]
     return (
         value,
-        features[chosen] - expected,
+        taken - expected,
         features_by_p.T @ features_by_p - expected.T @ expected,
     )

@@ -1,5 +1,5 @@
-"""The conditional logit of a run: which decisions and features enter it, and what its weights
-are.
+"""The logit of a run, of its choices or its probabilities: which decisions and features enter it,
+and what its weights are.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.choice_model import ChoiceModel, fit_choice_model
+from valueagents.measuring.deviations import Form
 from valueagents.measuring.inference import Estimate, t_estimate
 from valueagents.measuring.sums import Clustering, Units
 
@@ -18,7 +19,7 @@ characters.
 """
 MIN_UNITS = 2
 """An interval needs as many clusters."""
-UNUSABLE = "E4 did not converge: do not use its weights"
+UNUSABLE = "the logit did not converge: do not use its weights"
 WEAK = "weakly identified: the ridge penalty, not the data, sets this weight"
 
 
@@ -32,6 +33,7 @@ class ChoiceWeights:
     axes: IntArray
     model: ChoiceModel
     units: tuple[IntArray, ...]
+    form: Form = "choice"
 
     def estimate(self, feature: int) -> Estimate:
         """A weight with its t interval on the clusters in which it was at stake."""
@@ -44,33 +46,39 @@ class ChoiceWeights:
         return {name: self.estimate(len(self.axes) + k) for k, name in enumerate(NUISANCES)}
 
 
-def fit_choice_weights(answers: Answers, axes: IntArray, clustering: Clustering) -> ChoiceWeights:
-    """E4 on these axes, from the decisions that were read."""
-    design = Design(answers, axes)
+def fit_choice_weights(
+    answers: Answers, axes: IntArray, clustering: Clustering, form: Form = "choice"
+) -> ChoiceWeights:
+    """E4 on these axes, from the decisions that were read; E4p from those with probabilities."""
+    design = Design(answers, axes, form)
     ways, units = [], []
     for way in clustering.ways:
         present, codes = np.unique(way.codes[design.read], return_inverse=True)
         units.append(present)
         ways.append(Units(codes, len(present)))
-    model = fit_choice_model(
-        design, design.start, design.chosen, Clustering(clustering.unit, tuple(ways))
-    )
-    return ChoiceWeights(axes, model, tuple(units))
+    clusters = Clustering(clustering.unit, tuple(ways))
+    model = fit_choice_model(design, design.start, design.chosen, clusters, design.shares)
+    return ChoiceWeights(axes, model, tuple(units), form)
 
 
 class Design:
     """The features of E4, (N, V + 2): values, 0 for an axis that any option of the menu lacks, then
     the nuisances.
 
-    Only the decisions that were read, and of the values only those of `axes`.
+    Only the decisions that have an answer in that form, and of the values only those of `axes`.
+    `shares`: (N,) their probabilities, None in the form of choices.
     """
 
-    def __init__(self, answers: Answers, axes: IntArray) -> None:
+    def __init__(self, answers: Answers, axes: IntArray, form: Form = "choice") -> None:
         self._answers, self._axes = (
             answers,
             axes if len(axes) < len(answers.taxonomy.axes) else slice(None),
         )
-        self.read = np.flatnonzero(answers.chosen >= 0)
+        answered = answers.answered(form)
+        self.read = np.flatnonzero(answered)
+        self.shares = (
+            answers.p[np.repeat(answered, answers.size)] if form == "probability" else None
+        )
         sizes = answers.size[self.read]
         self.start = np.cumsum(sizes) - sizes
         self.chosen = self.start + (answers.chosen - answers.start)[self.read]

@@ -170,7 +170,11 @@ def _comparing(sides: Sequence[Sequence[Answers]]) -> list[Estimator]:
     usable = [each for each in estimators() if known_p or each.needs != "probabilities"]
     replaced = {each.form_of for each in usable}
     means = [each for each in usable if each.terms and each.compared and each.id not in replaced]
-    others = [each for each in usable if each.difference is not None]
+    place = {each.id: k for k, each in enumerate(usable)}  # a form comes before what it is one of
+    others = sorted(
+        (each for each in usable if each.difference is not None),
+        key=lambda each: (place.get(each.form_of or "", place[each.id]), each.form_of is None),
+    )
     return [*means[:1], *others, *means[1:]]
 
 

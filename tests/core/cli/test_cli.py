@@ -56,11 +56,12 @@ def test_score_and_compare_print_what_there_is_and_why_the_rest_is_not(
     assert "intervals clustered by item, 192 clusters" in text
     assert "strength E5" not in text
     text = valueagents("compare", known_run.path, random_run.path).stdout
-    paired, weights, rates, end = text.strip("\n").split("\n\n")
+    paired, from_p, weights, rates, end = text.strip("\n").split("\n\n")
     assert paired.startswith("E3p propensity from p, known:normal?seed=4 minus random\n")
     assert "unit: item, 192 clusters" in paired
     for column in ("difference", "p family", "p max-T", "differs", "situations"):
         assert column in paired.splitlines()[1]
+    assert "all weights of a run are 0" in from_p  # uniform p is no direction
     assert weights.startswith("E4 normalised weights w / |w|, known:normal?seed=4 minus random\n")
     assert "scale, log |w1| − log |w2|: +" in weights
     assert rates.splitlines()[1].split() == [
@@ -81,7 +82,8 @@ def test_a_comparison_prints_the_decimals_that_each_estimator_declares(
     text = valueagents("compare", known_run.path, random_run.path).stdout
     tables = [table.splitlines() for table in text.strip("\n").split("\n\n")[:-1]]
     printed = {table[0].split()[0]: table for table in tables}
-    assert printed.keys() == {"E3p", "E4", "E6"}
+    assert printed.keys() == {"E3p", "E4p", "E4", "E6"}
+    del printed["E4p"]  # the random policy's probabilities have no direction
     for name, lines in printed.items():
         row = next(line for line in lines if line.startswith("Hedonism"))
         number = row.split()[1].rstrip("*")
@@ -90,7 +92,7 @@ def test_a_comparison_prints_the_decimals_that_each_estimator_declares(
     for axis in compare(known_run, random_run)["E4"].axes:
         shown = f"{axis.difference.value:+.2f}".replace("-", "−")
         assert re.search(rf">{re.escape(shown)}\*? <small>", page)
-    effect = re.search(r"scale, log \|w1\| − log \|w2\|: (\S+) ", page)
+    effect = re.search(r"scale, log \|w1\| − log \|w2\|: ([+−]\S+) ", page)
     assert effect is not None
     assert len(effect[1].partition(".")[2]) == declared["E4"]
 
@@ -105,7 +107,7 @@ def test_scores_of_few_decisions_print_a_reason_once_for_all(
     [line] = [
         line for line in lines if line.startswith("  not enough: N contested decisions, 20 needed:")
     ]
-    assert "E3, E3p, E4 of " in line
+    assert "E3, E3p, E4, E4p of " in line
 
 
 def test_two_values_against_each_other_print_strengths(valueagents: Cli, tmp_path: Path) -> None:

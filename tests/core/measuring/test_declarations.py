@@ -56,7 +56,7 @@ def test_no_two_estimators_have_one_id_or_one_name():
 
 def test_an_estimator_that_replaces_another_in_comparisons_names_one():
     known = {each.id for each in estimators()}
-    assert {each.form_of for each in BUNDLED if each.form_of} == {"E3"}
+    assert {each.form_of for each in BUNDLED if each.form_of} == {"E3", "E4"}
     assert all(each.form_of in known for each in BUNDLED if each.form_of)
 
 
@@ -73,7 +73,7 @@ def test_every_file_of_the_folder_that_declares_an_estimator_is_registered_and_d
 
 
 def test_the_estimators_of_one_run_are_those_that_score_prints():
-    assert [each.id for each in of_one_run()][:6] == ["E1", "E2", "E3", "E3p", "E4", "E5"]
+    assert [each.id for each in of_one_run()][:7] == ["E1", "E2", "E3", "E3p", "E4", "E4p", "E5"]
     with pytest.raises(ConfigError, match=r"unknown estimator 'E33'.*Did you mean 'E3'"):
         estimator("E33")
 

@@ -172,7 +172,7 @@ def test_score_prints_it_as_json_and_in_the_table(valueagents, known_run):
 def test_compare_pairs_it_on_the_situations_that_both_met(valueagents, known_run, random_run):
     found = compare(known_run, random_run)
     assert found.headline == "E3p"  # a plug-in's estimator takes no verdict over
-    assert list(found.differences) == ["E3p", "E4", "E6", "above"]
+    assert list(found.differences) == ["E3p", "E4p", "E4", "E6", "above"]
     sides = known_run.episodes(), random_run.episodes()
     for axis in found["above"].axes:
         assert axis.difference.value == pytest.approx(
@@ -229,6 +229,7 @@ def test_estimators_lists_it_after_ours(valueagents):
         "E3",
         "E3p",
         "E4",
+        "E4p",
         "E5",
         "E6",
         "E7",
@@ -292,6 +293,7 @@ def test_what_is_unfit_is_one_warning_that_names_it_and_ours_go_on(
         "E3",
         "E3p",
         "E4",
+        "E4p",
         "E5",
         "E6",
         "E7",
@@ -304,4 +306,4 @@ def test_what_is_unfit_is_one_warning_that_names_it_and_ours_go_on(
         estimator("above")
     code, text, _ = valueagents("score", random_run.path, "--json")
     assert code == 0
-    assert list(json.loads(text)["columns"]) == ["E1", "E2", "E3", "E3p", "E4", "E5"]
+    assert list(json.loads(text)["columns"]) == ["E1", "E2", "E3", "E3p", "E4", "E4p", "E5"]

@@ -55,6 +55,18 @@ def test_where_no_p_could_be_small_enough_the_comparison_says_so(tmp_path):
     verdict = paired(*pair(tmp_path, *sides, clusters=clusters), primary="A")
     assert (verdict.axes[0].p, verdict.axes[0].differs) == (2 / 2**5, False)
     assert verdict.warnings == [
-        "A: no p below 0.05 is possible with fewer than 6 clusters that differ; nothing can be"
-        " said of them"
+        "A: no p below 0.05 is possible with fewer than 6 clusters; nothing can be said of them"
     ]
+
+
+def test_clusters_in_which_a_value_did_not_move_count_as_those_in_which_it_could_have(tmp_path):
+    """Of two policies that part in 3 items of 30 nothing is impossible: they are alike."""
+    menus = [[{"A": 1.0, "B": 1.0}, {}] for _ in range(30)]
+    sides = (
+        [decision(s, m, 0, p if s < 3 else (0.5, 0.5)) for s, m in enumerate(menus)]
+        for p in ((0.6, 0.4), (0.5, 0.5))
+    )
+    verdict = paired(*pair(tmp_path, *sides))
+    assert verdict.warnings == []
+    assert verdict.family == "Benjamini–Hochberg at 0.05 over the axes"
+    assert verdict.axes[0].p == 2 / 2**3

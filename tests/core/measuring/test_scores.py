@@ -531,7 +531,7 @@ def test_scores_say_what_was_scored(mixed, mixed_scores):
     )
     assert [axis.name for axis in mixed_scores.axes] == ["Alpha", "Beta"]
     assert mixed_scores.run == str(mixed.path)
-    assert list(mixed_scores.columns) == ["E1", "E2", "E3", "E3p", "E4", "E5"]
+    assert list(mixed_scores.columns) == ["E1", "E2", "E3", "E3p", "E4", "E4p", "E5"]
     assert all(
         column.formula and column.unit and column.source for column in mixed_scores.columns.values()
     )

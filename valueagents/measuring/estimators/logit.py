@@ -1,5 +1,5 @@
 """E4: choice weights, the conditional logit; between two policies their scale and their direction
-apart.
+apart. E4p is the same from probabilities (`fractional_logit.py`).
 
 A more decisive policy has larger weights everywhere, so the scale |w| is compared on its own, as
 log |w_1| - log |w_2|, and the values by the normalised weights w/|w|. Both by the delta method from
@@ -15,6 +15,7 @@ from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers, joint_clustering
 from valueagents.measuring.choice_model import RIDGE
 from valueagents.measuring.choice_weights import MIN_UNITS, UNUSABLE, WEAK, fit_choice_weights
+from valueagents.measuring.deviations import Form
 from valueagents.measuring.estimators.declaration import (
     AxisDifference,
     Compared,
@@ -31,18 +32,19 @@ from valueagents.measuring.inference import Estimate, clustered_variance, t_esti
 SCALE = "scale, log |w1| − log |w2|"
 
 
-def _weights(measured: Measured) -> Result:
+def weights(measured: Measured, form: Form = "choice") -> Result:
     """The weight of every axis with enough contested decisions, and those of position and
     length.
     """
     needed = measured.answers.min_contested
-    contested = measured.contested
+    answered = measured.answers.answered(form)
+    contested = (measured.tally.contested & answered[:, None]).sum(axis=0)
     axes = np.flatnonzero(contested >= needed)
     estimates = [not_enough(count, needed) for count in contested.tolist()]
     inflation: list[float | None] = [None] * len(contested)
     if not len(axes):
         return Result(estimates, details={"variance inflation": inflation})
-    fitted = fit_choice_weights(measured.answers, axes, measured.clustering)
+    fitted = fit_choice_weights(measured.answers, axes, measured.clustering, form)
     for i, v in enumerate(axes):
         estimates[v] = fitted.estimate(i)
         inflation[v] = float(fitted.model.inflation[i])
@@ -50,24 +52,24 @@ def _weights(measured: Measured) -> Result:
     return Result(estimates, {"variance inflation": inflation}, fitted.nuisances(), warnings)
 
 
-def _difference(compared: Compared) -> Difference | None:
+def weights_difference(compared: Compared, form: Form = "choice") -> Difference | None:
     """Normalised weights, first minus second, of two runs; None where several seeds are
     compared.
     """
     if len(compared.pairs) > 1:
         return None
-    return compare_weights(compared.first, compared.second)
+    return compare_weights(compared.first, compared.second, form)
 
 
-def compare_weights(first: Answers, second: Answers) -> Difference:
-    """First minus second, on the axes with `min_contested` contested decisions with a choice in
+def compare_weights(first: Answers, second: Answers, form: Form = "choice") -> Difference:
+    """First minus second, on the axes with `min_contested` contested decisions with an answer in
     both.
 
     An axis whose weight the ridge penalty sets in either run is left out of the directions, and
     then no scale is given. p values are of t on the units of the coarsest way in which the axis was
     at stake less one, adjusted by Benjamini–Hochberg.
     """
-    fits = _Fits(first, second)
+    fits = _Fits(first, second, form)
     reason = fits.reason
     scale = WholeDifference(
         Estimate(reason=reason or "the ridge penalty sets some weights, and with them the scale")
@@ -80,7 +82,7 @@ def compare_weights(first: Answers, second: Answers) -> Difference:
     axes = range(len(first.taxonomy.axes))
     adjusted = benjamini_hochberg([tested[v][1] if v in tested else None for v in axes])
     return Difference(
-        estimator=LOGIT.id,
+        estimator=fits.name,
         name="normalised weights w / |w|",
         unit=fits.clusterings[0].unit,
         clusters=fits.units,
@@ -104,14 +106,15 @@ class _Fits:
     clusterings: joint (`joint_clustering`).
     """
 
-    def __init__(self, first: Answers, second: Answers) -> None:
+    def __init__(self, first: Answers, second: Answers, form: Form) -> None:
+        self.name = LOGIT.id if form == "choice" else f"{LOGIT.id}p"
         self.taxonomy, self.needed = first.taxonomy, first.min_contested
-        self.counts = np.minimum(contested_choices(first), contested_choices(second))
+        self.counts = np.minimum(*(contested_answers(each, form) for each in (first, second)))
         self.clusterings = joint_clustering([first, second])
         self.axes = np.flatnonzero(self.counts >= self.needed)
         pairs = zip((first, second), self.clusterings, strict=True)
         self.fits = (
-            [fit_choice_weights(answers, self.axes, way) for answers, way in pairs]
+            [fit_choice_weights(answers, self.axes, way, form) for answers, way in pairs]
             if len(self.axes)
             else []
         )
@@ -172,8 +175,8 @@ class _Fits:
         if self.set_by_ridge.any():
             names = ", ".join(self.taxonomy.axes[v].id for v in self.axes[self.set_by_ridge])
             warnings.append(
-                f"E4: {names} left out of the directions: the ridge penalty, not the data, sets the"
-                " weight"
+                f"{self.name}: {names} left out of the directions: the ridge penalty, not the data,"
+                " sets the weight"
             )
         return warnings
 
@@ -207,22 +210,30 @@ class _Fits:
         return "all weights of a run are 0" if any(not w.any() for w in self.weights) else None
 
     def _influence(self, derivatives: Sequence[FloatArray]) -> list[FloatArray]:
-        """For each way (C, K): what every unit moved K differences by, first minus second."""
+        """For each way (C, K): what every unit moved K differences by, first minus second.
+
+        Of weights from probabilities each fit's pull by the penalty is a unit of its own.
+        """
         joint = []
         for way, units in enumerate(self.clusterings[0].ways):
             moved = np.zeros((units.count, derivatives[0].shape[1]))
             for sign, fit, derivative in zip((1.0, -1.0), self.fits, derivatives, strict=True):
                 moved[fit.units[way]] += sign * fit.model.influence[way][:, self.free] @ derivative
-            joint.append(moved)
+            pulls = [
+                fit.model.pull[self.free] @ derivative
+                for fit, derivative in zip(self.fits, derivatives, strict=True)
+                if fit.form == "probability"
+            ]
+            joint.append(np.vstack([moved, *pulls]))
         return joint
 
 
-def contested_choices(answers: Answers) -> IntArray:
-    """(V,) contested decisions with a choice."""
+def contested_answers(answers: Answers, form: Form) -> IntArray:
+    """(V,) contested decisions with an answer in that form."""
     counts = np.zeros(len(answers.taxonomy.axes), dtype=np.int64)
     for _, part in answers.parts():
         deviations = part.deviations()
-        counts += (deviations.contested & deviations.read[:, None]).sum(axis=0)
+        counts += (deviations.contested & part.answered(form)[:, None]).sum(axis=0)
     return counts
 
 
@@ -258,7 +269,7 @@ LOGIT = Estimator(
         "the other values held equal; compared as length, how decisive, and direction, what it"
         " wants"
     ),
-    estimate=_weights,
-    difference=_difference,
+    estimate=weights,
+    difference=weights_difference,
     weights=True,
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from valueagents.arrays import BoolArray, FloatArray
 from valueagents.measuring.deviations import Deviations, Terms
@@ -64,7 +65,9 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
     enough = fewest >= needed
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=compared.seed)
     primary = np.array([axis.id == compared.primary for axis in taxonomy.axes])
-    family = _family(test, np.where(enough, sums, 0.0), primary, seed=compared.seed)
+    clusters = (sizes > 0).sum(axis=0)
+    smallest = np.exp2(1.0 - clusters)  # p of an axis that moves all of its clusters one way
+    family = _family(test, np.where(enough, sums, 0.0), primary, smallest, seed=compared.seed)
     where = "shared contested situations" + (" in one of the seeds" if len(pairs) > 1 else "")
     axes = []
     extremes = _extremes(estimator, pairs, differences)
@@ -76,7 +79,7 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
                 axis=taxonomy.axes[v].id,
                 name=taxonomy.axes[v].name,
                 situations=int(situations[v]),
-                clusters=int((sizes[:, v] > 0).sum()),
+                clusters=int(clusters[v]),
                 difference=estimate if enough[v] else not_enough(int(fewest[v]), needed, where),
                 p=test.p[v],
                 p_family=family.p[v],
@@ -98,7 +101,7 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
         ),
         family=f"{family.method} over the axes{apart}",
         axes=axes,
-        warnings=_impossible(test, names),
+        warnings=_impossible(np.array(names)[enough & (smallest > FALSE_DISCOVERY_RATE)]),
     )
 
 
@@ -110,33 +113,33 @@ class _Family:
     p: list[float | None]
 
 
-def _family(test: FlipTest, sums: FloatArray, primary: BoolArray, *, seed: int) -> _Family:
+def _family(
+    test: FlipTest, sums: FloatArray, primary: BoolArray, smallest: FloatArray, *, seed: int
+) -> _Family:
     """Benjamini–Hochberg where every axis could pass it; else max-T with joint flips.
 
     One axis that moved among m passes Benjamini–Hochberg at a p of 0.05 / m; n clusters cannot give
     less than 2^(1 − n), so with 6 clusters each and 20 axes no shift whatever could be found.
+    `smallest` (V,): that bound, by the clusters in which an axis is at stake.
     """
     rate = FALSE_DISCOVERY_RATE
     held = np.array([p is not None for p in test.p]) & ~primary
-    least = [p for p, inside in zip(test.smallest, held, strict=True) if inside and p is not None]
-    if not least or max(least) <= rate / len(least):
+    least = float(smallest[held].max(initial=0.0))
+    if least <= rate / max(1, held.sum()):
         members = [p if inside else None for p, inside in zip(test.p, held, strict=True)]
         return _Family(f"Benjamini–Hochberg at {rate:g}", benjamini_hochberg(members))
-    reason = f"no p is below {max(least):.2g} on the fewest clusters: too much for"
+    reason = f"no p is below {least:.2g} on the fewest clusters: too much for"
     method = f"max-T with joint flips ({reason} Benjamini–Hochberg)"
     return _Family(method, max_t(sums, held, seed=seed))
 
 
-def _impossible(test: FlipTest, names: Sequence[str]) -> list[str]:
+def _impossible(lost: npt.NDArray[np.str_]) -> list[str]:
     """The caution on axes that no flip test can call, whatever they did."""
-    rate = FALSE_DISCOVERY_RATE
-    pairs = zip(names, test.smallest, strict=True)
-    lost = [name for name, least in pairs if least is not None and least > rate]
-    if not lost:
+    if not len(lost):
         return []
     return [
-        f"{', '.join(lost)}: no p below {rate:g} is possible with fewer than {MIN_UNITS} clusters"
-        " that differ; nothing can be said of them"
+        f"{', '.join(lost.tolist())}: no p below {FALSE_DISCOVERY_RATE:g} is possible with fewer"
+        f" than {MIN_UNITS} clusters; nothing can be said of them"
     ]
 
 

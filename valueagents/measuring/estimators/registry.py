@@ -12,6 +12,7 @@ from valueagents.measuring.estimators.bradley_terry import BRADLEY_TERRY
 from valueagents.measuring.estimators.common_states import COMMON_STATES
 from valueagents.measuring.estimators.declaration import Estimator
 from valueagents.measuring.estimators.exposure import EXPOSURE
+from valueagents.measuring.estimators.fractional_logit import FRACTIONAL_LOGIT
 from valueagents.measuring.estimators.intervention import INTERVENTION
 from valueagents.measuring.estimators.logit import LOGIT
 from valueagents.measuring.estimators.probability_propensity import PROBABILITY_PROPENSITY
@@ -26,6 +27,7 @@ BUNDLED = (
     PROPENSITY,
     PROBABILITY_PROPENSITY,
     LOGIT,
+    FRACTIONAL_LOGIT,
     BRADLEY_TERRY,
     EXPOSURE,
     COMMON_STATES,
