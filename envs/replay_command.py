@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from valueagents.cli.options import Json
+from valueagents.cli.options import Json, seed_option
 from valueagents.cli.tables import print_json
 from valueagents.errors import ConfigError
 
@@ -27,7 +27,7 @@ def replay(
         typer.Option(help="Run to pool; may be repeated. Left out: the frozen pool."),
     ] = None,
     decisions: Annotated[int, typer.Option(min=1, help="Distinct situations in the pool.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of the runs.")] = 0,
+    seed: Annotated[int, seed_option("the sample and of the runs")] = 0,
     live: Annotated[
         int | None, typer.Option(min=1, help="Episodes in flight; default: the policy's.")
     ] = None,

@@ -17,7 +17,6 @@ An event belongs to the step that ran its line, and happens as often as the line
 """
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +27,8 @@ from valueagents.contracts.decision import Event
 from valueagents.envs.choice_game.game import Game
 from valueagents.envs.choice_game.lines import place
 from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.amounts import amounts_problem
+from valueagents.files.text import decode_json, decode_toml, read_text
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
@@ -36,6 +37,7 @@ Amounts = dict[str, float]
 
 _AMOUNT = re.compile(r"(\w+)\s*([+-]\s*\d+(?:\.\d+)?)")
 _FORMAT = ("valueagents-lines", 1)
+_DIGITS = 9  # of a line's number
 FILE_NAMES = ("annotations.json", "annotations.toml")
 
 
@@ -119,7 +121,10 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
     provenance = "comments in the script"
     if read is not None and file is not None:
         for key, amounts in read.events.items():
-            by_line[_line(file, key, game)] = _known(f"{file.name}, {key!r}", amounts, axes)
+            line, where = _line(file, key, game), f"{file.name}, {key[:80]!r}"
+            if line in by_line:
+                raise DataError(f"{where}: that line is annotated twice; annotate it in one place")
+            by_line[line] = _known(where, amounts, axes)
         provenance = read.provenance
     return LineLedger(axes, provenance, by_line)
 
@@ -127,13 +132,13 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
 def _read_file(file: Path) -> _File:
     if not file.is_file():
         raise ConfigError(f"there is no annotation file {str(file)!r}; give a .json or .toml file")
+    text = read_text(file)
     try:
-        raw = file.read_bytes()
-        content = (
-            tomllib.loads(raw.decode()) if file.suffix == ".toml" else msgspec.json.decode(raw)
-        )
-        read = msgspec.convert(content, _File)
-    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if file.suffix == ".toml":
+            read = msgspec.convert(decode_toml(file.name, text), _File)
+        else:
+            read = decode_json(file.name, text, _File)
+    except msgspec.ValidationError as error:
         raise DataError(
             f"{file.name} is not an annotation file: {error}; see envs/reference.md"
         ) from error
@@ -148,13 +153,13 @@ def _line(file: Path, key: str, game: Game) -> tuple[str, int]:
     """The line that a key `scene:line` names, if running the game can run it."""
     name, _, number = key.rpartition(":")
     if name not in game.scenes:
-        raise DataError(f"{file.name}, {key!r}: " + unknown_name("scene", name, game.scenes))
+        raise DataError(f"{file.name}, {key[:80]!r}: " + unknown_name("scene", name, game.scenes))
     scene = game.scenes[name]
     lines = {statement.line for statement in scene.statements} | scene.option_lines
-    if not number.isdecimal() or int(number) not in lines:
+    if not number.isdecimal() or len(number) > _DIGITS or int(number) not in lines:
         raise DataError(
-            f"{file.name}, {key!r}: scene {name!r} has no such line that runs (not blank, not a"
-            " comment)"
+            f"{file.name}, {key[:80]!r}: scene {name!r} has no such line that runs (not"
+            " blank, not a comment)"
         )
     return name, int(number)
 
@@ -178,9 +183,7 @@ def _amounts(where: str, words: str, taxonomy: Taxonomy) -> Amounts:
 
 
 def _known(where: str, amounts: Amounts, taxonomy: Taxonomy) -> Amounts:
-    for axis in amounts:
-        if axis not in taxonomy.axis_ids:
-            raise DataError(
-                f"{where}: " + unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids)
-            )
+    problem = amounts_problem(amounts, taxonomy)
+    if problem is not None:
+        raise DataError(f"{where}: {problem}")
     return amounts

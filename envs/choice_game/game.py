@@ -10,7 +10,7 @@ from valueagents.envs.choice_game.parser import parse_scene
 from valueagents.envs.choice_game.scene import Achievement, Scene
 from valueagents.envs.choice_game.statements import AskInput
 from valueagents.errors import ConfigError, DataError, unknown_name
-from valueagents.files.text import once_per_file
+from valueagents.files.text import once_per_file, read_text
 
 STARTUP = "startup"
 STATS_SCREEN = "choicescript_stats"  # opened by a button of the app, never by the story
@@ -115,10 +115,8 @@ def _read_scenes(files: tuple[Path, ...]) -> Game:
             raise DataError(
                 f"two files hold the scene {name!r}; names differ by more than their capitals"
             )
-        try:
-            sources[name] = lines_of_text(name, file.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{file.name} is not UTF-8 text (byte {error.start}); save it as UTF-8"
-            ) from error
+        text = read_text(file)
+        if not text.strip():
+            raise DataError(f"{file.name} is empty; write the scene, or remove the file")
+        sources[name] = lines_of_text(name, text)
     return assemble(sources)

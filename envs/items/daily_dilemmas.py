@@ -168,7 +168,11 @@ def _value_table(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
             raise DataError(
                 f"{where}: " + unknown_name("moral foundation", row["MFT"][:80], taxonomy.axis_ids)
             )
-        table[row["value"].strip().casefold()] = axis
+        word = row["value"].strip().casefold()
+        if table.setdefault(word, axis) != axis:
+            raise DataError(
+                f"{where}: the word {word[:80]!r} is there twice, under two foundations; keep one"
+            )
     return table
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from valueagents.envs.parser_game.story import Story
 from valueagents.errors import DataError
+from valueagents.files.text import decode_json, read_text
 
 FORMAT = "valueagents-memory-map"
 STATUS_GLOBALS = ("score", "turns", "location", "deadflag")
@@ -62,8 +63,8 @@ def map_path(story: Path) -> Path:
 def read_map(path: Path, story: Story) -> MemoryMap:
     """The memory map in a file. Raises DataError if it is malformed or made for another story."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=MemoryMap)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        found = decode_json(path.name, read_text(path), MemoryMap)
+    except (OSError, DataError) as error:
         raise DataError(
             f"{path.name} is not a valid memory map ({error}); make it with python -m"
             f" {__package__}.distil"
@@ -76,14 +77,28 @@ def read_map(path: Path, story: Story) -> MemoryMap:
         raise DataError(
             f"{path.name} was made for other bytes than those of {story.path.name}; distil it again"
         )
-    ends = [end for _, end in found.world] + [a + 2 for a in found.globals.values()]
-    ends += [address + size for address, size in found.arrays.values()]
-    if max(ends, default=0) > story.dynamic_bytes:
-        raise DataError(
-            f"{path.name} names address {max(ends)}; the game writes {story.dynamic_bytes} bytes"
-            " only"
-        )
+    problem = _problem(found, story)
+    if problem is not None:
+        raise DataError(f"{path.name}: {problem}; distil it again")
     return found
+
+
+def _problem(found: MemoryMap, story: Story) -> str | None:
+    """What of a map the story's memory cannot hold; None = nothing."""
+    ranges = {f"world[{number}]": span for number, span in enumerate(found.world)}
+    ranges |= {f"globals.{name}": (at, at + 2) for name, at in found.globals.items()}
+    ranges |= {f"arrays.{name}": (at, at + size) for name, (at, size) in found.arrays.items()}
+    for name, (start, end) in ranges.items():
+        if not 0 <= start <= end <= story.dynamic_bytes:
+            return (
+                f"{name} is from {start} to {end}; a range lies in the {story.dynamic_bytes} bytes"
+                " that the game writes, its start before its end"
+            )
+    most = 32 if story.version <= 3 else 48  # Standard 12.3
+    for attribute in (*found.noise_attributes, *found.creature_attributes):
+        if not 0 <= attribute < most:
+            return f"there is no attribute {attribute}; they are 0 to {most - 1}"
+    return None
 
 
 def word(ram: Ram, address: int) -> int:

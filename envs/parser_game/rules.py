@@ -19,7 +19,6 @@ began.
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +27,13 @@ import msgspec
 from valueagents.contracts.decision import Event
 from valueagents.envs.parser_game.memory import Ram, word
 from valueagents.envs.parser_game.story import Story
-from valueagents.errors import DataError, unknown_name
+from valueagents.errors import DataError
+from valueagents.files.amounts import amounts_problem
+from valueagents.files.text import decode_toml, read_text
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 _FORMAT = "valueagents-rules"
+_WORD = 0xFFFF
 
 
 class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,8 +127,8 @@ def read_rules(path: Path, story: Story) -> Rules:
     sense.
     """
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), RuleFile)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        found = msgspec.convert(decode_toml(path.name, read_text(path)), RuleFile)
+    except (OSError, msgspec.ValidationError) as error:
         raise DataError(
             f"{path.name} is not a valid rule file: {error}; see envs/parser_game/rules.py"
         ) from error
@@ -147,22 +149,29 @@ def read_rules(path: Path, story: Story) -> Rules:
 def _problem(rule: ValueRule, taxonomy: Taxonomy, story: Story) -> str | None:
     if not rule.values:
         return "it names no values; write values = {AXIS = 1}"
-    for axis in rule.values:
-        if axis not in taxonomy.axis_ids:
-            return unknown_name(f"axis of {taxonomy.id}", axis, taxonomy.axis_ids)
+    problem = amounts_problem(rule.values, taxonomy)
+    if problem is not None:
+        return problem
     if all(c is None for c in (rule.command, rule.location, rule.text, rule.moved, rule.becomes)):
         return "it names no condition and would hold at every step"
     for pattern in filter(None, (rule.command, rule.text)):
         try:
             re.compile(pattern)
-        except re.error as error:
-            return f"{pattern!r} is not a regular expression: {error}"
+        except (re.error, OverflowError, RecursionError) as error:
+            return f"{pattern[:80]!r} is not a regular expression: {error}"
     start, end, size_bytes = story.object_table
-    if rule.moved is not None and not 1 <= rule.moved.object <= (end - start) // size_bytes:
+    objects = (end - start) // size_bytes
+    if rule.location is not None and not 0 <= rule.location <= objects:
+        return f"location {rule.location} does not exist; the story has {objects} objects"
+    if rule.moved is not None and not (
+        1 <= rule.moved.object <= objects and 0 <= rule.moved.to <= objects  # 0: nowhere
+    ):
         return (
-            f"object {rule.moved.object} does not exist; the story has"
-            f" {(end - start) // size_bytes}"
+            f"object {rule.moved.object} moved to {rule.moved.to}: one does not exist; the story"
+            f" has {objects}"
         )
+    if rule.becomes is not None and not 0 <= rule.becomes.value <= _WORD:
+        return f"value {rule.becomes.value} is no 16-bit number; give 0 to {_WORD}"
     if rule.becomes is not None and not 0 <= rule.becomes.address <= story.dynamic_bytes - 2:
         return (
             f"address {rule.becomes.address} is outside of the {story.dynamic_bytes} bytes that the"

@@ -16,6 +16,8 @@ from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.files.text import csv_rows, decode_json, read_lines
 from valueagents.taxonomy import load_taxonomy
 
+_DIGITS = 9  # of an item's number
+
 
 class ScoringKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which items of a questionnaire belong to each value.
@@ -99,7 +101,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
     for where, row in csv_rows(
         path, ("number", "text"), remedy="A questionnaire has number and text."
     ):
-        if not row["number"].strip().isdecimal():
+        if not row["number"].strip().isdecimal() or len(row["number"]) > _DIGITS:
             raise DataError(
                 f"{where}: number {row['number']!r:.80} is not a whole number; give the item's"
                 " place"

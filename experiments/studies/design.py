@@ -2,7 +2,6 @@
 model is loaded.
 """
 
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,8 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from valueagents.contracts.plugins import make_env
-from valueagents.errors import ConfigError, unknown_name
+from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.experiments.studies.effects import Role
+from valueagents.files.text import decode_text, decode_toml
 from valueagents.policies.elicitation import Elicitation, read_elicitation
 from valueagents.policies.engines import load_engine, make_engine
 
@@ -107,9 +107,11 @@ def _table(design: str, above: tuple[str, ...]) -> dict[str, Any]:
         raise ConfigError(unknown_name("design", design, bundled, remedy="Or give a .toml file."))
     source = bundled[design] if design in bundled else Path(design)
     try:
-        table = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = decode_toml(design, decode_text(design, source.read_bytes()))
+    except OSError as error:
         raise ConfigError(f"{design} cannot be read: {error}") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     like = table.pop("like", None)
     return table if like is None else {**_table(str(like), (*above, design)), **table}
 

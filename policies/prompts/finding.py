@@ -3,7 +3,6 @@ user's; and the bundled paraphrases of each question.
 """
 
 import os
-import tomllib
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,7 +13,8 @@ import msgspec
 
 from valueagents.contracts.decision import Asks
 from valueagents.contracts.plugins import load, names
-from valueagents.errors import ConfigError, unknown_name
+from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.text import decode_text, decode_toml
 from valueagents.policies.prompts.prompt import Prompt, Use
 
 PROMPTS = "valueagents.prompts"
@@ -63,17 +63,15 @@ def read_prompt(file: Traversable) -> Prompt:
     """The prompt in a TOML file. Raises ConfigError, naming file and field, if there is none in
     it.
     """
+    name = f"prompt file {str(file)!r}"
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-        return msgspec.convert(table, Prompt)
+        return msgspec.convert(decode_toml(name, decode_text(name, file.read_bytes())), Prompt)
     except OSError as error:
-        raise ConfigError(f"prompt file {str(file)!r} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"prompt file {str(file)!r} is not TOML: {error}") from error
+        raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"prompt file {str(file)!r}: {error}; copy a bundled prompt and change its words"
-        ) from error
+        raise ConfigError(f"{name}: {error}; copy a bundled prompt and change its words") from error
 
 
 def _of_plugin(name: str) -> Prompt:

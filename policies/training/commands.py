@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from valueagents.cli.options import seed_option
 from valueagents.cli.tables import print_json
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def survey(
     out: Annotated[
         Path, typer.Option(help="Folder of the adapter; an unfinished training in it is continued.")
     ],
-    seed: Annotated[int, typer.Option(help="Seed of the matrices and of the order of rows.")] = 0,
+    seed: Annotated[int, seed_option("the matrices and of the order of rows")] = 0,
     preset: Annotated[str, typer.Option(help="quick, restudy or paper.")] = "quick",
     method: Annotated[
         str, typer.Option(help="sft, or with trl: dpo, ipo, kto, orpo, simpo.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import TWO_SIDES, Json, LowMass, Primary
+from valueagents.cli.options import TWO_SIDES, Json, LowMass, Primary, seed_option
 from valueagents.cli.tables import print_comparison, print_json
 
 
@@ -21,7 +21,7 @@ def compare(
     replayed_second: Annotated[
         Path | None, typer.Option(help="Replay of the first run's states by the second policy.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of drawn flips.")] = 0,
+    seed: Annotated[int, seed_option("the bootstrap and of drawn flips")] = 0,
     low_mass: LowMass = False,
     as_json: Json = False,
 ) -> None:

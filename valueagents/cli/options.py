@@ -1,7 +1,7 @@
 """Options and arguments that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,15 @@ Target = Annotated[list[str], typer.Option(help="Axis that was to move; may be r
 Way = Annotated[
     Literal["down", "up"], typer.Option("--direction", help="Which way it was to move: down or up.")
 ]
+
+MAX_SEED = 2**63 - 1
+"""So large that a record of 64 bits still holds it."""
+
+
+def seed_option(what: str) -> Any:
+    """The option of a seed of `what`."""
+    return typer.Option(min=0, max=MAX_SEED, help=f"Seed of {what}.")
+
 
 TWO_SIDES = "Two runs; of training seeds those of the first policy, then as many of the second."
 

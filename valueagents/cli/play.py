@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import EnvOptions, pairs
+from valueagents.cli.options import EnvOptions, pairs, seed_option
 
 
 def play(
     env: str,
     env_option: EnvOptions = None,
-    seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 0,
+    seed: Annotated[int, seed_option("the episode")] = 0,
     menu: Annotated[bool, typer.Option(help="Show the options.")] = True,
     ledger: Annotated[
         bool, typer.Option(help="Show at the end what the choices did to the values.")

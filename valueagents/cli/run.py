@@ -1,13 +1,12 @@
 """`valueagents run`: let a policy act in an env, or go on with a run."""
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from valueagents.cli.options import EnvOptions, Json, pairs
+from valueagents.cli.options import MAX_SEED, EnvOptions, Json, pairs
 from valueagents.cli.tables import print_json
 from valueagents.errors import ConfigError, unknown_name
 
@@ -30,7 +29,9 @@ def run(
     episodes: Annotated[
         int | None, typer.Option(help="Episodes to play; default: every situation once.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run; default 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the run; default 0.")
+    ] = None,
     live: Annotated[
         int | None, typer.Option(help="Episodes in flight; default: the policy's.")
     ] = None,
@@ -108,10 +109,14 @@ def _settings(
     """The options of a run: the TOML file's, overridden by those given on the command line."""
     settings: dict[str, Any] = {}
     if config is not None:
+        from valueagents.files.text import decode_toml, read_text
+
+        name = f"config file {str(config)!r}"
         try:
-            settings = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"config file {str(config)!r} cannot be read: {error}") from error
+            settings = decode_toml(name, read_text(config))
+        except OSError as error:
+            raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
+        _check_types(name, settings)
         for name in settings:
             if name not in {*given, "env_options"}:
                 raise ConfigError(
@@ -127,6 +132,20 @@ def _settings(
                 " them"
             )
     return settings
+
+
+def _check_types(name: str, settings: dict[str, Any]) -> None:
+    """Raise ConfigError for a setting of a file that has another type than it should."""
+    import msgspec
+
+    from valueagents.running.execution import RunConfig
+
+    fields = {field.name: field.type for field in msgspec.structs.fields(RunConfig)} | {"out": str}
+    for setting, value in settings.items():
+        try:
+            msgspec.convert(value, fields.get(setting, Any))
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{name}: {setting} = {value!r:.80}: {error}") from error
 
 
 def _run_config(settings: dict[str, Any]) -> "RunConfig":

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import Json, LowMass, RunPath
+from valueagents.cli.options import Json, LowMass, RunPath, seed_option
 from valueagents.cli.tables import print_json, print_scores
 
 
 def score(
     path: RunPath,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, seed_option("the bootstrap")] = 0,
     annotations: Annotated[
         Path | None, typer.Option(help="Item file with other values for what was offered.")
     ] = None,

@@ -7,6 +7,7 @@ listings and flags of the command line read this declaration.
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -215,6 +216,9 @@ def _convert(what: str, value: object, kind: Any) -> object:
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ConfigError(f"{what}: " + unknown_name("value", str(value), map(str, get_args(kind))))
     try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{what}: {error}") from error
+        converted = msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{what[:300]}: {error}") from error
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ConfigError(f"{what} is not a finite number; give one")
+    return converted

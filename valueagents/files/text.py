@@ -4,7 +4,10 @@ line, read once.
 
 import csv
 import io
+import json
 import logging
+import math
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -15,6 +18,7 @@ import msgspec
 from valueagents.errors import ConfigError, DataError, unknown_name
 
 _FILES_KEPT = 8
+_DEEPEST = 20
 _log = logging.getLogger("valueagents")
 
 P = ParamSpec("P")
@@ -76,13 +80,20 @@ def read_text(path: Path) -> str:
 
     Raises DataError with the line where it is not UTF-8.
     """
-    content = path.read_bytes()
+    return decode_text(path.name, path.read_bytes())
+
+
+def decode_text(name: str, content: bytes) -> str:
+    """The text of a file of that name, without a byte order mark.
+
+    Raises DataError with the line where it is not UTF-8.
+    """
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{path.name}, line {number}: not UTF-8 text ({error.reason}); save the file as UTF-8"
+            f"{name}, line {number}: not UTF-8 text ({error.reason}); save the file as UTF-8"
         ) from error
 
 
@@ -92,11 +103,78 @@ def read_lines(path: Path) -> list[str]:
 
 
 def decode_json(where: str, text: str | msgspec.Raw, kind: type[T]) -> T:
-    """The JSON value as that type. Raises DataError that begins with `where`."""
+    """The JSON value as that type. Raises DataError that begins with `where`.
+
+    A key that an object has twice, of which every reader takes another one (RFC 8259, section 4),
+    and a number that is not finite are malformed. Parts of a file that are `Raw` were looked
+    through with the file.
+    """
     try:
+        if not isinstance(text, msgspec.Raw):
+            _look_through(text)
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, _OddJsonError) as error:
         raise DataError(f"{where}: {error}") from error
+    except RecursionError:
+        raise DataError(f"{where}: it nests too deeply; write it flatter") from None
+
+
+class _OddJsonError(Exception):
+    """JSON that readers do not agree about."""
+
+
+def _look_through(text: str) -> None:
+    """Raise _OddJsonError for what `decode_json` calls malformed; what is no JSON at all passes."""
+    try:
+        json.loads(
+            text, object_pairs_hook=_require_distinct, parse_int=len, parse_float=_require_finite
+        )
+    except json.JSONDecodeError:
+        return
+
+
+def _require_distinct(pairs: list[tuple[str, object]]) -> None:
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _OddJsonError(f"the key {key[:80]!r} is there twice in one object; give it once")
+        seen.add(key)
+
+
+def _require_finite(number: str) -> None:
+    if not math.isfinite(float(number)):
+        raise _OddJsonError(f"the number {number[:80]} is too large")
+
+
+def decode_toml(where: str, text: str) -> dict[str, Any]:
+    """The table of a TOML text, with finite numbers alone. Raises DataError that begins with
+    `where`, naming the line of what is malformed, or the field.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{where} is not TOML: {error}") from error
+    except RecursionError:
+        raise DataError(f"{where}: it nests too deeply; write it flatter") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise DataError(f"{where}: {str(error).partition(';')[0]}") from error
+    _require_plain(where, table)
+    return table
+
+
+def _require_plain(where: str, table: dict[str, Any]) -> None:
+    """Raise DataError, naming the field, for a number that is not finite and for deep nesting."""
+    left: list[tuple[tuple[str, ...], object]] = [((), table)]
+    while left:
+        place, value = left.pop()
+        if len(place) > _DEEPEST:
+            raise DataError(f"{where}: {'.'.join(place[:3])}… nests too deeply; write it flatter")
+        if isinstance(value, dict):
+            left += [((*place, key), each) for key, each in value.items()]
+        elif isinstance(value, list):
+            left += [((*place, str(number)), each) for number, each in enumerate(value)]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"{where}: {'.'.join(place)} = {value} is not a finite number")
 
 
 def csv_rows(
@@ -105,15 +183,21 @@ def csv_rows(
     """The rows of a CSV file with a header, each with its place (`FILE, line N`) and all its
     columns.
 
-    Raises DataError with the line for one of `columns` that the header lacks (`remedy` says what
-    the file should have), for a row of another length, and for what is not CSV; none of it before
-    the first row is asked for.
+    Raises DataError with the line for a column that is there twice, for one of `columns` that the
+    header lacks (`remedy` says what the file should have), for a row of another length, and for
+    what is not CSV; none of it before the first row is asked for.
     """
     rows: csv.DictReader[str] = csv.DictReader(
         io.StringIO(read_text(path), newline=""), strict=True
     )
     try:
         found: Sequence[Any] = rows.fieldnames or []
+        for column in found:
+            if column and found.count(column) > 1:
+                raise DataError(
+                    f"{path.name}, line 1: the column {column[:80]!r} is there twice; name each"
+                    " column once"
+                )
         for column in columns:
             if column not in found:
                 problem = unknown_name("wanted column", column, found, remedy=remedy)

@@ -40,6 +40,11 @@ Progress = Callable[[int, int, int], None]
 """Called as (finished, failed, owed at the start) whenever an episode ends."""
 
 
+MOST_EPISODES = 10_000_000
+"""A plan of so many takes some gigabytes; more are several runs."""
+MOST_LIVE = 100_000
+
+
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of a run. `episodes` None = every situation once; `live` None = as many as the
     policy can use.
@@ -48,9 +53,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     env: str
     policy: str
     env_options: dict[str, Any] = {}
-    episodes: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
-    live: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    episodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_EPISODES)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    live: Annotated[int, msgspec.Meta(ge=1, le=MOST_LIVE)] | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
 
 

@@ -170,6 +170,9 @@ def test_lists_of_runs_are_compared_seed_by_seed(
         (["run", "--env", DILEMMA, "--policy", "random", "--episodes", "0", "--out", "x"], ["episodes"]),
         (["run", "--env", DILEMMA, "--policy", "random"], ["--out"]),
         (["run", "--policy", "random", "--out", "x"], ["--env"]),
+        (["run", "--env", DILEMMA, "--policy", "random", "--episodes", "1" + "0" * 23, "--out", "x"], ["episodes"]),
+        (["run", "--env", DILEMMA, "--policy", "random", "--timeout-s", "nan", "--out", "x"], ["timeout_s"]),
+        (["run", "--env", "valueagents/Jericho-v0", "--env-option", "hang_s=nan", "--policy", "random", "--out", "x"], ["hang_s=nan", "not a finite number"]),
         (["score", "nowhere"], ["'nowhere'", "run.json"]),
         (["taxonomies", "schwarz20"], ["'schwarz20'", "'schwartz20'"]),
         (["check", "valueagents/Dilema-v0"], ["'valueagents/Dilemma-v0'"]),
@@ -254,6 +257,38 @@ def test_a_wrong_key_of_a_config_file_is_named_with_the_nearest(
     assert done.returncode == 2
     assert "run.toml" in done.stderr
     assert "'policy'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seed = -1", "seed = -1"),
+        ('episodes = "7"', "episodes = '7'"),
+        ("episodes = 1" + "0" * 23, "episodes = 1000"),
+        ("timeout_s = nan", "timeout_s = nan is not a finite number"),
+        ("policy = 1979-05-27", "policy = datetime.date"),
+        ("env_options = [1]", "env_options = [1]"),
+    ],
+)
+def test_a_wrong_value_of_a_config_file_names_file_and_setting(
+    valueagents: Cli, tmp_path: Path, line: str, said: str
+) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(f'env = "{DILEMMA}"\n{line}\n')
+    done = valueagents("run", "--config", config, "--policy", "random", "--out", tmp_path / "a")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "run.toml" in done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("words", [["score", "RUN"], ["compare", "RUN", "RUN"], ["play", DILEMMA]])
+def test_a_seed_below_0_is_refused_before_anything_is_read(
+    valueagents: Cli, random_run: Run, words: list[str]
+) -> None:
+    filled = [random_run.path if word == "RUN" else word for word in words]
+    done = valueagents(*filled, "--seed", "-1")
+    assert done.returncode == 2
+    assert "Invalid value for '--seed'" in done.stderr
 
 
 def test_a_dry_run_plans_and_makes_nothing(valueagents: Cli, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from valueagents.errors import ConfigError, DataError
 from valueagents.files.text import (
     csv_rows,
     decode_json,
+    decode_toml,
     once_per_file,
     read_lines,
     read_text,
@@ -189,3 +190,50 @@ def test_what_is_no_csv_of_these_columns_is_named_with_its_line(tmp_path, conten
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(DataError, match=message):
         list(csv_rows(tmp_path / "a.csv", ["a", "b"], remedy="Give both."))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' is there twice in one object"),
+        ('{"a": 1e999}', "the number 1e999 is too large"),
+        ('{"a": NaN}', "invalid character"),
+        ('{"a": ' + "9" * 5000 + "}", "out of range"),
+        ('{"a": ' + "[" * 5000 + "]" * 5000 + "}", "it nests too deeply"),
+        ("", "truncated"),
+    ],
+)
+def test_json_that_readers_do_not_agree_about_is_refused_with_its_place(
+    text: str, said: str
+) -> None:
+    with pytest.raises(DataError, match=r"^file, line 3: ") as raised:
+        decode_json("file, line 3", text, dict[str, object])
+    assert said in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = 1\nb = {c = [1, nan]}", "b.c.1 = nan is not a finite number"),
+        ("a = -inf", "a = -inf is not a finite number"),
+        ("a = 1\na = 2", "is not TOML"),
+        ("a = " + "9" * 5000, "Exceeds the limit"),
+        ("a = " + "[" * 5000 + "]" * 5000, "nests too deeply"),
+        (".".join("a" * 3000) + " = 1", "nests too deeply"),
+    ],
+)
+def test_toml_with_what_is_no_number_or_nests_deeply_is_refused_with_its_place(
+    text: str, said: str
+) -> None:
+    with pytest.raises(DataError, match=r"^file\.toml") as raised:
+        decode_toml("file.toml", text)
+    assert said in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("id,x,id\n1,2,3\n")
+    with pytest.raises(DataError, match=r"table\.csv, line 1: the column 'id' is there twice"):
+        next(csv_rows(file, ["id"]))

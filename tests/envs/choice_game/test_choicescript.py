@@ -317,7 +317,7 @@ def test_a_folder_that_is_no_game_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no startup\.txt"):
         read_folder(tmp_path)
     (tmp_path / "startup.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(DataError, match=r"startup\.txt is not UTF-8"):
+    with pytest.raises(DataError, match=r"startup\.txt, line 1: not UTF-8"):
         read_folder(tmp_path)
 
 

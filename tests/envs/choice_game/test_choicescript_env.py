@@ -358,3 +358,28 @@ def test_a_run_over_the_game_can_be_scored(ferry: str, out: Path) -> None:
     )
     assert len(list(played.episodes())) == 3
     assert len(score(played).axes) == 20
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ('{"startup:2": {"BEC": 1e308}}', "'startup:2': BEC = 1e+308; an amount lies between"),
+        (
+            '{"startup:2": {"BEC": 1}, "startup:2": {"BEC": 2}}',
+            "the key 'startup:2' is there twice",
+        ),
+        ('{"startup:2": {"BEC": 1}, "startup:02": {"BEC": 2}}', "that line is annotated twice"),
+        (f'{{"startup:{"9" * 5000}": {{"BEC": 1}}}}', "no such line that runs"),
+    ],
+)
+def test_an_amount_that_is_none_or_there_twice_is_refused(
+    tmp_path: Path, events: str, said: str
+) -> None:
+    (tmp_path / "startup.txt").write_text("*choice\n  #One.\n    *finish\n  #Two.\n    *finish\n")
+    header = '"format": "valueagents-lines", "version": 1, "taxonomy": "schwartz20"'
+    text = f'{{{header}, "provenance": "tests", "events": {events}}}'
+    (tmp_path / "annotations.json").write_text(text)
+    with pytest.raises(DataError, match=r"^annotations\.json") as raised:
+        ChoiceScriptEnv(game=str(tmp_path))
+    assert said in str(raised.value)
+    assert len(str(raised.value)) < 300

@@ -359,7 +359,7 @@ def test_a_malformed_prompt_is_one_line_that_names_file_and_field_before_a_model
 
 def test_a_file_that_is_not_text_is_not_a_prompt(tmp_path: Path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\0")
-    with pytest.raises(ConfigError, match=r"binary\.toml' is not TOML"):
+    with pytest.raises(ConfigError, match=r"binary\.toml', line 1: not UTF-8 text"):
         load_prompt(str(tmp_path / "binary.toml"))
 
 
