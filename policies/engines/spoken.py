@@ -29,6 +29,16 @@ log = logging.getLogger("valueagents")
 LEAST_NATS = 1e-4
 """What may be rounding in any case."""
 
+_LARGEST_LOGIT = 32.0
+"""What a log-probability is rounded like: engines do not show their logits, and those of language
+models reach 16 to 32. One unit in their last place may be rounding where two plain passes agree to
+the last bit (bfloat16: 0.25 nats, float16: 0.03, float32: nothing that counts).
+"""
+
+_BFLOAT16 = 2.0**-7
+_ROUNDS_AS_FLOAT32 = 1e-5
+"""Nats that passes in float32 differ by at most; in 16 bits they differ by more, or not at all."""
+
 _FACTOR = 5  # the engine may differ by this many times what two plain passes differ by
 _SHORTEST = 128  # tokens of the first check; longer ones are made when a longer question comes
 _SAID = 6  # tokens
@@ -70,7 +80,8 @@ class SpokenCheck:
         name: what a refusal calls the engine, with the settings that decide its answers.
         tokens: tokens that a text may be made of.
         window: how many tokens the model takes, 0 = it does not say.
-        unit: the relative rounding of the number format, 0 = unknown.
+        unit: the relative rounding of the number format; None = unknown, then that of bfloat16
+            unless plain passes differ as those in float32 do.
         longest: tokens of the longest check, 0 = the longest question decides.
         kept: makes the file in which a pass is noted, of a length and an adapter; None = it is not
             kept.
@@ -83,7 +94,7 @@ class SpokenCheck:
         *,
         tokens: Sequence[int],
         window: int,
-        unit: float = 0.0,
+        unit: float | None = None,
         longest: int = 0,
         kept: "KeptFiles | None" = None,
     ) -> None:
@@ -129,8 +140,7 @@ class SpokenCheck:
         [_, beside] = await ask.score_plainly([other, prompt], answers, adapter)
         [usual] = await ask.score([prompt], answers, adapter)
         noise = max(_differences(plain, beside, answers))
-        rounded = self._unit * max(abs(number) for number in (told[0], told[1] / len(said)))
-        tolerance = max(LEAST_NATS, rounded, _FACTOR * noise)
+        tolerance = max(LEAST_NATS, self._rounding(noise), _FACTOR * noise)
         letter, text = _differences(told, plain, answers)
         remembered = max(_differences(plain, usual, answers))
         for difference, (how, setting) in zip((letter, text, remembered), _AT_FAULT, strict=True):
@@ -142,6 +152,13 @@ class SpokenCheck:
                     f" {setting}, or use another engine"
                 )
         return {"nats": max(letter, text, remembered), "tolerance": tolerance}
+
+    def _rounding(self, noise: float) -> float:
+        """Nats that one unit in the last place of a logit is."""
+        unit = self._unit
+        if unit is None:
+            unit = 0.0 if 0 < noise < _ROUNDS_AS_FLOAT32 else _BFLOAT16
+        return unit * _LARGEST_LOGIT
 
 
 class KeptFiles(Protocol):
