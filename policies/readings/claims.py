@@ -164,7 +164,7 @@ def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
 
 
 def _is_denied(place: _Place) -> bool:
-    stated = place.mention.kind == "number" and place.before.rstrip().endswith(":")
+    stated = place.mention.kind == "number" and place.before.rstrip()[-1:] in ":–—-"
     if pattern("<denial,rejection,contrast>").search(place.clause) and not stated:
         return True
     follows = pattern(r"[\s)\"]*<denial>").match(place.after)
@@ -203,7 +203,7 @@ def _is_spoken(place: _Place) -> bool:
     if tail is not None and _is_particle(tail):
         return True
     later = place.after.lstrip(' )"]')
-    if pattern("<infinitives>").match(later) and re.search("ich|würde|werde", place.clause):
+    if pattern("<infinitives>").match(later) and re.search("ich|würde|werde|habe", place.clause):
         return True
     return _is_named(place.clause) or _is_in_brackets(place)
 
@@ -246,7 +246,10 @@ def _is_whole(place: _Place, menu: Menu) -> bool:
     """Whether a short text ends there: "I'd wait for her" does not name "Wait"."""
     if not _is_loose_word(place, menu):
         return True
-    ends = pattern(r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>").match(place.rest)
+    ends = pattern(
+        r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>"
+        r"|\s+(?:with (?:this|that|it|the \w+)|here|first|now|today|then|too|instead)\b"
+    ).match(place.rest)
     return ends is not None
 
 
@@ -328,7 +331,7 @@ def _is_praised(place: _Place) -> bool:
     praised = pattern(
         rf"[\"')\]*]*\s*(?:<winning>|<copulas>\s+{words}{{0,4}}?<praise>"
         r"(?!\s+(?:than|als|que|che|чем)\b)|[—–-]\s*<praise>"
-        r"|(?:更|最)<praise>|<copulas>\s*(?:我\s*的)?<praise>)"
+        r"|更<praise>|最(?![差坏糟冷难贵不没])(?!残忍|危险|自私)|<copulas>\s*(?:我\s*的)?<praise>)"
     )
     if praised.match(rest):
         return True

@@ -36,7 +36,7 @@ _OF = (
 )
 _OF_TOP = rf"(?<![\w.,/-])(\w+){_OF}\s*(\w+)(?![\w%]|[.,]\d)"
 _NUMBER = re.compile(
-    r"(?<![\w$€£%])(?<![\d][.,:/–—-])(\d{1,3})"
+    r"(?<![\w$€£%<>≥≤−-])(?<![\d][.,:/–—-])(\d{1,3})"
     r"(?!\w)(?![.,:]\d)(?!\s*%)(?!-\w|[–—]\d)(?!\s*\+)(?!\s*/\s*\d)"
 )
 _RANGE = (
@@ -142,6 +142,7 @@ def _numerals(low: str) -> Iterator[tuple[int, int, int]]:
     for value, words in enumerate(counted("numbers"), 1):
         for match in re.finditer(rf"(?<!\w)(?:{words.pattern})(?!\w)", low):
             alone = re.fullmatch(r"[\W_]*", low[: match.start()] + low[match.end() :])
+            alone = alone or re.search(r"\b(?:a|an?\s\w+)\s+\Z", low[: match.start()])
             if alone or (value > 1 and _counts_nothing(low, match.end())):
                 yield match.start(), match.end(), value
 

@@ -26,6 +26,7 @@ from valueagents.policies.readings.marks import find_marks, json_answers
 from valueagents.policies.readings.mentions import Mention
 from valueagents.policies.readings.menu_words import Menu, lower, plain, straight
 from valueagents.policies.readings.patterns import (
+    CJK,
     CLOSED_ONLY,
     OPEN_THOUGHT,
     REFUSAL,
@@ -50,10 +51,29 @@ Rule = Literal[
 _FEW = 8  # a text of one word ("Wait") names an option by itself only in so few words
 _OWN_SHARE = 0.7  # of a reply that is nothing but a text, this share of the words is the option's
 _ABBREVIATIONS = r"\b(?:z\.\s?B|d\.\s?h|u\.\s?a|[eE]\.\s?g|i\.\s?e|[ap]\.m|P\.S|[nN]/[aA])\b\.?"
+_NOTHING_MORE = frozenset(
+    {"i", "you", "we", "ich", "wir", "bin", "je", "ne", "suis", "yo", "io", "я", "我"}
+    | {"with", "this", "that", "the", "statement"}
+)
+_CHARACTERS = 3  # so many Chinese ones in a row may be those of any text
 _COMMON = frozenset(
     {"the", "and", "that", "this", "with", "from", "for", "you", "your", "her", "his", "she"}
     | {"they", "them", "their", "are", "was", "were", "not", "but", "will", "would", "have", "has"}
-    | {"had", "into", "out", "what", "which", "who", "all", "any", "its", "one"}
+    | {
+        "had",
+        "into",
+        "out",
+        "what",
+        "which",
+        "who",
+        "all",
+        "any",
+        "its",
+        "one",
+        "him",
+        "our",
+        "can",
+    }
 )
 
 
@@ -140,7 +160,7 @@ def _tidy(text: str) -> str:
     """
     text = re.sub(r"~~[^~\n]*~~", " ", text)
     text = re.sub(r"</?(?:b|i|em|strong|u|p|br|span|div|code|mark)\b[^>\n]*>", " ", text)
-    text = re.sub(r"(?m)^\s*(?:#+|>+)\s*|```\w*", " ", text)
+    text = re.sub(r"(?m)^\s*(?:#+|>+(?!\d))\s*|```\w*", " ", text)
     text = re.sub(_ABBREVIATIONS, " ", text)
     text = re.sub(r"\\(?:text|math)\w*\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\[()\[\]]|\$", " ", text)
@@ -252,13 +272,19 @@ def _by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> _Found | Non
     whole = [each for each in mentions if each.kind == "text"]
     if "?" in text or len(named) != 1 or not whole:
         return None
-    if menu.loose(min(named)) and len(text.split()) > _FEW:
+    if menu.loose(min(named)) and not named <= menu.codes and not _is_sentence(text, whole[0]):
         return None
     for each in whole:
         clause = re.split(r"[.:;!?\n]|\bbut\b", lower(text)[: each.start])[-1]
         if pattern("<denial,rejection,contrast,elsewhere,condition>").search(clause):
             return None
     return _Found(frozenset(named), "text")
+
+
+def _is_sentence(text: str, whole: Mention) -> bool:
+    """Whether a short text is all that a reply says, but for "I" and "with this"."""
+    around = f"{text[: whole.start]} {text[whole.end :]}".lower()
+    return all(word in _NOTHING_MORE for word in plain(around).split())
 
 
 def _by_words(text: str, menu: Menu) -> _Found | None:
@@ -279,7 +305,7 @@ def _intentions(low: str) -> Iterator[str]:
     """What follows "I would" or "the right thing is to", and what is said to be the right thing."""
     best = r"<copulas>\s+(?:[^\W\d_'-]+\s+){0,4}?<praise>"
     forms = (
-        r"<intention>\s+([^.!?;\n]+)",
+        r"<intention>\s*([^.!?;\n。]+)",
         rf"(?:\A|[.!?;\n])([^.!?;\n]+?){best}",
         r"<praise>[^.!?;\n,]*?<copulas>\s+([^.!?;\n]+)",
     )
@@ -299,6 +325,10 @@ def _own_words(part: str, menu: Menu, *, share: float) -> int | None:
     holding = [k for k, each in enumerate(menu.texts) if row in f" {plain(each)} "]
     if len(holding) == 1 and len(row.split()) > 1:
         return holding[0]
+    characters = "".join(re.findall(f"[{CJK}]", part))
+    holding = [k for k, each in enumerate(menu.texts) if characters in re.sub(r"\W", "", each)]
+    if len(holding) == 1 and len(characters) > _CHARACTERS:
+        return holding[0]
     said = _stems(part)
     stems = [_stems(each) for each in menu.texts]
     met = []
@@ -310,7 +340,9 @@ def _own_words(part: str, menu: Menu, *, share: float) -> int | None:
         return None
     option, own = met[0]
     enough = len(own) >= 2 and len(stems[option] & said) >= share * len(said)
-    return option if enough and not _is_opposed(part, lower(menu.texts[option])) else None
+    clauses = re.split(r"[,;:]", lower(menu.texts[option]))
+    meant = " ".join(clause for clause in clauses if _stems(clause) & own)
+    return option if enough and not _is_opposed(part, meant) else None
 
 
 def _stems(text: str) -> set[str]:
