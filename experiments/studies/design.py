@@ -44,13 +44,32 @@ class StudyEnv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return hash(self.name)
 
 
+class PositiveControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Adapters that are trained on choices: to take what serves (up) or violates (down) the target.
+
+    Args:
+        env: the env of the study whose menus are split; there they are measured on what was held
+            out, elsewhere on everything.
+        shares: of its items for train and eval.
+        seed: of the split.
+        preset, overrides: settings of the training.
+    """
+
+    env: str
+    shares: tuple[float, float] = (0.4, 0.1)
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    preset: str = "choices"
+    overrides: dict[str, Any] = {}
+
+
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A study as its TOML says it.
 
     `primary`: the env whose target shift answers the question; it is named before looking.
     `base_envs`: the envs that the untrained model meets too, for the record. `placebo`: beside each
     adapter one that moves as many statements of the other values; a study of one target has no
-    contrast without.
+    contrast without. `choices`: a positive control; if it does not move, nothing that stays
+    unmoved says anything.
     """
 
     base: str
@@ -66,6 +85,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     primary: str
     base_envs: tuple[str, ...] = ()
     placebo: bool = False
+    choices: PositiveControl | None = None
 
     @property
     def primary_survey(self) -> str:
@@ -87,14 +107,18 @@ def read_study(design: str, *, installed: bool = True) -> Study:
     A file may begin with `like = "PROFILE"`: what it does not say is as there.
     """
     try:
-        study = msgspec.convert(_table(design, ()), Study)
+        study = msgspec.convert(read_table(design), Study)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{design} is not a study: {error}") from error
     _check(study, design, installed=installed)
     return study
 
 
-def _table(design: str, above: tuple[str, ...]) -> dict[str, Any]:
+def read_table(design: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a bundled design or a TOML file says, on top of what it is like.
+
+    Raises ConfigError for a file that cannot be read, or one that is like itself.
+    """
     bundled = {
         entry.name.removesuffix(".toml"): entry
         for entry in files(__package__).joinpath("designs").iterdir()
@@ -113,7 +137,7 @@ def _table(design: str, above: tuple[str, ...]) -> dict[str, Any]:
     except DataError as error:
         raise ConfigError(str(error)) from error
     like = table.pop("like", None)
-    return table if like is None else {**_table(str(like), (*above, design)), **table}
+    return table if like is None else {**read_table(str(like), (*above, design)), **table}
 
 
 def _check(study: Study, design: str, *, installed: bool) -> None:
@@ -122,7 +146,8 @@ def _check(study: Study, design: str, *, installed: bool) -> None:
     for what, values in (("env", names), ("target", study.targets), ("seed", study.seeds)):
         if len(set(values)) < len(values):
             raise ConfigError(f"{design} names a {what} twice; name each once")
-    for name in (study.primary, *study.base_envs):
+    shown = [] if study.choices is None else [study.choices.env]
+    for name in (study.primary, *study.base_envs, *shown):
         if name not in names:
             raise ConfigError(unknown_name(f"env of {design}", name, names))
     if not any(study_env.role == "survey" for study_env in study.envs):

@@ -8,7 +8,7 @@ from valueagents.errors import ConfigError
 from valueagents.experiments.studies.design import read_study
 from valueagents.experiments.studies.power import ASSUMED, REPLICATES, power_table, power_text
 from valueagents.experiments.studies.simulated_study import Noise
-from valueagents.experiments.studies.survey_to_behavior import subjects
+from valueagents.experiments.studies.subjects import subjects
 from valueagents.running.progress import show_progress
 
 

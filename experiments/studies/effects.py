@@ -70,7 +70,7 @@ class MeasuredEnv:
 @dataclass(frozen=True, slots=True)
 class MetBy:
     """The answers of a study's adapters in an env: T targets × S seeds, S controls, and placebos
-    likewise T × S or none.
+    likewise T × S or none. `held_out`: the situations that none of them was trained on, None = all.
     """
 
     targets: tuple[str, ...]
@@ -79,13 +79,15 @@ class MetBy:
     adapters: Sequence[Sequence[Answers]]
     controls: Sequence[Answers]
     placebos: Sequence[Sequence[Answers]] = ()
+    held_out: frozenset[str] | None = None
 
 
 def measured_env(env: str, role: Role, met: MetBy) -> MeasuredEnv:
     """The effect in an env."""
     knows = set(met.targets) <= set(met.controls[0].taxonomy.axis_ids)
     rows = [*met.adapters, *met.placebos]
-    shifts = study_shifts(rows, met.controls, direction=met.direction if knows else "up")
+    direction = met.direction if knows else "up"
+    shifts = study_shifts(rows, met.controls, direction=direction, only=met.held_out)
     contrasts = (
         study_contrasts(
             shifts, met.targets, direction=met.direction, placebos=bool(len(met.placebos))
@@ -100,7 +102,7 @@ def measured_env(env: str, role: Role, met: MetBy) -> MeasuredEnv:
         direction=met.direction,
         contrasts=contrasts,
         accuracy={} if knows else _accuracy(shifts, met.targets),
-        published=_published(role, met) if knows else (),
+        published=_published(role, met) if knows and met.trained == "survey" else (),
         competence=_competence(met) if knows and role == "behaviour" else (),
     )
     return MeasuredEnv(effect, shifts)

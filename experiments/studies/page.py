@@ -19,6 +19,7 @@ from valueagents.measuring.inference import Estimate
 from valueagents.measuring.scores import Scores
 from valueagents.measuring.studies.study_contrasts import AxisShift
 from valueagents.policies.training.manifest import Manifest
+from valueagents.policies.training.settings import load_settings
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
 from valueagents.report.template import drawn, template, write_page
 from valueagents.running.store import write_atomically
@@ -83,6 +84,7 @@ def write_study(results: StudyResults, out: Path) -> StudyReport:
         survey=study.primary_survey,
         behaviour=study.primary_behaviour,
         ratios=results.ratios,
+        both_wordings=load_settings(study.preset, study.overrides).poles == "both",
     )
     record = {
         "format": "valueagents-study 2",

@@ -15,13 +15,20 @@ from valueagents.report.numbers import interval, p_value, percent, signed
 RATING_STEPS = 2.5
 """Rating points to a unit of x: x = (rating - 3.5)/2.5."""
 ALPHA = 0.05
+_BOTH_WORDINGS = "Both wordings were trained, so the acquiescence beside it is no check."
 
 
 def answer(
-    effects: Sequence[EnvEffect], *, survey: str, behaviour: str, ratios: dict[str, Estimate]
+    effects: Sequence[EnvEffect],
+    *,
+    survey: str,
+    behaviour: str,
+    ratios: dict[str, Estimate],
+    both_wordings: bool = False,
 ) -> str:
     """Did behaviour follow the survey? One text for each direction trained; `survey` and
     `behaviour` name the envs that were named before looking, `ratios` go by direction.
+    `both_wordings`: the training saw both, so acquiescence checks nothing.
     """
     said = []
     directions = list(dict.fromkeys(each.direction for each in effects))
@@ -30,6 +37,7 @@ def answer(
         words = [
             _positive(of.get((behaviour, "choices"))),
             _survey(of.get((survey, "survey"))),
+            _BOTH_WORDINGS if both_wordings else "",
             _behaviour(of.get((behaviour, "survey")), ratios.get(direction)),
         ]
         told = " ".join(each for each in words if each)

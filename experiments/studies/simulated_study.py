@@ -57,13 +57,6 @@ class StudyMenus:
         return np.diff(np.append(self.start, len(self.x)))
 
     @cached_property
-    def first(self) -> FloatArray:
-        """(N,) 1 for the first option of a menu."""
-        first = np.zeros(len(self.x))
-        first[self.start] = 1.0
-        return first
-
-    @cached_property
     def judged(self) -> FloatArray:
         """(N, V) x with 0 where it is not annotated."""
         return np.nan_to_num(self.x)
@@ -136,11 +129,13 @@ def simulate(
     not at stake; target t was moved by `weights` (T,) on its own value.
     """
     options, targets = menus.x.shape
+    first = np.zeros(options)  # the order of options is drawn, as envs draw it
+    first[menus.start + rng.integers(menus.size)] = 1.0
     appeal = rng.normal(0, APPEAL, options)
     side = rng.normal(0, noise.side_effects, (targets + 1, 1, options))
     own = rng.normal(0, noise.training, (targets + 1, seeds, options))
     habits = np.zeros((targets + 1, seeds, options))
-    for sd, what in ((noise.position, menus.first), (noise.all_values, menus.judged.sum(axis=1))):
+    for sd, what in ((noise.position, first), (noise.all_values, menus.judged.sum(axis=1))):
         strength = rng.normal(0, sd, (targets + 1, 1, 1)) + rng.normal(
             0, sd, (targets + 1, seeds, 1)
         )

@@ -28,6 +28,15 @@ from valueagents.experiments.studies.effects import MeasuredEnv, MetBy, measured
 from valueagents.experiments.studies.noise import noise_from
 from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResults, write_study
 from valueagents.experiments.studies.simulated_study import Noise
+from valueagents.experiments.studies.subjects import (
+    Subject,
+    adapter_name,
+    choices_name,
+    control_name,
+    menus_of_choices,
+    placebo_name,
+    subjects,
+)
 from valueagents.identity import content_hash
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.inference import Estimate
@@ -38,9 +47,9 @@ from valueagents.measuring.targets import Direction
 from valueagents.policies.engines import EngineAdapter, make_engine
 from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.language import language_policy
+from valueagents.policies.training.choices import train_choices
 from valueagents.policies.training.manifest import read_manifest
-from valueagents.policies.training.rows import ALL
-from valueagents.policies.training.survey import Training, plan_training, train_survey
+from valueagents.policies.training.survey import Training, train_survey
 from valueagents.running.execution import RunConfig, execute_async
 from valueagents.running.pool import freeze_pool
 from valueagents.running.progress import show_progress
@@ -50,75 +59,6 @@ from valueagents.running.runs import Run
 log = logging.getLogger("valueagents")
 
 Runs = dict[str, Run]
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """A policy of the study: the base (no adapter), a control, or an intervention, in the words of
-    the report.
-    """
-
-    name: str
-    training: Training | None
-
-
-def subjects(study: Study) -> list[Subject]:
-    """The base, one control a seed, and an adapter for each target, direction and seed; placebos
-    likewise where the study has them.
-    """
-
-    def training(target: str, direction: str, seed: int) -> Training:
-        return plan_training(
-            base=study.base,
-            target=target,
-            direction=direction,
-            seed=seed,
-            preset=study.preset,
-            overrides=study.overrides,
-        )
-
-    controls = [
-        Subject(control_name(seed), training(_target_of_controls(study), "control", seed))
-        for seed in study.seeds
-    ]
-    moved = [
-        Subject(adapter_name(target, direction, seed), training(target, direction, seed))
-        for target in study.targets
-        for direction in study.directions
-        for seed in study.seeds
-    ]
-    placebos = [
-        Subject(
-            placebo_name(target, direction, seed), training(target, f"placebo-{direction}", seed)
-        )
-        for target in study.targets
-        for direction in study.directions
-        for seed in study.seeds
-        if study.placebo
-    ]
-    return [Subject("base", None), *controls, *moved, *placebos]
-
-
-def control_name(seed: int) -> str:
-    """The control of a seed, which all targets of the seed share."""
-    return f"control-{seed}"
-
-
-def adapter_name(target: str, direction: str, seed: int) -> str:
-    """An adapter that was trained on the survey."""
-    return f"{target}-{direction}-{seed}"
-
-
-def placebo_name(target: str, direction: str, seed: int) -> str:
-    """An adapter of as many moved statements of the other values."""
-    return f"placebo-{target}-{direction}-{seed}"
-
-
-def _target_of_controls(study: Study) -> str:
-    """The value whose statements a control has in every epoch: that of a single target, else none.
-
-    Of the other statements all trainings of a seed draw the same share.
-    """
-    return study.targets[0] if len(study.targets) == 1 else ALL
 
 
 def train_all(study: Study, sets: Sequence[Subject], out: Path) -> dict[str, Path]:
@@ -131,7 +71,10 @@ def train_all(study: Study, sets: Sequence[Subject], out: Path) -> dict[str, Pat
                 / "adapters"
                 / f"{subject.name}-{content_hash(msgspec.to_builtins(subject.training))[:8]}"
             )
-            train_survey(subject.training, folder, show=show_progress)
+            if isinstance(subject.training, Training):
+                train_survey(subject.training, folder, show=show_progress)
+            else:
+                train_choices(subject.training, folder, show=show_progress)
             folders[subject.name] = folder
     return folders
 
@@ -263,32 +206,61 @@ def _spec(study: Study, study_env: StudyEnv, adapter: Path | None) -> str:
 
 
 def measured(study: Study, runs: dict[StudyEnv, Runs]) -> list[MeasuredEnv]:
-    """Every env by direction; where a game was replayed, on the common states."""
+    """Every env by direction, positive control first; where a game was replayed, on the common
+    states.
+    """
     found = []
     replayed = {study_env.name for study_env in runs if study_env.replay}
     for direction in study.directions:
         for study_env, met in runs.items():
             if study_env.name not in replayed:
-                answers = _met_by(study, direction, met)
-                found.append(measured_env(study_env.name, study_env.role, answers))
+                by = [_met_by(study, direction, met)]
+                if study.choices is not None:
+                    by.insert(0, _met_by_positive_control(study, study_env, direction, met))
+                found += [measured_env(study_env.name, study_env.role, each) for each in by]
     return found
 
 
 def _met_by(study: Study, direction: Direction, met: Runs) -> MetBy:
-    def read(name: Callable[[str, str, int], str]) -> list[list[Answers]]:
-        return [
-            [read_answers(met[name(target, direction, seed)].path) for seed in study.seeds]
-            for target in study.targets
-        ]
-
     return MetBy(
         targets=study.targets,
         direction=direction,
         trained="survey",
-        adapters=read(adapter_name),
-        controls=[read_answers(met[control_name(seed)].path) for seed in study.seeds],
-        placebos=read(placebo_name) if study.placebo else (),
+        adapters=_read(study, direction, met, adapter_name),
+        controls=_controls(study, met),
+        placebos=_read(study, direction, met, placebo_name) if study.placebo else (),
     )
+
+
+def _met_by_positive_control(
+    study: Study, study_env: StudyEnv, direction: Direction, met: Runs
+) -> MetBy:
+    """Their control is the survey's: it cancels from a contrast whatever it was trained on."""
+    held_out = None
+    if study.choices is not None and study_env.name == study.choices.env:
+        test = menus_of_choices(study).parted().pools["test"]
+        held_out = frozenset(each.shown for each in test.decisions)
+    return MetBy(
+        targets=study.targets,
+        direction=direction,
+        trained="choices",
+        adapters=_read(study, direction, met, choices_name),
+        controls=_controls(study, met),
+        held_out=held_out,
+    )
+
+
+def _read(
+    study: Study, direction: Direction, met: Runs, name: Callable[[str, str, int], str]
+) -> list[list[Answers]]:
+    return [
+        [read_answers(met[name(target, direction, seed)].path) for seed in study.seeds]
+        for target in study.targets
+    ]
+
+
+def _controls(study: Study, met: Runs) -> list[Answers]:
+    return [read_answers(met[control_name(seed)].path) for seed in study.seeds]
 
 
 def noise_of(study: Study, runs: dict[StudyEnv, Runs]) -> Noise | None:

@@ -13,7 +13,9 @@ import pytest
 
 from valueagents.errors import ConfigError
 from valueagents.experiments.studies import survey_to_behavior
-from valueagents.experiments.studies.survey_to_behavior import read_study, run_study, subjects
+from valueagents.experiments.studies.design import read_study
+from valueagents.experiments.studies.subjects import subjects
+from valueagents.experiments.studies.survey_to_behavior import run_study
 from valueagents.policies.engines.vllm import engine as vllm_engine
 from valueagents.policies.models import EMBEDDED, cache_folder, find_model
 from valueagents.running.execution import RunConfig, execute

@@ -6,12 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from valueagents.experiments.studies.design import Study, StudyEnv
+from valueagents.experiments.studies.design import PositiveControl, Study, StudyEnv
 from valueagents.experiments.studies.page import StudyResults, write_study
 from valueagents.experiments.studies.sentences import answer
+from valueagents.experiments.studies.subjects import adapter_name, choices_name, control_name
 from valueagents.experiments.studies.survey_to_behavior import (
-    adapter_name,
-    control_name,
     env_runs,
     measured,
     noise_of,
@@ -33,6 +32,7 @@ STUDY = Study(
     seeds=SEEDS,
     envs=ENVS,
     primary="dilemmas",
+    choices=PositiveControl(env="dilemmas", shares=(0.2, 0.1)),
 )
 pytestmark = pytest.mark.slow
 
@@ -54,13 +54,18 @@ def met(out, weights):
             for target in TARGETS
             for seed in SEEDS
         }
+        shown = {
+            choices_name(target, "down", seed): known(rng, **{target: -1.0})
+            for target in TARGETS
+            for seed in SEEDS
+        }
         controls = {control_name(seed): known(rng) for seed in SEEDS}
         runs[env] = {
             name: execute(
                 RunConfig(env=env.env, policy=policy, episodes=env.episodes, seed=0),
                 out / env.name / name,
             )
-            for name, policy in (controls | moved).items()
+            for name, policy in (controls | moved | shown).items()
         }
     return runs
 
@@ -95,7 +100,9 @@ def told(results):
 
 
 def of(results, env):
-    return next(each for each in results.effects if each.env == env).contrasts
+    return next(
+        each.contrasts for each in results.effects if (each.env, each.trained) == (env, "survey")
+    )
 
 
 def test_values_that_moved_in_survey_and_behaviour_are_said_to_have_moved(followed):
@@ -125,8 +132,17 @@ def test_the_page_shows_every_number_and_the_noise(followed, tmp_path):
     assert record["answer"] == written.answer
     assert 0 < record["noise"]["training"] < 0.2
     assert {each["env"] for each in record["effects"]} == {"survey", "dilemmas", "judgement"}
-    published = record["effects"][0]["published"][0]["numbers"]
+    [survey] = [
+        each for each in record["effects"] if (each["env"], each["trained"]) == ("survey", "survey")
+    ]
+    published = survey["published"][0]["numbers"]
     assert set(published) == {"drop", "drift", "selectivity"}
+
+
+def test_both_wordings_trained_forfeit_the_check_of_acquiescence(followed):
+    given = {"survey": "survey", "behaviour": "dilemmas", "ratios": {}}
+    assert "is no check" in answer(followed.effects, **given, both_wordings=True)
+    assert "is no check" not in answer(followed.effects, **given)
 
 
 def test_one_seed_makes_no_claim(followed):
@@ -147,21 +163,25 @@ def test_one_seed_makes_no_claim(followed):
     assert "the training moved" not in said
 
 
-def test_the_positive_control_is_told_first(followed):
-    shown = [
-        msgspec.structs.replace(each, trained="choices")
-        for each in followed.effects
-        if each.env == "dilemmas"
-    ]
-    said = answer([*followed.effects, *shown], survey="survey", behaviour="dilemmas", ratios={})
+def test_the_positive_control_is_told_first_and_on_what_was_held_out(ignored):
+    said = told(ignored)
     assert said.startswith("Trained on choices, the targets moved by")
     assert "this measurement sees such a change" in said
-    contrasts = shown[0].contrasts
-    flat = msgspec.structs.replace(contrasts.these_values, p=0.5)
-    blind = msgspec.structs.replace(
-        shown[0], contrasts=msgspec.structs.replace(contrasts, these_values=flat)
-    )
-    said = answer([*followed.effects, blind], survey="survey", behaviour="dilemmas", ratios={})
+    both = {
+        each.trained: each.contrasts.items for each in ignored.effects if each.env == "dilemmas"
+    }
+    assert 120 < both["choices"] < 150  # 70 % of 192
+    assert both["survey"] == 192
+
+
+def test_a_positive_control_that_does_not_move_silences_the_rest(followed):
+    def still(each):
+        flat = msgspec.structs.replace(each.contrasts.these_values, p=0.5)
+        contrasts = msgspec.structs.replace(each.contrasts, these_values=flat)
+        return msgspec.structs.replace(each, contrasts=contrasts)
+
+    blind = [still(each) if each.trained == "choices" else each for each in followed.effects]
+    said = answer(blind, survey="survey", behaviour="dilemmas", ratios={})
     assert "says nothing of behaviour" in said
 
 

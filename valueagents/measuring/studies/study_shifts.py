@@ -4,7 +4,7 @@ on the situations that all of them met.
 Arrays: T targets, S seeds, I items, V values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,9 +64,14 @@ class StudyShifts:
 
 
 def study_shifts(
-    adapters: Sequence[Sequence[Source]], controls: Sequence[Source], *, direction: Direction
+    adapters: Sequence[Sequence[Source]],
+    controls: Sequence[Source],
+    *,
+    direction: Direction,
+    only: Collection[str] | None = None,
 ) -> StudyShifts:
-    """The shifts of T × S runs of adapters against S runs of controls, one for each seed.
+    """The shifts of T × S runs of adapters against S runs of controls, one for each seed; `only`:
+    on these situations (hashes of what is shown), such as those held out from training.
 
     A survey with both wordings of its statements is balanced: an item is then a pair. Raises
     ConfigError if a seed lacks its run, or the runs have no situation in common.
@@ -80,6 +85,11 @@ def study_shifts(
     read = [read_answers(each) for row in (*adapters, controls) for each in row]
     form = common_form(*read)
     shown, levels = _levels(read, form)
+    if only is not None:
+        kept = np.isin(shown, sorted(only))
+        if not kept.any():
+            raise ConfigError("none of the situations that were held out was met by all adapters")
+        shown, levels = shown[kept], levels[:, kept]
     first = read[0].select(last_meetings(read[0], shown))
     seeds = len(controls)
     by_adapter = levels.reshape(len(adapters) + 1, seeds, len(shown), -1)

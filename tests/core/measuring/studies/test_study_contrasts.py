@@ -197,3 +197,16 @@ def test_every_seed_needs_its_control(made):
     adapters, controls = of_dilemmas(made, seeds=2)
     with pytest.raises(ConfigError, match="one control for each seed"):
         study_shifts(adapters, controls[:1], direction="down")
+
+
+def test_only_what_was_held_out_counts_where_it_is_named(made):
+    adapters, controls = of_dilemmas(made)
+    whole = study_shifts(adapters, controls, direction="down")
+    shown = controls[0].decisions(["shown"])["shown"].to_pylist()
+    part = study_shifts(adapters, controls, direction="down", only=frozenset(shown[:9]))
+    assert part.cells.shape[2] == 9
+    assert part.contested[:3].tolist() == [3, 3, 3]
+    every = study_shifts(adapters, controls, direction="down", only=frozenset(shown))
+    assert np.array_equal(every.cells, whole.cells, equal_nan=True)
+    with pytest.raises(ConfigError, match="held out"):
+        study_shifts(adapters, controls, direction="down", only=frozenset({"nowhere"}))
