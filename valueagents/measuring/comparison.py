@@ -2,8 +2,10 @@
 estimator that compares.
 
 A mean over decisions (E3p where all runs hold probabilities, else E3; a plug-in's) is compared on
-the situations that both policies met; the units of its test are items, in games menus, and where
-several training seeds are given the seeds. E4 compares what the choices weigh, E6 splits the
+the situations that both policies met; the units of its test are items, and where several training
+seeds are given the seeds. Games are compared by the sums of episodes that began from the same env
+seed (`episodes.py`), two-way by episode and menu; where none did, by situations, with menus as
+units. E4 compares what the choices weigh, E6 splits the
 difference of the rates.
 """
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from valueagents.arrays import BoolArray, FloatArray
 from valueagents.measuring.deviations import Deviations, Terms
+from valueagents.measuring.episodes import EpisodeSums, episode_sums
 from valueagents.measuring.estimators.declaration import (
     AxisDifference,
     Compared,
@@ -18,11 +19,19 @@ from valueagents.measuring.estimators.declaration import (
     Measured,
 )
 from valueagents.measuring.flips import FlipTest, benjamini_hochberg, max_t, sign_flip_test
-from valueagents.measuring.inference import MIN_UNITS, Estimate, ratio_estimates
+from valueagents.measuring.inference import (
+    MIN_UNITS,
+    Estimate,
+    few,
+    ratio_estimates,
+    t_estimate,
+    t_test,
+)
 from valueagents.measuring.pairing import Pairing
 from valueagents.measuring.sums import cluster_sums
 
 FALSE_DISCOVERY_RATE = 0.05
+_IN_EPISODES = "contested decisions in episodes from the same env seeds"
 
 
 def not_enough(count: int, needed: int, what: str = "contested decisions") -> Estimate:
@@ -53,24 +62,95 @@ def mean_estimates(estimator: Estimator, measured: Measured) -> list[Estimate]:
 def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
     """The mean difference on the situations that both policies met, with a sign-flip test.
 
-    The units are items; in games menus; of several training seeds the seeds. Raises nothing for an
-    axis with too few shared contested situations: its difference is undefined.
+    The units are items; of several training seeds the seeds. Games are compared by the sums of
+    episodes that began from the same env seed, two-way by episode and menu (`episodes.py`); where
+    no two did, by situations, with menus as units. Raises nothing for an axis with too few shared
+    contested situations: its difference is undefined.
     """
+    assert estimator.terms is not None  # noqa: S101 – only means are paired
+    summed = [episode_sums(pair, estimator.terms) for pair in compared.pairs]
+    games = [each for each in summed if each is not None]
+    if len(games) == len(summed) == 1:
+        return _of_episodes(estimator, compared, games[0])
+    return _of_situations(estimator, compared, games if len(games) == len(summed) else [])
+
+
+def _of_episodes(estimator: Estimator, compared: Compared, found: EpisodeSums) -> Difference:
+    """Two runs of a game: t tests of the mean difference of an episode's sums."""
+    taxonomy = compared.first.taxonomy
+    needed = compared.first.min_contested if estimator.minimum else 1
+    axes = []
+    tested = [
+        t_test(float(found.difference[v]), float(found.error[v]), int(found.units[v]))
+        if found.contested[v] >= needed
+        else None
+        for v in range(len(taxonomy.axes))
+    ]
+    family = benjamini_hochberg(
+        [
+            None if axis.id == compared.primary else p
+            for axis, p in zip(taxonomy.axes, tested, strict=True)
+        ]
+    )
+    for v, axis in enumerate(taxonomy.axes):
+        enough, units = found.contested[v] >= needed, int(found.units[v])
+        decisive = tested[v] if axis.id == compared.primary else family[v]
+        mean, error = float(found.difference[v]), float(found.error[v])
+        axes.append(
+            AxisDifference(
+                axis=axis.id,
+                name=axis.name,
+                situations=None,
+                clusters=units,
+                difference=(
+                    t_estimate(mean, error, units, few(units))
+                    if enough
+                    else not_enough(int(found.contested[v]), needed, _IN_EPISODES)
+                ),
+                p=tested[v],
+                p_family=family[v],
+                differs=decisive is not None and decisive <= FALSE_DISCOVERY_RATE,
+            )
+        )
+    return Difference(
+        estimator=estimator.id,
+        name=f"{estimator.name}, sum over an episode",
+        unit=found.unit,
+        clusters=found.pairs,
+        test=(
+            f"t on {found.pairs} pairs of episodes from the same env seeds, on the units in which a"
+            " value was at stake less one"
+        ),
+        family=f"Benjamini–Hochberg at {FALSE_DISCOVERY_RATE:g} over the axes{_apart(compared)}",
+        axes=axes,
+    )
+
+
+def _of_situations(
+    estimator: Estimator, compared: Compared, games: Sequence[EpisodeSums]
+) -> Difference:
+    """Means over situations; over seeds of a game their mean differences of episodes, `games`."""
     pairs, taxonomy = compared.pairs, compared.first.taxonomy
     needed = compared.first.min_contested if estimator.minimum else 1
     differences = [_differences(estimator, pair) for pair in pairs]
     known = [(~np.isnan(each)).sum(axis=0) for each in differences]
+    if games:
+        known = [each.contested for each in games]
     situations, fewest = np.sum(known, axis=0), np.min(known, axis=0)
     sums, sizes = _by_unit(pairs, differences)
+    if games:
+        sums = np.stack([each.difference for each in games])
+        sizes = (np.stack(known) > 0).astype(np.float64)
     enough = fewest >= needed
     test = sign_flip_test(np.where(enough, sums, 0.0), seed=compared.seed)
     primary = np.array([axis.id == compared.primary for axis in taxonomy.axes])
     clusters = (sizes > 0).sum(axis=0)
     smallest = np.exp2(1.0 - clusters)  # p of an axis that moves all of its clusters one way
     family = _family(test, np.where(enough, sums, 0.0), primary, smallest, seed=compared.seed)
-    where = "shared contested situations" + (" in one of the seeds" if len(pairs) > 1 else "")
+    where = _IN_EPISODES if games else "shared contested situations"
+    where += " in one of the seeds" if len(pairs) > 1 else ""
     axes = []
-    extremes = _extremes(estimator, pairs, differences)
+    extremes = None if games else _extremes(estimator, pairs, differences)
     estimates = ratio_estimates([sums], [sizes], extremes, seed=compared.seed)
     for v, estimate in enumerate(estimates):
         decisive = test.p[v] if primary[v] else family.p[v]
@@ -78,7 +158,7 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
             AxisDifference(
                 axis=taxonomy.axes[v].id,
                 name=taxonomy.axes[v].name,
-                situations=int(situations[v]),
+                situations=None if games else int(situations[v]),
                 clusters=int(clusters[v]),
                 difference=estimate if enough[v] else not_enough(int(fewest[v]), needed, where),
                 p=test.p[v],
@@ -87,22 +167,22 @@ def paired_difference(estimator: Estimator, compared: Compared) -> Difference:
                 differs=decisive is not None and decisive <= FALSE_DISCOVERY_RATE,
             )
         )
-    apart = f" except {compared.primary}, tested alone" if compared.primary else ""
+    apart = _apart(compared)
     names = [axis.id for axis in taxonomy.axes]
     return Difference(
         estimator=estimator.id,
-        name=estimator.name,
+        name=estimator.name + (", sum over an episode" if games else ""),
         unit="training seed" if len(pairs) > 1 else pairs[0].unit,
         clusters=len(sums),
-        test=(
-            test.method
-            if enough.any()
-            else f"nothing tested: no value has {needed} shared contested situations"
-        ),
+        test=(test.method if enough.any() else f"nothing tested: no value has {needed} {where}"),
         family=f"{family.method} over the axes{apart}",
         axes=axes,
         warnings=_impossible(np.array(names)[enough & (smallest > FALSE_DISCOVERY_RATE)]),
     )
+
+
+def _apart(compared: Compared) -> str:
+    return f" except {compared.primary}, tested alone" if compared.primary else ""
 
 
 @dataclass(frozen=True, slots=True)
