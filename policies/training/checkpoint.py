@@ -76,7 +76,11 @@ def save_checkpoint(
     best: "Mapping[str, torch.Tensor]",
     state: TrainingState,
 ) -> None:
-    """Replace the checkpoint."""
+    """Replace the checkpoint.
+
+    Raises StoreError if the disk does not take it: then the last one stays.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"weight/{name}": weight.detach().contiguous() for name, weight in weights.items()}
@@ -86,14 +90,18 @@ def save_checkpoint(
             tensors[f"{moment}/{name}"] = optimiser.state[weight][moment]
     draft = file.with_suffix(".draft")
     stated = msgspec.json.encode(state).decode()
-    save_file(
-        tensors,
-        draft,
-        metadata={"format": _FORMAT, "state": stated, "crc": _checksum(stated, tensors)},
-    )
-    with draft.open("rb") as written:
-        os.fsync(written.fileno())
-    draft.replace(file)
+    about = {"format": _FORMAT, "state": stated, "crc": _checksum(stated, tensors)}
+    try:
+        save_file(tensors, draft, metadata=about)
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(file)
+    except (SafetensorError, OSError) as error:
+        draft.unlink(missing_ok=True)
+        raise StoreError(
+            f"checkpoint {file} cannot be written ({first_line(error)}); make room and give the"
+            " same command again: it goes on from the last one"
+        ) from error
 
 
 def load_checkpoint(

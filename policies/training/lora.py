@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from valueagents.errors import ConfigError, PolicyError, first_line
+from valueagents.errors import ConfigError, PolicyError, StoreError, first_line
 from valueagents.identity import seed_from
 from valueagents.policies.adapters import Adapter, quiet_peft, read_adapter
 from valueagents.policies.models import ModelFiles
@@ -90,11 +90,19 @@ def load_base(files: ModelFiles, *, dtype: str, device: str, quantise: str = "no
 
 def save_adapter(adapted: Any, out: Path, files: ModelFiles) -> Adapter:
     """Write the adapter as a PEFT folder, safetensors only, and read it back as every engine
-    will.
+    will. Raises StoreError if the disk does not take it.
     """
+    from safetensors import SafetensorError
+
     # "auto" would ask the hub about the base model; no embedding is ever trained here
-    adapted.save_pretrained(  # trl leaves a copy of the first state with it, "ref"
-        out, selected_adapters=["default"], safe_serialization=True, save_embedding_layers=False
-    )
+    try:
+        adapted.save_pretrained(  # trl leaves a copy of the first state with it, "ref"
+            out, selected_adapters=["default"], safe_serialization=True, save_embedding_layers=False
+        )
+    except (SafetensorError, OSError) as error:
+        raise StoreError(
+            f"the adapter cannot be written to {out} ({first_line(error)}); make room and give the"
+            " same command again"
+        ) from error
     (out / "README.md").unlink(missing_ok=True)  # peft's model card, an empty form
     return read_adapter(str(out), files)

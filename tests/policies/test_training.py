@@ -488,6 +488,31 @@ def test_no_damaged_byte_of_a_checkpoint_is_read_as_another_number(tmp_path: Pat
     assert said > len(whole) / 2
 
 
+def test_a_disk_that_is_full_leaves_the_last_checkpoint_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import safetensors.torch
+    import torch
+
+    def full(tensors: object, draft: Path, metadata: object) -> None:
+        draft.write_bytes(b"half")
+        raise safetensors.SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        )
+
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    optimiser.step()
+    file = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(file, {"a": weight}, optimiser, {}, _state([3]))
+    before = file.read_bytes()
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(StoreError, match=r"No space left on device .*make room and give the same"):
+        save_checkpoint(file, {"a": weight}, optimiser, {}, _state([3, 2]))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
 def test_a_training_that_was_killed_before_it_began_is_begun_by_the_same_command(
     base: Path, survey: str, tmp_path: Path
 ):

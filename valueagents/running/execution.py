@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -29,6 +30,7 @@ from valueagents.running.durable import DiskError
 from valueagents.running.header import is_run
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
 from valueagents.running.runs import Run
+from valueagents.running.scratch import remove_ownerless
 from valueagents.running.sources import EnvSource, env_source, policy_of
 from valueagents.running.store import RunHeader, RunStore, RunWriter, StoreReading
 
@@ -104,6 +106,7 @@ async def execute_async(
 ) -> Run:
     """As `execute`, inside an event loop."""
     prepared = _Prepared(config, env, policy)
+    remove_ownerless(Path(gettempdir()))  # what killed runs left there
     store = RunStore.create(out, prepared.header)
     sink = _Recorder(progress)
     with sink.told_in_one_line(), store.writing() as writer:

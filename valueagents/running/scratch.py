@@ -43,9 +43,10 @@ class ScratchFolder:
 
 def remove_ownerless(parent: Path) -> None:
     """No scratch folder is in `parent` whose owner has ended."""
-    for path in parent.iterdir():
-        if _NAME.fullmatch(path.name):
-            _remove_if_ownerless(path)
+    with suppress(OSError):  # a folder that may be written to, but not listed
+        for path in parent.iterdir():
+            if _NAME.fullmatch(path.name):
+                _remove_if_ownerless(path)
 
 
 def _remove_if_ownerless(path: Path) -> None:

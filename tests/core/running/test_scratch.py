@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from valueagents.running import scratch
+from valueagents.running.execution import RunConfig, execute
 from valueagents.running.scratch import ScratchFolder
 
 CODE = """
@@ -87,3 +88,12 @@ def test_where_folders_cannot_be_locked_one_is_made_and_none_is_removed(
     folder = ScratchFolder()
     assert len(list(temporary.iterdir())) == 2
     folder.close()
+
+
+def test_a_run_that_has_nothing_left_to_play_removes_them_too(temporary: Path) -> None:
+    config = RunConfig(env="valueagents/Dilemma-v0", policy="first", episodes=1)
+    execute(config, temporary / "run")
+    subprocess.run([sys.executable, "-c", CODE], check=False)
+    assert len(list(temporary.iterdir())) == 2
+    execute(config, temporary / "run")
+    assert [path.name for path in temporary.iterdir()] == ["run"]
