@@ -167,6 +167,8 @@ def _is_denied(place: _Place) -> bool:
     stated = place.mention.kind == "number" and place.before.rstrip()[-1:] in ":–—-"
     if pattern("<denial,rejection,contrast>").search(place.clause) and not stated:
         return True
+    if re.match(r"\s*的(?:人|理由|好处|坏处|缺点|优点|问题)", place.after):
+        return True
     follows = pattern(r"[\s)\"]*<denial>").match(place.after)
     contrasts = re.fullmatch(r"[\s)\"]*\w+\s*[(\"]*", place.after)  # "B, not A"
     return follows is not None and contrasts is None
@@ -248,7 +250,7 @@ def _is_whole(place: _Place, menu: Menu) -> bool:
         return True
     ends = pattern(
         r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>"
-        r"|\s+(?:with (?:this|that|it|the \w+)|here|first|now|today|then|too|instead)\b"
+        r"|\s+(?:(?:with|on) (?:this|that|it|the \w+)|here|first|now|today|then|too|instead)\b"
     ).match(place.rest)
     return ends is not None
 

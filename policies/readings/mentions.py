@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from valueagents.policies.readings.menu_words import Menu, lower
-from valueagents.policies.readings.patterns import CJK, counted, pattern
+from valueagents.policies.readings.patterns import CJK, counted, pattern, says_nothing
 
 Kind = Literal["letter", "number", "text"]
 
@@ -114,7 +114,7 @@ def _ratings(low: str, menu: Menu) -> Iterator[Mention]:
         if value is None or top is None:
             continue
         taken |= set(range(*match.span()))
-        if top == menu.top and value in menu.scale:
+        if top == menu.top and value in menu.scale and _counts_nothing(low, match.end()):
             yield _rating(match.start(), match.end(), menu.scale[value], sure=True)
     for match in re.finditer(r"(\d+)\s*分?\s*[中里]的?\s*(\d+)\s*分?", low):
         taken |= set(range(*match.span()))
@@ -150,7 +150,9 @@ def _numerals(low: str) -> Iterator[tuple[int, int, int]]:
 def _counts_nothing(low: str, end: int) -> bool:
     word = re.match(r"[ \t]+([^\W_]+)", low[end : end + 40])
     follow = pattern("<follow,because,turn,infinitives>")
-    return word is None or follow.match(low, end + word.start(1)) is not None
+    if word is None or says_nothing(word.group(1)):
+        return True
+    return follow.match(low, end + word.start(1)) is not None
 
 
 def number_of(word: str) -> int | None:

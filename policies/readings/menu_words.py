@@ -60,7 +60,7 @@ class Menu:
     def of(cls, options: Sequence[str]) -> "Menu":
         """The menu of these texts."""
         texts = tuple(straight(option) for option in options)
-        codes = frozenset(k for k, text in enumerate(texts) if re.fullmatch("[A-Z]{2,8}", text))
+        codes = frozenset(k for k, text in enumerate(texts) if re.fullmatch("[A-Z]{2,4}", text))
         return cls(texts, _scale(texts), tuple(_pattern(text) for text in texts), codes)
 
     @property

@@ -145,8 +145,8 @@ def _found(said: str, menu: Menu) -> _Found | None:
     text = straight(said)
     exact = [k for k, each in enumerate(menu.texts) if each == text and text]
     if not exact:
-        words, said = sorted(plain(text).split()), [plain(each).split() for each in menu.texts]
-        exact = [k for k, each in enumerate(said) if words in (sorted(each), sorted(each[1:]))]
+        words, own = sorted(plain(text).split()), [plain(each).split() for each in menu.texts]
+        exact = [k for k, each in enumerate(own) if words in (sorted(each), sorted(each[1:]))]
         exact = exact if len(words) > 1 else []
     if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
         return _Found(frozenset(exact), "text")
@@ -222,9 +222,20 @@ def _said(text: str, menu: Menu) -> _Found | None:
     if found is None or len(found.options) > 1:
         tick = ticked(text, menu)
         found = _Found(tick, "letter") if tick else found
+    if found is not None and found.rule == "text" and len(found.options) == 1:
+        both = found.options | _others_after(text, menu, claims)
+        found = msgspec.structs.replace(found, options=both)
     if found is not None or declines:
         return found
     return _by_text(text, menu, mentions) if mentions else _by_words(text, menu)
+
+
+def _others_after(text: str, menu: Menu, claims: Sequence[Claim]) -> frozenset[int]:
+    """What the words after a claimed text name, in the same sentence: "I'd stay and call her"."""
+    after = (re.split(r"[.!?;\n]", lower(text)[each.end :])[0] for each in claims if each.spoken)
+    joined = (part for part in after if re.match(r"\s*,?\s*(?:and|und|et|y|e|и|并)\s", part))
+    named = (_own_words(part, menu, share=0.0) for part in joined)
+    return frozenset(option for option in named if option is not None)
 
 
 def _agreed(claims: Sequence[Claim], size: int) -> _Found:
@@ -276,7 +287,10 @@ def _by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> _Found | Non
         return None
     for each in whole:
         clause = re.split(r"[.:;!?\n]|\bbut\b", lower(text)[: each.start])[-1]
+        after = re.split(r"[.:;!?\n]", lower(text)[each.end :])[0]
         if pattern("<denial,rejection,contrast,elsewhere,condition>").search(clause):
+            return None
+        if pattern("<condition>").search(after):
             return None
     return _Found(frozenset(named), "text")
 
