@@ -10,7 +10,7 @@ import typer
 
 def study(
     profile: Annotated[
-        str, typer.Argument(help="quick, four-sides, full, paper, or a .toml file.")
+        str, typer.Argument(help="quick, controls, four-sides, full, paper, or a .toml file.")
     ] = "quick",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; default: runs/PROFILE.")

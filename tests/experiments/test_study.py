@@ -14,7 +14,7 @@ import pytest
 from valueagents.errors import ConfigError
 from valueagents.experiments.studies import survey_to_behavior
 from valueagents.experiments.studies.design import read_study
-from valueagents.experiments.studies.subjects import subjects
+from valueagents.experiments.studies.subjects import menus_of_choices, subjects
 from valueagents.experiments.studies.survey_to_behavior import run_study
 from valueagents.policies.engines.vllm import engine as vllm_engine
 from valueagents.policies.models import EMBEDDED, cache_folder, find_model
@@ -71,14 +71,15 @@ episodes = 10
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("design", ["quick", "four-sides", "full", "paper"])
+@pytest.mark.parametrize("design", ["quick", "controls", "four-sides", "full", "paper"])
 def test_the_bundled_designs_are_studies(monkeypatch: pytest.MonkeyPatch, design: str):
     monkeypatch.setattr(
         vllm_engine, "find_vllm", lambda: ("cpu", "0.32.0")
     )  # the published one is for vLLM
     study = read_study(design)
     names = [subject.name for subject in subjects(study)]
-    wanted = 1 + len(study.seeds) * (1 + len(study.targets) * len(study.directions))
+    kinds = 1 + study.placebo + (study.choices is not None)
+    wanted = 1 + len(study.seeds) * (1 + kinds * len(study.targets) * len(study.directions))
     assert len(names) == len(set(names)) == wanted
     assert study.primary in {study_env.name for study_env in study.envs}
 
@@ -123,9 +124,18 @@ def test_targets_share_one_control_a_seed_and_so_their_statements(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_random_policys_states_are_among_the_common_ones(tmp_path):
-    study = read_study("quick")
-    [game] = [each for each in study.envs if each.replay]
+def test_the_controls_hold_out_twenty_menus_that_contest_each_target():
+    study = read_study("controls")
+    held_out = menus_of_choices(study).parted().asked("test")
+    for target in study.targets:
+        assert sum(each.contests(target) for each in held_out) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("design", "enough"), [("quick", 3), ("controls", 20)])
+def test_a_random_policys_states_are_among_the_common_ones(tmp_path, design: str, enough: int):
+    study = read_study(design)
+    [game] = [each for each in study.envs if each.env == "valueagents/ChoiceScript-v0"]
     assert game.random_episodes > 0
     config = RunConfig(env=game.env, env_options=game.env_options, policy="first", episodes=1)
     run = execute(config, tmp_path / "first")
@@ -137,7 +147,7 @@ def test_a_random_policys_states_are_among_the_common_ones(tmp_path):
     assert len(pool.decisions) == game.replay
     for target in study.targets:
         on = [[o.get(target, 0) for o in each.annotation.values] for each in pool.decisions]
-        assert sum(len(set(x)) > 1 for x in on) >= 3
+        assert sum(len(set(x)) > 1 for x in on) >= enough
 
 
 @pytest.mark.slow
