@@ -1,6 +1,8 @@
 """`valueagents run`: let a policy act in an env, or go on with a run."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,14 +61,18 @@ def run(
     target = settings.pop("out", None)
     run_config = _run_config(settings)
     if dry_run:
-        _print_plan(run_config, target, as_json=as_json)
+        with _of_file(config):
+            _print_plan(run_config, target, as_json=as_json)
         return
     if target is None:
         raise ConfigError("run needs --out DIR: the run directory to make or to continue")
+    from valueagents.measuring.counts import count
+    from valueagents.measuring.wholly import told_of_all
     from valueagents.running.progress import show_progress
     from valueagents.running.start import run as start
 
-    with show_progress(f"{run_config.policy} in {run_config.env}") as progress:
+    what = f"{run_config.policy} in {run_config.env}"
+    with _of_file(config), show_progress(what) as progress:
         done = start(
             run_config.env,
             run_config.policy,
@@ -97,10 +103,24 @@ def run(
         print(f"warning: {problem}", file=sys.stderr)
     for remark in done.remarks():
         print(f"note: {remark}", file=sys.stderr)
-    answers = done.decisions(["chosen"])["chosen"]
-    unread = len(answers) > 0 and answers.null_count == len(answers)
+    counts = count(done)
+    told = told_of_all(counts)
+    if told is not None:
+        print(f"warning: {told}", file=sys.stderr)
+    unread = 0 < counts.decisions == counts.unread
     if failed or unread:
         raise typer.Exit(3)
+
+
+@contextmanager
+def _of_file(config: Path | None) -> Iterator[None]:
+    """A wrong setting is said with the file that it may come from."""
+    try:
+        yield
+    except ConfigError as error:
+        if config is None:
+            raise
+        raise ConfigError(f"config file {str(config)!r}: {error}") from error
 
 
 def _settings(

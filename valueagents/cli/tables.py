@@ -50,6 +50,7 @@ def print_scores(scores: "Scores") -> None:
     """The estimators of every axis, those that have a number somewhere, and what is counted beside
     them.
     """
+    from valueagents.measuring.wholly import told_of_all
     from valueagents.report.numbers import in_brackets
 
     held = [name for name in scores.columns if name in scores.held or name == "E3"]
@@ -70,6 +71,9 @@ def print_scores(scores: "Scores") -> None:
     _print_counts(scores)
     _print_elicited(scores.elicited)
     _warn(scores.warnings)
+    told = told_of_all(scores.counts)
+    if told is not None:
+        print(f"warning: {told}")
 
 
 def _print_counts(scores: "Scores") -> None:

@@ -97,6 +97,31 @@ def test_a_comparison_prints_the_decimals_that_each_estimator_declares(
     assert len(effect[1].partition(".")[2]) == declared["E4"]
 
 
+SILENT = """
+from valueagents import Choice, Policy
+
+class Silent(Policy):
+    def identity(self):
+        return {"policy": "silent"}
+
+    async def decide(self, view):
+        return Choice(None, "failed", raw="…", finish_reason="length")
+"""
+
+
+def test_a_run_of_which_nothing_was_read_says_so_on_its_last_line(
+    valueagents: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "silent.py").write_text(SILENT, encoding="utf-8")
+    words = ("--env", DILEMMA, "--policy", f"{tmp_path}/silent.py:Silent", "--episodes", "5")
+    done = valueagents("run", *words, "--out", tmp_path / "a")
+    assert done.returncode == 3
+    told = "decisions: none of the answers was read"
+    assert told in done.stderr.splitlines()[-1]
+    assert "all of them were cut by the limit of tokens" in done.stderr.splitlines()[-1]
+    assert told in valueagents("score", tmp_path / "a").stdout.splitlines()[-1]
+
+
 def test_scores_of_few_decisions_print_a_reason_once_for_all(
     valueagents: Cli, tmp_path: Path
 ) -> None:
