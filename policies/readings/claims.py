@@ -33,7 +33,8 @@ class Claim(msgspec.Struct, frozen=True):
     """That options are chosen.
 
     `leads`: the reply begins with it. `concludes`: it is said to be the end of the matter.
-    `spoken`: with a word of choosing. `sentence`: where its sentence begins.
+    `spoken`: with a word of choosing. `sentence`: where its sentence begins (-1: it concerns all
+    before it).
     """
 
     rank: int
@@ -128,7 +129,7 @@ def _near(said: str, *, end: bool) -> str:
 def _clause(before: str) -> str:
     """The part of a sentence that a mention stands in, up to the mention."""
     said = before.rstrip(_OPENED)
-    cuts = [match.end() for match in re.finditer(r"[,:;–—(]|\s-\s|→", said)]
+    cuts = [match.end() for match in re.finditer(r",(?!\s*(?:dass|что)\b)|[:;–—(]|\s-\s|→", said)]
     cuts += [match.start() for match in re.finditer(_AND_I, said)]
     return before[max(cuts, default=0) :]
 
@@ -151,7 +152,8 @@ def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
     rank = PLAIN if spoken or each.sure else _unspoken_rank(place, menu)
     maybe = _after_last("<maybe>", place.clause)
     if not rank and maybe is not None and _is_particle(maybe):
-        return Claim(RIVAL, each.options, each.kind, each.end, sentence)
+        anywhere = each.kind == "number"
+        return Claim(RIVAL, each.options, each.kind, each.end, -1 if anywhere else sentence)
     if not rank or (len(each.options) > 1 and not spoken):
         return None
     if rank == PLAIN and pattern("<hedged>").search(place.clause):
@@ -333,7 +335,7 @@ def _is_praised(place: _Place) -> bool:
     praised = pattern(
         rf"[\"')\]*]*\s*(?:<winning>|<copulas>\s+{words}{{0,4}}?<praise>"
         r"(?!\s+(?:than|als|que|che|чем)\b)|[—–-]\s*<praise>"
-        r"|更<praise>|最(?![差坏糟冷难贵不没])(?!残忍|危险|自私)|<copulas>\s*(?:我\s*的)?<praise>)"
+        r"|<praise>\s+<copulas>|更<praise>|最(?![差坏糟冷难贵不没])(?!残忍|危险|自私)|<copulas>\s*(?:我\s*的)?<praise>)"
     )
     if praised.match(rest):
         return True

@@ -33,6 +33,7 @@ from valueagents.policies.readings.patterns import (
     THOUGHT,
     blanked,
     pattern,
+    says_nothing,
 )
 
 Rule = Literal[
@@ -55,6 +56,7 @@ _NOTHING_MORE = frozenset(
     {"i", "you", "we", "ich", "wir", "bin", "je", "ne", "suis", "yo", "io", "я", "我"}
     | {"with", "this", "that", "the", "statement"}
 )
+_ENOUGH = 5  # fewer words of an option may be the beginning of something else
 _CHARACTERS = 3  # so many Chinese ones in a row may be those of any text
 _COMMON = frozenset(
     {"the", "and", "that", "this", "with", "from", "for", "you", "your", "her", "his", "she"}
@@ -258,7 +260,7 @@ def _agreed(claims: Sequence[Claim], size: int) -> _Found:
 
 def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:
     """Whether a claim comes in a sentence after a plainer one."""
-    return any(each.sentence == one.sentence and each.end > one.end for one in plainest)
+    return any(each.sentence in (-1, one.sentence) and each.end > one.end for one in plainest)
 
 
 def _is_bare_letter(claim: Claim) -> bool:
@@ -291,6 +293,10 @@ def _by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> _Found | Non
         if pattern("<denial,rejection,contrast,elsewhere,condition>").search(clause):
             return None
         if pattern("<condition>").search(after):
+            return None
+        few = len(text[each.start : each.end].split()) < _ENOUGH
+        more = [word for word in plain(after).split() if word not in _NOTHING_MORE]
+        if few and not named <= menu.codes and not says_nothing(" ".join(more)):
             return None
     return _Found(frozenset(named), "text")
 
