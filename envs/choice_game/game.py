@@ -115,6 +115,8 @@ def _read_scenes(files: tuple[Path, ...]) -> Game:
             raise DataError(
                 f"two files hold the scene {name!r}; names differ by more than their capitals"
             )
+        if not name.isprintable():  # a name that is not UTF-8 is not, either
+            raise DataError(f"{file.name!r} is no name of a scene; rename the file")
         text = read_text(file)
         if not text.strip():
             raise DataError(f"{file.name} is empty; write the scene, or remove the file")

@@ -72,6 +72,8 @@ NUMBERS = (
 """Commands with a place for a number, and the name that a refusal must hold."""
 AT_MOST = ("max_steps", "cap", "decisions")
 """Numbers of these may be as large as one likes."""
+ANY_SIGN = ("BEC",)
+"""And these may be below 0."""
 ODD_NUMBERS = (
     "nan",
     "inf",
@@ -237,7 +239,8 @@ def _odd_number(rng: random.Random, folder: Path, inputs: Inputs) -> Trial:
     after = _commands([filled], folder)
     shutil.rmtree(folder)
     what = f"{words} with {odd[:30]!r}"
-    leaves = "any" if odd.isdecimal() and name in AT_MOST else "none"
+    may_be = (odd.isdecimal() and name in AT_MOST) or (odd == "-1" and name in ANY_SIGN)
+    leaves = "any" if may_be else "none"
     names = (name, name.replace("_", "-"))
     return Trial(what, *_judged([Ended(-1, "", "")], after, leaves, False, names))
 

@@ -2,6 +2,7 @@
 kind of mistake.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -311,6 +312,24 @@ def test_an_option_whose_lines_lead_nowhere_is_named(play: Play) -> None:
         match="scene 'startup', line 2: the lines of this option end without leading anywhere",
     ):
         play("*choice\n  #A\n    a\n  #B\n    *ending", "A")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (b"caf\xe9.txt", b"Text.", r"'caf\\udce9\.txt' is no name of a scene"),
+        (b"town.txt", b" \n", r"town\.txt is empty"),
+        (b"town.txt", b"Text.\n\xff", r"town\.txt, line 2: not UTF-8"),
+    ],
+)
+def test_a_scene_that_cannot_be_read_is_named(
+    tmp_path: Path, name: bytes, content: bytes, said: str
+) -> None:
+    (tmp_path / "startup.txt").write_text("Text.\n")
+    with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+        file.write(content)
+    with pytest.raises(DataError, match=said):
+        read_folder(tmp_path)
 
 
 def test_a_folder_that_is_no_game_is_refused(tmp_path: Path) -> None:
