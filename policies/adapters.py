@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from valueagents.errors import ConfigError, PolicyError, first_line
+from valueagents.errors import ConfigError, PolicyError, first_line, unknown_name
 from valueagents.identity import content_hash
 from valueagents.policies.adapter_config import check_config, read_config
 from valueagents.policies.adapter_slots import (
@@ -72,13 +72,14 @@ class Adapter:
 
 
 def read_adapter(where: str, base: ModelFiles) -> Adapter:
-    """The adapter in a PEFT folder or under a hub id. No weights of the base model are loaded.
+    """The adapter in a PEFT folder or under a hub id, ORGANISATION/NAME or, where a repository
+    holds several, ORGANISATION/NAME/FOLDER. No weights of the base model are loaded.
 
     Raises ConfigError if it is none, is of a kind that engines cannot share, holds anything but
     finite floating-point numbers, was made for another base model than `base`, or does not fill
     exactly the places that it asks for there.
     """
-    folder = Path(where) if Path(where).is_dir() else fetch_from_hub(where, None, "adapter")
+    folder = _folder(where)
     config = read_config(folder, where)
     fields = check_config(config, where)
     _require_weights(folder, where)
@@ -103,6 +104,21 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
         embeddings=slots.embeddings,
         one_scale=all(math.isclose(scale, of_config) for scale in slots.scales.values()),
     )
+
+
+def _folder(where: str) -> Path:
+    """The folder of an adapter. Raises ConfigError if there is none, naming what the hub has."""
+    if Path(where).is_dir():
+        return Path(where)
+    several = re.fullmatch(r"([\w.-]+/[\w.-]+)/([\w.-]+)", where)
+    if several is None:
+        return fetch_from_hub(where, None, "adapter")
+    named, inner = several.groups()
+    repository = fetch_from_hub(named, None, "adapter")
+    held = sorted(each.name for each in repository.iterdir() if each.is_dir())
+    if inner not in held:
+        raise ConfigError(unknown_name(f"adapter of {named}", inner, held))
+    return repository / inner
 
 
 def load_adapter(model: Any, adapted: Any, adapter: Adapter, *, name: str) -> Any:

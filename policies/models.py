@@ -29,7 +29,7 @@ _HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", 
 _WINDOW_FIELDS = ("max_position_embeddings", "max_seq_len", "context_length")
 _REMEDY = {
     "model": f"Give {EMBEDDED!r}, a folder, or a hub id ORGANISATION/NAME.",
-    "adapter": "Give a PEFT folder or a hub id ORGANISATION/NAME.",
+    "adapter": "Give a PEFT folder or a hub id ORGANISATION/NAME or ORGANISATION/NAME/FOLDER.",
 }
 
 

@@ -7,11 +7,19 @@ from typing import Annotated
 
 import typer
 
+from valueagents.errors import ConfigError
+
 
 def study(
     profile: Annotated[
-        str, typer.Argument(help="quick, controls, four-sides, full, paper, or a .toml file.")
+        str,
+        typer.Argument(
+            help="quick, controls, four-sides, full, paper, a .toml file; or: adapters FILE.toml."
+        ),
     ] = "quick",
+    given: Annotated[
+        str | None, typer.Argument(help="After 'adapters': a .toml that names what to compare.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; default: runs/PROFILE.")
     ] = None,
@@ -22,7 +30,18 @@ def study(
         Path | None, typer.Option(help="With --dry-run: a finished study whose noise is taken.")
     ] = None,
 ) -> None:
-    """Train a model on value-survey answers, see whether its behaviour follows: one report."""
+    """Train a model on value-survey answers, see whether its behaviour follows: one report. Or
+    compare adapters and personas that you have with their base (adapters FILE.toml).
+    """
+    if (profile == "adapters") != (given is not None):
+        raise ConfigError("study adapters FILE.toml compares what you have; else give one profile")
+    if given is not None:
+        from valueagents.experiments.studies.given import run_given
+
+        folder = out or Path("runs") / Path(given).stem
+        print(run_given(given, folder))
+        print(f"All numbers: {(folder / 'adapters.json').resolve()}")
+        return
     if dry_run:
         from valueagents.experiments.studies.dry_run import dry_run as told
 

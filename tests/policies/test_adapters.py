@@ -199,6 +199,23 @@ def test_a_hub_id_that_cannot_be_had_is_one_line(tiny_model: Path, monkeypatch: 
     assert "\n" not in str(caught.value)
 
 
+def test_a_repository_of_several_adapters_is_read_by_folder(
+    tiny_model: Path,
+    adapters: tuple[Path, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    import huggingface_hub
+
+    shutil.copytree(adapters[0], tmp_path / "loving")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    base = find_model(str(tiny_model))
+    alone = read_adapter(str(adapters[0]), base)
+    assert read_adapter("some/characters/loving", base).name == alone.name
+    with pytest.raises(ConfigError, match=r"adapter of some/characters.*Did you mean 'loving'"):
+        read_adapter("some/characters/lovin", base)
+
+
 @pytest.fixture(scope="session")
 def wider_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same kind of model, 96 wide."""
