@@ -148,7 +148,8 @@ def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
         return Claim(RIVAL, each.options, each.kind, each.end, sentence)
     if _is_conditional(place) or _is_elsewhere(place):
         return None
-    spoken = _is_spoken(place) and _is_whole(place, menu)
+    goes_on = pattern(r"\s*<copulas>").match(place.after)  # "choosing B is wrong"
+    spoken = not goes_on and _is_spoken(place) and _is_whole(place, menu)
     rank = PLAIN if spoken or each.sure else _unspoken_rank(place, menu)
     maybe = _after_last("<maybe>", place.clause)
     if not rank and maybe is not None and _is_particle(maybe):
@@ -192,6 +193,13 @@ def _is_rival(place: _Place) -> bool:
 
 
 def _is_elsewhere(place: _Place) -> bool:
+    """Whether it is what others would do, or what the model would do if it could."""
+    if pattern(r"\A[^.;]*<unable>").search(place.after):
+        return True
+    if pattern(r"in theory|in principle|theoretisch|en théorie|en teoría|in teoria").search(
+        place.after
+    ):
+        return True
     return pattern("<elsewhere>").search(_since_turn(place.before)) is not None
 
 

@@ -15,7 +15,7 @@ What is claimed of two options is read as none: nothing is guessed. A restated m
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -23,17 +23,14 @@ import msgspec
 from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers
-from valueagents.policies.readings.mentions import Mention
 from valueagents.policies.readings.menu_words import Menu, lower, plain, straight
+from valueagents.policies.readings.own_words import by_text, by_words, own_words
 from valueagents.policies.readings.patterns import (
-    CJK,
     CLOSED_ONLY,
     OPEN_THOUGHT,
     REFUSAL,
     THOUGHT,
-    blanked,
     pattern,
-    says_nothing,
 )
 
 Rule = Literal[
@@ -49,34 +46,7 @@ Rule = Literal[
     "none",
 ]
 
-_FEW = 8  # a text of one word ("Wait") names an option by itself only in so few words
-_OWN_SHARE = 0.7  # of a reply that is nothing but a text, this share of the words is the option's
 _ABBREVIATIONS = r"\b(?:z\.\s?B|d\.\s?h|u\.\s?a|[eE]\.\s?g|i\.\s?e|[ap]\.m|P\.S|[nN]/[aA])\b\.?"
-_NOTHING_MORE = frozenset(
-    {"i", "you", "we", "ich", "wir", "bin", "je", "ne", "suis", "yo", "io", "я", "我"}
-    | {"with", "this", "that", "the", "statement"}
-)
-_ENOUGH = 5  # fewer words of an option may be the beginning of something else
-_CHARACTERS = 3  # so many Chinese ones in a row may be those of any text
-_COMMON = frozenset(
-    {"the", "and", "that", "this", "with", "from", "for", "you", "your", "her", "his", "she"}
-    | {"they", "them", "their", "are", "was", "were", "not", "but", "will", "would", "have", "has"}
-    | {
-        "had",
-        "into",
-        "out",
-        "what",
-        "which",
-        "who",
-        "all",
-        "any",
-        "its",
-        "one",
-        "him",
-        "our",
-        "can",
-    }
-)
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -229,14 +199,16 @@ def _said(text: str, menu: Menu) -> _Found | None:
         found = msgspec.structs.replace(found, options=both)
     if found is not None or declines:
         return found
-    return _by_text(text, menu, mentions) if mentions else _by_words(text, menu)
+    option = by_text(text, menu, mentions) if mentions else by_words(text, menu)
+    rule: Rule = "text" if mentions else "words"
+    return None if option is None else _Found(frozenset({option}), rule)
 
 
 def _others_after(text: str, menu: Menu, claims: Sequence[Claim]) -> frozenset[int]:
     """What the words after a claimed text name, in the same sentence: "I'd stay and call her"."""
     after = (re.split(r"[.!?;\n]", lower(text)[each.end :])[0] for each in claims if each.spoken)
     joined = (part for part in after if re.match(r"\s*,?\s*(?:and|und|et|y|e|и|并)\s", part))
-    named = (_own_words(part, menu, share=0.0) for part in joined)
+    named = (own_words(part, menu, share=0.0) for part in joined)
     return frozenset(option for option in named if option is not None)
 
 
@@ -275,111 +247,3 @@ def _is_beside(each: Claim, plainest: Sequence[Claim]) -> bool:
         other.sentence == each.sentence and not other.spoken and not other.concludes
         for other in plainest
     )
-
-
-def _by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> _Found | None:
-    """The one option whose whole text is in a reply that names no other, denies nothing before it
-    and asks nothing.
-    """
-    named = {k for each in mentions for k in each.options}
-    whole = [each for each in mentions if each.kind == "text"]
-    if "?" in text or len(named) != 1 or not whole:
-        return None
-    if menu.loose(min(named)) and not named <= menu.codes and not _is_sentence(text, whole[0]):
-        return None
-    for each in whole:
-        clause = re.split(r"[.:;!?\n]|\bbut\b", lower(text)[: each.start])[-1]
-        after = re.split(r"[.:;!?\n]", lower(text)[each.end :])[0]
-        if pattern("<denial,rejection,contrast,elsewhere,condition>").search(clause):
-            return None
-        if pattern("<condition>").search(after):
-            return None
-        few = len(text[each.start : each.end].split()) < _ENOUGH
-        more = [word for word in plain(after).split() if word not in _NOTHING_MORE]
-        if few and not named <= menu.codes and not says_nothing(" ".join(more)):
-            return None
-    return _Found(frozenset(named), "text")
-
-
-def _is_sentence(text: str, whole: Mention) -> bool:
-    """Whether a short text is all that a reply says, but for "I" and "with this"."""
-    around = f"{text[: whole.start]} {text[whole.end :]}".lower()
-    return all(word in _NOTHING_MORE for word in plain(around).split())
-
-
-def _by_words(text: str, menu: Menu) -> _Found | None:
-    """The one option that alone has words of a reply: of one that is nothing but a text, or of what
-    the model says it would do.
-    """
-    low = blanked(lower(text), pattern("<aside>"))
-    intended = list(_intentions(low))
-    longest = max((len(each.split()) for each in menu.texts), default=0)
-    for part in intended or ([low] if len(low.split()) <= longest + 4 else []):
-        option = _own_words(part, menu, share=0.0 if intended else _OWN_SHARE)
-        if option is not None:
-            return _Found(frozenset({option}), "words")
-    return None
-
-
-def _intentions(low: str) -> Iterator[str]:
-    """What follows "I would" or "the right thing is to", and what is said to be the right thing."""
-    best = r"<copulas>\s+(?:[^\W\d_'-]+\s+){0,4}?<praise>"
-    forms = (
-        r"<intention>\s*([^.!?;\n。]+)",
-        rf"(?:\A|[.!?;\n])([^.!?;\n]+?){best}",
-        r"<praise>[^.!?;\n,]*?<copulas>\s+([^.!?;\n]+)",
-    )
-    for form in forms:
-        for match in pattern(form).finditer(low):
-            before = low[max(0, match.start(1) - 60) : match.start(1)]
-            clause = re.split(r"[.!?;\n]", before)[-1]
-            if not pattern("<condition,elsewhere,denial,rejection>").search(clause):
-                yield match.group(1)
-
-
-def _own_words(part: str, menu: Menu, *, share: float) -> int | None:
-    """The option that alone has a text's words in a row, or two or more of its own words in a text
-    that has none of another's.
-    """
-    row = f" {plain(part)} "
-    holding = [k for k, each in enumerate(menu.texts) if row in f" {plain(each)} "]
-    if len(holding) == 1 and len(row.split()) > 1:
-        return holding[0]
-    characters = "".join(re.findall(f"[{CJK}]", part))
-    holding = [k for k, each in enumerate(menu.texts) if characters in re.sub(r"\W", "", each)]
-    if len(holding) == 1 and len(characters) > _CHARACTERS:
-        return holding[0]
-    said = _stems(part)
-    stems = [_stems(each) for each in menu.texts]
-    met = []
-    for k, each in enumerate(stems):
-        others = set[str]().union(*(other for j, other in enumerate(stems) if j != k))
-        if (each - others) & said:
-            met.append((k, (each - others) & said))
-    if len(met) != 1:
-        return None
-    option, own = met[0]
-    enough = len(own) >= 2 and len(stems[option] & said) >= share * len(said)
-    clauses = re.split(r"[,;:]", lower(menu.texts[option]))
-    meant = " ".join(clause for clause in clauses if _stems(clause) & own)
-    return option if enough and not _is_opposed(part, meant) else None
-
-
-def _stems(text: str) -> set[str]:
-    return {word[:5] for word in plain(text).split() if len(word) > 2 and word not in _COMMON}
-
-
-def _is_opposed(one: str, other: str) -> bool:
-    """Whether one text denies what the other says or holds other numbers: "do not tell her",
-    "unlock the door".
-    """
-    mine, yours = plain(one).split(), plain(other).split()
-    denials = {pattern("<denial>").search(text) is not None for text in (one, other)}
-    numbers = [[word for word in words if word.isdecimal()] for words in (mine, yours)]
-    turned = any(
-        prefix + word in here
-        for here, there in ((mine, yours), (yours, mine))
-        for word in there
-        for prefix in ("un", "dis", "in", "im", "non")
-    )
-    return len(denials) > 1 or numbers[0] != numbers[1] or turned
