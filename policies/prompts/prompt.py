@@ -70,36 +70,35 @@ class Prompt(Templates, frozen=True):
         """The content hash of what is asked, whatever the form of the answer."""
         return content_hash(self.open, self.listed, self.neutral)
 
-    def listing(self, view: View, options: Menu) -> Chat:
-        """The chat that lists these options, in this order, under the letters A, B, …
+    def listing(self, view: View, options: Menu, *, neither: bool = False) -> Chat:
+        """The chat that lists these options, in this order, under the letters A, B, …; with
+        `neither` below them a line that names none of them.
 
         Raises PolicyError if there are more options than letters.
         """
-        return _chat(
-            view,
-            self._listed(view.observation, _texts(options), self.answers.letter),
-            lambda turn: self._listed_turn(turn, self.answers.letter, "{letter}"),
-        )
-
-    def listing_with_neither(self, view: View, options: Menu) -> Chat:
-        """As `listing`, with a last line that names none of them."""
-        texts = [*_texts(options), self.neither]
+        texts = self.offered(options) if neither else _texts(options)
         return _chat(
             view,
             self._listed(view.observation, texts, self.answers.letter),
             lambda turn: self._listed_turn(turn, self.answers.letter, "{letter}"),
         )
 
-    def spoken(self, view: View, *, reasoning: bool) -> Chat:
-        """The chat that lists the options in the shown order and asks for words.
+    def offered(self, options: Menu) -> list[str]:
+        """The texts of the options, and below them that none of them is taken."""
+        return [*_texts(options), self.neither]
+
+    def spoken(self, view: View, *, reasoning: bool, neither: bool = False) -> Chat:
+        """The chat that lists the options in the shown order, with `neither` as in `listing`, and
+        asks for words.
 
         Raises PolicyError if there are more options than letters.
         """
+        texts = self.offered(view.menu) if neither else _texts(view.menu)
         form = self.answers.reasoning if reasoning else self.answers.letter
         said = "Answer: {letter}" if reasoning else "{letter}"
         return _chat(
             view,
-            self._listed(view.observation, _texts(view.menu), form),
+            self._listed(view.observation, texts, form),
             lambda turn: self._listed_turn(turn, form, said),
         )
 

@@ -51,8 +51,7 @@ class LabelReading(ScoreReading):
         count = len(view.menu)
         turns = range(count if self._rotations == "all" else 1)
         orders = [view.menu[turn:] + view.menu[:turn] for turn in turns]
-        listing = prompt.listing_with_neither if self._neither else prompt.listing
-        chats = tuple(listing(view, order) for order in orders)
+        chats = tuple(prompt.listing(view, order, neither=self._neither) for order in orders)
         return (ScoreRequest(chats, tuple(ascii_uppercase[: count + self._neither])),)
 
     def read(self, view: View, replies: Sequence[ScoreReply]) -> Reading:

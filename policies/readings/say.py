@@ -1,11 +1,11 @@
 """Reading mode `say`: the model answers in words, and the words are read."""
 
+from collections.abc import Sequence
 from string import ascii_uppercase
-from typing import Literal
 
 import msgspec
 
-from valueagents.contracts.decision import Choice
+from valueagents.contracts.decision import Choice, HowRead
 from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.engines import WITHHELD, Engine, GenerateRequest, Sampling
@@ -24,10 +24,12 @@ class SayReading(ReadingMode):
         Args:
             reasoning: ask it to think in words first and to end with a line "Answer: …".
             constrained: allow nothing but one of the letters, where the engine can hold it to that.
+            neither: offer "none of these" below the menu; taken, it is no choice, and is counted.
         """
 
         reasoning: bool = False
         constrained: bool = False
+        neither: bool = False
 
         def sampling(self) -> Sampling:
             """What the engine must know of it."""
@@ -40,6 +42,7 @@ class SayReading(ReadingMode):
             raise ConfigError("constrained=true leaves no room for reasoning=true; choose one")
         self._sampling = options.sampling()
         self._reasoning, self._constrained = options.reasoning, options.constrained
+        self._neither = options.neither
         self.needs = ("generate", "choices") if options.constrained else ("generate",)
 
     def identity(self) -> dict[str, str]:
@@ -48,7 +51,8 @@ class SayReading(ReadingMode):
             f"{name} {value:g}" for name, value in msgspec.structs.asdict(self._sampling).items()
         )
         how = "reasoning" if self._reasoning else "constrained" if self._constrained else "plain"
-        return {"reading": "say/3", "sampling": sampling, "how": how}
+        offered = {"neither": "offered"} if self._neither else {}
+        return {"reading": "say/3", "sampling": sampling, "how": how, **offered}
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
         """What the reply names; `reading` says if it was as asked (parsed), else understood
@@ -62,9 +66,10 @@ class SayReading(ReadingMode):
         chat = (
             asked.prompt.free(view)
             if view.free_text
-            else asked.prompt.spoken(view, reasoning=self._reasoning)
+            else asked.prompt.spoken(view, reasoning=self._reasoning, neither=self._neither)
         )
-        letters = tuple(ascii_uppercase[: len(view.menu)]) if self._constrained else ()
+        count = len(view.menu) + self._neither
+        letters = tuple(ascii_uppercase[:count]) if self._constrained else ()
         request = GenerateRequest(chat, self._sampling, view.seed % 2**63, letters, asked.adapter)
         reply = await engine.generate(request)
         cut = reply.finish_reason == "length"
@@ -73,7 +78,8 @@ class SayReading(ReadingMode):
         elif view.free_text:
             choice = _free(reply.text, cut=cut)
         else:
-            choice = _listed(reply.text, view, cut=cut, reasoning=self._reasoning)
+            below = [asked.prompt.neither] if self._neither else []
+            choice = _listed(reply.text, view, below, cut=cut, reasoning=self._reasoning)
         return msgspec.structs.replace(
             choice,
             raw=reply.text,
@@ -87,18 +93,20 @@ class SayReading(ReadingMode):
         )
 
 
-def _listed(text: str, view: View, *, cut: bool, reasoning: bool) -> Choice:
+def _listed(text: str, view: View, below: Sequence[str], *, cut: bool, reasoning: bool) -> Choice:
     """The option that a reply names, by whichever rule; if it was cut, in the form asked for
-    only.
+    only. `below` the menu stands, if anything, that none of it is taken.
     """
-    texts = [option.text for option in view.menu]
+    texts = [*(option.text for option in view.menu), *below]
+    offered = 0.0 if below else None
     parsed = parse_cut(text, texts, reasoning=reasoning) if cut else parse(text, texts)
     if parsed.index is None:
-        return Choice(
-            None, "refused" if parsed.rule == "refusal" else "failed", parsed_by=parsed.rule
-        )
-    reading: Literal["parsed", "repaired"] = "parsed" if parsed.rule == "letter" else "repaired"
-    return Choice(view.menu[parsed.index].id, reading, parsed_by=parsed.rule)
+        unread: HowRead = "refused" if parsed.rule == "refusal" else "failed"
+        return Choice(None, unread, parsed_by=parsed.rule, neither=offered)
+    if parsed.index == len(view.menu):
+        return Choice(None, "abstained", parsed_by=parsed.rule, neither=1.0)
+    reading: HowRead = "parsed" if parsed.rule == "letter" else "repaired"
+    return Choice(view.menu[parsed.index].id, reading, parsed_by=parsed.rule, neither=offered)
 
 
 def _free(text: str, *, cut: bool) -> Choice:

@@ -76,4 +76,5 @@ def _neither(neither: "Neither") -> str:
         f"none of these was offered in {neither.decisions} decisions: {neither.mean:.2g} of the"
         f" probability on average, the likeliest answer in {neither.likeliest}"
     )
-    return f"{line}; E3p with it at its worst and its best option: {', '.join(bounds) or 'none'}"
+    held = ", ".join(bounds) or "none"
+    return f"{line}; the propensity with it at its worst and its best option: {held}"

@@ -23,10 +23,11 @@ from valueagents.taxonomy import Taxonomy
 SCHEMA = 2
 """Of the records and of the run directory; `running/upgrade.py` says what was added to schema 1."""
 
-HowRead = Literal["drawn", "argmax", "parsed", "repaired", "refused", "failed"]
+HowRead = Literal["drawn", "argmax", "parsed", "repaired", "refused", "abstained", "failed"]
 """How a reply became a choice: drawn from or the argmax of its probabilities; parsed from text;
 repaired text;
-refused by the policy; failed = unreadable. Only the first four name an option.
+refused by the policy; abstained, by an offered "none of these"; failed = unreadable. Only the
+first four name an option.
 """
 
 

@@ -15,15 +15,17 @@ from valueagents.measuring.deviations import propensity_terms
 
 
 class AxisBounds(msgspec.Struct, frozen=True):
-    """E3p with the probability of "none of these" wholly on the worst, or the best, option."""
+    """The propensity (E3p, of a model that speaks E3) with "none of these" wholly on the worst, or
+    the best, option.
+    """
 
     lowest: float | None
     highest: float | None
 
 
 class Neither(msgspec.Struct, frozen=True):
-    """An offered "none of these", over the `decisions` that offered it: its `mean` probability, and
-    in how many it was the likeliest answer.
+    """An offered "none of these", over the `decisions` that offered it: its `mean` probability (1
+    where a model that speaks took it), and in how many it was the likeliest answer.
     """
 
     decisions: int
@@ -67,8 +69,10 @@ def neither_of(answers: Answers) -> Neither | None:
     for place, part in answers.parts():
         deviations = part.deviations()
         share = np.nan_to_num(q[place])[:, None]
-        here = deviations.contested & (deviations.knows_p & offered[place])[:, None]
-        kept = (1 - share) * deviations.expected
+        answered = deviations.knows_p | deviations.read | (share[:, 0] == 1)
+        here = deviations.contested & (answered & offered[place])[:, None]
+        taken = np.where(deviations.knows_p[:, None], deviations.expected, deviations.chosen)
+        kept = (1 - share) * taken
         low += np.where(here, kept + share * deviations.lowest, 0.0).sum(axis=0)
         high += np.where(here, kept + share * deviations.highest, 0.0).sum(axis=0)
         counted += here.sum(axis=0)

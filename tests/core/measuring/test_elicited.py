@@ -153,6 +153,16 @@ def test_none_of_these_is_counted_and_bounds_the_score_at_its_worst_and_best(tmp
     assert "none of these was offered in 20 decisions: 0.35 of the probability" in printed
 
 
+def test_a_spoken_none_of_these_is_counted_and_bounds_the_score(tmp_path: Path):
+    said = [Choice("o0", "parsed", neither=0.0)] * 15 + [Choice(None, "abstained", neither=1.0)] * 5
+    scores = score(_written(tmp_path / "run", said, reading="say/3"))
+    found = scores.elicited.neither
+    assert scores.counts.readings == {"abstained": 5, "parsed": 15}
+    assert scores.axes[0]["E3"].value == 1.0  # of those that took an option
+    assert (found.decisions, found.likeliest, found.mean) == (20, 5, 0.25)
+    assert (found.axes["A"].lowest, found.axes["A"].highest) == (0.5, 1.0)
+
+
 def test_the_record_holds_prompt_neither_and_what_stands_beside(tmp_path: Path):
     beside = {"sum": (0.25, 0.75)}
     run = _written(tmp_path / "run", [_choice(0.6, 3, neither=0.1, beside=beside)] * 3)

@@ -107,6 +107,29 @@ def test_every_reply_is_recorded_with_how_it_was_read(
     assert choice.probabilities is None
 
 
+@pytest.mark.parametrize(
+    ("says", "reading", "option", "neither"),
+    [
+        ("D", "abstained", None, 1.0),
+        ("D. None of these.", "abstained", None, 1.0),
+        ("B", "parsed", 1, 0.0),
+        ("Who knows?", "failed", None, 0.0),
+    ],
+)
+def test_an_offered_none_of_these_is_no_choice_and_is_told_apart(
+    dilemma: View, says: str, reading: str, option: int | None, neither: float
+):
+    engine = SpeakingEngine(says)
+    choice = asyncio.run(_policy(engine, neither=True).decide(dilemma))
+    assert "\nD. None of these.\n" in engine.asked[0].chat[-1].content
+    wanted = None if option is None else dilemma.menu[option].id
+    assert (choice.reading, choice.option, choice.neither) == (reading, wanted, neither)
+    constrained = SpeakingEngine("D")
+    asyncio.run(_policy(constrained, neither=True, constrained=True).decide(dilemma))
+    assert constrained.asked[0].choices == ("A", "B", "C", "D")
+    assert _choice("B", dilemma).neither is None
+
+
 def test_the_letter_is_that_of_the_shown_order(dilemma: View):
     turned = msgspec.structs.replace(dilemma, menu=dilemma.menu[1:] + dilemma.menu[:1])
     assert _choice("A", turned).option == dilemma.menu[1].id
