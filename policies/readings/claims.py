@@ -335,7 +335,7 @@ def _leading_rank(place: _Place, menu: Menu) -> int:
 
 def _is_praised(place: _Place) -> bool:
     rest = place.rest
-    if re.search(r",?\s(?:(?:but|however|though|yet|aber|mais|pero|ma|но)\b|但)", rest):
+    if re.search(r",?\s(?:(?:but|however|yet|aber|mais|pero|ma|но)\b|但)", rest):
         return False
     if pattern("<rejection>").search(rest.split(",")[0]):
         return False
