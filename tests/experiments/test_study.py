@@ -101,7 +101,7 @@ def test_an_engine_that_is_not_installed_is_named_before_anything_is_trained():
         ("colour = 1", "colour"),
         ('like = "{file}"', "circle"),
         ('base_envs = ["moon"]', "moon"),
-        ("targets = ", "cannot be read"),
+        ("targets = ", "is not TOML"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_trained(tmp_path, change: str, message: str):
