@@ -245,9 +245,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         """The last text and its numbered menu (render mode "ansi"); None in any other mode."""
         if self.render_mode != "ansi" or self._turn is None:
             return None
-        return "\n".join(
-            [self._turn.text, *(f"{k}. {o.text}" for k, o in enumerate(self._turn.menu))]
-        )
+        options = (f"{k}. {option.text}" for k, option in enumerate(self._turn.menu))
+        return "\n".join([self._turn.text, *options])
 
     def save_state(self) -> bytes:
         """The state of the env behind the turn.
@@ -267,9 +266,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next: env, turn, counters and random generator."""
-        random_state = repr(
-            self.np_random.bit_generator.state
-        )  # its 128-bit integers fit no wire format
+        # its 128-bit integers fit no wire format
+        random_state = repr(self.np_random.bit_generator.state)
         saved = _Snapshot(
             kind=f"{type(self).__name__} {self.version}",
             state=self.save_state(),
@@ -391,9 +389,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return {
             "menu": turn.menu,
             "annotation": turn.annotation,
-            "factors": dict(
-                turn.factors
-            ),  # its own: Gymnasium wants no info to share what can be changed
+            # its own: Gymnasium wants no info to share what can be changed
+            "factors": dict(turn.factors),
             "events": turn.events,
             "action_mask": mask,
             "situation": turn.situation,
