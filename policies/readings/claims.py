@@ -91,7 +91,8 @@ def _statements(low: str, mentions: Sequence[Mention]) -> Iterator[tuple[int, in
     for match in _SENTENCE.finditer(low):
         if match.start() in inside:
             continue
-        if "?" not in match.group():
+        asks = "?" in match.group()
+        if not asks or pattern("<maybe>").search(low[start : match.start()]):
             yield start, match.start()
         start = match.end()
     if start < len(low):
@@ -274,7 +275,7 @@ def _is_loose_word(place: _Place, menu: Menu) -> bool:
 def _unspoken_rank(place: _Place, menu: Menu) -> int:
     """How plainly a mention is claimed by where it stands, 0 = not at all."""
     own = pattern(r"<besides>\W*\Z").search(place.head) is None
-    if own and _is_last_word(place) and _is_whole(place, menu):
+    if own and _is_last_word(place, menu) and _is_whole(place, menu):
         return PLAIN
     if own and _is_whole(place, menu):
         rank = _leading_rank(place, menu)
@@ -283,7 +284,7 @@ def _unspoken_rank(place: _Place, menu: Menu) -> int:
     return PRAISE if _is_praised(place) else 0
 
 
-def _is_last_word(place: _Place) -> bool:
+def _is_last_word(place: _Place, menu: Menu) -> bool:
     """Whether a sentence is nothing but it, or has come to it after a pause or "so"."""
     rest, head = place.rest, place.head
     if not says_nothing(rest):
@@ -299,7 +300,7 @@ def _is_last_word(place: _Place) -> bool:
     contrasted = place.before != head  # "Not A: B"
     if pattern("<condition>").search(since):
         return False
-    rates = place.mention.kind == "number"
+    rates = place.mention.kind == "number" or place.mention.options <= menu.codes
     if not (contrasted or rates) and pattern("<denial,rejection>").search(since):
         return False
     said = head.rstrip(_OPENED)

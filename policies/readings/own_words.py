@@ -9,7 +9,7 @@ from valueagents.policies.readings.mentions import Mention
 from valueagents.policies.readings.menu_words import Menu, lower, plain
 from valueagents.policies.readings.patterns import CJK, blanked, pattern, says_nothing
 
-_OWN_SHARE, _ACT_SHARE = 0.7, 0.6
+_OWN_SHARE, _ACT_SHARE = 0.7, 0.55
 """Of a reply that is nothing but a text, and of what the model would do, this share of the words is
 the option's.
 """
@@ -17,6 +17,7 @@ _NOTHING_MORE = frozenset(
     {"i", "you", "we", "ich", "wir", "bin", "je", "ne", "suis", "yo", "io", "я", "我"}
     | {"with", "this", "that", "the", "statement"}
 )
+_VERB = 3  # so many letters of a verb are alike in its forms
 _ENOUGH = 5  # fewer words of an option may be the beginning of something else
 _CHARACTERS = 3  # so many Chinese ones in a row may be those of any text
 _COMMON = frozenset(
@@ -59,18 +60,45 @@ def _is_sentence(text: str, whole: Mention) -> bool:
 
 def by_words(text: str, menu: Menu) -> int | None:
     """The one option that alone has words of a reply: of one that is nothing but a text, or of what
-    the model says it would do.
+    its last sentence says is done.
     """
     low = blanked(lower(text), pattern("<aside>"))
     longest = max((len(each.split()) for each in menu.texts), default=0)
+    if len(low.split()) <= longest + 4 and not pattern("<intention>").search(low):
+        whole = own_words(low, menu, share=_OWN_SHARE)
+        if whole is not None:
+            return whole
+    return _last_act(low, menu)
+
+
+def by_intention(text: str, menu: Menu) -> int | None:
+    """The one option that alone has words of what the model says it would do."""
+    low = blanked(lower(text), pattern("<aside>"))
     for part in _intentions(low):
         act = pattern(r"[,(–—]|<because,turn>").split(part)[0]
         option = own_words(act, menu, share=_ACT_SHARE)
         if option is not None and option == own_words(part, menu, share=0.0):
             return option
-    if len(low.split()) > longest + 4 or pattern("<intention>").search(low):
+    return None
+
+
+def _last_act(low: str, menu: Menu) -> int | None:
+    """The option whose first word, its verb in some form, and further words are in a part of the
+    last sentence: "me quedo a dormir" of "Quedarse a dormir".
+    """
+    *_, last = [each for each in re.split(r"(?<=[.!?。])\s+|\n", low) if each.strip()] or [""]
+    if "?" in last or pattern("<denial,rejection,contrast,condition,elsewhere>").search(last):
         return None
-    return own_words(low, menu, share=_OWN_SHARE)
+    found = set()
+    for part in re.split(r"[,;:–—]", last):
+        words = plain(part).split()
+        while words and words[0] in _NOTHING_MORE:
+            words.pop(0)
+        option = own_words(" ".join(words), menu, share=_ACT_SHARE)
+        verb = "" if option is None else plain(menu.texts[option])[:_VERB]
+        if option is not None and any(word.startswith(verb) for word in words):
+            found.add(option)
+    return found.pop() if len(found) == 1 else None
 
 
 def _intentions(low: str) -> Iterator[str]:

@@ -23,8 +23,9 @@ import msgspec
 from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers
+from valueagents.policies.readings.mentions import every_mention
 from valueagents.policies.readings.menu_words import Menu, lower, plain, straight
-from valueagents.policies.readings.own_words import by_text, by_words, own_words
+from valueagents.policies.readings.own_words import by_intention, by_text, by_words, own_words
 from valueagents.policies.readings.patterns import (
     CLOSED_ONLY,
     OPEN_THOUGHT,
@@ -189,7 +190,7 @@ def _said(text: str, menu: Menu) -> _Found | None:
     claims = find_claims(text, menu, mentions)
     declines = REFUSAL.search(text) is not None
     if declines:
-        claims = [each for each in claims if each.spoken or _is_bare_letter(each)]
+        claims = [each for each in claims if each.spoken or _is_bare(each, menu)]
     found = _agreed(claims, len(text)) if any(each.rank for each in claims) else None
     if found is None or len(found.options) > 1:
         tick = ticked(text, menu)
@@ -199,9 +200,14 @@ def _said(text: str, menu: Menu) -> _Found | None:
         found = msgspec.structs.replace(found, options=both)
     if found is not None or declines:
         return found
-    option = by_text(text, menu, mentions) if mentions else by_words(text, menu)
-    rule: Rule = "text" if mentions else "words"
-    return None if option is None else _Found(frozenset({option}), rule)
+    whole = by_text(text, menu, mentions) if mentions else None
+    if whole is not None:
+        return _Found(frozenset({whole}), "text")
+    option = by_intention(text, menu)
+    restated = {k for each in every_mention(text, menu) for k in each.options}
+    if option is None and not mentions and len(restated) < 2:
+        option = by_words(text, menu)
+    return None if option is None else _Found(frozenset({option}), "words")
 
 
 def _others_after(text: str, menu: Menu, claims: Sequence[Claim]) -> frozenset[int]:
@@ -235,8 +241,8 @@ def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:
     return any(each.sentence in (-1, one.sentence) and each.end > one.end for one in plainest)
 
 
-def _is_bare_letter(claim: Claim) -> bool:
-    return claim.rank >= ASIDE and claim.kind != "text"
+def _is_bare(claim: Claim, menu: Menu) -> bool:
+    return claim.rank >= ASIDE and (claim.kind != "text" or claim.options <= menu.codes)
 
 
 def _is_beside(each: Claim, plainest: Sequence[Claim]) -> bool:

@@ -2,8 +2,10 @@
 not.
 
 `own_examples.jsonl` was written while the rules were. `replies_open.jsonl` and
-`replies_sealed.jsonl` were written by somebody who had not seen them; the rules were never changed
-after a look at the sealed half. What is not read right is printed by
+`replies_sealed.jsonl` were written by somebody who had not seen them. When the open half was first
+read, 173 of its 185 replies were read right (93.5 %) and none as an option that it does not name;
+then it was used to mend what was missing. The rules were never changed after a look at the sealed
+half. What is not read right is printed by
 
     python tests/policies/readings/test_replies.py replies_open.jsonl
 """
