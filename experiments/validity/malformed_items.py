@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Words = list[str]
-Rows = Sequence[Mapping[str, Any]]
+ItemRows = Sequence[Mapping[str, Any]]
 TASK = {"version": 1, "task": "Choose.", "provenance": "by hand"}
 
 
@@ -51,7 +51,7 @@ def planned(env: str, *options: str) -> Callable[[Path], list[Words]]:
     return commands
 
 
-def jsonl(name: str, rows: Rows) -> Callable[[Path], Sequence[str]]:
+def jsonl(name: str, rows: ItemRows) -> Callable[[Path], Sequence[str]]:
     """Writes a file of JSON lines."""
 
     def write(folder: Path) -> Sequence[str]:
@@ -97,7 +97,7 @@ _OPTIONS = [
     {"id": "a", "text": "Lift it.", "values": {"BEC": 1, "HED": -0.5}},
     {"id": "b", "text": "Walk by.", "values": {"BEC": -1, "POD": None}},
 ]
-BANK: Rows = [
+BANK: ItemRows = [
     {"format": "valueagents-items", "taxonomy": "schwartz20", "scaling": "by hand", **TASK},
     *(
         {"id": f"i{n}", "text": f"A bicycle lies there, {n}.", "options": _OPTIONS}
@@ -179,7 +179,7 @@ ITEMS = [
         ),
     ),
 ]
-_STATEMENTS: Rows = [
+_STATEMENTS: ItemRows = [
     {"format": "valueagents-survey", "taxonomy": "schwartz20", **TASK},
     *(
         {"id": f"s{n}", "value": "BEC", "affirms": f"I help, {n}.", "opposes": f"I leave, {n}."}
@@ -202,7 +202,7 @@ _LAB_SURVEY = {
         for n in range(3)
     ],
 }
-_POSTS: Rows = [
+_POSTS: ItemRows = [
     {"format": "valueagents-judgements", "taxonomy": "schwartz20", **TASK},
     *(
         {"id": f"p{n}", "value": "BEC", "high": "YTA", "low": "NTA", "text": f"I left him, {n}."}

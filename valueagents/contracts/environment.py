@@ -126,9 +126,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     scaling: Scaling = Scaling()
     provenance: str = "tried in the env, one step"
     decided: tuple[Menu, Annotation | None, int] | None = None
-    """What the last accepted action was a decision between: menu, annotation, and the index
-    taken.
-    """
+    """Menu and annotation that the last accepted action was about, and the index taken."""
 
     lost_workers: int = 0
     """Of an env that plays in other processes: how many of them were lost since the episode began.
@@ -140,9 +138,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     """The arguments that the constructor was called with."""
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """A new env that knows what it was made with: of an object of the user's, that is part of
-        its identity.
-        """
+        """A new env that knows what it was made with, which is part of an object's identity."""
         env = super().__new__(cls)
         env.made_with = args, options
         return env

@@ -51,7 +51,7 @@ def episode_sums(both: Pairing, terms: Callable[[Deviations], Terms]) -> Episode
         return None
     seeds = {each.run.header.seed for each in runs if each.run is not None}
     names = [_names(each) for each in runs]
-    shared = np.intersect1d(*names)
+    shared = np.intersect1d(names[0], names[1])
     if len(seeds) > 1 or len(shared) < 2:
         return None
     kept = [np.flatnonzero(np.isin(each, shared)) for each in names]

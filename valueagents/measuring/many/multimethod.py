@@ -37,7 +37,7 @@ from valueagents.running.runs import Run
 _HALVINGS = 20
 _VARIANT = "variant"
 """The factor whose levels are prompt variants of one item."""
-Kind = Literal["split half", "retest: seeds", "retest: prompts"]
+ReliabilityKind = Literal["split half", "retest: seeds", "retest: prompts"]
 
 
 class MethodPair(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Reliability(msgspec.Struct, frozen=True):
     """
 
     method: str
-    kind: Kind
+    kind: ReliabilityKind
     policies: int
     value: Estimate
     by_axis: dict[str, float | None]
@@ -214,10 +214,10 @@ def _split_half(table: Profiles, seed: int) -> FloatArray:
     return np.where(r > 0, 2 * r / (1 + r), r)
 
 
-def _retests(table: Profiles, every: list[list[Run]]) -> "dict[Kind, FloatArray]":
-    """Kind -> (V,) correlations, where every policy has been run again, or asked in variants."""
-    found: dict[Kind, FloatArray] = {}
-    kinds: list[tuple[Kind, Callable[[Run, Run], bool]]] = [
+def _retests(table: Profiles, every: list[list[Run]]) -> "dict[ReliabilityKind, FloatArray]":
+    """By kind, (V,) correlations, where every policy has been run again, or asked in variants."""
+    found: dict[ReliabilityKind, FloatArray] = {}
+    kinds: list[tuple[ReliabilityKind, Callable[[Run, Run], bool]]] = [
         ("retest: seeds", lambda a, b: a.header.seed != b.header.seed and _prompt(a) == _prompt(b)),
         ("retest: prompts", lambda a, b: _prompt(a) != _prompt(b)),
     ]
@@ -239,7 +239,7 @@ def _prompt(run: Run) -> str | None:
 
 
 def _reliability(
-    method: str, kind: Kind, r: FloatArray, axes: Sequence[str], policies: int
+    method: str, kind: ReliabilityKind, r: FloatArray, axes: Sequence[str], policies: int
 ) -> Reliability:
     few = _too_few(policies)
     known = r[~np.isnan(r)]
