@@ -266,9 +266,13 @@ def _version_2(file: Path) -> Path:
 def test_a_replay_declares_the_factors_of_the_runs_and_records_their_levels(
     games, regions, tmp_path
 ):
-    for name, runs, factor in (("g", games, "scene"), ("i", regions, "item")):
+    for name, runs, factors in (
+        ("g", games, ["scene", "pooled_episode"]),
+        ("i", regions, ["item"]),
+    ):
+        factor = factors[0]
         done = on_pool(frozen(tmp_path / name, runs), "random", tmp_path / f"{name}-run")
-        assert [each.name for each in done.header.factors] == [factor]
+        assert [each.name for each in done.header.factors] == factors
         column = f"factor.{factor}"
         met = {
             row["shown"]: row[column]
@@ -282,7 +286,7 @@ def test_a_replay_declares_the_factors_of_the_runs_and_records_their_levels(
 def test_a_pool_of_the_version_before_is_read_and_asked_as_it_was(games, tmp_path):
     file = Path(frozen(tmp_path / "pool", games, 20))
     now = read_pool(file)
-    assert {len(question.factors) for question in now.decisions} == {1}
+    assert {len(question.factors) for question in now.decisions} == {2}
     then = read_pool(_version_2(file))
     assert [question.shown for question in then.decisions] == [
         question.shown for question in now.decisions
@@ -306,6 +310,39 @@ def test_a_pool_of_the_version_before_is_the_one_that_the_same_command_draws(gam
     with pytest.raises(ConfigError, match="another pool"):
         freeze_pool(tmp_path / "pool", games, decisions=21, seed=0)
     assert file.read_bytes() == written
+
+
+def test_a_pool_drawn_before_episodes_were_noted_is_the_one_that_the_same_command_draws(
+    games, tmp_path
+):
+    file = Path(frozen(tmp_path / "pool", games, 20))
+    header, *rest = (json.loads(line) for line in file.read_text("utf-8").splitlines())
+    header["factors"] = [each for each in header["factors"] if each["name"] == "scene"]
+    for question in rest:
+        del question["factors"]["pooled_episode"]
+    file.write_text("\n".join(json.dumps(line) for line in (header, *rest)), encoding="utf-8")
+    assert freeze_pool(tmp_path / "pool", games, decisions=20, seed=0) == file
+
+
+def test_decisions_of_games_keep_episode_and_menu_as_clusters(games, tmp_path):
+    """And say which: the episode that they were met in, not the one that asks them again."""
+    pool = frozen(tmp_path / "pool", games)
+    runs = [on_pool(pool, policy, tmp_path / policy) for policy in ("random", "first")]
+    asked = runs[0].decisions(["factor.pooled_episode", "menu"]).to_pylist()
+    met = {(row["factor.pooled_episode"], row["menu"]) for row in asked}
+    episodes = {episode.identity for run in games for episode in run.episodes()}
+    assert {episode for episode, _ in met} <= episodes
+    assert len({menu for _, menu in met}) < len(met)  # menus come again in other episodes
+    scores = score(runs[0])
+    assert scores.unit == "episode and menu, two-way"
+    assert all(axis.clusters <= len(episodes) for axis in scores.axes)
+    found = compare(*runs)
+    verdict = found[found.headline]
+    assert verdict.unit == "episode and menu, two-way"
+    assert verdict.test.startswith("t, two-way by episode and menu")
+    known = [axis for axis in verdict.axes if axis.difference.value is not None]
+    assert known
+    assert all(axis.clusters <= len(episodes) and axis.p is not None for axis in known)
 
 
 def test_a_pool_of_another_version_is_refused_with_those_that_are_read(games, tmp_path):

@@ -20,6 +20,7 @@ from valueagents.errors import ConfigError, unknown_name
 from valueagents.measuring.columns import Columns, codes_of
 from valueagents.measuring.deviations import Deviations, Form, Terms
 from valueagents.measuring.sums import Clustering, Units, crossed, run_sums
+from valueagents.running.pool import POOLED_EPISODE
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
@@ -270,7 +271,8 @@ def joint_clustering(runs: Sequence[Answers]) -> list[Clustering]:
     """For each run the clustering of its decisions, equal codes meaning equal units in all of them.
 
     By item where no choice changes a later menu in any of them; in games by episode, and by menu
-    too where the same options are offered in several episodes.
+    too where the same options are offered in several episodes. Decisions of games that were pooled
+    and asked again are clustered as there: by the episode they were met in, and by menu.
     """
     splits = np.cumsum([len(answers.size) for answers in runs])[:-1]
     names = pa.concat_arrays(
@@ -281,6 +283,10 @@ def joint_clustering(runs: Sequence[Answers]) -> list[Clustering]:
     if not all(answers.independent_menus for answers in runs):
         menus, kinds = codes_of(pa.concat_arrays([answers.menu for answers in runs]))
         whole = crossed("episode", whole.ways[0], Units(menus, len(kinds)))
+    elif all(POOLED_EPISODE.name in answers.columns.factors() for answers in runs):
+        met_in = np.concatenate([answers.factor(POOLED_EPISODE.name) for answers in runs])
+        episodes, there = np.unique(met_in, return_inverse=True)
+        whole = crossed("episode", Units(there.astype(np.int64), len(episodes)), whole.ways[0])
     codes_by_run = zip(*(np.split(way.codes, splits) for way in whole.ways), strict=True)
     return [
         Clustering(

@@ -219,6 +219,18 @@ def ratio_estimates(
     return estimates
 
 
+def ratio_tests(above: Sequence[FloatArray], below: Sequence[FloatArray]) -> list[float | None]:
+    """The two-sided p of each Σ above / Σ below against 0, by t, as `ratio_estimates` clusters."""
+    counts = [(each > 0).sum(axis=0) for each in below]
+    totals = np.maximum(1e-300, below[0].sum(axis=0))
+    values = above[0].sum(axis=0) / totals
+    residuals = [n - values * d for n, d in zip(above, below, strict=True)]
+    errors = np.sqrt(clustered_variance(residuals, counts)) / totals
+    units = np.min(counts[:2], axis=0)
+    rows = zip(values.tolist(), errors.tolist(), units.tolist(), strict=True)
+    return [t_test(value, error, count) for value, error, count in rows]
+
+
 def _range(ends: FloatArray) -> tuple[float, float] | None:
     """The two ends, if there is room between them."""
     low, high = ends.tolist()

@@ -15,10 +15,15 @@ import pyarrow.compute as pc
 
 from valueagents.arrays import FloatArray, IntArray
 from valueagents.errors import ConfigError
-from valueagents.measuring.answers import Answers, common_form, require_comparable
+from valueagents.measuring.answers import (
+    Answers,
+    common_form,
+    joint_clustering,
+    require_comparable,
+)
 from valueagents.measuring.columns import codes_of
 from valueagents.measuring.deviations import Deviations, Form, Terms, propensity_terms
-from valueagents.measuring.sums import cluster_means, run_sums
+from valueagents.measuring.sums import Clustering, Units, cluster_means, run_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Pairing:
     shown: (S,) their hashes.
     cluster: (S,) codes of the unit that a situation belongs to, `clusters` in all: the item, or
         in games, where a situation belongs to no one episode, the menu.
+    ways: that clustering, of situations, by episode and menu for pooled decisions of games.
     form: how both answers are read.
     annotation_conflicts: situations whose options carry other values in the second run.
     """
@@ -39,6 +45,7 @@ class Pairing:
     cluster: IntArray
     clusters: int
     unit: str
+    ways: tuple[Units, ...]
     only_first: int
     only_second: int
     annotation_conflicts: int
@@ -90,7 +97,14 @@ def pair(first: Answers, second: Answers, *, form: Form | None = None) -> Pairin
             " with the other's options"
         )
     units = first.cluster if independent else codes_of(first.menu)[0]
-    names, cluster = np.unique(units[last_meetings(first, shared)], return_inverse=True)
+    at = last_meetings(first, shared)
+    names, cluster = np.unique(units[at], return_inverse=True)
+    own = Clustering(
+        "item" if independent else "menu", (Units(cluster.astype(np.int64), len(names)),)
+    )
+    joint = joint_clustering([first])[0] if independent else own
+    if len(joint.ways) > 1:
+        own = Clustering(joint.unit, tuple(_of(way, at) for way in joint.ways))
     return Pairing(
         first=first,
         second=second,
@@ -98,11 +112,18 @@ def pair(first: Answers, second: Answers, *, form: Form | None = None) -> Pairin
         shown=shared,
         cluster=cluster.astype(np.int64),
         clusters=len(names),
-        unit="item" if independent else "menu",
+        unit=own.unit,
+        ways=own.ways,
         only_first=len(mine) - len(shared),
         only_second=len(theirs) - len(shared),
         annotation_conflicts=conflicts,
     )
+
+
+def _of(way: Units, decisions: IntArray) -> Units:
+    """The units of some of the decisions, counted anew."""
+    names, codes = np.unique(way.codes[decisions], return_inverse=True)
+    return Units(codes.astype(np.int64), len(names))
 
 
 def by_situation(answers: Answers, values: FloatArray) -> tuple[npt.NDArray[np.str_], FloatArray]:

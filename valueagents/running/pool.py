@@ -38,6 +38,10 @@ VERSION = 3
 WITHOUT_FACTORS = 2
 """The version before: its files are read, their decisions have no factors."""
 POOL_FILE = "pool.jsonl"
+POOLED_EPISODE = Factor(
+    "pooled_episode", "The episode of a pooled run of a game in which the decision was met."
+)
+"""What decisions of one episode share beside their menus: intervals are clustered by both."""
 
 
 class PoolSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,8 +60,9 @@ class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     and the option taken.
 
     `cluster` is the run's; of a game it is the menu, since there one menu comes again in many
-    states and episodes. `factors` are the levels of the menu; where there are none they are left
-    out of the file and of its hashed content, which is then that of a file of the version before.
+    states and episodes, and `factors` say which episode it was. `factors` are the levels of the
+    menu; where there are none they are left out of the file and of its hashed content, which is
+    then that of a file of the version before.
     """
 
     shown: str
@@ -220,11 +225,26 @@ def read_pool(path: Path) -> Pool:
 
 def _is_same(there: Pool, drawn: Pool) -> bool:
     """True if a frozen pool is the one that was drawn again."""
+    if POOLED_EPISODE not in there.header.factors:
+        drawn = _without_episodes(drawn)
     if there.header.version == WITHOUT_FACTORS:
         bare = tuple(msgspec.structs.replace(question, factors={}) for question in drawn.decisions)
         header = msgspec.structs.replace(drawn.header, version=WITHOUT_FACTORS, factors=())
         drawn = Pool(header, bare)
     return there == drawn
+
+
+def _without_episodes(pool: Pool) -> Pool:
+    """The pool as it was drawn before decisions of games said from which episode they are."""
+    kept = tuple(factor for factor in pool.header.factors if factor != POOLED_EPISODE)
+    bare = tuple(
+        msgspec.structs.replace(
+            question,
+            factors={k: v for k, v in question.factors.items() if k != POOLED_EPISODE.name},
+        )
+        for question in pool.decisions
+    )
+    return Pool(msgspec.structs.replace(pool.header, factors=kept), bare)
 
 
 def _declared(runs: Sequence[Run]) -> tuple[Factor, ...]:
@@ -242,6 +262,8 @@ def _declared(runs: Sequence[Run]) -> tuple[Factor, ...]:
                     f" runs before it: {', '.join(factor.levels) or 'open'}, not"
                     f" {', '.join(known.levels) or 'open'}; pool them apart"
                 )
+    if not all(run.header.independent_menus for run in runs):
+        found[POOLED_EPISODE.name] = POOLED_EPISODE
     return tuple(found.values())
 
 
@@ -311,7 +333,10 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
             assert decision.annotation is not None  # noqa: S101 – `_situations` left the others out
             before = tuple(_bare(earlier) for earlier in episode.decisions[:step])
             shown = shown_hash(run.header.task, episode.decisions[: step + 1])
-            cluster = episode.cluster if run.header.independent_menus else menu_hash(decision.menu)
+            cluster, factors = episode.cluster, decision.factors
+            if not run.header.independent_menus:
+                cluster = menu_hash(decision.menu)
+                factors = {**factors, POOLED_EPISODE.name: episode.identity}
             found.append(
                 PooledDecision(
                     shown=shown,
@@ -320,7 +345,7 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
                     observation=decision.observation,
                     menu=decision.menu,
                     annotation=decision.annotation,
-                    factors=decision.factors,
+                    factors=factors,
                 )
             )
     return found

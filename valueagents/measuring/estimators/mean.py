@@ -24,6 +24,7 @@ from valueagents.measuring.inference import (
     Estimate,
     few,
     ratio_estimates,
+    ratio_tests,
     t_estimate,
     t_test,
 )
@@ -142,16 +143,24 @@ def _of_situations(
         sums = np.stack([each.difference for each in games])
         sizes = (np.stack(known) > 0).astype(np.float64)
     enough = fewest >= needed
-    test = sign_flip_test(np.where(enough, sums, 0.0), seed=compared.seed)
+    ways = [(sums, sizes)] if len(pairs) > 1 else _each_way(pairs[0], differences[0])
+    above, below = [way[0] for way in ways], [way[1] for way in ways]
+    held = np.where(enough, sums, 0.0)
+    test = (
+        sign_flip_test(held, seed=compared.seed)
+        if len(ways) == 1
+        else _two_way(above, below, enough)
+    )
     primary = np.array([axis.id == compared.primary for axis in taxonomy.axes])
     clusters = (sizes > 0).sum(axis=0)
-    smallest = np.exp2(1.0 - clusters)  # p of an axis that moves all of its clusters one way
-    family = _family(test, np.where(enough, sums, 0.0), primary, smallest, seed=compared.seed)
+    # the p of an axis that moves all of its clusters one way; t has no such bound
+    smallest = np.exp2(1.0 - clusters) if len(ways) == 1 else np.zeros(len(clusters))
+    family = _family(test, held, primary, smallest, seed=compared.seed)
     where = _IN_EPISODES if games else "shared contested situations"
     where += " in one of the seeds" if len(pairs) > 1 else ""
     axes = []
     extremes = None if games else _extremes(estimator, pairs, differences)
-    estimates = ratio_estimates([sums], [sizes], extremes, seed=compared.seed)
+    estimates = ratio_estimates(above, below, extremes, seed=compared.seed)
     for v, estimate in enumerate(estimates):
         decisive = test.p[v] if primary[v] else family.p[v]
         axes.append(
@@ -252,6 +261,24 @@ def _extremes(
     return np.stack([-reach, reach])
 
 
+def _each_way(pair: Pairing, differences: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+    """(C, V) sums of differences and numbers of situations, for each way of the clustering."""
+    total, known = np.nan_to_num(differences), (~np.isnan(differences)).astype(np.float64)
+    return [
+        (cluster_sums(total, way.codes, way.count), cluster_sums(known, way.codes, way.count))
+        for way in pair.ways
+    ]
+
+
+def _two_way(
+    above: Sequence[FloatArray], below: Sequence[FloatArray], enough: BoolArray
+) -> FlipTest:
+    """The t tests of pooled decisions of games, where no single kind of unit could be flipped."""
+    method = "t, two-way by episode and menu, on the fewer units in which a value was at stake"
+    tested = zip(ratio_tests(above, below), enough, strict=True)
+    return FlipTest(method, [p if held else None for p, held in tested], [None] * len(enough))
+
+
 def _by_unit(
     pairs: Sequence[Pairing], differences: Sequence[FloatArray]
 ) -> tuple[FloatArray, FloatArray]:
@@ -261,10 +288,7 @@ def _by_unit(
     totals = [np.nan_to_num(each) for each in differences]
     counts = [(~np.isnan(each)).astype(np.float64) for each in differences]
     if len(pairs) == 1:
-        [pair] = pairs
-        return cluster_sums(totals[0], pair.cluster, pair.clusters), cluster_sums(
-            counts[0], pair.cluster, pair.clusters
-        )
+        return _each_way(pairs[0], differences[0])[0]
     sums = np.stack([each.sum(axis=0) for each in totals])
     sizes = np.stack([each.sum(axis=0) for each in counts])
     return sums / np.maximum(1, sizes), (sizes > 0).astype(np.float64)
