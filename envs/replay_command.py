@@ -3,16 +3,13 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from valueagents.cli.options import Json, seed_option
 from valueagents.cli.tables import print_json
 from valueagents.errors import ConfigError
-
-if TYPE_CHECKING:
-    from valueagents.running.runs import Run
 
 _REPLAY = "valueagents/Replay-v0"
 
@@ -38,6 +35,7 @@ def replay(
     from valueagents.running.execution import RunConfig, execute
     from valueagents.running.pool import freeze_pool
     from valueagents.running.progress import show_progress
+    from valueagents.running.runs import Run
 
     folders = {spec: out / run_folder(spec) for spec in policy}
     if len(set(folders.values())) < len(policy):
@@ -48,6 +46,9 @@ def replay(
         make_policy(
             spec
         ).identity()  # a wrong spec or adapter is said before the first policy plays
+    for path in pool or []:
+        for problem in Run(path).problems():
+            print(f"warning: {path}: {problem}", file=sys.stderr)
     file = freeze_pool(out, pool or [], decisions=decisions, seed=seed)
     done: list[Run] = []
     for spec, folder in folders.items():

@@ -28,6 +28,7 @@ from valueagents.envs.choice_game.game import Game
 from valueagents.envs.choice_game.lines import place
 from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.files.amounts import amounts_problem
+from valueagents.files.header import taxonomy_of
 from valueagents.files.text import decode_json, decode_toml, read_text
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy, load_taxonomy
@@ -113,7 +114,7 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
     if file is None:
         file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
     read = None if file is None else _read_file(file)
-    axes = load_taxonomy(taxonomy if read is None else read.taxonomy)
+    axes = load_taxonomy(taxonomy) if read is None else taxonomy_of(file.name, read.taxonomy)
     by_line: dict[tuple[str, int], Amounts] = {}
     for scene in game.scenes.values():
         for number, words in scene.values.items():

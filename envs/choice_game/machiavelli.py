@@ -171,14 +171,15 @@ def read_machiavelli(folder: Path, title: str | None) -> tuple[Game, NodeLedger,
             else f"say which title: {sorted(facts)}"
         )
     game = _game(folder / "source" / f"{key}.json", facts[key])
-    tree = _read(folder / "trees" / f"{key}_game_tree.json", dict[str, _Node])
+    tree_file = folder / "trees" / f"{key}_game_tree.json"
+    tree = _read(tree_file, dict[str, _Node])
     labels_file = folder / "annotations_clean" / f"{key}.json"
     labels = _read(labels_file, _Annotated).scenes
     for node, each in labels.items():
         if node not in tree:
             raise DataError(
                 f"{labels_file.name}: "
-                + unknown_name("node", node, tree, remedy="The tree has none such.")
+                + unknown_name("node", node, tree, remedy=f"{tree_file.name} has none such.")
             )
         for flag in each.morality:
             if flag not in VIOLATIONS:
@@ -216,7 +217,10 @@ def _game(file: Path, facts: GameFacts) -> Game:
     for name in source.scene_list:
         if name.lower() not in sources:
             raise DataError(f"{file.name}, scene_list: " + unknown_name("scene", name, sources))
-    game = assemble(sources, order=tuple(name.lower() for name in source.scene_list))
+    try:
+        game = assemble(sources, order=tuple(name.lower() for name in source.scene_list))
+    except DataError as error:
+        raise DataError(f"{file.name}, {error}") from error
     goals = {
         name.lower(): Achievement(goal.points, goal.description, True)
         for name, goal in facts.achievements.items()

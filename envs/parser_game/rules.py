@@ -29,8 +29,9 @@ from valueagents.envs.parser_game.memory import Ram, word
 from valueagents.envs.parser_game.story import Story
 from valueagents.errors import DataError
 from valueagents.files.amounts import amounts_problem
+from valueagents.files.header import taxonomy_of
 from valueagents.files.text import decode_toml, read_text
-from valueagents.taxonomy import Taxonomy, load_taxonomy
+from valueagents.taxonomy import Taxonomy
 
 _FORMAT = "valueagents-rules"
 _WORD = 0xFFFF
@@ -138,7 +139,7 @@ def read_rules(path: Path, story: Story) -> Rules:
         )
     if found.story_sha256 not in (None, story.sha256):
         raise DataError(f"{path.name} was written for other bytes than those of {story.path.name}")
-    taxonomy = load_taxonomy(found.taxonomy)
+    taxonomy = taxonomy_of(path.name, found.taxonomy)
     for number, rule in enumerate(found.rule, 1):
         problem = _problem(rule, taxonomy, story)
         if problem is not None:

@@ -2,6 +2,7 @@
 overrides.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -103,6 +104,9 @@ def load_settings(preset: str, overrides: Mapping[str, object] | None = None) ->
         made = msgspec.convert(settings, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"bad setting: {error}") from error
+    for name, value in msgspec.structs.asdict(made).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"bad setting: {name} = {value} is not a finite number")
     if made.label_variants > made.variants:
         raise ConfigError(
             f"label_variants={made.label_variants} is more than variants={made.variants}; give both"

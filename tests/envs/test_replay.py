@@ -1,6 +1,7 @@
 """Common-state replay: the same questions, exactly as they were met, for any policy."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -387,8 +388,11 @@ def test_runs_of_different_tasks_make_no_pool(games, regions):
         (lambda lines: [*lines, lines[-1]], "damaged"),
         (lambda lines: [b"{}", *lines[1:]], "line 1"),
         (lambda lines: [lines[0], lines[1][:-9], *lines[2:]], "line 2"),
+        (lambda lines: [b"[" * 5000, *lines[1:]], "line 1"),
+        (lambda lines: [lines[0], b'{"shown":"",' + lines[1][1:]], r"line 2: the key 'shown' is there twice"),
+        (lambda lines: [*lines[:2], b"\xff"], "line 3: not UTF-8"),
     ],
-)
+)  # fmt: skip
 def test_a_damaged_pool_is_refused_with_its_line(games, tmp_path, change, said):
     file = Path(frozen(tmp_path / "pool", games, 5))
     file.write_bytes(b"\n".join(change(file.read_bytes().splitlines())) + b"\n")
@@ -418,6 +422,20 @@ def test_the_command_freezes_asks_and_names_each_run(games, tmp_path, monkeypatc
     said = json.loads(capsys.readouterr().out)
     assert [Path(each["run"]).name for each in said["runs"]] == ["known_BEC=1", "known_BEC=-1"]
     assert compare(*(each["run"] for each in said["runs"])).paired_situations == 40
+
+
+def test_a_damaged_run_is_warned_of_before_it_is_pooled(games, tmp_path, monkeypatch, capsys):
+    from valueagents.cli import main
+
+    copy = tmp_path / "copy"
+    shutil.copytree(games[0].path, copy)
+    [segment] = copy.glob("episodes-*")
+    segment.write_bytes(segment.read_bytes()[: segment.stat().st_size // 2])
+    words = ["--pool", str(copy), "--policy", "random", "--out", str(tmp_path / "r")]
+    monkeypatch.setattr(sys, "argv", ["valueagents", "replay", *words])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"warning: {copy}: " in capsys.readouterr().err
 
 
 def test_a_folder_name_says_the_spec():

@@ -587,6 +587,12 @@ def test_the_study_and_its_re_study_have_their_published_settings():
     assert (restudy.epochs, restudy.batch_rows, restudy.quantise) == (3, 16, "nf4")
 
 
+@pytest.mark.parametrize("odd", ["inf", "nan", float("inf"), "1e999"])
+def test_a_setting_that_is_no_number_is_refused(odd):
+    with pytest.raises(ConfigError, match=r"bad setting: .*learning_rate"):
+        load_settings("quick", {"learning_rate": odd})
+
+
 class Undecided(RandomPolicy):
     """Gives the lowest rating 0.45 and the highest 0.55."""
 

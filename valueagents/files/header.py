@@ -45,10 +45,15 @@ def read_header(
     if (header.format, header.version) != (name, 1):
         found = f"format {header.format!r} version {header.version}"
         raise DataError(f"{path.name}, line 1: {found}; this reads {name} 1")
+    return header, taxonomy_of(f"{path.name}, line 1", header.taxonomy)
+
+
+def taxonomy_of(where: str, name: str) -> Taxonomy:
+    """The taxonomy that a file names. Raises DataError that begins with `where`."""
     try:
-        return header, load_taxonomy(header.taxonomy)
+        return load_taxonomy(name)
     except ConfigError as error:
-        raise DataError(f"{path.name}, line 1: {error}") from error
+        raise DataError(f"{where}: {error}") from error
 
 
 def _example(kind: type[BankHeader], name: str) -> str:

@@ -27,6 +27,7 @@ from valueagents.contracts.decision import (
 )
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.files.factors import level_problem
+from valueagents.files.text import decode_json, read_text
 from valueagents.identity import content_hash
 from valueagents.running.runs import Run
 from valueagents.running.store import write_atomically
@@ -186,13 +187,13 @@ def freeze_pool(
 
 def read_pool(path: Path) -> Pool:
     """The pool in a file. Raises DataError with the line if it is malformed."""
-    first, *rest = path.read_bytes().split(b"\n")
+    first, *rest = read_text(path).split("\n")
+    raw = decode_json(f"{path.name}, line 1", first, dict[str, Any])
     try:
-        raw = msgspec.json.decode(first, type=dict[str, Any])
         header = msgspec.convert(
             {**raw, "taxonomy": bundled_taxonomy(raw.get("taxonomy"))}, PoolHeader
         )
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except msgspec.MsgspecError as error:
         raise DataError(f"{path.name}, line 1 is not the header of a pool: {error}") from error
     if header.format != FORMAT or header.version not in (WITHOUT_FACTORS, VERSION):
         known = f"{FORMAT} {WITHOUT_FACTORS} and {VERSION}"
@@ -201,10 +202,10 @@ def read_pool(path: Path) -> Pool:
         )
     questions = []
     for number, line in enumerate((line for line in rest if line), 2):
+        question = decode_json(f"{path.name}, line {number}", line, PooledDecision)
         try:
-            question = msgspec.json.decode(line, type=PooledDecision)
             options = len(question.annotation.array(header.taxonomy))
-        except (msgspec.MsgspecError, UnicodeDecodeError, StoreError) as error:
+        except StoreError as error:
             raise DataError(f"{path.name}, line {number}: {error}") from error
         if options != len(question.menu):
             raise DataError(

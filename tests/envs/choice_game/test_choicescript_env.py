@@ -383,3 +383,11 @@ def test_an_amount_that_is_none_or_there_twice_is_refused(
         ChoiceScriptEnv(game=str(tmp_path))
     assert said in str(raised.value)
     assert len(str(raised.value)) < 300
+
+
+def test_a_taxonomy_that_is_none_is_said_with_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "startup.txt").write_text("*choice\n  #One.\n    *finish\n  #Two.\n    *finish\n")
+    header = 'format = "valueagents-lines"\nversion = 1\ntaxonomy = "schwarz20"\n'
+    (tmp_path / "annotations.toml").write_text(f'{header}provenance = "tests"\n[events]\n')
+    with pytest.raises(DataError, match=r"^annotations\.toml: unknown taxonomy 'schwarz20'"):
+        ChoiceScriptEnv(game=str(tmp_path))
