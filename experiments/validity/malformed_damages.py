@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"(?<=[=\[,:] )-?\d+(\.\d+)?(?=\s*[,\]}\n#])")
 
 
 @dataclass(frozen=True)
-class Damage:
+class FileDamage:
     """A way to damage a file; `make` gives None where it does not apply."""
 
     name: str
@@ -42,11 +42,11 @@ class Damage:
     make: Callable[[bytes, random.Random], bytes | None]
 
 
-def damages_of(suffix: str) -> Sequence[Damage]:
+def damages_of(suffix: str) -> Sequence[FileDamage]:
     """The damages for files that end so; `.bin` stands for what a program wrote and sealed."""
     special = {".jsonl": _LINES, ".json": _JSON, ".csv": _CSV, ".toml": _TOML, ".txt": _SCRIPT}
     if suffix == ".bin":
-        return [Damage(each.name, "none", each.make) for each in _SEALED]
+        return [FileDamage(each.name, "none", each.make) for each in _SEALED]
     return [*_ANY_TEXT, *special.get(suffix, ())]
 
 
@@ -91,23 +91,25 @@ def _swap_lines(lines: list[bytes], rng: random.Random) -> None:
     lines[at], lines[other] = lines[other], lines[at]
 
 
-_FLIP = Damage("a byte is another", "any", _flipped)
-_CUT = Damage("cut off", "any", _cut)
-_EMPTY = Damage("empty", "none", lambda content, rng: b"")
-_GARBAGE = Damage("random bytes", "none", lambda content, rng: rng.randbytes(200))
+_FLIP = FileDamage("a byte is another", "any", _flipped)
+_CUT = FileDamage("cut off", "any", _cut)
+_EMPTY = FileDamage("empty", "none", lambda content, rng: b"")
+_GARBAGE = FileDamage("random bytes", "none", lambda content, rng: rng.randbytes(200))
 _SEALED = (_FLIP, _CUT, _EMPTY, _GARBAGE)
 _ANY_TEXT = (
     _FLIP,
     _CUT,
     _EMPTY,
     _GARBAGE,
-    Damage("a byte that is no UTF-8", "none", lambda content, rng: _insert(content, rng, b"\xff")),
-    Damage("a NUL byte", "any", lambda content, rng: _insert(content, rng, b"\0")),
-    Damage("UTF-16", "none", lambda content, rng: content.decode().encode("utf-16")),
-    Damage("a byte order mark", "same", lambda content, rng: b"\xef\xbb\xbf" + content),
-    Damage("CRLF", "same", lambda content, rng: content.replace(b"\n", b"\r\n")),
-    Damage("a line is gone", "any", _lines(_drop_line)),
-    Damage("two lines change places", "any", _lines(_swap_lines)),
+    FileDamage(
+        "a byte that is no UTF-8", "none", lambda content, rng: _insert(content, rng, b"\xff")
+    ),
+    FileDamage("a NUL byte", "any", lambda content, rng: _insert(content, rng, b"\0")),
+    FileDamage("UTF-16", "none", lambda content, rng: content.decode().encode("utf-16")),
+    FileDamage("a byte order mark", "same", lambda content, rng: b"\xef\xbb\xbf" + content),
+    FileDamage("CRLF", "same", lambda content, rng: content.replace(b"\n", b"\r\n")),
+    FileDamage("a line is gone", "any", _lines(_drop_line)),
+    FileDamage("two lines change places", "any", _lines(_swap_lines)),
 )
 
 
@@ -203,15 +205,15 @@ def _dropped_key(value: Any, rng: random.Random) -> str | None:
 
 
 _JSON = (
-    Damage("a key twice", "none", _double_key),
-    Damage("no number where one was", "none", _in_json(_put(NOT_NUMBERS, numbers=True))),
-    Damage("no JSON value", "none", _in_json(_put(NOT_NUMBERS[:-1], numbers=False))),
-    Damage("deep nesting", "none", _in_json(_put([_DEEP], numbers=False))),
-    Damage("an odd value", "any", _in_json(_put(ODD_VALUES, numbers=False))),
-    Damage("an odd number", "any", _in_json(_put(ODD_VALUES, numbers=True))),
-    Damage("a key is gone", "any", _in_json(_dropped_key)),
+    FileDamage("a key twice", "none", _double_key),
+    FileDamage("no number where one was", "none", _in_json(_put(NOT_NUMBERS, numbers=True))),
+    FileDamage("no JSON value", "none", _in_json(_put(NOT_NUMBERS[:-1], numbers=False))),
+    FileDamage("deep nesting", "none", _in_json(_put([_DEEP], numbers=False))),
+    FileDamage("an odd value", "any", _in_json(_put(ODD_VALUES, numbers=False))),
+    FileDamage("an odd number", "any", _in_json(_put(ODD_VALUES, numbers=True))),
+    FileDamage("a key is gone", "any", _in_json(_dropped_key)),
 )
-_LINES = (*_JSON, Damage("a line twice", "none", _lines(_double_line)))
+_LINES = (*_JSON, FileDamage("a line twice", "none", _lines(_double_line)))
 
 
 def _cells(content: bytes) -> list[list[str]]:
@@ -249,10 +251,10 @@ def _cell(texts: Sequence[str]) -> Callable[[list[list[str]], random.Random], No
 
 
 _CSV = (
-    Damage("a column twice", "none", _csv(_double_column)),
-    Damage("a ragged row", "none", _csv(_ragged)),
-    Damage("an open quote", "none", lambda content, rng: content + b'"'),
-    Damage(
+    FileDamage("a column twice", "none", _csv(_double_column)),
+    FileDamage("a ragged row", "none", _csv(_ragged)),
+    FileDamage("an open quote", "none", lambda content, rng: content + b'"'),
+    FileDamage(
         "an odd cell",
         "any",
         _csv(_cell(["", "nan", "inf", "-1", "1e308", _DIGITS, "x" * 200_000, "[" * 5000, "\0"])),
@@ -282,22 +284,22 @@ def _doubled_setting(content: bytes, rng: random.Random) -> bytes | None:
 
 
 _TOML = (
-    Damage(
+    FileDamage(
         "no number where one was", "none", _toml(["nan", "inf", "-inf", "1e999", _DIGITS, _DEEP])
     ),
-    Damage(
+    FileDamage(
         "another type",
         "any",
         _toml(['"text"', "true", "1979-05-27", "[1]", "{a = 1}", "-1", "1e308", "1" + "0" * 23]),
     ),
-    Damage("a setting twice", "none", _doubled_setting),
-    Damage("deep nesting", "none", lambda content, rng: f"deep = {_DEEP}\n".encode() + content),
-    Damage(
+    FileDamage("a setting twice", "none", _doubled_setting),
+    FileDamage("deep nesting", "none", lambda content, rng: f"deep = {_DEEP}\n".encode() + content),
+    FileDamage(
         "deep keys",
         "none",
         lambda content, rng: (".".join(["a"] * 3000) + " = 1\n").encode() + content,
     ),
-    Damage("a setting that is none", "none", lambda content, rng: b"zzz = 1\n" + content),
+    FileDamage("a setting that is none", "none", lambda content, rng: b"zzz = 1\n" + content),
 )
 
 
@@ -313,7 +315,7 @@ def _script(texts: Sequence[str]) -> Callable[[bytes, random.Random], bytes | No
 
 
 _SCRIPT = (
-    Damage(
+    FileDamage(
         "an amount that is none",
         "none",
         _script(
@@ -325,7 +327,7 @@ _SCRIPT = (
             ]
         ),
     ),
-    Damage(
+    FileDamage(
         "an odd command",
         "any",
         _script(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from valueagents.policies.readings.mentions import Kind, Mention
-from valueagents.policies.readings.menu_words import Menu, lower
+from valueagents.policies.readings.menu_words import NamedMenu, lower
 from valueagents.policies.readings.patterns import blanked, pattern, says_nothing
 
 PLAIN, ASIDE, PRAISE, RIVAL = 3, 2, 1, 0
@@ -65,7 +65,7 @@ class _Place(msgspec.Struct, frozen=True):
     words: int
 
 
-def find_claims(text: str, menu: Menu, mentions: Sequence[Mention]) -> list[Claim]:
+def find_claims(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> list[Claim]:
     """The claims of a text, in order."""
     low = blanked(lower(text), pattern("<aside>"))
     low = pattern("<except>").sub(lambda match: "not".ljust(len(match.group())), low)
@@ -141,7 +141,7 @@ def _since_turn(said: str) -> str:
     return said[ends[-1] :] if ends else said
 
 
-def _claim(place: _Place, menu: Menu, said: str, sentence: int) -> Claim | None:
+def _claim(place: _Place, menu: NamedMenu, said: str, sentence: int) -> Claim | None:
     each = place.mention
     if _is_denied(place):
         return None
@@ -255,7 +255,7 @@ def _is_in_brackets(place: _Place) -> bool:
     return bool(meant.search(said)) and not pattern("<denial,rejection,contrast>").search(said)
 
 
-def _is_whole(place: _Place, menu: Menu) -> bool:
+def _is_whole(place: _Place, menu: NamedMenu) -> bool:
     """Whether a short text ends there: "I'd wait for her" does not name "Wait"."""
     if not _is_loose_word(place, menu):
         return True
@@ -266,13 +266,13 @@ def _is_whole(place: _Place, menu: Menu) -> bool:
     return ends is not None
 
 
-def _is_loose_word(place: _Place, menu: Menu) -> bool:
+def _is_loose_word(place: _Place, menu: NamedMenu) -> bool:
     each = place.mention
     single = any(menu.loose(option) for option in each.options)
     return each.kind == "text" and single and not each.options <= menu.codes
 
 
-def _unspoken_rank(place: _Place, menu: Menu) -> int:
+def _unspoken_rank(place: _Place, menu: NamedMenu) -> int:
     """How plainly a mention is claimed by where it stands, 0 = not at all."""
     own = pattern(r"<besides>\W*\Z").search(place.head) is None
     if own and _is_last_word(place, menu) and _is_whole(place, menu):
@@ -284,7 +284,7 @@ def _unspoken_rank(place: _Place, menu: Menu) -> int:
     return PRAISE if _is_praised(place) else 0
 
 
-def _is_last_word(place: _Place, menu: Menu) -> bool:
+def _is_last_word(place: _Place, menu: NamedMenu) -> bool:
     """Whether a sentence is nothing but it, or has come to it after a pause or "so"."""
     rest, head = place.rest, place.head
     if not says_nothing(rest):
@@ -308,7 +308,7 @@ def _is_last_word(place: _Place, menu: Menu) -> bool:
     return head.rstrip()[-1:] in ":–—-→>" or (tail != said and says_nothing(tail))
 
 
-def _leading_rank(place: _Place, menu: Menu) -> int:
+def _leading_rank(place: _Place, menu: NamedMenu) -> int:
     """The rank of what begins a sentence, or a part of it with a reason, by what follows it."""
     rest = place.rest
     part = re.split(r"[,;–—]", place.head)[-1]

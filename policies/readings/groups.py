@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from valueagents.policies.readings.mentions import Mention, every_mention
-from valueagents.policies.readings.menu_words import Menu, lower
+from valueagents.policies.readings.menu_words import NamedMenu, lower
 
 _OR = r"or|and|and/or|nor|oder|und|noch|sowie|ou|et|ni|o|oppure|u|y|e|né|и|или|либо|ни|vs\.?|versus"
 _HEDGES = r"maybe|perhaps|possibly|then|even|also|the|vielleicht|peut-être|quizás|forse|может быть"
@@ -24,7 +24,7 @@ _BEFORE_LABEL = (
 _AFTER_LABEL = re.compile(r"[\"*]*\s*(?:\(\w|[):\].=|]+\s*[^\s)]|\s[–—-]\s|\s=)")
 
 
-def find_mentions(text: str, menu: Menu) -> list[Mention]:
+def find_mentions(text: str, menu: NamedMenu) -> list[Mention]:
     """What a text names, in order: groups as one mention, restated menus left out."""
     low = lower(text)
     found = _labelled(text, _longest(every_mention(text, menu)))
@@ -147,7 +147,7 @@ def _listed(low: str, found: Sequence[Mention]) -> list[Mention]:
     return made
 
 
-def ticked(text: str, menu: Menu) -> frozenset[int]:
+def ticked(text: str, menu: NamedMenu) -> frozenset[int]:
     """The one option of a restated menu whose line has a tick or an arrow."""
     found: set[int] = set()
     for line in text.splitlines():

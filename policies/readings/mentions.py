@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.policies.readings.menu_words import Menu, lower
+from valueagents.policies.readings.menu_words import NamedMenu, lower
 from valueagents.policies.readings.patterns import CJK, counted, pattern, says_nothing
 
 Kind = Literal["letter", "number", "text"]
@@ -59,7 +59,7 @@ class Mention(msgspec.Struct, frozen=True):
     sure: bool = False
 
 
-def every_mention(text: str, menu: Menu) -> list[Mention]:
+def every_mention(text: str, menu: NamedMenu) -> list[Mention]:
     """All mentions of a text by their places, the longer one where several begin."""
     low = lower(text)
     found = [
@@ -71,7 +71,7 @@ def every_mention(text: str, menu: Menu) -> list[Mention]:
     return sorted(found, key=lambda each: (each.start, -each.end))
 
 
-def _letters(text: str, low: str, menu: Menu) -> Iterator[Mention]:
+def _letters(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
     by_place = re.search(r"(?<!\w)[БГД](?!\w)", text) is not None
     starts = {match.start(1) for match in _TOKEN.finditer(text)}
     starts |= {match.start(1) for match in pattern(_AFTER_NOUN).finditer(low)}
@@ -102,7 +102,7 @@ def _is_letter(low: str, start: int, letter: str, option: str) -> bool:
     return own or follows or _COMPARED.match(rest) is not None
 
 
-def _ratings(low: str, menu: Menu) -> Iterator[Mention]:
+def _ratings(low: str, menu: NamedMenu) -> Iterator[Mention]:
     """Numbers of the scale, in digits or words; none where the menu has no scale."""
     if not menu.scale:
         return
@@ -163,7 +163,7 @@ def number_of(word: str) -> int | None:
     return next(found, None)
 
 
-def _places(low: str, menu: Menu) -> Iterator[Mention]:
+def _places(low: str, menu: NamedMenu) -> Iterator[Mention]:
     """Options by place: "option 2", "the second option"; "option 2" of a scale is its number 2."""
     by_place = {k + 1: k for k in range(len(menu.texts))} if not menu.scale else menu.scale
     numbered = r"(?:<options>|#)[\s:#\"(\[]*(\d{1,2}|[^\W\d_]+)(?![\w%]|[.,]\d)"
@@ -192,7 +192,7 @@ def _stands_for_noun(low: str, ordinal: re.Match[str]) -> bool:
     return article is not None and ends is not None
 
 
-def _texts(text: str, low: str, menu: Menu) -> Iterator[Mention]:
+def _texts(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
     """Options by their own words. A code such as NTA is in capitals, but at the beginning or in a
     few words.
     """

@@ -43,7 +43,7 @@ def plain(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Menu:
+class NamedMenu:
     """Option texts as a reply is compared with them.
 
     `scale`: the place of each number, where the options differ by one (a rating). `patterns`: what
@@ -57,7 +57,7 @@ class Menu:
     codes: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, options: Sequence[str]) -> "Menu":
+    def of(cls, options: Sequence[str]) -> "NamedMenu":
         """The menu of these texts."""
         texts = tuple(straight(option) for option in options)
         codes = frozenset(k for k, text in enumerate(texts) if re.fullmatch("[A-Z]{2,4}", text))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from valueagents.policies.readings.mentions import Mention
-from valueagents.policies.readings.menu_words import Menu, lower, plain
+from valueagents.policies.readings.menu_words import NamedMenu, lower, plain
 from valueagents.policies.readings.patterns import CJK, blanked, pattern, says_nothing
 
 _OWN_SHARE, _ACT_SHARE = 0.7, 0.55
@@ -28,7 +28,7 @@ _COMMON = frozenset(
 )
 
 
-def by_text(text: str, menu: Menu, mentions: Sequence[Mention]) -> int | None:
+def by_text(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> int | None:
     """The one option whose whole text is in a reply that names no other, denies nothing before it
     and asks nothing.
     """
@@ -58,7 +58,7 @@ def _is_sentence(text: str, whole: Mention) -> bool:
     return all(word in _NOTHING_MORE for word in plain(around).split())
 
 
-def by_words(text: str, menu: Menu) -> int | None:
+def by_words(text: str, menu: NamedMenu) -> int | None:
     """The one option that alone has words of a reply: of one that is nothing but a text, or of what
     its last sentence says is done.
     """
@@ -71,7 +71,7 @@ def by_words(text: str, menu: Menu) -> int | None:
     return _last_act(low, menu)
 
 
-def by_intention(text: str, menu: Menu) -> int | None:
+def by_intention(text: str, menu: NamedMenu) -> int | None:
     """The one option that alone has words of what the model says it would do."""
     low = blanked(lower(text), pattern("<aside>"))
     for part in _intentions(low):
@@ -82,7 +82,7 @@ def by_intention(text: str, menu: Menu) -> int | None:
     return None
 
 
-def _last_act(low: str, menu: Menu) -> int | None:
+def _last_act(low: str, menu: NamedMenu) -> int | None:
     """The option whose first word, its verb in some form, and further words are in a part of the
     last sentence: "me quedo a dormir" of "Quedarse a dormir".
     """
@@ -119,7 +119,7 @@ def _intentions(low: str) -> Iterator[str]:
                 yield match.group(1)
 
 
-def own_words(part: str, menu: Menu, *, share: float) -> int | None:
+def own_words(part: str, menu: NamedMenu, *, share: float) -> int | None:
     """The option that alone has a text's words in a row, or two or more of its own words in a text
     that has none of another's.
     """

@@ -24,7 +24,7 @@ from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, fin
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers
 from valueagents.policies.readings.mentions import every_mention
-from valueagents.policies.readings.menu_words import Menu, lower, plain, straight
+from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
 from valueagents.policies.readings.own_words import by_intention, by_text, by_words, own_words
 from valueagents.policies.readings.patterns import (
     CLOSED_ONLY,
@@ -90,7 +90,7 @@ def parse(reply: str, options: Sequence[str]) -> Parsed:
     said = without_thought(reply)
     if said is None:
         return Parsed(None, "open thought")
-    found = _found(said, Menu.of(options))
+    found = _found(said, NamedMenu.of(options))
     if found is not None and len(found.options) == 1:
         return Parsed(min(found.options), found.rule)
     return Parsed(None, "refusal" if REFUSAL.search(straight(said)) else "none")
@@ -107,14 +107,14 @@ def parse_cut(reply: str, options: Sequence[str], *, reasoning: bool) -> Parsed:
     if parsed.index is None:
         return parsed
     said = without_thought(reply) or ""
-    found = _found(said, Menu.of(options))
+    found = _found(said, NamedMenu.of(options))
     marked = any(find_marks(_tidy(straight(said))))
     complete = found is not None and (found.rule == "letter" or found.goes_on)
     as_asked = found is not None and found.first and complete and (marked or not reasoning)
     return parsed if as_asked else Parsed(None, "cut")
 
 
-def _found(said: str, menu: Menu) -> _Found | None:
+def _found(said: str, menu: NamedMenu) -> _Found | None:
     text = straight(said)
     exact = [k for k, each in enumerate(menu.texts) if each == text and text]
     if not exact:
@@ -142,7 +142,7 @@ def _tidy(text: str) -> str:
     return text[taken_back[-1].end() :] if taken_back else text
 
 
-def _marked(text: str, menu: Menu) -> _Found | None:
+def _marked(text: str, menu: NamedMenu) -> _Found | None:
     """What the marked answers name, several where they differ; None where none can be read."""
     final, found = False, []
     for mark in find_marks(text):
@@ -167,7 +167,7 @@ def _marked(text: str, menu: Menu) -> _Found | None:
     return _Found(named_by_all, "none")
 
 
-def _bare(said: str, menu: Menu) -> _Found | None:
+def _bare(said: str, menu: NamedMenu) -> _Found | None:
     """What a text names that is nothing but a name."""
     mentions = find_mentions(straight(said), menu)
     if len(mentions) != 1 or re.search(r"\w", said[: mentions[0].start] + said[mentions[0].end :]):
@@ -175,14 +175,14 @@ def _bare(said: str, menu: Menu) -> _Found | None:
     return _Found(mentions[0].options, mentions[0].kind)
 
 
-def _lead(text: str, menu: Menu) -> frozenset[int]:
+def _lead(text: str, menu: NamedMenu) -> frozenset[int]:
     """The option that a text begins with as with its answer."""
     claims = find_claims(text, menu, find_mentions(text, menu))
     leads = bool(claims) and claims[0].leads and claims[0].rank == PLAIN
     return claims[0].options if leads else frozenset()
 
 
-def _said(text: str, menu: Menu) -> _Found | None:
+def _said(text: str, menu: NamedMenu) -> _Found | None:
     """What a text names by what it claims, else by whole texts or words; None where it names
     none.
     """
@@ -210,7 +210,7 @@ def _said(text: str, menu: Menu) -> _Found | None:
     return None if option is None else _Found(frozenset({option}), "words")
 
 
-def _others_after(text: str, menu: Menu, claims: Sequence[Claim]) -> frozenset[int]:
+def _others_after(text: str, menu: NamedMenu, claims: Sequence[Claim]) -> frozenset[int]:
     """What the words after a claimed text name, in the same sentence: "I'd stay and call her"."""
     after = (re.split(r"[.!?;\n]", lower(text)[each.end :])[0] for each in claims if each.spoken)
     joined = (part for part in after if re.match(r"\s*,?\s*(?:and|und|et|y|e|и|并)\s", part))
@@ -241,7 +241,7 @@ def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:
     return any(each.sentence in (-1, one.sentence) and each.end > one.end for one in plainest)
 
 
-def _is_bare(claim: Claim, menu: Menu) -> bool:
+def _is_bare(claim: Claim, menu: NamedMenu) -> bool:
     return claim.rank >= ASIDE and (claim.kind != "text" or claim.options <= menu.codes)
 
 
