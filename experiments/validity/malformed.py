@@ -34,7 +34,7 @@ from typing import NamedTuple
 from valueagents.errors import ValueAgentsError
 from valueagents.experiments.bench.timing import make_parser, read_options
 from valueagents.experiments.studies.design import read_study
-from valueagents.experiments.validity.malformed_damages import Damage, damages_of
+from valueagents.experiments.validity.malformed_damages import FileDamage, damages_of
 from valueagents.experiments.validity.malformed_inputs import formats
 from valueagents.experiments.validity.malformed_items import Format, Words
 from valueagents.policies.prompts import load_prompt
@@ -214,7 +214,7 @@ def damaged(prepared: Prepared, rng: random.Random) -> Trial | None:
     """One damage of one file of a format."""
     form, place, names, before = prepared
     file = place / rng.choice(names)
-    damage: Damage = rng.choice(damages_of(".bin" if form.sealed else file.suffix))
+    damage: FileDamage = rng.choice(damages_of(".bin" if form.sealed else file.suffix))
     content = file.read_bytes()
     made = damage.make(content, rng)
     if made is None or made == content:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from valueagents.experiments.validity import malformed
-from valueagents.experiments.validity.malformed_damages import Damage, damages_of
+from valueagents.experiments.validity.malformed_damages import FileDamage, damages_of
 from valueagents.files import text
 
 BEC_TWICE = b'"BEC": 1, "BEC": -1,'
@@ -26,7 +26,7 @@ def test_a_reader_that_takes_the_last_of_two_keys_would_be_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "_look_through", lambda _: None)
-    twice = Damage("twice", "none", lambda content, _: content.replace(b'"BEC": 1,', BEC_TWICE))
+    twice = FileDamage("twice", "none", lambda content, _: content.replace(b'"BEC": 1,', BEC_TWICE))
     monkeypatch.setattr(malformed, "damages_of", lambda _: [twice])
     inputs, rng = malformed.Inputs(tmp_path), random.Random(1)
     items = inputs.prepared(next(each for each in inputs.formats if each.name == "items"))
