@@ -129,10 +129,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     """Menu and annotation that the last accepted action was about, and the index taken."""
 
     lost_workers: int = 0
-    """Of an env that plays in other processes: how many of them were lost since the episode began.
-
-    What they were asked was asked again, so it is no part of what the agent meets; it is counted.
-    """
+    """How many processes of the env were lost, and their work done again, in this episode."""
 
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments that the constructor was called with."""
