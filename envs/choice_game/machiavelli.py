@@ -166,7 +166,7 @@ def read_machiavelli(folder: Path, title: str | None) -> tuple[Game, NodeLedger,
     key = named.get(title or "", title)
     if key is None or key not in facts:
         raise ConfigError(
-            unknown_name("title", str(title), facts)
+            f"{folder.name}/game_metadata.json: {unknown_name('title', str(title), facts)}"
             if title
             else f"say which title: {sorted(facts)}"
         )

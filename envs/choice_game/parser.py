@@ -146,10 +146,11 @@ class _Parser:
         self._emit(Instruction(line.number))
 
     def _achievement(self, line: Line, rest: str) -> None:
-        match = re.fullmatch(r"(\w+)\s+(visible|hidden)\s+(\d+)\s+(.+)", rest)
+        match = re.fullmatch(r"(\w+)\s+(visible|hidden)\s+(\d{1,9})\s+(.+)", rest)
         if match is None:
             raise ScriptError(
-                f"*achievement wants a name, visible or hidden, points and a title, not {rest!r}"
+                "*achievement wants a name, visible or hidden, points and a title, not"
+                f" {rest[:80]!r}"
             )
         self._scene.achievements[match[1].lower()] = Achievement(
             int(match[3]), match[4], match[2] == "visible"

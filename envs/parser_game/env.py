@@ -82,13 +82,13 @@ class JerichoEnv(ValueEnv):
             raise ConfigError(
                 f"mode {mode!r} is unknown; use 'worker' or, for trusted stories, 'inline'"
             )
-        for name, value, least in (
-            ("max_steps", max_steps, 1),
-            ("max_menu", max_menu, 2),
-            ("tries", tries, 1),
+        for name, value, least, most in (
+            ("max_steps", max_steps, 1, 1_000_000),
+            ("max_menu", max_menu, 2, 1_000),
+            ("tries", tries, 1, 1_000),
         ):
-            if value < least:
-                raise ConfigError(f"{name}={value} is too small; use at least {least}")
+            if not least <= value <= most:
+                raise ConfigError(f"{name}={value!s:.30} is out of range; use {least} to {most:,}")
         if not (menus or self.free_text):
             raise ConfigError(
                 "menus=false leaves nothing to choose from; it is for valueagents/JerichoText-v0"

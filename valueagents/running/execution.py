@@ -45,6 +45,7 @@ Progress = Callable[[int, int, int], None]
 MOST_EPISODES = 10_000_000
 """A plan of so many takes some gigabytes; more are several runs."""
 MOST_LIVE = 100_000
+MOST_S = 86_400.0 * 365
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,7 +59,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     episodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_EPISODES)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     live: Annotated[int, msgspec.Meta(ge=1, le=MOST_LIVE)] | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MOST_S)] = 600.0
 
 
 class RunPlan(msgspec.Struct, frozen=True):

@@ -314,6 +314,13 @@ def test_an_option_whose_lines_lead_nowhere_is_named(play: Play) -> None:
         play("*choice\n  #A\n    a\n  #B\n    *ending", "A")
 
 
+def test_points_of_thousands_of_digits_are_named_with_their_line(tmp_path: Path) -> None:
+    points = "9" * 5000
+    (tmp_path / "startup.txt").write_text(f"Text.\n*achievement x visible {points} Title\n")
+    with pytest.raises(DataError, match=r"scene 'startup', line 2: \*achievement wants"):
+        read_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
