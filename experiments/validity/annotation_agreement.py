@@ -2,14 +2,17 @@
 shares beside it.
 
 The first annotation is its author's, the second was made blind: dilemmas and statements from the
-codebook and the texts only, posts from these and the value of each. Both annotators are language
+codebook and the texts only (scenes and source of the games without the marks), posts from these
+and the value of each. Both annotators are language
 models of one family, so agreement says that the codebook can be applied, not that people would
 agree.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import numpy as np
@@ -21,14 +24,28 @@ from valueagents.envs.items.judgement import JudgementEnv
 from valueagents.envs.survey.env import SurveyEnv
 from valueagents.taxonomy import load_taxonomy
 
+_OPTION = re.compile(r"\s*(\*\w+ [^#]*)?#")
+_COMMENT = re.compile(r"\s*\*comment value: (?P<marks>.*)")
+_MARK = re.compile(r"([A-Z]{3}) ([+-])1")
+_DEED = re.compile(r"Deed\((D_\w+)\s*,([^)]*)\)")
+_AXIS = re.compile(r"(-?)([A-Z]{3})\b")
+
 
 def main() -> None:
-    """Print the agreement on dilemmas (a row for each value), on survey statements, and on
-    judgements.
+    """Print the agreement on dilemmas and both games (a row for each value), on survey statements,
+    and on judgements.
     """
     axes = load_taxonomy("schwartz20").axis_ids
-    first, second = dilemma_signs(axes)
-    print("dilemmas: signs of the options")
+    print_signs("dilemmas: signs of the options", axes, *dilemma_signs(axes))
+    print_signs("choice game: signs of the options", axes, *game_signs(axes, choice_game_marks()))
+    print_signs("story: signs of the acts", axes, *game_signs(axes, story_marks(), "story"))
+    print_survey()
+    print_judgements()
+
+
+def print_signs(title: str, axes: Sequence[str], first: IntArray, second: IntArray) -> None:
+    """Kappa of each value and of all, with the numbers of marks; (options, values) each."""
+    print(title)
     print(f"{'value':6} {'kappa':>6} {'first':>6} {'second':>6} {'opposite':>9}")
     for v, axis in enumerate(axes):
         a, b = first[:, v], second[:, v]
@@ -39,10 +56,8 @@ def main() -> None:
         )
     print(
         f"{'all':6} {kappa(first.ravel(), second.ravel()):6.2f}   over {len(first)} options ×"
-        f" {len(axes)} values"
+        f" {len(axes)} values\n"
     )
-    print_survey()
-    print_judgements()
 
 
 def dilemma_signs(axes: Sequence[str]) -> tuple[IntArray, IntArray]:
@@ -56,6 +71,45 @@ def dilemma_signs(axes: Sequence[str]) -> tuple[IntArray, IntArray]:
         for side in zip(*marks, strict=True)
     )
     return np.array(first), np.array(second)
+
+
+def game_signs(
+    axes: Sequence[str], marks: Mapping[str, Mapping[str, int]], bank: str = "choice_game"
+) -> tuple[IntArray, IntArray]:
+    """The signs that the author and the second annotator gave, (acts, values) each."""
+    second = {row["id"]: row["values"] for row in second_annotation(bank)}
+    sides = ((marks[act], second[act]) for act in marks)
+    first, other = zip(*sides, strict=True)
+    table = [
+        [[int(given.get(axis, 0)) for axis in axes] for given in side] for side in (first, other)
+    ]
+    return np.array(table[0]), np.array(table[1])
+
+
+def choice_game_marks() -> dict[str, dict[str, int]]:
+    """The author's marks of every option of the bundled choice game, by scene and line."""
+    marks: dict[str, dict[str, int]] = {}
+    for scene in sorted(_data("choice_game").iterdir(), key=lambda each: each.name):
+        if not scene.name.endswith(".txt"):
+            continue
+        option = ""
+        for number, line in enumerate(scene.read_text(encoding="utf-8").splitlines(), 1):
+            if _OPTION.match(line):
+                option = f"{scene.name.removesuffix('.txt')}:{number}"
+            elif (comment := _COMMENT.match(line)) and option:
+                given = _MARK.findall(comment["marks"])
+                marks[option] = {axis: int(sign + "1") for axis, sign in given}
+                option = ""
+    return marks
+
+
+def story_marks() -> dict[str, dict[str, int]]:
+    """The author's marks of every act of the bundled story, by the constant of the act."""
+    source = _data("story").joinpath("merrow.inf").read_text(encoding="utf-8")
+    return {
+        deed: {axis: -1 if minus else 1 for minus, axis in _AXIS.findall(words)}
+        for deed, words in _DEED.findall(source)
+    }
 
 
 def print_survey() -> None:
@@ -100,12 +154,12 @@ def print_judgements() -> None:
 
 def second_annotation(bank: str) -> list[dict[str, Any]]:
     """The rows of a bank's second annotation, without the header."""
-    text = (
-        files("valueagents.envs")
-        .joinpath("data", f"{bank}.second.jsonl")
-        .read_text(encoding="utf-8")
-    )
+    text = _data(f"{bank}.second.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()[1:]]
+
+
+def _data(name: str) -> Traversable:
+    return files("valueagents.envs").joinpath("data", name)
 
 
 def kappa(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
