@@ -80,10 +80,11 @@ def game_signs(
     second = {row["id"]: row["values"] for row in second_annotation(bank)}
     sides = ((marks[act], second[act]) for act in marks)
     first, other = zip(*sides, strict=True)
-    table = [
-        [[int(given.get(axis, 0)) for axis in axes] for given in side] for side in (first, other)
-    ]
-    return np.array(table[0]), np.array(table[1])
+    return _signs(axes, first), _signs(axes, other)
+
+
+def _signs(axes: Sequence[str], marks: Sequence[Mapping[str, int]]) -> IntArray:
+    return np.array([[int(given.get(axis, 0)) for axis in axes] for given in marks])
 
 
 def choice_game_marks() -> dict[str, dict[str, int]]:
