@@ -75,13 +75,35 @@ def find_claims(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> list
         here = [each for each in mentions if start <= each.start <= end]
         if len(here) > _MANY:
             continue
+        parted = _parted(low, here)
         for k, each in enumerate(here):
             begin = here[k - 1].end if k else start
             stop = here[k + 1].start if k + 1 < len(here) else max(end, each.end)
             place = _place(low, each, (start, max(end, each.end)), (begin, stop), first=first)
             claim = _claim(place, menu, low[: each.start], start)
-            claims += [claim] if claim is not None else []
-    return claims
+            if claim is not None and (claim.spoken or each not in parted):
+                claims.append(claim)
+    return _without_open(low, mentions, claims)
+
+
+def _parted(low: str, here: Sequence[Mention]) -> list[Mention]:
+    """Those of a sentence's mentions that judge parts of the case differently: "YTA for the lie,
+    NTA for the rest".
+    """
+    parts = [each for each in here if pattern(r"\s+<parts>").match(low, each.end)]
+    return parts if len({each.options for each in parts}) > 1 else []
+
+
+def _without_open(low: str, mentions: Sequence[Mention], claims: list[Claim]) -> list[Claim]:
+    """The claims; only those with a word of choosing or in conclusion where several options are
+    named and a later sentence leaves the matter open.
+    """
+    if len({each.options for each in mentions}) < 2:
+        return claims
+    later = re.split(r"[.!?。;\n]", low[mentions[-1].end :])[1:]
+    if not any(pattern("<open>").search(sentence) for sentence in later):
+        return claims
+    return [each for each in claims if each.spoken or each.concludes]
 
 
 def _statements(low: str, mentions: Sequence[Mention]) -> Iterator[tuple[int, int]]:
@@ -314,8 +336,14 @@ def _leading_rank(place: _Place, menu: NamedMenu) -> int:
     part = re.split(r"[,;–—]", place.head)[-1]
     if not says_nothing(place.head):
         reasoned = pattern(r"\s*,?\s*<because>").match(rest)
-        return PLAIN if reasoned and part != place.head and says_nothing(part) else 0
-    full = PLAIN if place.first else ASIDE
+        if not reasoned or part == place.head or not says_nothing(part):
+            return 0
+        reworded = pattern("<reworded>").search(part) and pattern("<denial>").search(place.head)
+        return 0 if reworded else PLAIN
+    if place.mention.kind == "text" and _is_described(rest):
+        return 0
+    reasoned = pattern(r"[\"')\]*}]*\s*[–—-]\s*<pronouns>").match(rest)
+    full = PLAIN if place.first and not (reasoned and place.mention.kind == "text") else ASIDE
     if pattern(r"[)\]]+\s+(?!<follow>)\S|\.(?=\w)").match(rest):
         return full
     mark = pattern(
@@ -332,6 +360,11 @@ def _leading_rank(place: _Place, menu: NamedMenu) -> int:
     if place.after != rest and says_nothing(place.after):  # "A, B": another one follows
         return PLAIN
     return ASIDE if place.words <= _FEW or not _is_loose_word(place, menu) else 0
+
+
+def _is_described(rest: str) -> bool:
+    """Whether something is said of it after a dash: "оставить деньги – это кража"."""
+    return pattern(r"[\"')\]*]*\s*[–—-]\s*(?:<copulas>)(?!\w)").match(rest) is not None
 
 
 def _is_praised(place: _Place) -> bool:

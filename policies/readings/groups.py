@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from valueagents.policies.readings.mentions import Mention, every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower
@@ -28,6 +29,7 @@ def find_mentions(text: str, menu: NamedMenu) -> list[Mention]:
     """What a text names, in order: groups as one mention, restated menus left out."""
     low = lower(text)
     found = _labelled(text, _longest(every_mention(text, menu)))
+    found = _without_span(low, found, menu)
     return _listed(low, _joined(low, _without_menu(text, found)))
 
 
@@ -67,6 +69,19 @@ def _beside(between: str, last: Mention, each: Mention) -> bool:
     if {last.kind, each.kind} == {"letter", "number"}:
         return last.options == each.options
     return between != "" and last.kind != each.kind
+
+
+def _without_span(low: str, found: Sequence[Mention], menu: NamedMenu) -> list[Mention]:
+    """Without the ends of the whole scale: "Rating: 1 to Rating: 6"."""
+    if not menu.scale:
+        return list(found)
+    ends = (frozenset({menu.scale[min(menu.scale)]}), frozenset({menu.scale[max(menu.scale)]}))
+    left_out: set[int] = set()
+    for k, (one, other) in enumerate(pairwise(found)):
+        to = _NUMBER_JOIN.fullmatch(low, one.end, other.start)
+        if to is not None and ends in ((one.options, other.options), (other.options, one.options)):
+            left_out |= {k, k + 1}
+    return [each for k, each in enumerate(found) if k not in left_out]
 
 
 def _without_menu(text: str, found: Sequence[Mention]) -> list[Mention]:
@@ -120,7 +135,11 @@ def _joined(low: str, found: Sequence[Mention]) -> list[Mention]:
 
 
 def _is_joined(low: str, last: Mention, each: Mention) -> bool:
-    if last.kind == each.kind == "number" and _NUMBER_JOIN.fullmatch(low, last.end, each.start):
+    rated = all(
+        one.kind == "number" or (one.kind == "text" and re.search(r"\d", low[one.start : one.end]))
+        for one in (last, each)
+    )
+    if rated and _NUMBER_JOIN.fullmatch(low, last.end, each.start):
         return True
     join = _JOIN.fullmatch(low, last.end, each.start)
     if join is None:

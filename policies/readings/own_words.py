@@ -20,6 +20,7 @@ _NOTHING_MORE = frozenset(
 _VERB = 3  # so many letters of a verb are alike in its forms
 _ENOUGH = 5  # fewer words of an option may be the beginning of something else
 _CHARACTERS = 3  # so many Chinese ones in a row may be those of any text
+_ARTICLES = frozenset({"the", "a", "an", "die", "der", "das", "dem", "le", "la", "il", "lo", "el"})
 _COMMON = frozenset(
     {"the", "and", "that", "this", "with", "from", "for", "you", "your", "her", "his", "she"}
     | {"they", "them", "their", "are", "was", "were", "not", "but", "will", "would", "have", "has"}
@@ -79,7 +80,79 @@ def by_intention(text: str, menu: NamedMenu) -> int | None:
         option = own_words(act, menu, share=_ACT_SHARE)
         if option is not None and option == own_words(part, menu, share=0.0):
             return option
+        done = pattern(r"[,(–—]|<turn>").split(part)[0]
+        option = _by_pronoun(done, low, menu)
+        if option is not None and own_words(part, menu, share=0.0) in (None, option):
+            return option
     return None
+
+
+def _by_pronoun(act: str, low: str, menu: NamedMenu) -> int | None:
+    """The one option that begins with what is done, with a pronoun for its object, where that is
+    spoken of in the reply or in another option: "vote against it" of "Vote against the dam".
+    """
+    said = pattern(r"\s*([^\W\d_][^\d_]*?)\s+<pronouns>(?!\w)(.*)").match(act)
+    if said is None or not says_nothing(said.group(2)):
+        return None
+    verb = plain(said.group(1)).split()
+    every = [plain(each).split() for each in menu.texts]
+    begun = [k for k, words in enumerate(every) if words[: len(verb)] == verb]
+    if len(begun) != 1:
+        return None
+    [option] = begun
+    others = " ".join(each for k, each in enumerate(menu.texts) if k != option)
+    known = _stems(f"{low} {others}")
+    rest = every[option][len(verb) :]
+    meant = [stem for word in rest for stem in _stems(word)][:1]
+    return option if meant and meant[0] in known else None
+
+
+def by_idiom(text: str, menu: NamedMenu) -> int | None:
+    """The one option that a set phrase settles on by words that no other has: "so Patagonia it
+    is", "off to the shelter we go".
+    """
+    low = blanked(lower(text), pattern("<aside>"))
+    texts = [plain(each) for each in menu.texts]
+    found = {
+        _settled_on(part, menu)
+        for sentence, part in _settled(low)
+        if not any(plain(sentence) in each for each in texts)
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _settled(low: str) -> Iterator[tuple[str, str]]:
+    """Sentences with a set phrase and what it settles on, those that deny nothing and hold on no
+    condition.
+    """
+    forms = (
+        r"\A\W{0,9}(?:<settles>\s+)?([^,;:–—]{1,60}?)\s+<settled>(?!\w)(.*)\Z",
+        r"\A\W{0,9}<settles>\s+([^,;:–—]{1,60})(.*)\Z",
+    )
+    for match in re.finditer(r"[^.!?;。\n]+(?![^.!?;。\n]|\?)", low):
+        sentence = match.group()
+        turns = [turn.end() for turn in pattern("<turn>").finditer(sentence)]
+        last = re.split(r"[,:–—]", sentence[max(turns, default=0) :].strip())
+        named = (pattern(form).match(part) for part in last for form in forms)
+        one = next((each for each in named if each is not None), None)
+        barred = pattern("<denial,rejection,condition,elsewhere>").search(" ".join(last))
+        if one is not None and not barred and says_nothing(one.group(2)):
+            yield one.group(), one.group(1)
+
+
+def _settled_on(part: str, menu: NamedMenu) -> int | None:
+    """The one option that has every word of a text, and of them one that no other has."""
+    words = plain(part).split()
+    while words and says_nothing(words[0]):
+        words.pop(0)
+    said = _stems(" ".join(words))
+    stems = [_stems(each) for each in menu.texts]
+    having = [k for k, each in enumerate(stems) if said & each]
+    if len(having) != 1 or not said <= stems[having[0]]:
+        return None
+    own = {word[:5] for word in plain(menu.texts[having[0]]).split()}
+    whole = all(word[:5] in own or word in _ARTICLES for word in words)
+    return having[0] if whole else None
 
 
 def _last_act(low: str, menu: NamedMenu) -> int | None:

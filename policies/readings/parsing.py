@@ -25,7 +25,13 @@ from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers
 from valueagents.policies.readings.mentions import every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
-from valueagents.policies.readings.own_words import by_intention, by_text, by_words, own_words
+from valueagents.policies.readings.own_words import (
+    by_idiom,
+    by_intention,
+    by_text,
+    by_words,
+    own_words,
+)
 from valueagents.policies.readings.patterns import (
     CLOSED_ONLY,
     OPEN_THOUGHT,
@@ -204,6 +210,7 @@ def _said(text: str, menu: NamedMenu) -> _Found | None:
     if whole is not None:
         return _Found(frozenset({whole}), "text")
     option = by_intention(text, menu)
+    option = by_idiom(text, menu) if option is None else option
     restated = {k for each in every_mention(text, menu) for k in each.options}
     if option is None and not mentions and len(restated) < 2:
         option = by_words(text, menu)

@@ -1,11 +1,12 @@
 """Replies in many styles and languages: what is clear is read, what names two options or none is
 not.
 
-`own_examples.jsonl` was written while the rules were. `replies_open.jsonl` and
-`replies_sealed.jsonl` were written by somebody who had not seen them. When the open half was first
-read, 173 of its 185 replies were read right (93.5 %) and none as an option that it does not name;
-then it was used to mend what was missing. The rules were never changed after a look at the sealed
-half. What is not read right is printed by
+`own_examples.jsonl` was written while the rules were; the others by people who had not seen them.
+When `replies_open.jsonl` was first read, 173 of its 185 replies were read right (93.5 %) and none
+as an option that it does not name; then it was used to mend what was missing. `replies_second.jsonl`
+was read once as a sealed one (173 of 185 right, 93.5 %; 2 as an option that they do not name), then
+mended on. The rules were never changed after a look at `replies_sealed.jsonl`. What is not read
+right is printed by
 
     python tests/policies/readings/test_replies.py replies_open.jsonl
 """
@@ -70,7 +71,9 @@ def test_every_example_of_our_own_is_read_right(part: int):
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["replies_open.jsonl", "replies_sealed.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["replies_open.jsonl", "replies_second.jsonl", "replies_sealed.jsonl"]
+)
 def test_replies_written_without_knowledge_of_the_rules_are_read(name: str):
     if not (FOLDER / name).exists():
         pytest.skip(f"{name} is not written yet")
