@@ -5,7 +5,9 @@ their defects.
 import json
 import re
 from collections import Counter
+from importlib.resources import files
 
+import msgspec
 import pytest
 
 from valueagents.contracts.conformance import check_value_env
@@ -72,6 +74,22 @@ def test_every_value_has_eight_posts_that_favour_neither_verdict(bank):
         assert sum(n for (high, _), n in pairs.items() if high == "YTA") == 4, axis
 
 
+def test_second_values_are_those_of_both_annotators_and_favour_neither_verdict(bank):
+    text = files("valueagents.envs").joinpath("data", "judgements.also.jsonl").read_text()
+    rows = {row["id"]: row for row in map(json.loads, text.splitlines()[1:])}
+    assert sorted(rows) == sorted(post.id for post in bank)
+    assert sum(bool(row["first"]) and bool(row["second"]) for row in rows.values()) == 113
+    assert sum(bool(row["first"]) and row["first"] == row["second"] for row in rows.values()) == 110
+    high = Counter()
+    for post in bank:
+        if post.also:
+            assert msgspec.to_builtins(post.also) == rows[post.id]["first"]
+            assert rows[post.id]["first"] == rows[post.id]["second"]
+        high.update((axis, stances.high) for axis, stances in post.also.items())
+    assert sum(high.values()) == 74
+    assert all(high[axis, "NTA"] == high[axis, "YTA"] for axis in AXES)
+
+
 def test_no_post_names_its_value_or_stands_there_twice(bank):
     names = {axis.id: axis.name.casefold() for axis in TAXONOMY.axes}
     for post in bank:
@@ -124,16 +142,17 @@ def test_each_reader_has_a_verdict_and_no_other_value_is_annotated(bank, strict,
             rest: remaining,
         }
         for x in values.values():
-            assert {axis for axis, amount in x.items() if amount is None} == set(AXES) - {
-                post.value
-            }
+            unknown = {axis for axis, amount in x.items() if amount is None}
+            assert unknown == set(AXES) - {post.value, *post.also}
 
 
-def test_every_value_is_scored_over_its_own_few_posts_with_their_count(out):
+def test_every_value_is_scored_over_its_own_few_posts_with_their_count(bank, out):
+    posts = Counter(axis for post in bank for axis in post.stances)
+    assert min(posts.values()) == 8
     scores = score(execute(RunConfig(env="valueagents/Judgement-v0", policy="first"), out))
-    assert {
-        axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes
-    } == dict.fromkeys(AXES, (8, False))
+    assert {axis.axis: (axis.contested, axis.propensity.value is None) for axis in scores.axes} == {
+        axis: (posts[axis], False) for axis in AXES
+    }
 
 
 def test_a_menu_says_which_post_it_judges(bank):
