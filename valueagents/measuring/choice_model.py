@@ -28,6 +28,7 @@ _SMALLEST_STEP = 1e-6
 _AT_STAKE = 1e-9  # less is what rounding leaves of x_c - E x where all options have the same x
 _RIDGE_STEP = 10.0
 _MAX_RIDGE_EFFECT = 0.25  # of the weight
+_NEGLIGIBLE = 0.02  # log-odds: λ may move a weight of 0 by as much without being named
 _MAX_RIDGE_ERRORS, _MADE_ERRORS = 0.5, 2.0  # of its error
 _DECISIONS_A_PART = 1_024
 _SAMPLES = (
@@ -116,7 +117,7 @@ def fit_choice_model(
     if shares is not None:
         errors = np.hypot(errors, pull)
     moved = np.abs(looser - beta)
-    much = moved > _MAX_RIDGE_EFFECT * np.abs(beta) + np.finfo(float).tiny
+    much = moved > _MAX_RIDGE_EFFECT * np.abs(beta) + _NEGLIGIBLE
     return ChoiceModel(
         weights=beta,
         errors=errors,

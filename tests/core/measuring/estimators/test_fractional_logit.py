@@ -76,6 +76,16 @@ def test_probabilities_that_are_a_logits_give_its_weights_and_intervals_that_hol
     assert np.abs(values - weights).max() < np.abs([e.value for e in drawn] - weights).max()
 
 
+def test_a_weight_of_nothing_that_the_penalty_moves_by_a_hundredth_is_not_called_its_work():
+    rng = np.random.default_rng(8)
+    weights = np.zeros(20)
+    weights[[3, 14]] = 1.5, -1.0
+    answers = play(rng, simulate(rng, episodes=4), weights)
+    model = fit_choice_weights(answers, np.arange(20), answers.clustering, "probability").model
+    assert np.abs(np.delete(model.weights[:20], [3, 14])).max() < 0.05
+    assert not (model.made_by_ridge | model.bound_by_ridge)[:20].any()
+
+
 def test_decisions_without_probabilities_are_left_out():
     rng = np.random.default_rng(7)
     whole = play(rng, simulate(rng, episodes=10), rng.normal(0, 0.6, 20))
