@@ -81,7 +81,7 @@ def find_claims(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> list
             stop = here[k + 1].start if k + 1 < len(here) else max(end, each.end)
             place = _place(low, each, (start, max(end, each.end)), (begin, stop), first=first)
             claim = _claim(place, menu, low[: each.start], start)
-            if claim is not None and (claim.spoken or each not in parted):
+            if claim is not None and each not in parted:
                 claims.append(claim)
     return _without_open(low, mentions, claims)
 
@@ -90,7 +90,14 @@ def _parted(low: str, here: Sequence[Mention]) -> list[Mention]:
     """Those of a sentence's mentions that judge parts of the case differently: "YTA for the lie,
     NTA for the rest".
     """
-    parts = [each for each in here if pattern(r"\s+<parts>").match(low, each.end)]
+    parts = [
+        each
+        for each in here
+        if pattern(r"\s+<parts>").match(low, each.end)
+        or pattern(r"(?:\A|[,;.!?\n])\s*(?:<turn>\s+)?<parts>[^,;.!?\n]*\Z").search(
+            low[max(0, each.start - 60) : each.start]
+        )
+    ]
     return parts if len({each.options for each in parts}) > 1 else []
 
 
@@ -114,7 +121,8 @@ def _statements(low: str, mentions: Sequence[Mention]) -> Iterator[tuple[int, in
         if match.start() in inside:
             continue
         asks = "?" in match.group()
-        if not asks or pattern("<maybe>").search(low[start : match.start()]):
+        answers = "<maybe,tentative>" if low.count("?") == 1 else "<maybe>"
+        if not asks or pattern(answers).search(low[start : match.start()]):
             yield start, match.start()
         start = match.end()
     if start < len(low):
@@ -352,7 +360,8 @@ def _leading_rank(place: _Place, menu: NamedMenu) -> int:
     if mark is None or not says_nothing(mark.group(1)):
         return 0
     if pattern("<copulas>").search(mark.group(1)) or re.match(
-        r"[\"')\]*}]*\s*[:–—-]\s*(?:no|nope|nein|non|нет|不)\b", rest
+        r"[\"')\]*}]*\s*[:–—-]\s*(?:no(?!\s+\w+\s+(?:is|are|can|could|should|will|would)\b)|nope|nein|non|нет|不)\b",
+        rest,
     ):
         return 0
     if mark.group(3) is None:

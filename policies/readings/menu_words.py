@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from valueagents.policies.readings.patterns import CJK, DRESS
 
 _VERDICTS = {
-    "NTA": r"not the (?:asshole|a-?hole)|not an (?:asshole|a-?hole)",
+    "NTA": r"(?:not|aren't|isn't|ain't) (?:the|an) (?:asshole|a-?hole)",
     "YTA": r"(?:you're|you are|op is) the (?:asshole|a-?hole)",
     "ESH": r"every(?:one|body) sucks(?: here)?",
     "NAH": r"no (?:assholes|a-?holes) here",

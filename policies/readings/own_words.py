@@ -4,6 +4,7 @@ has.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from valueagents.policies.readings.mentions import Mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain
@@ -17,6 +18,13 @@ _NOTHING_MORE = frozenset(
     {"i", "you", "we", "ich", "wir", "bin", "je", "ne", "suis", "yo", "io", "я", "我"}
     | {"with", "this", "that", "the", "statement"}
 )
+_OWN_PERSON = frozenset({"i", "ich", "je", "j", "yo", "io", "я", "me", "mi", "бы"})
+_OTHER_PERSON = frozenset(
+    {"he", "she", "they", "er", "elle", "ils", "él", "ella", "ellos", "lui", "lei", "loro"}
+    | {"он", "она", "они"}
+)
+_OWN_FORM = re.compile(r"(?:ais|ai|ía|é|o|ei|ò|ю|у|л|ла|ть|[aei]re?|[aei]r)\Z")
+"""Endings of what "I" would do, do or did, and of infinitives; some are of other persons too."""
 _VERB = 3  # so many letters of a verb are alike in its forms
 _ENOUGH = 5  # fewer words of an option may be the beginning of something else
 _CHARACTERS = 3  # so many Chinese ones in a row may be those of any text
@@ -64,6 +72,8 @@ def by_words(text: str, menu: NamedMenu) -> int | None:
     its last sentence says is done.
     """
     low = blanked(lower(text), pattern("<aside>"))
+    if _OTHER_PERSON & set(plain(low).split()[:1]):
+        return None
     longest = max((len(each.split()) for each in menu.texts), default=0)
     if len(low.split()) <= longest + 4 and not pattern("<intention>").search(low):
         whole = own_words(low, menu, share=_OWN_SHARE)
@@ -81,7 +91,7 @@ def by_intention(text: str, menu: NamedMenu) -> int | None:
         if option is not None and option == own_words(part, menu, share=0.0):
             return option
         done = pattern(r"[,(–—]|<turn>").split(part)[0]
-        option = _by_pronoun(done, low, menu)
+        option = None if pattern("<condition>").search(part) else _by_pronoun(done, low, menu)
         if option is not None and own_words(part, menu, share=0.0) in (None, option):
             return option
     return None
@@ -133,7 +143,9 @@ def _settled(low: str) -> Iterator[tuple[str, str]]:
         sentence = match.group()
         turns = [turn.end() for turn in pattern("<turn>").finditer(sentence)]
         last = re.split(r"[,:–—]", sentence[max(turns, default=0) :].strip())
-        named = (pattern(form).match(part) for part in last for form in forms)
+        while len(last) > 1 and says_nothing(last[-1]):
+            last.pop()
+        named = (pattern(form).match(last[-1]) for form in forms)
         one = next((each for each in named if each is not None), None)
         barred = pattern("<denial,rejection,condition,elsewhere>").search(" ".join(last))
         if one is not None and not barred and says_nothing(one.group(2)):
@@ -145,14 +157,13 @@ def _settled_on(part: str, menu: NamedMenu) -> int | None:
     words = plain(part).split()
     while words and says_nothing(words[0]):
         words.pop(0)
-    said = _stems(" ".join(words))
-    stems = [_stems(each) for each in menu.texts]
-    having = [k for k, each in enumerate(stems) if said & each]
-    if len(having) != 1 or not said <= stems[having[0]]:
+    said = {word for word in words if word not in _ARTICLES and word not in _COMMON}
+    every = [set(plain(each).split()) for each in menu.texts]
+    having = [k for k, each in enumerate(every) if any(len(word) > 2 for word in said & each)]
+    if len(having) != 1:
         return None
-    own = {word[:5] for word in plain(menu.texts[having[0]]).split()}
-    whole = all(word[:5] in own or word in _ARTICLES for word in words)
-    return having[0] if whole else None
+    [option] = having
+    return option if set(words) - _ARTICLES <= every[option] else None
 
 
 def _last_act(low: str, menu: NamedMenu) -> int | None:
@@ -162,6 +173,9 @@ def _last_act(low: str, menu: NamedMenu) -> int | None:
     *_, last = [each for each in re.split(r"(?<=[.!?。])\s+|\n", low) if each.strip()] or [""]
     if "?" in last or pattern("<denial,rejection,contrast,condition,elsewhere>").search(last):
         return None
+    plainly = pattern("<turn,hedged>").search(last) is None and "," not in last
+    if plainly and (option := _by_verb(last, menu)) is not None:
+        return option
     found = set()
     for part in re.split(r"[,;:–—]", last):
         words = plain(part).split()
@@ -174,18 +188,44 @@ def _last_act(low: str, menu: NamedMenu) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
+def _by_verb(sentence: str, menu: NamedMenu) -> int | None:
+    """The one option whose first word, in some form, a sentence begins with, and that has all of
+    its further words: "venderei la barca" of "Vendere la barca".
+    """
+    words = plain(sentence).split()
+    found = set()
+    for start, verb in enumerate(words):
+        rest = words[start + 1 :]
+        content = any(len(word) > 2 and word not in _COMMON for word in rest)
+        for k, each in enumerate(menu.texts):
+            first, *own = plain(each).split() or [""]
+            whole = set(rest) <= {first, *own} and (content or (not rest and len(verb) > _ENOUGH))
+            if whole and _OWN_FORM.search(verb) and _is_form_of(verb, first):
+                found.add(k)
+        if verb not in _OWN_PERSON:
+            break
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_form_of(verb: str, infinitive: str) -> bool:
+    """Whether two words may be forms of one verb: alike but for their ends."""
+    pairs = zip(verb, infinitive, strict=False)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return alike >= _VERB and len(infinitive) - alike < _VERB and len(verb) - alike <= _VERB
+
+
 def _intentions(low: str) -> Iterator[str]:
     """What follows "I would" or "the right thing is to", and what is said to be the right thing."""
     best = r"<copulas>\s+(?:[^\W\d_'-]+\s+){0,4}?<praise>"
     forms = (
         r"<intention>\s*([^.!?;\n。]+)",
         rf"(?:\A|[.!?;\n])([^.!?;\n]+?){best}",
-        r"<praise>[^.!?;\n,]*?<copulas>\s+([^.!?;\n]+)",
+        r"<praise>[^.!?;\n,]{0,120}?<copulas>\s+([^.!?;\n]+)",
     )
     for form in forms:
         for match in pattern(form).finditer(low):
             before = low[max(0, match.start(1) - 60) : match.start(1)]
-            clause = re.split(r"[.!?;\n]", before)[-1]
+            clause = pattern(r"[.!?;\n]|,\s*<turn>(?!\w)").split(before)[-1]
             owed = re.match(r"(?:have|need|like|love|want|be able) to\b", match.group(1))
             others = pattern("<condition,elsewhere,denial,rejection>").search(clause)
             if not owed and not others:
