@@ -22,6 +22,7 @@ _FEW = 8
 _MANY = 60  # a sentence that names options so often is a list, and no answer
 _LONG, _LEFT_OUT = 400, "qqq"
 _SENTENCE = re.compile(r"[.!?。]+[\"')\]]*(?=\s|\Z)|[!?。;\n]+")
+_BUT = re.compile(r",?\s(?:(?:but|however|yet|aber|mais|pero|ma|но)\b|但)")
 _OPENED = " \t\n:–—-(\"'*[=>→"
 _AND_I = (
     r"(?<!\w)(?:so|and|but|und|aber|et|mais|y|pero|e|ma|и|но|а|also)\s+(?:therefore\s+|thus\s+)?"
@@ -231,7 +232,8 @@ def _is_elsewhere(place: _Place) -> bool:
         place.after
     ):
         return True
-    return pattern("<elsewhere>").search(_since_turn(place.before)) is not None
+    wished = pattern("<wishes>").search(place.clause) and _BUT.match(place.rest)
+    return bool(wished or pattern("<elsewhere>").search(_since_turn(place.before)))
 
 
 def _is_bracketed_aside(place: _Place) -> bool:
@@ -378,7 +380,7 @@ def _is_described(rest: str) -> bool:
 
 def _is_praised(place: _Place) -> bool:
     rest = place.rest
-    if re.search(r",?\s(?:(?:but|however|yet|aber|mais|pero|ma|но)\b|但)", rest):
+    if _BUT.search(rest):
         return False
     if pattern("<rejection>").search(rest.split(",")[0]):
         return False
