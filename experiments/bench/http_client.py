@@ -34,6 +34,8 @@ SIZES = {"agents": (512, 64), "decisions": (6, 2), "rounds": (5, 2), "delay_ms":
 REQUESTS_A_DECISION = 2
 LABELS = ("A", "B", "C", "D", "E", "F")
 TOKENS = list(range(300, 600))
+LOGPROB = -1.5  # of every token: what is said is scored alike
+MARK = "zq"  # stands in every message that the engine tests a template with
 
 Decide = Callable[[int, int], Awaitable[object]]
 
@@ -51,6 +53,7 @@ class MockServer:
         app.add_routes(
             [web.post("/tokenize", self._tokenize), web.post("/v1/completions", self._complete)]
         )
+        app.add_routes([web.post("/detokenize", self._detokenize)])
         app.add_routes([web.get("/v1/models", self._models), web.get("/version", self._version)])
         app.add_routes([web.get("/asked", self._how_many)])
         runner = web.AppRunner(app, access_log=None)
@@ -62,24 +65,36 @@ class MockServer:
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
         if "messages" not in body:
-            return web.json_response({"tokens": [ord(body["prompt"][0])]})
+            return web.json_response({"tokens": [ord(letter) for letter in body["prompt"]]})
+        said = "".join(f"{each['role']}: {each['content']}\n" for each in body["messages"])
+        if MARK in said:  # the engine asks what the template does, once
+            return web.json_response({"tokens": [ord(letter) for letter in said]})
         self._asked += 1
         await asyncio.sleep(self._delay_s)
         return web.json_response({"tokens": TOKENS})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"prompt": "".join(map(chr, body["tokens"]))})
 
     async def _complete(self, request: web.Request) -> web.Response:
         body = await request.json()
         self._asked += 1
         await asyncio.sleep(self._delay_s)
-        found = {f"token_id:{token}": -1.5 for token in body["logprob_token_ids"]}
+        said = ["token_id:65"] * body["max_tokens"]
+        asked = [f"token_id:{token}" for token in body.get("logprob_token_ids", [])]
         choice: dict[str, Any] = {
-            "text": "A",
+            "text": "A" * len(said),
             "finish_reason": "length",
-            "logprobs": {"top_logprobs": [found]},
+            "logprobs": {
+                "tokens": said,
+                "token_logprobs": [LOGPROB] * len(said),
+                "top_logprobs": [dict.fromkeys([each, *asked], LOGPROB) for each in said],
+            },
         }
         if "prompt_logprobs" in body:
             choice["prompt_logprobs"] = [
-                {str(token): {"logprob": -1.0}} for token in body["prompt"]
+                {str(token): {"logprob": LOGPROB}} for token in body["prompt"]
             ]
         return web.json_response(
             {"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 1}}

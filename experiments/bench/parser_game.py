@@ -168,7 +168,7 @@ class MenuBench:
         self._menus.told_to(self._count)
         self._begin()
 
-    def _count(self, command: str) -> None:
+    def _count(self, place: str, command: str) -> None:
         self._tried += 1
 
     def _begin(self) -> None:

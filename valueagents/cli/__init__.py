@@ -19,6 +19,7 @@ STOPPED = 130
 def main() -> None:
     """Run the command line. Ctrl-C is one line and exit code 130, also while this imports."""
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable
+    atexit.register(_end_undisturbed)
     try:
         from valueagents.cli.app import run_command
         from valueagents.screen import screens
@@ -35,15 +36,20 @@ def main() -> None:
         sys.unraisablehook = hook
 
 
+def _end_undisturbed() -> None:
+    """The interpreter's own end keeps the exit code of what was done, whatever comes now."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _stop(error: BaseException) -> NoReturn:
     """Say in one line that it was stopped, and end.
 
     Without the interpreter's own end: it would wait for threads that compute, and a model's thread
     that asks for the interpreter then aborts the process.
     """
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_undisturbed()
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, KeyboardInterrupt) and cause.args):
         cause = cause.__cause__ or cause.__context__
