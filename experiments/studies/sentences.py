@@ -74,19 +74,20 @@ def _survey(effect: EnvEffect | None) -> str:
     contrasts = effect.contrasts
     drop, habit = contrasts.mean_shift, contrasts.acquiescence
     targets = ", ".join(contrasts.targets)
+    noun = "value" if len(contrasts.targets) == 1 else "values"
     if habit is None:
         return (
             f"Trained on the survey, ratings of {targets} moved by {_points(drop)} points of 5 as"
             " trained; without opposing wordings this may be a habit of such ratings."
         )
     start = (
-        f"Trained on the survey, the values {targets} moved by {_points(drop)} points of 5 as"
+        f"Trained on the survey, the {noun} {targets} moved by {_points(drop)} points of 5 as"
         f" trained, beside a habit of such ratings of {_points(habit)} (acquiescence)"
     )
     if drop.p is None:
         return f"{start}."
     if clear(drop) and (drop.estimate.value or 0) > 0:
-        return f"{start}: the training moved the values."
+        return f"{start}: the training moved the {noun}."
     return f"{start}: not clear of 0, so there is nothing for behaviour to follow."
 
 

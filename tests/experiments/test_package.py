@@ -42,7 +42,8 @@ def test_the_wheel_holds_one_top_level_package_with_all_its_data(wheel: Path) ->
     data = [
         "taxonomies/schwartz20.toml",
         "envs/data/dilemmas.jsonl",
-        "policies/prompts/choose-1.toml",
+        "policies/prompts/choose/choose-2.toml",
+        "policies/readings/words/zh.toml",
     ]
     for wanted in ["py.typed", "report/page.html.j2", "report/page.css", *data]:
         assert f"valueagents/{wanted}" in names

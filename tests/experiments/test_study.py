@@ -176,7 +176,7 @@ def test_a_whole_study_and_its_repetition(tmp_path, monkeypatch):
     assert markupsafe.escape(report.answer) in page
     assert record["answer"] == report.answer
     assert set(record["adapters"]) == {"control-1", "HED-down-1"}
-    assert "needs a placebo" in report.answer or "placebo adapter" in report.answer
+    assert "In 'dilemmas' there is no answer: no target has enough contested items" in report.answer
     assert "choice game, same states" in {effect["env"] for effect in record["effects"]}
     assert "choice game" not in {effect["env"] for effect in record["effects"]}
     assert record["too_long"]["judgement"] == {"control-1": 1, "HED-down-1": 1}
