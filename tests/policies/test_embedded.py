@@ -132,7 +132,7 @@ def test_a_killed_run_repeated_scores_as_an_undisturbed_one(labels: Run, out: Pa
 def test_number_format_and_reading_enter_the_identity(labels: Run, likelihoods: Run):
     by_label, by_likelihood = labels.header.policy_identity, likelihoods.header.policy_identity
     assert (by_label["dtype"], by_label["reading"]) == ("float32", "label/1")
-    assert by_likelihood["reading"] == "likelihood/1"
+    assert by_likelihood["reading"] == "likelihood/2"
     coarse = make_policy(SPEC + "?dtype=bfloat16").identity()
     assert {key for key in by_label if by_label[key] != coarse[key]} == {"dtype"}
     identities = [

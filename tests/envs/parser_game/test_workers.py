@@ -187,7 +187,7 @@ def test_workers_that_are_lost_on_and_on_fail_the_episode(
 
 @pytest.mark.slow
 def test_a_command_that_hangs_is_left_out_of_its_menu_in_every_worker_after_two_losses() -> None:
-    env = JerichoEnv(story=SPIN, hang_s=0.6)
+    env = JerichoEnv(story=SPIN, hang_s=2.0)
     _, info = env.reset(seed=1)
     menu = [option.text for option in info["menu"]]
     assert menu == ["up", "take sack", "wait"]
