@@ -116,7 +116,9 @@ def _read_scenes(files: tuple[Path, ...]) -> Game:
                 f"two files hold the scene {name!r}; names differ by more than their capitals"
             )
         if not name.isprintable():  # a name that is not UTF-8 is not, either
-            raise DataError(f"{file.name!r} is no name of a scene; rename the file")
+            raise DataError(
+                f"{file.name!r} cannot name a scene: it has characters that do not print; rename the file"
+            )
         text = read_text(file)
         if not text.strip():
             raise DataError(f"{file.name} is empty; write the scene, or remove the file")
