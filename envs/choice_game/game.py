@@ -117,7 +117,7 @@ def _read_scenes(files: tuple[Path, ...]) -> Game:
             )
         if not name.isprintable():  # a name that is not UTF-8 is not, either
             raise DataError(
-                f"{file.name!r} cannot name a scene: it has characters that do not print; rename the file"
+                f"{file.name!r} has characters that do not print and cannot name a scene; rename it"
             )
         text = read_text(file)
         if not text.strip():

@@ -324,7 +324,7 @@ def test_points_of_thousands_of_digits_are_named_with_their_line(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        (b"caf\xe9.txt", b"Text.", r"'caf\\udce9\.txt' cannot name a scene"),
+        (b"caf\xe9.txt", b"Text.", r"'caf\\udce9\.txt' has characters"),
         (b"town.txt", b" \n", r"town\.txt is empty"),
         (b"town.txt", b"Text.\n\xff", r"town\.txt, line 2: not UTF-8"),
     ],
