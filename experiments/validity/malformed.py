@@ -109,7 +109,10 @@ _LOADED = (
 )
 
 
-_READERS = {"read-study": read_study, "read-prompt": load_prompt}
+_READERS: dict[str, Callable[[str], object]] = {
+    "read-study": read_study,
+    "read-prompt": load_prompt,
+}
 
 
 class Ended(NamedTuple):
