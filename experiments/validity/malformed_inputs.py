@@ -1,7 +1,6 @@
 """Every kind of file that a command reads, small and correct, with the command that reads it."""
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
@@ -197,10 +196,12 @@ def _run(folder: Path) -> Sequence[str]:
 
 def _pool(folder: Path) -> Sequence[str]:
     from valueagents.running.pool import freeze_pool
+    from valueagents.running.sealed import unseal
 
     _run(folder)
     file = freeze_pool(folder / "frozen", [folder / "run"], decisions=5, seed=0)
-    shutil.copy(file, folder / "pool.jsonl")
+    unsealed = [unseal(line) or b"" for line in file.read_bytes().splitlines()]
+    (folder / "pool.jsonl").write_bytes(b"\n".join(unsealed))  # else every change is damage
     return ["pool.jsonl"]
 
 

@@ -25,6 +25,7 @@ from valueagents.policies.scripted import RandomPolicy
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.pool import freeze_pool, read_pool, sample_pool
 from valueagents.running.runs import Run
+from valueagents.running.sealed import unseal
 
 DILEMMA, GAME, REPLAY = (
     "valueagents/Dilemma-v0",
@@ -252,9 +253,14 @@ def test_a_frozen_pool_is_asked_again_without_its_runs_and_never_changed(games, 
         freeze_pool(tmp_path / "none", [], decisions=7, seed=7)
 
 
+def _by_hand(file: Path) -> list[dict]:
+    """The lines of a pool without their checksums, to be changed and written by hand."""
+    return [json.loads(unseal(line)) for line in file.read_bytes().splitlines()]
+
+
 def _version_2(file: Path) -> Path:
     """The same pool as the version before wrote it: without factors."""
-    header, *questions = [json.loads(line) for line in file.read_bytes().splitlines()]
+    header, *questions = _by_hand(file)
     header = {name: part for name, part in header.items() if name != "factors"} | {"version": 2}
     bare = [
         {name: part for name, part in question.items() if name != "factors"}
@@ -317,7 +323,7 @@ def test_a_pool_drawn_before_episodes_were_noted_is_the_one_that_the_same_comman
     games, tmp_path
 ):
     file = Path(frozen(tmp_path / "pool", games, 20))
-    header, *rest = (json.loads(line) for line in file.read_text("utf-8").splitlines())
+    header, *rest = _by_hand(file)
     header["factors"] = [each for each in header["factors"] if each["name"] == "scene"]
     for question in rest:
         del question["factors"]["pooled_episode"]
@@ -348,7 +354,9 @@ def test_decisions_of_games_keep_episode_and_menu_as_clusters(games, tmp_path):
 
 def test_a_pool_of_another_version_is_refused_with_those_that_are_read(games, tmp_path):
     file = Path(frozen(tmp_path / "pool", games, 5))
-    file.write_bytes(file.read_bytes().replace(b'"version":3', b'"version":4', 1))
+    header, *rest = _by_hand(file)
+    header["version"] = 4
+    file.write_text("\n".join(json.dumps(line) for line in (header, *rest)))
     with pytest.raises(
         DataError, match="'valueagents-pool' version 4; this reads valueagents-pool 2 and 3"
     ):
@@ -357,8 +365,9 @@ def test_a_pool_of_another_version_is_refused_with_those_that_are_read(games, tm
 
 def test_a_level_that_the_pool_does_not_declare_is_refused_with_its_line(games, tmp_path):
     file = Path(frozen(tmp_path / "pool", games, 5))
-    header, first, *rest = file.read_bytes().splitlines()
-    file.write_bytes(b"\n".join([header, first.replace(b'"scene":', b'"scnee":'), *rest]) + b"\n")
+    header, first, *rest = _by_hand(file)
+    first["factors"] = {"scnee": first["factors"].pop("scene")} | first["factors"]
+    file.write_text("\n".join(json.dumps(line) for line in (header, first, *rest)))
     with pytest.raises(
         DataError, match=r"pool\.jsonl, line 2: unknown factor 'scnee'\. Did you mean 'scene'"
     ):
@@ -389,7 +398,7 @@ def test_runs_of_different_tasks_make_no_pool(games, regions):
         (lambda lines: [b"{}", *lines[1:]], "line 1"),
         (lambda lines: [lines[0], lines[1][:-9], *lines[2:]], "line 2"),
         (lambda lines: [b"[" * 5000, *lines[1:]], "line 1"),
-        (lambda lines: [lines[0], b'{"shown":"",' + lines[1][1:]], r"line 2: the key 'shown' is there twice"),
+        (lambda lines: [lines[0], b'{"shown":"",' + unseal(lines[1])[1:]], r"line 2: the key 'shown' is there twice"),
         (lambda lines: [*lines[:2], b"\xff"], "line 3: not UTF-8"),
     ],
 )  # fmt: skip
@@ -398,6 +407,15 @@ def test_a_damaged_pool_is_refused_with_its_line(games, tmp_path, change, said):
     file.write_bytes(b"\n".join(change(file.read_bytes().splitlines())) + b"\n")
     with pytest.raises(DataError, match=said):
         read_pool(file)
+
+
+def test_a_changed_byte_of_a_pool_is_noticed(games, tmp_path):
+    file = Path(frozen(tmp_path / "pool", games, 5))
+    whole = file.read_bytes()
+    for place in range(0, len(whole), len(whole) // 150):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"pool\.jsonl"):
+            read_pool(file)
 
 
 def test_the_command_freezes_asks_and_names_each_run(games, tmp_path, monkeypatch, capsys):

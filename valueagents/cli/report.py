@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import TWO_SIDES, Primary
+from valueagents.cli.options import TWO_SIDES, LowMass, Primary
 
 
 def report(
@@ -16,8 +16,10 @@ def report(
         Path | None, typer.Option(help="HTML file; default: report.html in the first run.")
     ] = None,
     primary: Primary = None,
+    low_mass: LowMass = False,
 ) -> None:
     """Write an HTML report on one run, or on two policies compared."""
     from valueagents.report import write_report
 
-    print(write_report(runs, out or runs[0] / "report.html", primary=primary))
+    out = out or runs[0] / "report.html"
+    print(write_report(runs, out, primary=primary, low_mass=low_mass))

@@ -70,21 +70,24 @@ class Summary:
     seeds: int
 
 
-def summarise(runs: Sequence[Source], *, primary: str | None = None) -> Summary:
+def summarise(
+    runs: Sequence[Source], *, primary: str | None = None, low_mass: bool = False
+) -> Summary:
     """The summary of one run, or of two policies' runs; each run is read once.
 
     More than two runs are training seeds, those of the first policy and as many of the second: all
-    are compared, the first of each is shown. Raises ConfigError for runs that cannot be compared.
+    are compared, the first of each is shown. `low_mass` as in `score` and `compare`. Raises
+    ConfigError for runs that cannot be compared.
     """
     read = [read_answers(run) for run in runs]
     first, second = two_sides(read) if len(read) != 1 else (read, [])
-    comparison = compare(first, second, primary=primary) if second else None
-    sheets = [_sheet(answers) for answers in (first[0], *second[:1])]
+    comparison = compare(first, second, primary=primary, low_mass=low_mass) if second else None
+    sheets = [_sheet(answers, low_mass=low_mass) for answers in (first[0], *second[:1])]
     return Summary(read[0].taxonomy, sheets, comparison, len(first))
 
 
-def _sheet(answers: Answers) -> Sheet:
-    scores = score(answers)
+def _sheet(answers: Answers, *, low_mass: bool) -> Sheet:
+    scores = score(answers, low_mass=low_mass)
     assert answers.run is not None  # noqa: S101 – `score` refuses answers without a run
     run, sessions = answers.run, answers.run.store.sessions()
     return Sheet(

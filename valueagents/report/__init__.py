@@ -13,10 +13,17 @@ from valueagents.report.template import write_page
 __all__ = ["write_report"]
 
 
-def write_report(runs: Sequence[Source], out: Path | str, *, primary: str | None = None) -> Path:
+def write_report(
+    runs: Sequence[Source],
+    out: Path | str,
+    *,
+    primary: str | None = None,
+    low_mass: bool = False,
+) -> Path:
     """A self-contained HTML page on one run, or on two policies with their comparison, is at `out`.
 
     More than two runs are training seeds, those of the first policy and as many of the second: all
-    are compared, the first of each is shown. Raises ConfigError for runs that cannot be compared.
+    are compared, the first of each is shown. `low_mass` as in `score` and `compare`. Raises
+    ConfigError for runs that cannot be compared.
     """
-    return write_page(page(summarise(runs, primary=primary)), out)
+    return write_page(page(summarise(runs, primary=primary, low_mass=low_mass)), out)

@@ -5,7 +5,7 @@ A pooled decision holds all that the policy met: what came before in the episode
 menu in the order shown – and the annotation, for the record. What was answered is left out. Each
 situation (`shown_hash`) is there once; the sample takes them from the runs in turn, so that each
 run contributes as many as it has, up to its share. A pool is a JSON-lines file: a header, then a
-line a decision.
+line a decision, each with its checksum.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,10 @@ from valueagents.contracts.decision import (
 )
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.files.factors import level_problem
-from valueagents.files.text import decode_json, read_text
+from valueagents.files.text import decode_json, read_lines
 from valueagents.identity import content_hash
 from valueagents.running.runs import Run
+from valueagents.running.sealed import seal, unseal
 from valueagents.running.store import write_atomically
 from valueagents.running.upgrade import bundled_taxonomy
 from valueagents.taxonomy import Taxonomy
@@ -187,7 +188,7 @@ def freeze_pool(
 
 def read_pool(path: Path) -> Pool:
     """The pool in a file. Raises DataError with the line if it is malformed."""
-    first, *rest = read_text(path).split("\n")
+    first, *rest = _lines(path)
     raw = decode_json(f"{path.name}, line 1", first, dict[str, Any])
     try:
         header = msgspec.convert(
@@ -201,7 +202,7 @@ def read_pool(path: Path) -> Pool:
             f"{path.name}: {header.format!r} version {header.version}; this reads {known}"
         )
     questions = []
-    for number, line in enumerate((line for line in rest if line), 2):
+    for number, line in enumerate(rest, 2):
         question = decode_json(f"{path.name}, line {number}", line, PooledDecision)
         try:
             options = len(question.annotation.array(header.taxonomy))
@@ -222,6 +223,20 @@ def read_pool(path: Path) -> Pool:
             f"{path.name} is damaged: {wanted} distinct decisions are wanted; freeze the pool again"
         )
     return Pool(header, tuple(questions))
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines without their checksums.
+
+    Raises DataError, naming the first that was changed since it was written.
+    """
+    lines = []
+    for number, line in enumerate(read_lines(path), 1):
+        content = unseal(line.encode())
+        if content is None:
+            raise DataError(f"{path.name}, line {number} is damaged; freeze the pool again")
+        lines.append(content.decode())
+    return lines
 
 
 def _is_same(there: Pool, drawn: Pool) -> bool:
@@ -270,7 +285,7 @@ def _declared(runs: Sequence[Run]) -> tuple[Factor, ...]:
 
 def write_pool(file: Path, pool: Pool) -> None:
     """Write a pool's file, or replace it as a whole."""
-    lines = [msgspec.json.encode(part) + b"\n" for part in (pool.header, *pool.decisions)]
+    lines = [seal(msgspec.json.encode(part)) + b"\n" for part in (pool.header, *pool.decisions)]
     write_atomically(file, b"".join(lines))
 
 

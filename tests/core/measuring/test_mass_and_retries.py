@@ -122,6 +122,10 @@ def test_a_comparison_is_refused_where_one_run_had_next_to_no_mass_unless_asked_
     assert (
         f"Nothing could be tested: {empty.path}: the offered answers had 0.01" in page.read_text()
     )
+    asked = CliRunner().invoke(app, ["report", *map(str, paths), "--out", str(page), "--low-mass"])
+    assert asked.exit_code == 0
+    assert "Nothing could be tested" not in page.read_text()
+    assert "--low-mass" not in page.read_text()
     printed = CliRunner().invoke(app, ["compare", *map(str, paths)]).stdout
     assert "ask for the scores with --low-mass" in printed
     printed = CliRunner().invoke(app, ["compare", *map(str, paths), "--low-mass"]).stdout
