@@ -7,9 +7,9 @@ itself.
     story_sha256 = "…"                  # optional: the rules hold for these bytes only
 
     [[rule]]
-    command = "(give|hand) bread.*"     # regular expression on the whole command, case ignored
+    command = "(give|hand) bread.*"     # regular expression (RE2) on the whole command
     location = 31                       # object number of the room; see the env's status
-    text = "the child smiles"           # regular expression in what the game says, case ignored
+    text = "the child smiles"           # regular expression in what the game says; case ignored
     moved = {object = 40, to = 44}      # elsewhere before the step, there after it
     becomes = {address = 2900, value = 1}   # another 16-bit number there before, this one after
     values = {BEC = 1, POR = -1}
@@ -18,7 +18,6 @@ Every condition that a rule names must hold; it must name one at least. `locatio
 began.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from valueagents.envs.parser_game.story import Story
 from valueagents.errors import DataError
 from valueagents.files.amounts import amounts_problem
 from valueagents.files.header import taxonomy_of
+from valueagents.files.patterns import fits_whole, found_in, pattern_problem
 from valueagents.files.text import decode_toml, read_text
 from valueagents.taxonomy import Taxonomy
 
@@ -103,11 +103,11 @@ class Rules:
         )
 
     def _holds(self, rule: ValueRule, step: Step) -> bool:
-        if rule.command is not None and not re.fullmatch(rule.command, step.command, re.IGNORECASE):
+        if rule.command is not None and not fits_whole(rule.command, step.command):
             return False
         if rule.location is not None and rule.location != step.location:
             return False
-        if rule.text is not None and not re.search(rule.text, step.text, re.IGNORECASE):
+        if rule.text is not None and not found_in(rule.text, step.text):
             return False
         if rule.moved is not None:
             was, now = (self._parent(ram, rule.moved.object) for ram in (step.before, step.after))
@@ -156,10 +156,9 @@ def _problem(rule: ValueRule, taxonomy: Taxonomy, story: Story) -> str | None:
     if all(c is None for c in (rule.command, rule.location, rule.text, rule.moved, rule.becomes)):
         return "it names no condition and would hold at every step"
     for pattern in filter(None, (rule.command, rule.text)):
-        try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            return f"{pattern[:80]!r} is not a regular expression: {error}"
+        problem = pattern_problem(pattern)
+        if problem is not None:
+            return problem
     start, end, size_bytes = story.object_table
     objects = (end - start) // size_bytes
     if rule.location is not None and not 0 <= rule.location <= objects:
