@@ -18,6 +18,7 @@ from valueagents.experiments.studies.subjects import menus_of_choices, subjects
 from valueagents.experiments.studies.survey_to_behavior import run_study
 from valueagents.policies.engines.vllm import engine as vllm_engine
 from valueagents.policies.models import EMBEDDED, cache_folder, find_model
+from valueagents.policies.prompts import load_prompt
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.pool import read_pool
 
@@ -82,6 +83,15 @@ def test_the_bundled_designs_are_studies(monkeypatch: pytest.MonkeyPatch, design
     wanted = 1 + len(study.seeds) * (1 + kinds * len(study.targets) * len(study.directions))
     assert len(names) == len(set(names)) == wanted
     assert study.primary in {study_env.name for study_env in study.envs}
+
+
+@pytest.mark.slow  # `full` reads every env that it names
+def test_the_published_design_is_the_full_one_and_the_survey_in_the_words_of_training():
+    paper, full = (read_study(design, installed=False) for design in ("paper", "full"))
+    [published] = (each for each in paper.envs if each not in full.envs)
+    assert [each for each in paper.envs if each != published] == list(full.envs)
+    assert published.env_options == {"split": "test", "variants": 27, "wordings": "trained"}
+    assert load_prompt(published.elicitation["prompt"]).use == "training"
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
