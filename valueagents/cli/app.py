@@ -17,6 +17,7 @@ from valueagents.cli.metric import metric
 from valueagents.cli.play import play
 from valueagents.cli.report import report
 from valueagents.cli.run import run
+from valueagents.cli.runs import runs
 from valueagents.cli.score import score
 from valueagents.cli.validity import validity
 from valueagents.contracts.plugins import commands
@@ -24,6 +25,7 @@ from valueagents.errors import ConfigError, ValueAgentsError
 
 COMMANDS = (
     run,
+    runs,
     score,
     compare,
     agreement,

@@ -9,6 +9,8 @@ from valueagents.measuring.inference import Estimate
 NOTHING = "–"
 _SMALLEST_P = 0.0001
 _SMALLEST_PERCENT = 0.01
+_LARGER_FROM = 999.5
+_ONE_DIGIT_BELOW = 9.95
 
 
 def signed(value: float | None, digits: int = 2) -> str:
@@ -55,6 +57,18 @@ def percent(share: float | None) -> str:
     else:
         text = f"{value:.2g} %"
     return f"−{text}" if share < 0 else text
+
+
+def size(count: int) -> str:
+    """Bytes as 900 B, 1.2 kB, 34 MB: a factor of 1000 each, two digits or the whole number."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < _LARGER_FROM:
+            break
+        value, unit = value / 1000, larger
+    return (
+        f"{value:.1f} {unit}" if unit != "B" and value < _ONE_DIGIT_BELOW else f"{value:.0f} {unit}"
+    )
 
 
 def p_value(p: float | None) -> str:

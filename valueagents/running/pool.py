@@ -189,18 +189,7 @@ def freeze_pool(
 def read_pool(path: Path) -> Pool:
     """The pool in a file. Raises DataError with the line if it is malformed."""
     first, *rest = _lines(path)
-    raw = decode_json(f"{path.name}, line 1", first, dict[str, Any])
-    try:
-        header = msgspec.convert(
-            {**raw, "taxonomy": bundled_taxonomy(raw.get("taxonomy"))}, PoolHeader
-        )
-    except msgspec.MsgspecError as error:
-        raise DataError(f"{path.name}, line 1 is not the header of a pool: {error}") from error
-    if header.format != FORMAT or header.version not in (WITHOUT_FACTORS, VERSION):
-        known = f"{FORMAT} {WITHOUT_FACTORS} and {VERSION}"
-        raise DataError(
-            f"{path.name}: {header.format!r} version {header.version}; this reads {known}"
-        )
+    header = _header(path.name, first)
     questions = []
     for number, line in enumerate(rest, 2):
         question = decode_json(f"{path.name}, line {number}", line, PooledDecision)
@@ -223,6 +212,29 @@ def read_pool(path: Path) -> Pool:
             f"{path.name} is damaged: {wanted} distinct decisions are wanted; freeze the pool again"
         )
     return Pool(header, tuple(questions))
+
+
+def read_pool_header(path: Path) -> PoolHeader:
+    """The header of a pool; of its file nothing else is read. Raises DataError or OSError."""
+    with path.open("rb") as file:
+        content = unseal(file.readline().rstrip(b"\n"))
+    if content is None:
+        raise DataError(f"{path.name}, line 1 is damaged; freeze the pool again")
+    return _header(path.name, content.decode(errors="replace"))
+
+
+def _header(name: str, line: str) -> PoolHeader:
+    raw = decode_json(f"{name}, line 1", line, dict[str, Any])
+    try:
+        header = msgspec.convert(
+            {**raw, "taxonomy": bundled_taxonomy(raw.get("taxonomy"))}, PoolHeader
+        )
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{name}, line 1 is not the header of a pool: {error}") from error
+    if header.format != FORMAT or header.version not in (WITHOUT_FACTORS, VERSION):
+        known = f"{FORMAT} {WITHOUT_FACTORS} and {VERSION}"
+        raise DataError(f"{name}: {header.format!r} version {header.version}; this reads {known}")
+    return header
 
 
 def _lines(path: Path) -> list[str]:

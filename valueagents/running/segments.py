@@ -96,12 +96,22 @@ def read_lines(segment: Path, damages: list[Damage]) -> Iterator[bytes]:
 
     A torn last line is an episode that did not finish, no damage, and is left out.
     """
+    return (line for _, line in read_placed_lines(segment, damages))
+
+
+def read_placed_lines(
+    segment: Path, damages: list[Damage], begin: int = 0
+) -> Iterator[tuple[int, bytes]]:
+    """As `read_lines`, each line with the byte at which its member begins; from the member that
+    begins at `begin` on.
+    """
     with segment.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        start: int | None = 0 if size else None
+        start: int | None = begin if begin < size else None
         while start is not None:
             member = _Member(file, start)
-            yield from _right_lines(member, segment, damages)
+            for line in _right_lines(member, segment, damages):
+                yield member.start, line
             if member.end is not None:
                 start = member.end if member.end < size else None
                 continue

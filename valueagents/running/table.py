@@ -127,8 +127,8 @@ def table_facts(store: RunStore) -> TableFacts:
     A table that was made from damaged segments is made again: they may have been put right. The
     file is checked once for a store, and again when it has been replaced.
     """
-    facts = _read_facts(store)
-    if facts is not None and facts.made_from == _state(store):
+    facts = current_facts(store)
+    if facts is not None:
         version = _version(store)
         if version is not None and store.checked.get(TABLE_FILE) == version:
             return facts
@@ -136,6 +136,14 @@ def table_facts(store: RunStore) -> TableFacts:
             store.checked[TABLE_FILE] = version
             return facts
     return _make(store)
+
+
+def current_facts(store: RunStore) -> TableFacts | None:
+    """What is known of `decisions.parquet` if it was made from all that the run holds now, else
+    None; nothing is made, and the file is not checked.
+    """
+    facts = _read_facts(store)
+    return facts if facts is not None and facts.made_from == _state(store) else None
 
 
 def _make(store: RunStore) -> TableFacts:
@@ -223,14 +231,19 @@ def _checksum(file: Path) -> int:
 def _batches(store: RunStore, reading: StoreReading) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for episode in store.episodes(reading):
-        rows += [_row(store, episode, step) for step in range(len(episode.decisions))]
+        rows += decision_rows(store.header, episode)
         if len(rows) >= _ROWS_A_BATCH:
             yield rows
             rows = []
     yield rows
 
 
-def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
+def decision_rows(header: RunHeader, episode: Episode) -> list[dict[str, Any]]:
+    """The rows of an episode's decisions, as `table_schema` has them."""
+    return [_row(header, episode, step) for step in range(len(episode.decisions))]
+
+
+def _row(header: RunHeader, episode: Episode, step: int) -> dict[str, Any]:
     decision: Decision = episode.decisions[step]
     choice = decision.choice
     annotation = decision.annotation
@@ -242,12 +255,12 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "attempt": episode.attempt,
         "outcome": episode.outcome,
         "step": step,
-        "shown": situation_hash(store.header.task, episode, step),
+        "shown": situation_hash(header.task, episode, step),
         "option_ids": [option.id for option in decision.menu],
         "menu": menu_hash(decision.menu),
         "option_characters": [len(option.text) for option in decision.menu],
         "annotated": annotation is not None,
-        "x": None if annotation is None else annotation.array(store.header.taxonomy).ravel(),
+        "x": None if annotation is None else annotation.array(header.taxonomy).ravel(),
         "chosen": decision.chosen,
         "probabilities": choice.probabilities,
         "position_probabilities": choice.position_probabilities,
@@ -268,8 +281,5 @@ def _row(store: RunStore, episode: Episode, step: int) -> dict[str, Any]:
         "queue_s": choice.queue_s,
         "latency_s": choice.latency_s,
         "lost_workers": decision.lost_workers,
-        **{
-            _column(factor.name): decision.factors.get(factor.name)
-            for factor in store.header.factors
-        },
+        **{_column(factor.name): decision.factors.get(factor.name) for factor in header.factors},
     }

@@ -412,3 +412,21 @@ def test_ctrl_c_keeps_what_was_finished_and_says_so(tmp_path: Path) -> None:
     assert "the same command goes on" in stderr
     assert Run(tmp_path / "a").decisions().num_rows > 0
     assert "was stopped or is still going" in " ".join(score(tmp_path / "a").warnings)
+
+
+def test_runs_lists_what_is_there_and_names_what_cannot_be_read(valueagents, tmp_path):
+    words = "--env", "valueagents/Dilemma-v0", "--policy", "random", "--episodes", "4"
+    assert valueagents("run", *words, "--out", tmp_path / "a").returncode == 0
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "run.json").write_text("{}")
+    done = valueagents("runs", tmp_path)
+    assert done.returncode == 0
+    row = done.stdout.splitlines()[1].split()
+    assert row[:6] == ["a", "valueagents/Dilemma-v0", "random", "4", "0", "0"]
+    assert "warning: foreign:" in done.stderr
+    listed = json.loads(valueagents("runs", tmp_path, "--json").stdout)
+    assert [(run["path"], run["finished"]) for run in listed["runs"]] == [("a", 4)]
+    assert [each["path"] for each in listed["unreadable"]] == ["foreign"]
+    (tmp_path / "empty").mkdir()
+    assert valueagents("runs", tmp_path / "empty").stdout.startswith("no run under ")
+    assert valueagents("runs", tmp_path / "none").returncode == 2

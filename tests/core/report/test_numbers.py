@@ -13,6 +13,7 @@ from valueagents.report.numbers import (
     percent,
     sentence,
     signed,
+    size,
 )
 
 
@@ -136,3 +137,12 @@ def test_details_stand_in_brackets_and_none_leave_nothing():
     assert in_brackets([22.0, -5.0], 0) == " (+22 / −5)"
     assert in_brackets([0.0], 1) == " (0.0)"
     assert in_brackets([], 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (9_951, "10 kB"),
+     (999_400, "999 kB"), (999_600, "1.0 MB"), (3 * 10**12, "3.0 TB"), (10**16, "10000 TB")],
+)  # fmt: skip
+def test_sizes_have_two_digits_or_are_whole(count, text):
+    assert size(count) == text
