@@ -10,25 +10,38 @@ do not come as opposed ends, and cover most words.
 
 from ast import literal_eval
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from valueagents.errors import DataError, unknown_name
+import msgspec
+
+from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.files.items import Item, ItemBank, ItemOption
-from valueagents.files.text import csv_rows
+from valueagents.files.left_out import LeftOut
+from valueagents.files.tables import csv_header, csv_rows
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 ACTIONS = ("to_do", "not_to_do")
-MARK = "dilemma_situation"
-"""The column that tells the by-action file from others."""
-_COLUMNS = ("idx", MARK, "action_type", "action", "values_names")
+_COLUMNS = ("idx", "dilemma_situation", "action_type", "action", "values_names")
+_RAW = ("values_direct", "values_indirect")
+_ELSEWHERE = {"idx": "dilemma_idx", "values_names": "values_aggregated"}
+"""What `dilemma_to_action_to_values_aggregated.csv` calls the same columns."""
+_GIVE = (
+    "give data=dilemmas_with_detail_by_action.csv (or"
+    " dilemma_to_action_to_values_aggregated.csv) and values=values.csv"
+)
+_OTHER_FILES = {
+    ("dilemma_situation",): "its list of situations, without their actions",
+    ("action_type", "party", "value"): "its table of parties, without the dilemmas' texts",
+    ("value", "MFT"): "its table of value words, which is values=FILE",
+}
+"""What tells the data set's other files, by columns."""
 # Word for word as the first runs recorded it, the module's old name included: it is hashed into
 # every identity.
 _SCALING = (
     "+1 where a value word of the action stands under the foundation; see"
     " valueagents.envs.daily_dilemmas"
 )
-_RAW = ("values_direct", "values_indirect")
 
 WRONGS = frozenset(
     {
@@ -44,34 +57,50 @@ action with them serves it: they make an axis *not annotated*.
 """
 
 
+class _Action(msgspec.Struct, frozen=True):
+    """A row of the by-action file."""
+
+    where: str
+    dilemma: str
+    situation: str
+    kind: str
+    text: str
+    words: tuple[str, ...]
+    raw: tuple[str, ...]
+    group: str
+
+
+def is_of_daily_dilemmas(name: str, header: Sequence[str]) -> bool:
+    """True for the header of its by-action file.
+
+    Raises ConfigError, which says what to give, for that of another file of the data set.
+    """
+    if {"dilemma_situation", "action"} <= set(header):
+        return True
+    for columns, what in _OTHER_FILES.items():
+        if set(columns) <= set(header):
+            raise ConfigError(f"{name} is a file of DailyDilemmas, but {what}: {_GIVE}")
+    return False
+
+
 def read_daily_dilemmas(path: Path, values: Path, task: str) -> ItemBank:
     """The dilemmas of the by-action CSV, annotated by the table of value words.
 
     x = +1 on every foundation to which one of the action's words belongs; else None (not annotated)
     where a word of `WRONGS` does, or where a word is not in the table; else 0. Words that the table
     puts under no foundation, and words that the data set's authors dropped, are counted in the
-    notes. Raises DataError with file and line.
+    notes. So are bad rows, which are left out, and the dilemmas that lose an action by it. Raises
+    DataError for a missing column or if no dilemma is whole.
     """
     taxonomy = load_taxonomy("mft5")
-    table = _value_table(values, taxonomy)
+    table, table_notes = _value_table(values, taxonomy)
+    left_out = LeftOut(path.name)
+    dilemmas = _whole(_actions(path, left_out), left_out)
+    left_out.require_some(dilemmas)
     counts: Counter[str] = Counter()
-    actions: dict[str, dict[str, tuple[str, dict[str, str], ItemOption]]] = {}
-    for where, row in _rows(path, _COLUMNS):
-        if row["action_type"] not in ACTIONS:
-            raise DataError(f"{where}: " + unknown_name("action_type", row["action_type"], ACTIONS))
-        if not row["action"].strip() or not row[MARK].strip() or not row["idx"].strip():
-            raise DataError(f"{where}: idx, {MARK} or action is empty; fill it in")
-        words = _words(where, "values_names", row)
-        _count(where, row, words, table, counts)
-        option = ItemOption(
-            id=row["action_type"], text=row["action"], values=_annotate(words, table, taxonomy)
-        )
-        pair = actions.setdefault(row["idx"], {})
-        if option.id in pair:
-            raise DataError(
-                f"{where}: dilemma {row['idx']!r} has two rows {option.id!r}; give each action once"
-            )
-        pair[option.id] = (where, row, option)
+    for actions in dilemmas:
+        for action in actions.values():
+            _count(action, table, counts)
     return ItemBank(
         taxonomy=taxonomy,
         task=task,
@@ -80,28 +109,87 @@ def read_daily_dilemmas(path: Path, values: Path, task: str) -> ItemBank:
             " 2410.02683)"
         ),
         scaling=_SCALING,
-        items=tuple(_item(name, pair) for name, pair in actions.items()),
-        notes=_notes(path, counts),
+        items=tuple(_item(actions, table, taxonomy) for actions in dilemmas),
+        notes=(*left_out.notes, *table_notes, *_notes(path, counts)),
     )
 
 
-def _item(name: str, pair: Mapping[str, tuple[str, dict[str, str], ItemOption]]) -> Item:
-    where, row, option = next(iter(pair.values()))
-    if len(pair) < len(ACTIONS):
-        raise DataError(
-            f"{where}: dilemma {name!r} has the action {option.id!r} only; both rows are needed"
-        )
-    (_, first, one), (place, second, other) = (pair[action] for action in ACTIONS)
-    if first[MARK] != second[MARK]:
-        raise DataError(
-            f"{place}: dilemma {name!r} tells another situation than its other row; they must be"
-            " the same"
-        )
+def _actions(path: Path, left_out: LeftOut) -> list[_Action]:
+    header = csv_header(path)
+    named = {
+        name: _ELSEWHERE[name] if _ELSEWHERE.get(name) in header and name not in header else name
+        for name in _COLUMNS
+    }
+    actions: dict[tuple[str, str], _Action] = {}
+    rows = csv_rows(path, list(named.values()), optional=(*_RAW, "topic_group"), left_out=left_out)
+    for where, row in rows:
+        with left_out.reading(where):
+            action = _action(where, row, named, left_out)
+            first = actions.setdefault((action.dilemma, action.kind), action)
+            if first is not action:
+                raise DataError(
+                    f"{where}: dilemma {action.dilemma!r} has two rows {action.kind!r}, the first"
+                    f" in {first.where}"
+                )
+    return list(actions.values())
+
+
+def _action(
+    where: str, row: dict[str, str], named: Mapping[str, str], left_out: LeftOut
+) -> _Action:
+    dilemma, situation, kind, text = (
+        left_out.text(where, named[name], row[named[name]]) for name in _COLUMNS[:4]
+    )
+    if kind not in ACTIONS:
+        raise DataError(f"{where}: " + unknown_name("action_type", kind[:80], ACTIONS))
+    words = _words(row[named["values_names"]])
+    if words is None:
+        cell = f"{named['values_names']} {row[named['values_names']]!r:.80}"
+        raise DataError(f"{where}: {cell} is not a list of words like ['trust', 'care']")
+    raw = tuple(word for column in _RAW for word in _words(row.get(column, "")) or ())
+    group = row.get("topic_group", "")
+    return _Action(where, dilemma, situation, kind, text, words, raw, group)
+
+
+def _whole(actions: Sequence[_Action], left_out: LeftOut) -> list[dict[str, _Action]]:
+    """The dilemmas of which both actions are there, by kind; rows of others are left out."""
+    dilemmas: dict[str, dict[str, _Action]] = {}
+    for action in actions:
+        dilemmas.setdefault(action.dilemma, {})[action.kind] = action
+    whole = []
+    for found in dilemmas.values():
+        problem = _problem(found)
+        if problem is None:
+            whole.append(found)
+            continue
+        for action in found.values():
+            left_out.take_back(action.where, f"dilemma {action.dilemma!r} {problem}")
+    return whole
+
+
+def _problem(found: Mapping[str, _Action]) -> str | None:
+    """Why the rows of a dilemma are no dilemma; None if they are one."""
+    if len(found) < len(ACTIONS):
+        return f"has the action {next(iter(found))!r} only; both rows are needed"
+    one, other = found.values()
+    if one.situation != other.situation:
+        return "tells another situation in each of its rows; they must be the same"
     if one.text.strip() == other.text.strip():
-        raise DataError(
-            f"{place}: both actions of dilemma {name!r} read {one.text[:80]!r}; they must differ"
+        return f"has two actions that read {one.text[:80]!r}; they must differ"
+    return None
+
+
+def _item(actions: Mapping[str, _Action], table: Mapping[str, str], taxonomy: Taxonomy) -> Item:
+    first = next(iter(actions.values()))
+    options = tuple(
+        ItemOption(
+            id=kind,
+            text=actions[kind].text,
+            values=_annotate(actions[kind].words, table, taxonomy),
         )
-    return Item(id=name, text=row[MARK], options=(one, other), setting=row.get("topic_group") or "")
+        for kind in ACTIONS
+    )
+    return Item(id=first.dilemma, text=first.situation, options=options, setting=first.group)
 
 
 def _annotate(
@@ -114,19 +202,13 @@ def _annotate(
     return {axis: 1.0 if axis in served else x for axis, x in other.items()}
 
 
-def _count(
-    where: str,
-    row: dict[str, str],
-    words: Sequence[str],
-    table: Mapping[str, str],
-    counts: Counter[str],
-) -> None:
+def _count(action: _Action, table: Mapping[str, str], counts: Counter[str]) -> None:
+    words = action.words
     counts["words"] += len(words)
     counts["none"] += sum(table.get(word) == "" for word in words)
     counts["unknown"] += sum(word not in table for word in words)
     counts["wrongs"] += sum(bool(table.get(word)) and word in WRONGS for word in words)
-    raw = [word for column in _RAW if row.get(column) for word in _words(where, column, row)]
-    counts["dropped"] += sum(word not in words for word in raw)
+    counts["dropped"] += sum(word not in words for word in action.raw)
 
 
 def _notes(path: Path, counts: Counter[str]) -> tuple[str, ...]:
@@ -159,46 +241,32 @@ def _notes(path: Path, counts: Counter[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _value_table(path: Path, taxonomy: Taxonomy) -> dict[str, str]:
-    """The foundation's axis of each value word, "" for none."""
+def _value_table(path: Path, taxonomy: Taxonomy) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The foundation's axis of each value word, "" for none, and what was left out."""
     table: dict[str, str] = {}
-    for where, row in _rows(path, ("value", "MFT")):
-        axis = row["MFT"].strip().casefold()
-        if axis and axis not in taxonomy.axis_ids:
-            raise DataError(
-                f"{where}: " + unknown_name("moral foundation", row["MFT"][:80], taxonomy.axis_ids)
-            )
-        word = row["value"].strip().casefold()
-        if table.setdefault(word, axis) != axis:
-            raise DataError(
-                f"{where}: the word {word[:80]!r} is there twice, under two foundations; keep one"
-            )
-    return table
+    left_out = LeftOut(path.name)
+    remedy = "DailyDilemmas' table of value words, values.csv, has value and MFT."
+    for where, row in csv_rows(path, ("value", "MFT"), remedy=remedy, left_out=left_out):
+        with left_out.reading(where):
+            word = left_out.text(where, "value", row["value"]).strip().casefold()
+            axis = row["MFT"].strip().casefold()
+            if axis and axis not in taxonomy.axis_ids:
+                problem = unknown_name("moral foundation", row["MFT"][:80], taxonomy.axis_ids)
+                raise DataError(f"{where}: {problem}")
+            if table.setdefault(word, axis) != axis:
+                raise DataError(
+                    f"{where}: the word {word[:80]!r} is there already, under another foundation"
+                )
+    left_out.require_some(table)
+    return table, left_out.notes
 
 
-def _words(where: str, column: str, row: dict[str, str]) -> tuple[str, ...]:
-    """The words of a column that holds a Python list of texts."""
+def _words(cell: str) -> tuple[str, ...] | None:
+    """The words of a cell that holds a Python list of texts; None for anything else."""
     try:
-        words = literal_eval(row[column].strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise DataError(
-            f"{where}: {column} {row[column]!r:.80} is not a list of words like ['trust', 'care']"
-        ) from error
+        words = literal_eval(cell.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise DataError(
-            f"{where}: {column} {row[column]!r:.80} is not a list of words like ['trust', 'care']"
-        )
+        return None
     return tuple(word.strip().casefold() for word in words)
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV, each with its place.
-
-    Raises DataError for a missing column, a ragged or no row.
-    """
-    empty = True
-    for where, row in csv_rows(path, columns):
-        empty = False
-        yield where, row
-    if empty:
-        raise DataError(f"{path.name} holds no rows; add at least one below the header")

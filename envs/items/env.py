@@ -56,6 +56,7 @@ class ItemEnv(ValueEnv):
         self.factors = (*type(self).factors, *bank.factors)
         self.taxonomy = bank.taxonomy
         self.task = bank.task
+        self.notes = bank.notes
         self._items = {item.id: item for item in bank.items}
         super().__init__(
             max_menu=max(len(item.options) for item in bank.items), render_mode=render_mode
@@ -79,11 +80,6 @@ class ItemEnv(ValueEnv):
             "scaling": content["scaling"],
             "items": content["items"],
         }
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the reader of the bank's file left out or found odd, a sentence each."""
-        return self.bank.notes
 
     def start(self, situation: str | None) -> Turn:
         """Show an item, its options in an order drawn from the episode's seed."""

@@ -13,7 +13,8 @@ import msgspec
 from valueagents.envs.survey.bank import TASK, Statement, SurveyBank, checked
 from valueagents.envs.survey.prompts import load_survey_prompts
 from valueagents.errors import ConfigError, DataError, unknown_name
-from valueagents.files.text import csv_rows, decode_json, read_lines
+from valueagents.files.tables import csv_rows
+from valueagents.files.text import decode_json, read_lines
 from valueagents.taxonomy import load_taxonomy
 
 _DIGITS = 9  # of an item's number

@@ -95,6 +95,8 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         factors: what turns say of their menus beside the annotation, so that nobody has to read it
             out of an id: the item, the pole of a wording, the variant of a prompt. Recorded, a
             column of the run's table each.
+        notes: what its files lack or are odd in, a sentence each. They stand in a run's header, and
+            beside its scores.
         free_text: True if an action may also be a text; then `decided` is set by `choose`.
         min_contested: decisions on an axis that are enough for a number. A questionnaire is made of
             few items for each value and says how many; it sets 1.
@@ -120,6 +122,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     min_contested: int = MIN_CONTESTED
     inline: bool = False
     factors: tuple[Factor, ...] = ()
+    notes: tuple[str, ...] = ()
     free_text: bool = False
     annotate_by_trying: bool = False
     tries: int = 8

@@ -2,16 +2,14 @@
 line, read once.
 """
 
-import csv
-import io
 import json
 import logging
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -75,11 +73,14 @@ def _version(argument: object) -> object:
     return argument.resolve(), status.st_mtime_ns, status.st_size
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: Literal["strict", "surrogateescape"] = "strict") -> str:
     """The file's text, without a byte order mark.
 
-    Raises DataError with the line where it is not UTF-8.
+    Raises DataError with the line where it is not UTF-8; with `surrogateescape` such bytes become
+    lone surrogates, and whoever reads on must look for them.
     """
+    if errors == "surrogateescape":
+        return path.read_bytes().decode("utf-8-sig", errors)
     return decode_text(path.name, path.read_bytes())
 
 
@@ -175,39 +176,3 @@ def _require_plain(where: str, table: dict[str, Any]) -> None:
             left += [((*place, str(number)), each) for number, each in enumerate(value)]
         elif isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{where}: {'.'.join(place)} = {value} is not a finite number")
-
-
-def csv_rows(
-    path: Path, columns: Sequence[str], *, remedy: str = ""
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV file with a header, each with its place (`FILE, line N`) and all its
-    columns.
-
-    Raises DataError with the line for a column that is there twice, for one of `columns` that the
-    header lacks (`remedy` says what the file should have), for a row of another length, and for
-    what is not CSV; none of it before the first row is asked for.
-    """
-    rows: csv.DictReader[str] = csv.DictReader(
-        io.StringIO(read_text(path), newline=""), strict=True
-    )
-    try:
-        found: Sequence[Any] = rows.fieldnames or []
-        for column in found:
-            if column and found.count(column) > 1:
-                raise DataError(
-                    f"{path.name}, line 1: the column {column[:80]!r} is there twice; name each"
-                    " column once"
-                )
-        for column in columns:
-            if column not in found:
-                problem = unknown_name("wanted column", column, found, remedy=remedy)
-                raise DataError(f"{path.name}, line 1: {problem}")
-        for row in rows:
-            where = f"{path.name}, line {rows.line_num}"
-            if None in row or None in row.values():
-                raise DataError(
-                    f"{where}: {len(found)} columns are wanted, this row has more or fewer"
-                )
-            yield where, row
-    except csv.Error as error:
-        raise DataError(f"{path.name}, line {rows.line_num + 1}: {error}") from error

@@ -313,7 +313,7 @@ def _warnings(run: Run, answers: Answers) -> list[str]:
     warnings = []
     if run.header.informed:
         warnings.append("the policy saw the annotations: a calibration run, not a finding")
-    warnings += [*run.problems(), *run.remarks()]
+    warnings += [*run.problems(), *run.remarks(), *run.header.notes]
     if not len(answers.size):
         warnings.append("no annotated decision: nothing to score")
     return warnings

@@ -195,6 +195,7 @@ class _Prepared:
             min_contested=self.env.min_contested,
             factors=self.env.factors,
             asks=self.env.asks,
+            notes=self.env.notes,
             informed=isinstance(self.policy, InformedPolicy),
             unrepeatable=source.unrepeatable or self.policy.unrepeatable,
         )

@@ -11,7 +11,6 @@ import pytest
 
 from valueagents.errors import ConfigError, DataError
 from valueagents.files.text import (
-    csv_rows,
     decode_json,
     decode_toml,
     once_per_file,
@@ -164,34 +163,6 @@ def test_what_does_not_decode_is_an_error_that_begins_with_its_place(text):
     assert decode_json("here", '{"a": 1}', dict[str, int]) == {"a": 1}
 
 
-def test_rows_of_a_csv_come_with_their_lines_and_quoted_newlines_count(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b'\xef\xbb\xbfb,a\r\n1,"x\r\ny"\r\n2,z\r\n')
-    assert list(csv_rows(path, ["a"])) == [
-        ("a.csv, line 3", {"a": "x\r\ny", "b": "1"}),
-        ("a.csv, line 4", {"a": "z", "b": "2"}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            "b,aa\n1,2\n",
-            r"a\.csv, line 1: unknown wanted column 'a'\. Did you mean 'aa'\? Give both",
-        ),
-        ("", r"a\.csv, line 1: unknown wanted column 'a'\. Give both"),
-        ("a,b\n1,2\n3\n", r"a\.csv, line 3: 2 columns are wanted, this row has more or fewer"),
-        ("a,b\n1,2,3\n", r"a\.csv, line 2: 2 columns are wanted, this row has more or fewer"),
-        ('a,b\n1,"2\n', r"a\.csv, line 2: unexpected end of data"),
-    ],
-)
-def test_what_is_no_csv_of_these_columns_is_named_with_its_line(tmp_path, content, message):
-    (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(DataError, match=message):
-        list(csv_rows(tmp_path / "a.csv", ["a", "b"], remedy="Give both."))
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -230,10 +201,3 @@ def test_toml_with_what_is_no_number_or_nests_deeply_is_refused_with_its_place(
         decode_toml("file.toml", text)
     assert said in str(raised.value)
     assert len(str(raised.value)) < 300
-
-
-def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "table.csv"
-    file.write_text("id,x,id\n1,2,3\n")
-    with pytest.raises(DataError, match=r"table\.csv, line 1: the column 'id' is there twice"):
-        next(csv_rows(file, ["id"]))

@@ -119,38 +119,100 @@ def test_words_that_the_table_settles_give_no_note(tmp_path):
     assert _env(tmp_path, _row(), _row("not_to_do", ("trust",))).notes == ()
 
 
+BAD = {
+    "alone": ([_row()], "line 2: dilemma '1' has the action 'to_do' only; both rows are needed"),
+    "twice": ([_row(), _row(), _row("not_to_do")], "line 3: dilemma '1' has two rows 'to_do', the"),
+    "kind": ([_row(), _row("not-to-do")], "line 3: unknown action_type 'not-to-do'. Did you mean"),
+    "alike": ([_row(), _row("not_to_do", action="Refuse ")], "lines 2, 3: dilemma '1' has two act"),
+    "told": ([_row(), _row("not_to_do", dilemma_situation="No.")], "lines 2, 3: dilemma '1' tells"),
+    "blank": ([_row(action=" "), _row("not_to_do")], "line 2: action is empty"),
+    "nan": ([_row(dilemma_situation="nan"), _row("not_to_do")], "line 2: dilemma_situation is 'n"),
+    "word": (
+        [_row(values_names="honesty"), _row("not_to_do")],
+        "line 2: values_names 'honesty' is",
+    ),
+    "no words": (
+        [_row(values_names=""), _row("not_to_do")],
+        "line 2: values_names '' is not a lis",
+    ),
+    "numbers": ([_row(values_names="[1]"), _row("not_to_do")], "line 2: values_names '[1]' is"),
+    "code": ([_row(values_names="__import__('os')"), _row("not_to_do")], "line 2: values_names"),
+    "deep": ([_row(values_names="[" * 5000), _row("not_to_do")], "line 2: values_names '[[[[["),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_dilemma_that_is_not_whole_is_left_out_and_its_rows_are_named(tmp_path, case):
+    rows, said = BAD[case]
+    good = [_row(idx="9"), _row("not_to_do", idx="9")]
+    env = _env(tmp_path, *rows, *good)
+    assert env.situations() == (("1", "9") if case == "twice" else ("9",))
+    assert said in env.notes[0]
+    if case != "twice":
+        with pytest.raises(DataError, match=r"actions.csv has nothing to give") as error:
+            _env(tmp_path, *rows)
+        assert said in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_file_without_rows_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"actions.csv holds no rows"):
+        _env(tmp_path)
+    with pytest.raises(DataError, match=r"values.csv holds no rows"):
+        _env(tmp_path, _row(), _row("not_to_do"), table=[])
+
+
+@pytest.mark.parametrize("row", [b"2,told,to_do,Refuse,[],x,y", b"2,told,to_do,Refuse", b'2,"t'])
+def test_a_ragged_row_is_left_out_by_its_line(tmp_path, row):
+    _env(tmp_path, _row(), _row("not_to_do"))
+    data = tmp_path / "actions.csv"
+    data.write_bytes(b"\xef\xbb\xbf" + data.read_bytes() + row + b"\n")
+    env = DilemmaEnv(data=str(data), values=str(tmp_path / "values.csv"))
+    assert env.situations() == ("1",)
+    assert env.notes[0].startswith("actions.csv: 1 of 3 rows left out (line 4: ")
+
+
+def test_the_aggregated_file_of_the_data_set_is_read_too(tmp_path):
+    data, values = tmp_path / "aggregated.csv", tmp_path / "values.csv"
+    _env(tmp_path, _row(), _row("not_to_do"))
+    told = f",dilemma_idx,dilemma_situation,action_type,action,values_aggregated\n0,7,{TOLD},"
+    data.write_text(f"{told}to_do,Refuse,['honesty']\n1,7,{TOLD},not_to_do,Lie,['trust']\n")
+    [item] = DilemmaEnv(data=str(data), values=str(values)).bank.items
+    assert item.id == "7"
+    assert item.options[0].values["fairness"] == item.options[1].values["loyalty"] == 1.0
+
+
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("header", "what"),
     [
-        ([_row()], r"line 2.*'1' has the action 'to_do' only"),
-        ([_row(), _row()], r"line 3.*two rows 'to_do'"),
-        ([_row(), _row("not-to-do")], r"line 3.*Did you mean 'not_to_do'"),
-        ([_row(), _row("not_to_do", action="Refuse ")], "line 3: both actions"),
-        ([_row(), _row("not_to_do", dilemma_situation="Another.")], "line 3.*another situation"),
-        ([_row(action=" "), _row("not_to_do")], "line 2.*empty"),
-        (
-            [_row(values_names="honesty"), _row("not_to_do")],
-            "line 2: values_names 'honesty' is not a list",
-        ),
-        ([_row(values_names="[1]"), _row("not_to_do")], "line 2: values_names"),
-        ([_row(values_names="__import__('os')"), _row("not_to_do")], "line 2: values_names"),
-        ([_row(values_names="[" * 5000), _row("not_to_do")], "line 2: values_names"),
-        ([], "no rows"),
+        (",idx,basic_situation,dilemma_situation", "its list of situations"),
+        (",dilemma_idx,action_type,party,value,reason", "its table of parties"),
+        (",value,WVS,MFT,Virtue,Emotion,Maslow", "its table of value words"),
     ],
 )
-def test_a_malformed_dilemma_is_one_clear_line(tmp_path, rows, message):
-    with pytest.raises(DataError, match=message) as error:
-        _env(tmp_path, *rows)
-    assert "\n" not in str(error.value)
+def test_another_file_of_the_data_set_is_known_and_the_error_says_which_to_give(
+    tmp_path, header, what
+):
+    (tmp_path / "other.csv").write_text(f"{header}\n")
+    with pytest.raises(ConfigError, match=f"other.csv is a file of DailyDilemmas, but {what}") as e:
+        DilemmaEnv(data=str(tmp_path / "other.csv"))
+    assert "give data=dilemmas_with_detail_by_action.csv" in str(e.value)
+    assert "values=values.csv" in str(e.value)
 
 
-@pytest.mark.parametrize("row", ["1,told,to_do,Refuse,[],x,y", "1,told,to_do,Refuse"])
-def test_a_ragged_row_is_refused_by_its_line(tmp_path, row):
+def test_files_given_the_wrong_way_round_are_told(tmp_path):
     _env(tmp_path, _row(), _row("not_to_do"))
-    with (tmp_path / "actions.csv").open("a") as file:
-        file.write(row + "\n")
-    with pytest.raises(DataError, match=r"actions.csv, line 4: 6 columns are wanted"):
-        DilemmaEnv(data=str(tmp_path / "actions.csv"), values=str(tmp_path / "values.csv"))
+    data, values = str(tmp_path / "actions.csv"), str(tmp_path / "values.csv")
+    with pytest.raises(ConfigError, match=r"values.csv is .* which is values=FILE"):
+        DilemmaEnv(data=values, values=data)
+    with pytest.raises(DataError, match=r"actions.csv, line 1: .* values.csv, has value and MFT"):
+        DilemmaEnv(data=data, values=data)
+
+
+def test_entities_in_a_dilemma_are_decoded_and_counted(tmp_path):
+    env = _env(tmp_path, _row(action="Say &quot;no&quot;"), _row("not_to_do"))
+    assert env.bank.items[0].options[0].text == 'Say "no"'
+    assert any("decoded in 1 texts" in note for note in env.notes)
 
 
 def test_a_missing_column_is_named(tmp_path):
@@ -160,9 +222,20 @@ def test_a_missing_column_is_named(tmp_path):
         DilemmaEnv(data=str(tmp_path / "actions.csv"), values=str(tmp_path / "values.csv"))
 
 
-def test_an_unknown_foundation_of_the_table_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"values.csv, line 2.*Did you mean 'loyalty'"):
-        _env(tmp_path, _row(), _row("not_to_do"), table=[("trust", "Loyality")])
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("honesty", "Loyality"), "unknown moral foundation 'Loyality'. Did you mean 'loyalty'?"),
+        (("trust", "Care"), "the word 'trust' is there already, under another foundation"),
+        (("nan", "Care"), "value is 'nan'"),
+    ],
+)
+def test_a_row_of_the_table_that_says_nothing_is_left_out_and_named(tmp_path, row, said):
+    table = [("trust", "Loyalty"), row]
+    env = _env(tmp_path, _row(), _row("not_to_do", ("trust",)), table=table)
+    assert env.bank.items[0].options[1].values["loyalty"] == 1.0
+    assert env.bank.items[0].options[0].values["fairness"] is None
+    assert any(f"values.csv: 1 of 2 rows left out (line 3: {said}" in note for note in env.notes)
 
 
 def test_the_table_of_value_words_is_asked_for(tmp_path):

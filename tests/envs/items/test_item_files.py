@@ -1,9 +1,5 @@
-"""Item files: what is read from JSONL and from MoralChoice's CSV, and how every malformed line is
-named.
-"""
+"""Item files of our own format: what is read, and how every malformed line is named."""
 
-import csv
-import io
 import json
 import os
 
@@ -14,9 +10,7 @@ from hypothesis import strategies as st
 from valueagents.envs.items.files import read_items
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 from valueagents.running.execution import RunConfig, execute
-from valueagents.taxonomy import load_taxonomy
 
-RULES = load_taxonomy("gert10").axis_ids
 HEADER = {
     "format": "valueagents-items",
     "version": 1,
@@ -52,30 +46,6 @@ def jsonl(tmp_path, *lines: object, name: str = "items.jsonl"):
         for line in lines
     ]
     path.write_bytes(b"".join(line + b"\n" for line in raw))
-    return path
-
-
-COLUMNS = ["scenario_id", "ambiguity", "context", "action1", "action2"] + [
-    f"a{n}_{r}" for n in (1, 2) for r in RULES
-]
-
-
-def scenario(name: str = "C_1", **fields) -> dict:
-    row = dict.fromkeys(COLUMNS, "No")
-    return (
-        row
-        | {"scenario_id": name, "context": "You fly.", "action1": "I land.", "action2": "I crash."}
-        | fields
-    )
-
-
-def moralchoice(tmp_path, *rows: dict, columns: list[str] = COLUMNS, encoding: str = "utf-8"):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    path = tmp_path / "scenarios.csv"
-    path.write_bytes(text.getvalue().encode(encoding))
     return path
 
 
@@ -305,128 +275,6 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert read_items(path).items[0].text == "Now!"
 
 
-def test_moralchoice_scenarios_become_items_with_yes_as_a_violation(tmp_path):
-    rows = [
-        scenario("C_1", a2_death="Yes", a2_duty="No Agreement"),
-        scenario("C_2", context="Zoë,\n“you” 🦊", a1_break_promise="Yes"),
-    ]
-    bank = read_items(moralchoice(tmp_path, *rows))
-    assert (bank.taxonomy.id, [i.id for i in bank.items]) == ("gert10", ["C_1", "C_2"])
-    first, second = bank.items
-    assert [(o.id, o.text) for o in first.options] == [
-        ("action1", "I land."),
-        ("action2", "I crash."),
-    ]
-    neutral = dict.fromkeys(RULES, 0.0)
-    assert [o.values for o in first.options] == [neutral, {**neutral, "death": -1.0, "duty": None}]
-    assert second.options[0].values["break_promise"] == -1.0
-    assert second.text == "Zoë,\n“you” 🦊"
-
-
-def test_moralchoice_columns_may_stand_in_any_order_among_others(tmp_path):
-    columns = ["extra", *reversed(COLUMNS)]
-    assert len(read_items(moralchoice(tmp_path, scenario(extra="x"), columns=columns)).items) == 1
-
-
-def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
-    marked = b"\xef\xbb\xbf" + json.dumps(HEADER).encode()
-    assert len(read_items(jsonl(tmp_path, marked, item())).items) == 1
-    assert len(read_items(moralchoice(tmp_path, scenario(), encoding="utf-8-sig")).items) == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        (
-            {"a2_pain": "yes"},
-            "column a2_pain: unknown flag 'yes'. Did you mean 'Yes'? Known: No, No Agreement, Yes.",
-        ),
-        ({"a1_death": ""}, "column a1_death: unknown flag ''"),
-        ({"a1_death": "nan"}, "column a1_death: unknown flag 'nan'"),
-        ({"action2": "I land."}, "item 'C_2' has 2 options with the text 'I land.'"),
-        ({"action1": " "}, "option 'action1' of item 'C_2' has no text"),
-        ({"context": ""}, "item 'C_2' has no text"),
-    ],
-)
-def test_a_wrong_scenario_is_named_with_file_and_line(tmp_path, fields, words):
-    with pytest.raises(DataError) as caught:
-        read_items(moralchoice(tmp_path, scenario("C_1"), scenario("C_2", **fields)))
-    assert str(caught.value).startswith("scenarios.csv, line 3")
-    assert words in str(caught.value)
-
-
-@pytest.mark.parametrize("column", ["scenario_id", "action2", "a1_death", "a2_duty"])
-def test_a_missing_column_is_named_with_its_file(tmp_path, column):
-    columns = [name for name in COLUMNS if name != column] + [f"{column}s"]
-    with pytest.raises(
-        DataError, match=rf"scenarios\.csv, line 1: .*'{column}'\. Did you mean '{column}s'"
-    ):
-        read_items(moralchoice(tmp_path, scenario(), columns=columns))
-
-
-@pytest.mark.parametrize("cut", ["short", "long"])
-def test_a_row_of_the_wrong_length_is_named_with_its_line(tmp_path, cut):
-    path = moralchoice(tmp_path, scenario("C_1"))
-    text = path.read_text()
-    path.write_text(
-        text + ("C_2,low,You fly.\r\n" if cut == "short" else text.splitlines()[1] + ",No\r\n")
-    )
-    with pytest.raises(
-        DataError,
-        match=r"scenarios\.csv, line 3: 25 columns are wanted, this row has more or fewer",
-    ):
-        read_items(path)
-
-
-@pytest.mark.parametrize(
-    "tail",
-    [b'"C_2', b'C_2,"low"x', b"C_2," + b"x" * 140_000 + b"\n"],
-    ids=["open quote", "text after a quote", "140 kB field"],
-)
-def test_what_is_no_csv_is_named_with_its_line(tmp_path, tail):
-    path = moralchoice(tmp_path, scenario("C_1"))
-    path.write_bytes(path.read_bytes() + tail)
-    with pytest.raises(DataError, match=r"scenarios\.csv, line 3: "):
-        read_items(path)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\n",
-        b"junk",
-        b'"scenario_id"x,action1\n',
-        b'"scenario_id',
-        b"\x00\x01\x02",
-        b"x" * 140_000,
-    ],
-    ids=["empty", "blank", "junk", "text after a quote", "open quote", "nul", "140 kB"],
-)
-def test_what_has_no_csv_header_is_named_with_line_1(tmp_path, content):
-    path = tmp_path / "scenarios.csv"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"scenarios\.csv, line 1"):
-        read_items(path)
-
-
-def test_csv_bytes_that_are_no_text_are_named_with_file_and_place(tmp_path):
-    path = moralchoice(tmp_path, *[scenario(f"C_{i}") for i in range(300)])
-    content = path.read_bytes()
-    place = content.index(b"C_250")
-    path.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
-    with pytest.raises(DataError, match=r"scenarios\.csv.*UTF-8") as caught:
-        read_items(path)
-    assert "line 252" in str(caught.value) or f"byte {place}" in str(caught.value)
-
-
-def test_a_moralchoice_file_without_scenarios_or_with_one_twice_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"scenarios\.csv holds no items"):
-        read_items(moralchoice(tmp_path))
-    with pytest.raises(DataError, match=r"scenarios\.csv.*'C_1'.*twice"):
-        read_items(moralchoice(tmp_path, scenario("C_1"), scenario("C_1")))
-
-
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
 @given(content=st.binary(max_size=60), prefix=st.booleans())
 @settings(max_examples=60, deadline=None)
@@ -437,7 +285,7 @@ def test_no_bytes_make_anything_but_a_bank_or_an_error_of_ours(
     head = (
         json.dumps(HEADER).encode() + b"\n"
         if suffix == ".jsonl"
-        else ",".join(COLUMNS).encode() + b"\n"
+        else b"scenario_id,context,action1,action2\n"
     )
     path.write_bytes((head if prefix else b"") + content)
     with pytest.raises(ValueAgentsError, match=r"items\."):
