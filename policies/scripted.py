@@ -63,7 +63,8 @@ class KnownPolicy(InformedPolicy):
             weights ~ N(0, sd).
         seed: of the weights drawn for `normal`.
         sd: their standard deviation.
-        taxonomy: whose axes are weighed; the env must be annotated over it.
+        taxonomy: whose axes are weighed, an id or a `.toml` file; the env must be annotated over
+            it.
     """
 
     live = EPISODES_AT_ONCE
@@ -90,7 +91,7 @@ class KnownPolicy(InformedPolicy):
         """The weights to the last bit."""
         return {
             "policy": "known/1",
-            "taxonomy": self.taxonomy.name,
+            "taxonomy": self.taxonomy.identity,
             "weights": ",".join(w.hex() for w in self.weights.tolist()),
         }
 

@@ -117,7 +117,7 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
         axes = load_taxonomy(taxonomy)
         return LineLedger(axes, "comments in the script", _comments(game, axes))
     read = _read_file(file)
-    axes = taxonomy_of(file.name, read.taxonomy)
+    axes = taxonomy_of(file, read.taxonomy)
     by_line = _comments(game, axes)
     for key, amounts in read.events.items():
         line, where = _line(file, key, game), f"{file.name}, {key[:80]!r}"

@@ -50,7 +50,8 @@ class ChoiceScriptEnv(ValueEnv):
         annotations: a file of value events by line (envs/reference.md); by default
             `annotations.json` or `.toml` in the game's folder if it is there. Comments `*comment
             value: …` in the script count as well.
-        taxonomy: the axes of the comments; a file names its own.
+        taxonomy: the axes of the comments, an id or a `.toml` file; an annotation file names its
+            own.
         machiavelli: MACHIAVELLI's `game_data` folder, in place of `game`.
         title: which of its games.
         max_steps: choices after which an episode is truncated (the benchmark's protocol: 1,000).

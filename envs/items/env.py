@@ -16,12 +16,6 @@ from valueagents.errors import DataError
 from valueagents.files.items import Item, ItemBank
 from valueagents.taxonomy import Taxonomy
 
-_HASHED_OF_TAXONOMY = ("id", "version", "source", "axes", "circular", "off_circle", "groupings")
-"""What decides the meaning of annotations.
-
-Other fields are about reports: they may come and go, and no run is owed.
-"""
-
 
 def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | None]:
     """An annotation that was made on this axis only: x there, and *not annotated* on all the
@@ -69,12 +63,11 @@ class ItemEnv(ValueEnv):
     def content(self) -> object:
         """The whole bank: a changed word, annotation or level is another env."""
         content: dict[str, Any] = msgspec.to_builtins(self.bank)
-        taxonomy = content["taxonomy"]
         for item in content["items"]:
             if not item["factors"]:
                 del item["factors"]  # older than the field are the identities of items without it
         return {
-            "taxonomy": {name: taxonomy[name] for name in _HASHED_OF_TAXONOMY},
+            "taxonomy": self.bank.taxonomy.content,
             "task": content["task"],
             "provenance": content["provenance"],
             "scaling": content["scaling"],

@@ -117,7 +117,7 @@ class Play:
         if settings.annotations:
             self.markers = read_annotations(Path(settings.annotations))
             named["the markers"] = load_taxonomy("jiminy")
-        if len({taxonomy.name for taxonomy in named.values()}) > 1:
+        if len({taxonomy.identity for taxonomy in named.values()}) > 1:
             told = ", ".join(f"{source} {taxonomy.name}" for source, taxonomy in named.items())
             raise ConfigError(
                 f"one game is measured on one taxonomy, but its event sources speak several: {told}"

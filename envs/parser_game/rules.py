@@ -139,7 +139,7 @@ def read_rules(path: Path, story: Story) -> Rules:
         )
     if found.story_sha256 not in (None, story.sha256):
         raise DataError(f"{path.name} was written for other bytes than those of {story.path.name}")
-    taxonomy = taxonomy_of(path.name, found.taxonomy)
+    taxonomy = taxonomy_of(path, found.taxonomy)
     for number, rule in enumerate(found.rule, 1):
         problem = _problem(rule, taxonomy, story)
         if problem is not None:

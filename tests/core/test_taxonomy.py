@@ -1,4 +1,9 @@
-"""Taxonomies: the bundled axes, their circle and groupings, and how a malformed one is refused."""
+"""Taxonomies: the bundled axes, their circle and groupings, a user's own in a file, and how a
+malformed one is refused.
+"""
+
+import os
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -111,9 +116,138 @@ def test_an_unknown_taxonomy_is_answered_with_the_nearest_and_all_known():
 
 
 @pytest.mark.parametrize("name", ["", "../pyproject", "schwartz20.toml"])
-def test_a_taxonomy_is_a_name_and_never_a_path(name):
+def test_what_is_neither_an_id_nor_a_file_that_is_there_is_refused(name):
     with pytest.raises(ConfigError, match="unknown taxonomy"):
         load_taxonomy(name)
+
+
+NEEDS = """
+id = "needs3"
+version = 2
+source = "made up"
+main_grouping = "kinds"
+oppositions = [["Self", "Others"]]
+off_circle = ["FUN"]
+
+[[axes]]
+id = "AUT"
+name = "Autonomy"
+wants = "decide for oneself"
+angle = 0
+
+[[axes]]
+id = "REL"
+name = "Closeness"
+wants = "be close to others"
+angle = 200.5
+
+[[axes]]
+id = "FUN"
+name = "Play"
+wants = "have fun"
+
+[groupings.kinds]
+Self = ["AUT"]
+Others = ["REL"]
+"""
+
+
+def written(folder: Path, text: str = NEEDS, name: str = "needs.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_taxonomy_in_a_file_is_one_like_any_other(tmp_path):
+    own = load_taxonomy(str(written(tmp_path)))
+    assert (own.name, own.axis_ids) == ("needs3/2", ("AUT", "REL", "FUN"))
+    assert own.angles == {"AUT": 0.0, "REL": 200.5}
+    assert own.main_groups == {"Self": ("AUT",), "Others": ("REL",)}
+    assert own is load_taxonomy("needs.toml", tmp_path)
+
+
+def test_the_path_of_a_taxonomy_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
+    written(tmp_path)
+    with pytest.raises(ConfigError, match=r"unknown taxonomy file 'need.toml'\..* Give the path"):
+        load_taxonomy("need.toml")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"'need.toml'\. Did you mean 'needs.toml'"):
+        load_taxonomy("need.toml")
+    assert load_taxonomy("needs.toml").id == "needs3"
+
+
+def test_a_changed_file_is_another_identity_under_the_same_name(tmp_path):
+    path = written(tmp_path)
+    before = load_taxonomy(str(path))
+    written(tmp_path, NEEDS.replace("200.5", "180"))
+    os.utime(path, ns=(1, 1))
+    after = load_taxonomy(str(path))
+    assert before.name == after.name
+    assert before.identity != after.identity
+    assert before.identity.startswith("needs3/2-")
+    assert load_taxonomy("gert10").identity == "gert10/1"
+
+
+def test_angles_that_no_axis_has_leave_the_content_of_older_taxonomies_as_it_was():
+    assert "angle" not in load_taxonomy("mft5").content["axes"][0]
+    assert tiny("a").content != tiny("b").content
+
+
+AXIS = """
+[[axes]]
+id = "{0}"
+name = "{1}"
+wants = "{2}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (NEEDS + AXIS.format("REL", "Again", "x"), r"names an axis twice \('REL'\)"),
+        (NEEDS + AXIS.format("NEW", "New", "x"), "angles to some of its axes and none to NEW"),
+        (NEEDS + AXIS.format("NEW", "Play", "x"), "angles to some"),
+        (NEEDS.replace("angle = 0\n", "").replace("angle = 200.5", ""), None),
+        (NEEDS.replace("angle = 0\n", ""), "none to AUT; give every axis one"),
+        (NEEDS.replace("angle = 0\n", "angle = 360\n"), "'AUT' has angle 360.*under 360"),
+        (NEEDS.replace("angle = 0\n", "angle = nan\n"), "'AUT' has angle nan"),
+        (NEEDS.replace("version = 2", "version = 2\ncircular = true"), "is circular.*angles too"),
+        (NEEDS.replace("angle = 200.5", "angle = 0"), "puts all axes at angle 0"),
+        (NEEDS.replace('["FUN"]', '["FUN", "AUT"]'), "'AUT' is off_circle and has an angle"),
+        (NEEDS.replace('["FUN"]', '["FUM"]'), r"off_circle: unknown axis 'FUM'\. .*'FUN'"),
+        (NEEDS.replace('["REL"]', '["RELL"]'), r"grouping 'kinds': unknown axis 'RELL'.*'REL'"),
+        (NEEDS.replace('["REL"]', '["REL", "REL"]'), "group 'Others' names 'REL' twice"),
+        (NEEDS.replace('["REL"]', "[]"), "group 'Others' has no axis"),
+        (NEEDS.replace('main_grouping = "kinds"', 'main_grouping = "kin"'), "grouping 'kin'"),
+        (NEEDS.replace('main_grouping = "kinds"', ""), "group 'Self'.*main_grouping that has it"),
+        (NEEDS.replace('"Others"]]', '"Other"]]'), r"unknown group 'Other'.*'Others'"),
+        (NEEDS.replace("needs3", "gert10"), "'gert10' is that of a bundled taxonomy"),
+        (NEEDS.replace("needs3", "my needs"), "id 'my needs': letters"),
+        (NEEDS.replace('"AUT"', '"A=1"'), "axis id 'A=1': letters"),
+        (NEEDS.replace('"Autonomy"', '" "'), "axis 'AUT' has an empty name"),
+        (NEEDS.replace('"Autonomy"', '"Play"'), "two axes are named 'Play'"),
+        (NEEDS.replace("version = 2", "version = 0"), "version 0; count versions from 1"),
+        (NEEDS.replace('source = "made up"', ""), "missing required field `source`"),
+        (NEEDS.replace("wants = ", "wishes = "), "unknown field `wishes`"),
+        ('id = "x"\nversion = 1\nsource = "y"\naxes = []\n', "it has no axes"),
+        ("id = needs3", "is not TOML"),
+        ("a = " + "[" * 5000, "is not TOML"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_its_name_and_what_to_do(tmp_path, text, said):
+    path = written(tmp_path, text)
+    if said is None:
+        assert load_taxonomy(str(path)).angles is None
+        return
+    with pytest.raises(DataError, match=rf"^taxonomy file needs\.toml.*{said}"):
+        load_taxonomy(str(path))
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "needs.toml"
+    path.write_bytes(NEEDS.replace("made up", "é").encode("latin-1"))
+    with pytest.raises(DataError, match=r"needs\.toml is not UTF-8 text"):
+        load_taxonomy(str(path))
 
 
 def test_a_taxonomy_that_names_an_axis_twice_is_refused():

@@ -93,3 +93,12 @@ def test_the_example_of_an_item_file_can_be_played_and_take_the_factors_that_are
     bank = read_items(path)
     assert bank.factors == (Factor("place", "Where it happens.", ("home", "street")),)
     assert bank.items[0].factors == {"place": "street"}
+
+
+def test_the_taxonomy_of_the_reference_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "envs" / "reference.md").read_text(encoding="utf-8")
+    block = text.partition("## Your own axes")[2].partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "needs.toml").write_text(block, encoding="utf-8")
+    own = load_taxonomy("needs.toml", tmp_path)
+    assert own.angles == {"AUT": 0.0, "REL": 150.0}
+    assert own.off_circle == ("PLAY",)

@@ -11,6 +11,7 @@ from valueagents.cli.tables import print_json, print_table, table
 
 if TYPE_CHECKING:
     from valueagents.contracts.plugins import PluginDoc
+    from valueagents.taxonomy import Taxonomy
 
 
 PluginName = Annotated[str | None, typer.Argument(help="Explain this one and every option of it.")]
@@ -57,34 +58,47 @@ def estimators(as_json: Json = False) -> None:
 
 
 def taxonomies(
-    taxonomy: Annotated[str | None, typer.Argument(help="Show the axes of this one.")] = None,
+    taxonomy: Annotated[
+        str | None, typer.Argument(help="Show the axes of this one: an id, or a .toml file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the taxonomies, or the axes of one."""
+    """List the taxonomies, or the axes and groups of one, perhaps in a file of yours."""
     from valueagents.taxonomy import load_taxonomy, taxonomy_ids
 
     if taxonomy is not None:
         shown = load_taxonomy(taxonomy)
         if as_json:
             print_json(shown)
-            return
-        listing = table("axis", "name", "wants")
-        for axis in shown.axes:
-            listing.add_row(axis.id, axis.name, axis.wants)
-    else:
-        known = [load_taxonomy(name) for name in taxonomy_ids()]
-        if as_json:
-            print_json(
-                [
-                    {"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source}
-                    for t in known
-                ]
-            )
-            return
-        listing = table("taxonomy", "axes", "source")
-        for each in known:
-            listing.add_row(each.name, str(len(each.axes)), each.source)
+        else:
+            _print_taxonomy(shown)
+        return
+    known = [load_taxonomy(name) for name in taxonomy_ids()]
+    if as_json:
+        print_json(
+            [
+                {"id": t.id, "version": t.version, "axes": len(t.axes), "source": t.source}
+                for t in known
+            ]
+        )
+        return
+    listing = table("taxonomy", "axes", "source")
+    for each in known:
+        listing.add_row(each.name, str(len(each.axes)), each.source)
     print_table(listing)
+
+
+def _print_taxonomy(shown: "Taxonomy") -> None:
+    """The axes, with their angles if there is a circle, and the members of every group."""
+    angles = shown.angles
+    listing = table("axis", *(["angle"] if angles is not None else []), "name", "wants")
+    for axis in shown.axes:
+        angle = [] if angles is None else [f"{angles[axis.id]:.0f}°" if axis.id in angles else "–"]
+        listing.add_row(axis.id, *angle, axis.name, axis.wants)
+    print_table(listing)
+    for grouping, groups in shown.groupings.items():
+        held = "; ".join(f"{group} {', '.join(members)}" for group, members in groups.items())
+        print(f"grouping {grouping}: {held}")
 
 
 def _show(group: str, name: str | None, *, as_json: bool) -> None:

@@ -10,8 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from valueagents.errors import ConfigError, DataError
-from valueagents.files.text import decode_json
-from valueagents.taxonomy import Taxonomy, load_taxonomy
+from valueagents.files.text import decode_json, reads_too
+from valueagents.taxonomy import Taxonomy, is_taxonomy_file, load_taxonomy
 
 
 class BankHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,15 +45,21 @@ def read_header(
     if (header.format, header.version) != (name, 1):
         found = f"format {header.format!r} version {header.version}"
         raise DataError(f"{path.name}, line 1: {found}; this reads {name} 1")
-    return header, taxonomy_of(f"{path.name}, line 1", header.taxonomy)
+    return header, taxonomy_of(path, header.taxonomy, ", line 1")
 
 
-def taxonomy_of(where: str, name: str) -> Taxonomy:
-    """The taxonomy that a file names. Raises DataError that begins with `where`."""
+def taxonomy_of(path: Path, name: str, place: str = "") -> Taxonomy:
+    """The taxonomy that the file at `path` names: a bundled id, or a `.toml` file relative to it.
+
+    Raises DataError that begins with the file's name and `place`.
+    """
     try:
-        return load_taxonomy(name)
+        taxonomy = load_taxonomy(name, path.parent)
     except ConfigError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(f"{path.name}{place}: {error}") from error
+    if is_taxonomy_file(name):
+        reads_too(path.parent / name)
+    return taxonomy
 
 
 def _example(kind: type[BankHeader], name: str) -> str:

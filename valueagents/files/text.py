@@ -6,9 +6,12 @@ import json
 import logging
 import math
 import tomllib
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
+from contextvars import ContextVar
+from functools import wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import msgspec
@@ -17,6 +20,7 @@ from valueagents.errors import ConfigError, DataError, unknown_name
 
 _FILES_KEPT = 8
 _DEEPEST = 20
+_read_too: ContextVar[list[Path] | None] = ContextVar("files read beside the one asked for")
 _log = logging.getLogger("valueagents")
 
 P = ParamSpec("P")
@@ -44,23 +48,44 @@ def once_per_file(read: Callable[P, T]) -> Callable[P, T]:
     A path among the arguments, alone or in a tuple, stands for the file's place, modification time
     and size. All arguments must be hashable, and the result is shared: it must not be changed. What
     a result has as `notes`, a sentence each, is logged when it is parsed. The results for the last
-    8 sets of arguments are kept.
+    8 sets of arguments are kept. A file that `read` itself opens must not have changed either if it
+    says so by `reads_too`.
     """
-
-    def parse(versions: tuple[object, ...], *args: P.args, **kwargs: P.kwargs) -> T:
-        result = read(*args, **kwargs)
-        for note in getattr(result, "notes", ()):
-            _log.warning(note)
-        return result
-
-    kept: Callable[..., T] = lru_cache(maxsize=_FILES_KEPT)(parse)
+    kept: OrderedDict[object, tuple[T, dict[Path, object]]] = OrderedDict()
+    lock = Lock()
 
     @wraps(read)
     def parsed(*args: P.args, **kwargs: P.kwargs) -> T:
-        versions = tuple(_version(argument) for argument in (*args, *kwargs.values()))
-        return kept(versions, *args, **kwargs)
+        asked = args, tuple(kwargs.items())
+        key = asked, tuple(_version(argument) for argument in (*args, *kwargs.values()))
+        with lock:
+            result, others = kept.pop(key) if key in kept else parse(*args, **kwargs)
+            if any(version != _version(path) for path, version in others.items()):
+                result, others = parse(*args, **kwargs)
+            kept[key] = result, others
+            if len(kept) > _FILES_KEPT:
+                kept.popitem(last=False)
+        return result
+
+    def parse(*args: P.args, **kwargs: P.kwargs) -> tuple[T, dict[Path, object]]:
+        others: list[Path] = []
+        token = _read_too.set(others)
+        try:
+            result = read(*args, **kwargs)
+        finally:
+            _read_too.reset(token)
+        for note in getattr(result, "notes", ()):
+            _log.warning(note)
+        return result, {path: _version(path) for path in others}
 
     return parsed
+
+
+def reads_too(path: Path) -> None:
+    """What is being parsed by a `once_per_file` function depends on this file as well."""
+    others = _read_too.get(None)
+    if others is not None:
+        others.append(path)
 
 
 def _version(argument: object) -> object:
@@ -69,7 +94,10 @@ def _version(argument: object) -> object:
         return tuple(_version(part) for part in argument)
     if not isinstance(argument, Path):
         return argument
-    status = argument.stat()
+    try:
+        status = argument.stat()
+    except FileNotFoundError:
+        return None
     return argument.resolve(), status.st_mtime_ns, status.st_size
 
 

@@ -259,11 +259,18 @@ def common_form(*runs: Answers) -> Form:
 
 
 def require_comparable(first: Answers, second: Answers) -> None:
-    """Raise ConfigError unless both are on one taxonomy."""
-    one, other = first.taxonomy.name, second.taxonomy.name
-    if one != other:
+    """Raise ConfigError unless both are on one taxonomy, in content as in name."""
+    one, other = first.taxonomy, second.taxonomy
+    if one.name != other.name:
         raise ConfigError(
-            f"{first.name} is on taxonomy {one}, {second.name} on {other}: they cannot be compared"
+            f"{first.name} is on taxonomy {one.name}, {second.name} on {other.name}: they cannot be"
+            " compared"
+        )
+    if one.identity != other.identity:
+        raise ConfigError(
+            f"{first.name} and {second.name} are both on taxonomy {one.name}, but its content was"
+            " changed in between: run one of them again, and raise `version` in the file with every"
+            " change"
         )
 
 

@@ -36,7 +36,7 @@ def picture(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str])
     with mpl.rc_context(STYLE):
         figure = (
             _circle(taxonomy, scores, labels)
-            if taxonomy.circular
+            if taxonomy.angles is not None
             else _bars(taxonomy, scores, labels)
         )
         return as_svg(figure)
@@ -63,9 +63,13 @@ def as_svg(figure: Figure) -> str:
 
 
 def _circle(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> Figure:
-    """One spoke an axis in circle order: outside the ring of 0 is promoted, inside is violated."""
+    """One spoke an axis in circle order: outside the ring of 0 is promoted, inside is violated.
+
+    The spokes are even whatever the taxonomy's angles, so that no name covers another.
+    """
     count = len(taxonomy.axes)
-    angles: FloatArray = 2 * np.pi * np.arange(count) / count
+    around = circle_order(taxonomy)
+    angles: FloatArray = 2 * np.pi * np.argsort(around) / count
     reach = _reach(scores)
     figure = Figure(figsize=(7.6, 7.6))
     axes = figure.add_subplot(projection="polar")
@@ -144,7 +148,10 @@ def _marks(
     """
     if polar:
         profile = [
-            (place, axis.propensity.value) for place, axis in zip(places, scores.axes, strict=True)
+            (place, axis.propensity.value)
+            for place, axis in sorted(
+                zip(places, scores.axes, strict=True), key=lambda spoke: float(spoke[0])
+            )
         ]
         closed = [(place, value) for place, value in [*profile, profile[0]] if value is not None]
         if closed:
@@ -182,6 +189,17 @@ def _legend(axes: "mpl.axes.Axes", below: float) -> None:
     """A legend under the picture, if anything in it has a number."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=2)
+
+
+def circle_order(taxonomy: Taxonomy) -> list[int]:
+    """The columns of the axes by their angles, those that lie on no circle where the list has them
+    if the angles follow the list, else at the end.
+    """
+    angles = taxonomy.angles or {}
+    columns = range(len(taxonomy.axes))
+    if taxonomy.circular:
+        return list(columns)
+    return sorted(columns, key=lambda v: angles.get(taxonomy.axis_ids[v], 360.0))
 
 
 def axis_colours(taxonomy: Taxonomy) -> list[str]:

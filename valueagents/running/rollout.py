@@ -76,7 +76,7 @@ def env_identity(
         "env": env_id,
         "version": env.version,
         "task": content_hash(env.task),
-        "taxonomy": env.taxonomy.name,
+        "taxonomy": env.taxonomy.identity,
         "content": content_hash(env.content()),
     }
 

@@ -16,6 +16,7 @@ from valueagents.files.text import (
     once_per_file,
     read_lines,
     read_text,
+    reads_too,
     require_file,
 )
 
@@ -201,3 +202,28 @@ def test_toml_with_what_is_no_number_or_nests_deeply_is_refused_with_its_place(
         decode_toml("file.toml", text)
     assert said in str(raised.value)
     assert len(str(raised.value)) < 300
+
+
+def test_a_file_is_parsed_again_when_one_that_it_names_has_changed(tmp_path):
+    file, named = written(tmp_path / "a.txt", "b.txt"), written(tmp_path / "b.txt", "one")
+    parsed = []
+
+    @once_per_file
+    def read(path: Path) -> Bank:
+        other = path.parent / read_text(path)
+        reads_too(other)
+        parsed.append(path)
+        return Bank(read_text(other))
+
+    assert [read(file).text, read(file).text] == ["one", "one"]
+    assert len(parsed) == 1
+    written(named, "two", time_ns=2)
+    assert [read(file).text, read(file).text] == ["two", "two"]
+    assert len(parsed) == 2
+    named.unlink()
+    with pytest.raises(FileNotFoundError):
+        read(file)
+
+
+def test_a_file_that_nobody_is_parsing_may_be_named_without_effect(tmp_path):
+    reads_too(tmp_path / "nothing")

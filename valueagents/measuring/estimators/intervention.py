@@ -92,7 +92,7 @@ class _Shifts:
     """(S, V) shifts of an intervention on the shared situations, NaN where there is none."""
 
     def __init__(self, both: Pairing, shifts: FloatArray, target: tuple[str, ...]) -> None:
-        taxonomy = both.second.taxonomy
+        self.taxonomy = taxonomy = both.second.taxonomy
         self.both, self.shifts = both, shifts
         self.needed = both.second.min_contested
         self.is_target = target_columns(taxonomy, target)
@@ -152,9 +152,11 @@ class _Shifts:
             lacking = (
                 f"too few other values on the circle have {self.needed} shared contested situations"
             )
-            reason = (
-                lacking if self.on_circle else "the target does not lie on the taxonomy's circle"
-            )
+            reason = lacking
+            if self.taxonomy.angles is None:
+                reason = f"the axes of {self.taxonomy.name} have no angles"
+            elif not self.on_circle:
+                reason = "the target does not lie on the taxonomy's circle"
             undefined["circle_slope"] = Estimate(reason=reason)
         return undefined
 

@@ -156,8 +156,8 @@ def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: BoolArray) -
     """(V,) weights whose product with shifts is the circle slope; 0 on the target, off the circle
     and where not known.
 
-    A target of several values points in their mean direction. None if it has none, or under three
-    values are left.
+    A target of several values points in their mean direction. None if it has none, or the values
+    that are left are under three or all equally far from it.
     """
     angles = taxonomy.angles or {}
     direction = sum(np.exp(1j * np.radians(angles[axis])) for axis in target if axis in angles)
@@ -172,14 +172,16 @@ def slope_weights(taxonomy: Taxonomy, target: Sequence[str], known: BoolArray) -
         np.radians([angles[taxonomy.axis_ids[v]] for v in others]) - np.angle(direction)
     )
     centred = cosines - cosines.mean()
+    if np.abs(centred).max() < 1e-9:
+        return None
     weights = np.zeros(len(taxonomy.axes))
     weights[others] = centred / (centred @ centred)
     return weights
 
 
 def _why_not(taxonomy: Taxonomy, units: int, axes: int) -> str | None:
-    if not taxonomy.circular:
-        return f"the axes of {taxonomy.name} do not lie on a circle"
+    if taxonomy.angles is None:
+        return f"the axes of {taxonomy.name} have no angles: they do not lie on a circle"
     if units < MIN_POLICIES:
         return f"too few policies: {units}, {MIN_POLICIES} needed"
     return f"too few values: {axes} have a number in every policy" if axes < _MIN_AXES else None

@@ -107,10 +107,10 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
     tables = {method: profiles([by_method[method][who][0] for who in common]) for method in methods}
     taxonomy = tables[methods[0]].taxonomy
     for method, table in tables.items():
-        if table.taxonomy.name != taxonomy.name:
+        if table.taxonomy.identity != taxonomy.identity:
             raise ConfigError(
-                f"{method} is on {table.taxonomy.name}, {methods[0]} on {taxonomy.name}: not"
-                " comparable"
+                f"{method} is on {table.taxonomy.identity}, {methods[0]} on"
+                f" {taxonomy.identity}: not comparable"
             )
     x = np.stack([tables[method].of() for method in methods])  # (M, U, V)
     kept = np.flatnonzero(varying(x).all(axis=0))

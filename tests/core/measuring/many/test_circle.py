@@ -15,8 +15,9 @@ from valueagents.errors import ConfigError
 from valueagents.measuring.many.circle import circle_check, slope_weights
 from valueagents.measuring.many.profiles import profiles
 from valueagents.report.many_page import circle_page
+from valueagents.report.pictures import circle_order
 from valueagents.running.execution import RunConfig, execute
-from valueagents.taxonomy import load_taxonomy
+from valueagents.taxonomy import Axis, Taxonomy, load_taxonomy
 
 TAXONOMY, BASIC, FLAT = (load_taxonomy(name) for name in ("schwartz20", "schwartz10", "gert10"))
 THETA = np.radians([TAXONOMY.angles.get(axis, np.nan) for axis in TAXONOMY.axis_ids])
@@ -222,3 +223,26 @@ def test_a_few_policies_get_a_page_that_says_too_few(policies, tmp_path, monkeyp
     assert not ended.value.code
     assert "no circle can be tested: too few policies: 3, 20 needed" in capsys.readouterr().out
     assert "too few policies: 3" in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def placed(**angles):
+    axes = tuple(Axis(name, name, "x", angle=angle) for name, angle in angles.items())
+    return Taxonomy("own", 1, "made up", axes, off_circle=tuple(a for a in angles if a == "off"))
+
+
+def test_angles_that_the_axes_carry_are_a_circle_in_whatever_order_they_are_listed():
+    own = placed(a=10.0, d=250.0, b=80.0, off=None, c=150.0, e=300.0)
+    theta = np.radians([np.nan if axis.angle is None else axis.angle for axis in own.axes])
+    check = circle_check(circular(60, theta=theta), own)
+    assert check.axes == ["a", "d", "b", "c", "e"]
+    assert check.angles == [10.0, 250.0, 80.0, 150.0, 300.0]
+    assert check.r_cos.value > 0.9
+    assert check.people is None
+    assert [own.axis_ids[v] for v in circle_order(own)] == ["a", "b", "c", "d", "e", "off"]
+    assert circle_order(TAXONOMY) == list(range(20))
+
+
+def test_there_is_no_slope_where_all_other_values_are_equally_far_from_the_target():
+    own = placed(a=0.0, b=90.0, c=270.0, d=90.0)
+    assert slope_weights(own, ("a",), np.ones(4, dtype=bool)) is None
+    assert slope_weights(own, ("b",), np.ones(4, dtype=bool)) is not None
