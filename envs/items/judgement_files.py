@@ -3,6 +3,7 @@
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,8 @@ import msgspec
 from valueagents.envs.survey.lab_files import axis_of_code
 from valueagents.errors import DataError, unknown_name
 from valueagents.files.header import BankHeader, read_header
-from valueagents.files.text import decode_json, read_lines, read_text
+from valueagents.files.left_out import LeftOut
+from valueagents.files.text import converted, decode_json, published_json, read_lines
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
@@ -96,38 +98,36 @@ def read_posts_jsonl(path: Path) -> JudgementBank:
 def read_lab_posts(path: Path) -> JudgementBank:
     """The study's posts, whole: {value: [{post, high_standard_stance, low_standard_stance, …}]}.
 
-    Left out and counted: exact repetitions within a value, and posts whose two stances are equal. A
-    post's id is its value and the hash of its text. Raises DataError for an unknown value or a
-    malformed post.
+    Left out and named in the notes: malformed posts, those of an unknown value, exact repetitions
+    within a value (the first is kept), and posts whose two stances are equal. A post's id is its
+    value and the hash of its text. Raises DataError if the file is no such object or no post is
+    good.
     """
     taxonomy = load_taxonomy("schwartz20")
-    raw = decode_json(path.name, read_text(path), dict[str, tuple[msgspec.Raw, ...]])
-    posts: dict[str, Post] = {}
-    counts: Counter[str] = Counter()
-    for name, entries in raw.items():
-        axis = axis_of_code(path.name, name, taxonomy)
-        for index, entry in enumerate(entries):
-            where = f"{path.name}, {name[:80]}[{index}]"
-            lab = decode_json(where, entry, _LabPost)
-            if not lab.post.strip():
-                raise DataError(f"{where}: the post is empty; leave it out")
-            high, low = _verdict(lab.high_standard_stance), _verdict(lab.low_standard_stance)
-            post = Post(f"{axis}-{content_hash(lab.post)[:16]}", axis, high, low, lab.post)
-            known = posts.get(post.id)
-            if known is not None:
-                counts["repeated"] += 1
-                counts["contradicted"] += (known.high, known.low) != (high, low)
-                continue
-            posts[post.id] = post
-    kept = [post for post in posts.values() if post.high != post.low]
-    counts["equal"] = len(posts) - len(kept)
-    notes = _lab_notes(taxonomy, counts, kept)
+    left_out = LeftOut(path.name, "posts")
+    seen: dict[str, Post] = {}
+    kept = []
+    for where, name, entry in _lab_entries(path, left_out):
+        with left_out.reading(where):
+            post = _lab_post(where, name, entry, left_out, taxonomy)
+            first = seen.setdefault(post.id, post)
+            if first is not post:
+                _raise_repeated(where, first, post)
+            if post.high == post.low:
+                raise DataError(
+                    f"{where}: its high and low stances are equal, which says nothing of the value"
+                )
+            kept.append(post)
+    left_out.require_some(kept)
     return JudgementBank(
         taxonomy=taxonomy,
         task=TASK,
         provenance="the study's own stances, given by a language model (arXiv 2508.11414)",
-        posts=_some(path, kept),
-        notes=tuple(f"{path.name}: {note}" for note in notes),
+        posts=tuple(kept),
+        notes=(
+            *left_out.notes,
+            *(f"{path.name}: {note}" for note in _lab_notes(taxonomy, kept)),
+        ),
     )
 
 
@@ -168,6 +168,31 @@ def _check_stances(where: str, post: Post, taxonomy: Taxonomy) -> None:
             )
 
 
+def _lab_entries(path: Path, left_out: LeftOut) -> Iterator[tuple[str, str, object]]:
+    """Each post as it stands, with its place and the name of its value."""
+    for name, entries in converted(path.name, published_json(path), dict[str, object]).items():
+        where = f"{path.name}, {name[:80]}"
+        if not isinstance(entries, list):
+            left_out.add(where, DataError("it is not a list of posts"))
+            continue
+        for index, entry in enumerate(entries):
+            yield f"{where}[{index}]", name, entry
+
+
+def _lab_post(where: str, name: str, entry: object, left_out: LeftOut, taxonomy: Taxonomy) -> Post:
+    axis = axis_of_code(where, name, taxonomy)
+    lab = converted(where, entry, _LabPost)
+    text = left_out.text(where, "the post", lab.post)
+    high, low = _verdict(lab.high_standard_stance), _verdict(lab.low_standard_stance)
+    return Post(f"{axis}-{content_hash(text)[:16]}", axis, high, low, text)
+
+
+def _raise_repeated(where: str, first: Post, post: Post) -> None:
+    same = (first.high, first.low) == (post.high, post.low)
+    told = "" if same else ", with other stances"
+    raise DataError(f"{where}: it repeats an earlier post of its value{told}")
+
+
 def _verdict(stance: Literal["NTA", "YTA", "Neutral"]) -> Verdict:
     return "NEUTRAL" if stance == "Neutral" else stance
 
@@ -178,23 +203,8 @@ def _some(path: Path, posts: list[Post]) -> tuple[Post, ...]:
     return tuple(posts)
 
 
-def _lab_notes(taxonomy: Taxonomy, counts: Counter[str], kept: list[Post]) -> list[str]:
+def _lab_notes(taxonomy: Taxonomy, kept: list[Post]) -> list[str]:
     notes = []
-    if counts["repeated"]:
-        clash = (
-            f", {counts['contradicted']} of them with other stances"
-            if counts["contradicted"]
-            else ""
-        )
-        notes.append(
-            f"{counts['repeated']} exact repetitions within a value{clash}; the first of each is"
-            " kept"
-        )
-    if counts["equal"]:
-        notes.append(
-            f"{counts['equal']} posts with equal high and low stances say nothing of their value;"
-            " left out"
-        )
     under = Counter(post.cluster for post in kept)
     shared = sum(count > 1 for count in under.values())
     if shared:

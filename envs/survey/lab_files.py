@@ -1,7 +1,6 @@
-"""The files of the Survey-to-Behavior study (arXiv 2508.11414), which users bring: its survey and
-its AITA posts.
+"""The survey of the Survey-to-Behavior study (arXiv 2508.11414), which users bring.
 
-Their known defects are counted and named in the bank's notes, never repaired in silence.
+Its known defects are counted and named in the bank's notes, never repaired in silence.
 """
 
 import tomllib
@@ -10,13 +9,15 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from valueagents.envs.survey.bank import TASK, Pole, Split, Statement, SurveyBank, checked
+from valueagents.envs.survey.bank import TASK, Split, Statement, SurveyBank
 from valueagents.envs.survey.prompts import prompts_of_a_file
 from valueagents.errors import DataError, unknown_name
-from valueagents.files.text import decode_json, read_text
+from valueagents.files.left_out import LeftOut
+from valueagents.files.text import converted, published_json
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
 _SPLITS: tuple[Split, ...] = ("train", "eval", "test")
@@ -25,9 +26,9 @@ _SPLITS: tuple[Split, ...] = ("train", "eval", "test")
 class _Survey(msgspec.Struct, frozen=True):
     tasks: tuple[str, ...]
     response_template: tuple[str, ...]
-    train: tuple[msgspec.Raw, ...]
-    eval: tuple[msgspec.Raw, ...]
-    test: tuple[msgspec.Raw, ...]
+    train: tuple[Any, ...]
+    eval: tuple[Any, ...]
+    test: tuple[Any, ...]
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -42,36 +43,56 @@ def read_lab_survey(path: Path) -> SurveyBank:
     train.
 
     Kept and noted: sentences that begin without a capital (some lost their first letter). Left out
-    and noted: a sentence that is in an earlier split already (train, eval, test). Raises DataError
-    for anything malformed and for a category code that is not known.
+    and noted: malformed items, those with an unknown category or two equal sentences, and a
+    sentence that is in an earlier split already (train, eval, test). Raises DataError if tasks,
+    templates or a split are missing, or if no item is good.
     """
-    survey = decode_json(path.name, read_text(path), _Survey)
+    raw = published_json(path)
+    survey = converted(path.name, raw, _Survey)
     taxonomy = load_taxonomy("schwartz20")
-    found: list[tuple[str, Statement]] = []
+    left_out = LeftOut(path.name, "items")
+    found: list[Statement] = []
     for split in _SPLITS:
-        for index, raw in enumerate(getattr(survey, split)):
+        for index, entry in enumerate(getattr(survey, split)):
             where = f"{path.name}, {split}[{index}]"
-            item = decode_json(where, raw, _Item)
-            value = axis_of_code(where, item.category, taxonomy)
-            wordings: tuple[tuple[Pole, str], ...] = (
-                ("affirm", item.sentence),
-                ("oppose", item.negative_sentence),
-            )
-            for pole, text in wordings:
-                level1 = "; ".join(item.level1)
-                found.append(
-                    (where, Statement(f"{split}-{index}", pole, value, split, text, level1=level1))
-                )
-    kept, notes = _without_leaks(checked(path, found))
-    notes = [*_uncapitalised(kept), *notes]
+            with left_out.reading(where):
+                found += _statements(where, entry, split, index, left_out, taxonomy)
+    left_out.require_some(found)
+    kept, leaks = _without_leaks(found)
+    notes = [*_uncapitalised(kept), *leaks, *_other_parts(raw)]
     return SurveyBank(
         taxonomy=taxonomy,
         task=TASK,
         provenance="the study's own categories (arXiv 2508.11414)",
         prompts=prompts_of_a_file(path.name, survey.tasks, survey.response_template),
         statements=kept,
-        notes=tuple(f"{path.name}: {note}" for note in notes),
+        notes=(*left_out.notes, *(f"{path.name}: {note}" for note in notes)),
     )
+
+
+def _statements(
+    where: str, entry: object, split: Split, index: int, left_out: LeftOut, taxonomy: Taxonomy
+) -> tuple[Statement, Statement]:
+    """Both wordings of an item."""
+    item = converted(where, entry, _Item)
+    value = axis_of_code(where, item.category, taxonomy)
+    affirms = left_out.text(where, "sentence", item.sentence)
+    opposes = left_out.text(where, "negative_sentence", item.negative_sentence)
+    if affirms.strip() == opposes.strip():
+        raise DataError(f"{where}: both sentences read {affirms[:80]!r}; they must differ")
+    pair, level1 = f"{split}-{index}", "; ".join(item.level1)
+    return (
+        Statement(pair, "affirm", value, split, affirms, level1=level1),
+        Statement(pair, "oppose", value, split, opposes, level1=level1),
+    )
+
+
+def _other_parts(raw: dict[str, object]) -> list[str]:
+    """A note on lists that are no part of the survey: another split, say."""
+    known = msgspec.structs.fields(_Survey)
+    others = [name for name in raw if name not in {field.name for field in known}]
+    lists = {name[:80]: len(part) for name in others if isinstance(part := raw[name], list)}
+    return [f"{name!r} is no split; its {n} entries are left out" for name, n in lists.items()]
 
 
 @cache
@@ -110,7 +131,7 @@ def _uncapitalised(statements: Iterable[Statement]) -> list[str]:
     return [f"{found}; kept as they are: {listed(odd)}"]
 
 
-def _without_leaks(statements: tuple[Statement, ...]) -> tuple[tuple[Statement, ...], list[str]]:
+def _without_leaks(statements: Iterable[Statement]) -> tuple[tuple[Statement, ...], list[str]]:
     """The statements less those whose text is in an earlier split, and a note on each kind of
     repetition.
     """

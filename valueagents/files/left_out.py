@@ -26,7 +26,7 @@ _INVISIBLE = re.compile(
     "|(?<![^\x00-\x7f])[\u200c\u200d]"
     "|[\u200c\u200d](?![^\x00-\x7f])"
 )
-_LINE = re.compile(r"line (\d+)")
+_NUMBERED = re.compile(r"(.+?)[ \[](\d+)\]?")  # line 7, HED[7]
 
 
 class LeftOut:
@@ -68,7 +68,8 @@ class LeftOut:
         told = " ".join(reason.removeprefix(f"{where}: ").replace(f"{self.name}, ", "").split())
         if len(told) > _LONGEST_REASON:
             told = f"{told[:_LONGEST_REASON]}…"
-        self._places.setdefault(told, []).append(where.removeprefix(f"{self.name}, "))
+        place = where.removeprefix(f"{self.name}, ")
+        self._places.setdefault(_printable(told), []).append(_printable(place))
 
     def text(self, where: str, name: str, text: str) -> str:
         """The text of a cell or field, decoded (see `decoded`).
@@ -135,12 +136,31 @@ def require_unicode(where: str, name: str, text: str) -> None:
         ) from None
 
 
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _listed(places: list[str]) -> str:
-    """`lines 2, 5-7` for places that are lines, then the others."""
-    numbers = sorted({int(found[1]) for place in places if (found := _LINE.fullmatch(place))})
+    """`lines 2, 5-7` and `HED[2, 5-7]` for places with numbers, then the others."""
+    numbers: dict[str, set[int]] = {}
+    others = []
+    for place in places:
+        found = _NUMBERED.fullmatch(place)
+        if found is None:
+            others.append(place)
+        else:
+            numbers.setdefault(found[1], set()).add(int(found[2]))
+    listed = []
+    for name, found_numbers in numbers.items():
+        spans = _spans(sorted(found_numbers))
+        plural = "s" if len(found_numbers) > 1 else ""
+        listed.append(f"line{plural} {spans}" if name == "line" else f"{name}[{spans}]")
+    return ", ".join([*listed, *others])
+
+
+def _spans(numbers: list[int]) -> str:
     spans = []
     for _, group in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         run = [number for _, number in group]
         spans.append(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)))
-    lines = [f"line{'s' if len(numbers) > 1 else ''} {', '.join(spans)}"] if numbers else []
-    return ", ".join([*lines, *(place for place in places if not _LINE.fullmatch(place))])
+    return ", ".join(spans)

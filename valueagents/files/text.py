@@ -148,6 +148,35 @@ def decode_json(where: str, text: str | msgspec.Raw, kind: type[T]) -> T:
         raise DataError(f"{where}: it nests too deeply; write it flatter") from None
 
 
+def published_json(path: Path) -> Any:
+    """The JSON value of a published file, to be looked at part by part (`converted`): NaN, which
+    Python writes, as null, and bytes that are no UTF-8 as lone surrogates. Numbers are not kept.
+
+    Raises DataError with the place for what is no JSON, nests deeply, or has a key twice.
+    """
+    text = read_text(path, errors="surrogateescape")
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_distinct,
+            parse_int=len,
+            parse_float=len,
+            parse_constant=lambda _: None,
+        )
+    except (json.JSONDecodeError, _OddJsonError) as error:
+        raise DataError(f"{path.name}: {error}") from error
+    except RecursionError:
+        raise DataError(f"{path.name}: it nests too deeply; write it flatter") from None
+
+
+def converted(where: str, value: object, kind: type[T]) -> T:
+    """A decoded JSON value as that type. Raises DataError that begins with `where`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
 class _OddJsonError(Exception):
     """JSON that readers do not agree about."""
 
@@ -155,19 +184,18 @@ class _OddJsonError(Exception):
 def _look_through(text: str) -> None:
     """Raise _OddJsonError for what `decode_json` calls malformed; what is no JSON at all passes."""
     try:
-        json.loads(
-            text, object_pairs_hook=_require_distinct, parse_int=len, parse_float=_require_finite
-        )
+        json.loads(text, object_pairs_hook=_distinct, parse_int=len, parse_float=_require_finite)
     except json.JSONDecodeError:
         return
 
 
-def _require_distinct(pairs: list[tuple[str, object]]) -> None:
-    seen = set()
-    for key, _ in pairs:
-        if key in seen:
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
             raise _OddJsonError(f"the key {key[:80]!r} is there twice in one object; give it once")
-        seen.add(key)
+        found[key] = value
+    return found
 
 
 def _require_finite(number: str) -> None:

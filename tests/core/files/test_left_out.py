@@ -53,9 +53,9 @@ def test_very_many_reasons_stay_one_sentence_that_names_every_place():
 
 def test_places_that_are_no_lines_are_listed():
     found = LeftOut("a.json", "posts")
-    for place in ("HED[3]", "HED[4]"):
+    for place in ("HED[3]", "HED[4]", "TRA[1]", "HED[5]", "\udce9"):
         found.add(f"a.json, {place}", DataError(f"a.json, {place}: odd"))
-    assert found.notes == ("a.json: 2 of 2 posts left out (HED[3], HED[4]: odd)",)
+    assert found.notes == ("a.json: 5 of 5 posts left out (HED[3-5], TRA[1], \\udce9: odd)",)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
 from valueagents.envs.items.judgement import VERDICTS, JudgementEnv, read_posts
-from valueagents.errors import ConfigError, DataError, ValueAgentsError
+from valueagents.errors import ConfigError, DataError
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
 from valueagents.taxonomy import load_taxonomy
@@ -285,8 +285,10 @@ def test_the_studys_posts_are_read_by_code_or_name_and_their_defects_are_reporte
         ("TRA", "YTA", "NEUTRAL"),
     ]
     said = " ".join(env.notes)
-    assert "2 exact repetitions within a value, 1 of them with other stances" in said
-    assert "1 posts with equal high and low stances" in said
+    assert "aita.json: 3 of 6 posts left out (" in said
+    assert "Hedonism[1]: it repeats an earlier post of its value;" in said
+    assert "Hedonism[2]: it repeats an earlier post of its value, with other stances" in said
+    assert "TR[1]: its high and low stances are equal" in said
     assert "1 posts are listed under more than one value" in said
     assert "fewer than 30 posts, so underpowered: SDT 0, SDA 0, STI 0, HED 1," in said
     [whole] = [post.id for post in env.posts if post.text == long]
@@ -299,18 +301,78 @@ def test_posts_without_defects_give_no_note(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({**LAB_POST, "post": " "}, "the post is empty"),
+        ({**LAB_POST, "post": "NaN"}, "the post is 'NaN', which stands for nothing"),
+        ({**LAB_POST, "post": "&#x200B;\n"}, "is empty"),
+        ({**LAB_POST, "post": None}, "Expected `str`, got `null`"),
+        ({**LAB_POST, "post": float("nan")}, "Expected `str`, got `null`"),
+        ({**LAB_POST, "post": "half \ud83d"}, "the post is not UTF-8 text"),
+        ({"post": "x", "high_standard_stance": "NTA"}, "missing required field `low_standard_st"),
+        ({**LAB_POST, "low_standard_stance": "ESH"}, "Invalid enum value 'ESH'"),
+        (_lab_post("x", "NTA", "NTA"), "its high and low stances are equal"),
+        (["x"], "Expected `object`, got `array`"),
+    ],
+)
+def test_a_post_of_the_study_that_cannot_be_used_is_left_out_and_named(tmp_path, bad, said):
+    posts = {"HED": [_lab_post("One."), bad, _lab_post("Two.")]}
+    env = JudgementEnv(posts=_lab(tmp_path, posts))
+    assert [post.text for post in env.posts] == ["One.", "Two."]
+    assert env.notes[0].startswith("aita.json: 1 of 3 posts left out (HED[1]: ")
+    assert said in env.notes[0]
+    with pytest.raises(
+        DataError, match=r"aita.json has nothing to give: 1 of 1 .*HED\[0\]"
+    ) as error:
+        JudgementEnv(posts=_lab(tmp_path, {"HED": [bad]}))
+    assert "\n" not in str(error.value)
+
+
+def test_posts_of_an_unknown_value_are_left_out_and_the_name_is_told(tmp_path):
+    posts = {"HED": [_lab_post("One.")], "Hedonisn": [LAB_POST, LAB_POST], "TR": "none"}
+    env = JudgementEnv(posts=_lab(tmp_path, posts))
+    assert [post.value for post in env.posts] == ["HED"]
+    assert "aita.json: 3 of 4 posts left out (Hedonisn[0, 1]: unknown value" in env.notes[0]
+    assert "Did you mean" in env.notes[0]
+    assert "TR: it is not a list of posts" in env.notes[0]
+
+
+def test_entities_and_zero_width_characters_of_a_post_are_decoded_once_and_for_all(tmp_path):
+    posts = {"HED": [_lab_post("Tom &amp; I&amp;#x200B; left."), _lab_post("Tom & I left.")]}
+    env = JudgementEnv(posts=_lab(tmp_path, posts))
+    assert [post.text for post in env.posts] == ["Tom & I left."]
+    assert "HED[1]: it repeats an earlier post" in env.notes[0]
+    assert env.notes[1] == ("aita.json: HTML entities or zero-width characters decoded in 1 texts")
+    plain = JudgementEnv(posts=_lab(tmp_path, {"HED": [_lab_post("Tom & I left.")]}))
+    assert env.situations() == plain.situations()
+
+
+def test_posts_in_latin_1_or_behind_a_byte_order_mark_are_read_around(tmp_path):
+    path = tmp_path / "aita.json"
+    text = json.dumps({"HED": [_lab_post("One."), _lab_post("The cafRAW.")]}, indent=1)
+    path.write_bytes(
+        b"\xef\xbb\xbf" + text.encode().replace(b"RAW", b"\xe9").replace(b"\n", b"\r\n")
+    )
+    env = JudgementEnv(posts=str(path))
+    assert [post.text for post in env.posts] == ["One."]
+    assert "HED[1]: the post is not UTF-8 text; save the file as UTF-8" in env.notes[0]
+
+
+@pytest.mark.parametrize(
     ("posts", "message"),
     [
         ({"Hedonisn": [LAB_POST]}, "Did you mean"),
-        ({"HED": [{**LAB_POST, "post": " "}]}, r"HED\[0\].*empty"),
-        ({"HED": [{"post": "x", "high_standard_stance": "NTA"}]}, r"HED\[0\].*low_standard_stance"),
-        ({"HED": [{**LAB_POST, "low_standard_stance": "ESH"}]}, r"HED\[0\].*ESH"),
         ({"HED": []}, "no posts"),
-        ([LAB_POST], "aita.json"),
-        ({"HED": [_lab_post("x", "NTA", "NTA")]}, "no posts"),
+        ({}, "no posts"),
+        ([LAB_POST], "aita.json: Expected `object`, got `array`"),
+        ("{", "aita.json: Expecting property name"),
+        ('{"HED": [], "HED": []}', "aita.json: the key 'HED' is there twice"),
+        ("[" * 100_000, "aita.json: it nests too deeply"),
     ],
 )
-def test_malformed_posts_of_the_study_are_one_clear_line(tmp_path, posts, message):
-    with pytest.raises(ValueAgentsError, match=message) as error:
-        JudgementEnv(posts=_lab(tmp_path, posts))
+def test_a_file_that_is_none_of_the_study_is_one_clear_line(tmp_path, posts, message):
+    path = tmp_path / "aita.json"
+    path.write_text(posts if isinstance(posts, str) else json.dumps(posts))
+    with pytest.raises(DataError, match=message) as error:
+        JudgementEnv(posts=str(path))
     assert "\n" not in str(error.value)

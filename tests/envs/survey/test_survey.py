@@ -360,11 +360,13 @@ def test_the_studys_file_keeps_its_words_and_its_defects_are_reported(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test": [{**LAB["test"][0], "category": "XX"}]}, r"test\[0\].*XX"),
-        ({"test": [{"sentence": "I invent.", "category": "SDT"}]}, r"test\[0\].*negative_sentence"),
         ({"train": "all"}, "train"),
         ({"response_template": ["Rating"] * 9}, "rating"),
-        ({"test": [{**LAB["test"][0], "sentence": ""}]}, "empty"),
+        ({"train": [], "eval": [], "test": []}, "survey.json holds no items"),
+        (
+            {"train": [], "eval": [], "test": [{"sentence": "I."}]},
+            r"nothing to give.*test\[0\]: Obj",
+        ),
     ],
 )
 def test_a_malformed_study_file_is_one_clear_line(tmp_path, changes, message):
