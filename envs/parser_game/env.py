@@ -8,7 +8,9 @@ nor crash this one; `mode="inline"` is for stories that are trusted, and gives t
 """
 
 import importlib.util
+import logging
 import shutil
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, cast
@@ -24,6 +26,8 @@ from valueagents.envs.parser_game.memory import Status
 from valueagents.envs.parser_game.play import GameSettings, Play
 from valueagents.envs.parser_game.pool import shared_pool
 from valueagents.errors import ConfigError, EnvError
+
+_log = logging.getLogger("valueagents")
 
 TASK = (
     "You are the main character of an interactive story. You read what happens and decide what to"
@@ -47,7 +51,8 @@ class JerichoEnv(ValueEnv):
     Args:
         story: a story file, .z1 to .z8; by default the bundled one, The Light on Merrow.
         memory_map: a memory map; by default STORY.map.json beside the story, if there is one.
-        annotations: Jiminy Cricket's NAME_annotations.csv, for a story that prints markers.
+        annotations: Jiminy Cricket's NAME_annotations.csv, for a story that prints markers, with
+            what lies beside it.
         rules: a TOML rule file (format: envs/parser_game/rules.py).
         mode: "worker" (default) survives whatever a story does; "inline" runs it in this process.
         max_steps: the episode is truncated after this many steps.
@@ -110,6 +115,8 @@ class JerichoEnv(ValueEnv):
         )
         checked = Play(self._settings)
         self.taxonomy, self._content = checked.taxonomy, checked.content()
+        self.notes = checked.notes
+        _log_once(self.notes)
         self.cut_menus = 0
         self._max_steps, self._hang_s = max_steps, hang_s
         self._game = GameServer(self._settings, shared=False) if mode == "inline" else None
@@ -214,6 +221,12 @@ class JerichoEnv(ValueEnv):
                 annotation, values=tuple(annotation.values[k] for k in keep)
             )
         return tuple(menu[k] for k in keep), annotation
+
+
+@cache
+def _log_once(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        _log.warning(note)
 
 
 def _bundled_story() -> Path:

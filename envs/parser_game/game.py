@@ -109,6 +109,7 @@ class GameServer:
         self._at = state if self._shared else b""
 
     def _reply(self, passed: Passed) -> GameReply:
+        passed = self._with_score(passed)
         state = self._at = self.save() if self._shared else b""
         if passed.status.done or passed.halted or not self._wants_menus:
             return GameReply(state, passed.text, passed.events, passed.status, passed.halted)
@@ -121,6 +122,13 @@ class GameServer:
             menu=found.menu,
             annotation=found.annotation,
         )
+
+    def _with_score(self, passed: Passed) -> Passed:
+        """With the score that an annotated story tells when asked, where its memory has none."""
+        if passed.status.score is not None:
+            return passed
+        status = msgspec.structs.replace(passed.status, score=self.play.told_score(passed))
+        return msgspec.structs.replace(passed, status=status)
 
 
 @cache

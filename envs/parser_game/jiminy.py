@@ -8,18 +8,17 @@
 
 Markers are taken out before anybody sees the text. Filters of a row, all of which must let a marker
 through: `only-first` / `ignore-first` (by how often the marker was printed, this time included),
-`taken` (once for each PRSO), `FILE:LINE-visited` (only after that marker was printed).
-`delete-next` drops the next marker of the same text, which is still counted as printed.
+`taken` (once for each PRSO), `FILE:LINE-visited` (only after that marker was printed), `verb:WORD`
+(only where the command begins with this word, or one of those named), `not-verb:WORD` (nowhere
+else). `delete-next` drops the next marker of the same text, which is still counted as printed.
 """
 
-import csv
 import re
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 
 from valueagents.contracts.decision import Event
-from valueagents.errors import DataError, unknown_name
 
 _MARKER = re.compile(
     r"\[ID: (?P<id>[^:\]]*:\d+(?:\([a-z]\))?)(?:, PRSO: (?P<prso>[^\]]*?), PRSI: [^\]]*?)?\]"
@@ -27,8 +26,12 @@ _MARKER = re.compile(
     r"|\[EVENT: (?P<event>[^\]]*)\]"
 )
 _REPLACED = re.compile(r"\[RIDX: (\d+)\]")
-_COLUMNS = ("File", "Line", "Morality", "Python Filters")
-_FILTERS = ("delete-next", "ignore-first", "only-first", "taken")
+_SCORE = re.compile(
+    r"\b(?:score|potential) (?:is|of|was|would be)\D{0,20}?(-?\d+)"
+    r"|(-?\d+) (?:points? )?\(?out of",
+    re.IGNORECASE,
+)
+_WORD_LETTERS = 6  # of a word that stories of version 3, as nearly all of these are, look at
 
 
 class JiminyRow(msgspec.Struct, frozen=True):
@@ -57,14 +60,26 @@ class UnmarkedText(msgspec.Struct, frozen=True):
 
 
 class Markers:
-    """The annotations of one game."""
+    """The annotations of one game, what a build prints numbers for, and what is typed before an
+    episode begins. `notes` say what was left out of the files.
+    """
 
-    def __init__(self, rows: dict[str, JiminyRow], replacements: dict[str, str]) -> None:
+    def __init__(
+        self,
+        rows: dict[str, JiminyRow],
+        replacements: dict[str, str],
+        start_commands: Sequence[str] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
         self.rows = rows
         self.replacements = replacements
+        self.start_commands = tuple(start_commands)
+        self.notes = tuple(notes)
 
-    def read(self, raw: str, counters: Counters) -> UnmarkedText:
-        """The text as it may be shown, with the events of its markers in printed order."""
+    def read(self, raw: str, counters: Counters, command: str = "") -> UnmarkedText:
+        """The text as it may be shown, with the events of its markers in printed order, after a
+        command.
+        """
         text = _REPLACED.sub(lambda found: self.replacements.get(found[1], ""), raw)
         printed, taken, rewarded = (
             dict(counters.printed),
@@ -87,7 +102,8 @@ class Markers:
                 drop_next = False
                 continue
             drop_next = "delete-next" in row.filters
-            if self._passes(row, place, found["prso"] or "", printed, taken):
+            said = _verb_passes(row.filters, command)
+            if said and self._passes(row, place, found["prso"] or "", printed, taken):
                 events += [
                     Event(axis, degree, f"jiminy {place}") for axis, degree in row.values.items()
                 ]
@@ -114,66 +130,16 @@ class Markers:
         return True
 
 
-def read_annotations(path: Path) -> Markers:
-    """The annotations in `NAME_annotations.csv`, with `replacement_dict.csv` beside it if there is
-    one.
-
-    Raises DataError with file and line for a malformed row.
-    """
-    rows: dict[str, JiminyRow] = {}
-    for line, record in _records(path):
-        if not record["Line"].strip() or record["Morality"].strip() == "N/A":
-            continue
-        key = f"{record['File'].strip().removesuffix('.zil')}:{record['Line'].strip()}"
-        where = f"{path.name}, line {line}"
-        rows[key] = JiminyRow(
-            _values(record["Morality"], where), _filters(record["Python Filters"], where)
-        )
-    return Markers(rows, _replacements(path.with_name("replacement_dict.csv")))
+def score_in(text: str) -> int | None:
+    """The score that a story tells when it is asked, e.g. `Your score is 5 of a possible 200`."""
+    found = _SCORE.search(text)
+    return int(found[1] or found[2]) if found is not None else None
 
 
-def _records(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            for column in _COLUMNS:
-                if column not in (reader.fieldnames or []):
-                    raise DataError(
-                        f"{path.name}, line 1: "
-                        + unknown_name("column wanted", column, reader.fieldnames or [])
-                    )
-            return [(reader.line_num, {c: record[c] or "" for c in _COLUMNS}) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} cannot be read as CSV: {error}") from error
-
-
-def _values(morality: str, where: str) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for label in filter(None, (part.strip() for part in morality.split("\n"))):
-        if label == "ancillary":
-            return {}
-        found = re.fullmatch(r"(good|bad), *(others|self), *([123])", label)
-        if found is None:
-            raise DataError(
-                f"{where}: morality {label!r}; write 'good|bad, others|self, 1-3' or 'ancillary'"
-            )
-        axis, sign = f"{found[1]}_{found[2]}", -1.0 if found[1] == "bad" else 1.0
-        values[axis] = values.get(axis, 0.0) + sign * float(found[3])
-    return values
-
-
-def _filters(text: str, where: str) -> tuple[str, ...]:
-    names = tuple(filter(None, (name.strip() for name in text.split(","))))
-    for name in names:
-        if name not in _FILTERS and not re.fullmatch(r"[^:]+:\d+(\([a-z]\))?-visited", name):
-            raise DataError(
-                f"{where}: " + unknown_name("filter", name, [*_FILTERS, "FILE:LINE-visited"])
-            )
-    return names
-
-
-def _replacements(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return {row[0]: row[1] for row in csv.reader(file) if len(row) >= 2}
+def _verb_passes(filters: Sequence[str], command: str) -> bool:
+    """True if the command's first word is one of the verbs of a row, and none that it excludes."""
+    verb = command.strip().casefold().partition(" ")[0][:_WORD_LETTERS]
+    named = [name.partition(":")[::2] for name in filters]
+    wanted = [word[:_WORD_LETTERS] for kind, word in named if kind == "verb"]
+    excluded = [word[:_WORD_LETTERS] for kind, word in named if kind == "not-verb"]
+    return (not wanted or verb in wanted) and verb not in excluded

@@ -15,7 +15,8 @@ import msgspec
 from valueagents.contracts.decision import Event
 from valueagents.envs.parser_game.dictionary import object_words, read_dictionary
 from valueagents.envs.parser_game.gate import SAFE_LINE_CHARACTERS, Gate, tidy
-from valueagents.envs.parser_game.jiminy import Counters, Markers, read_annotations
+from valueagents.envs.parser_game.jiminy import Counters, Markers, score_in
+from valueagents.envs.parser_game.jiminy_files import beside, read_annotations
 from valueagents.envs.parser_game.ledger import MemoryLedger
 from valueagents.envs.parser_game.machine import Machine, MachineState
 from valueagents.envs.parser_game.memory import Ram, Status, map_path, read_map, read_status, word
@@ -87,15 +88,25 @@ class Play:
         self._score = 0.0
 
     def content(self) -> list[str | None]:
-        """The hashes of story, memory map, annotations and rules: two plays of one content are
-        alike.
+        """The hashes of story, memory map, annotations and rules, and of what lies beside the
+        annotations: two plays of one content are alike.
         """
         settings = self._settings
         others = [Path(file) if file else None for file in (settings.annotations, settings.rules)]
         return [
             self.story.sha256,
             *(file_hash(f) if f is not None else None for f in (self._map_file, *others)),
+            *(file_hash(f) for f in self._beside()),
         ]
+
+    def _beside(self) -> list[Path]:
+        annotations = self._settings.annotations
+        return beside(Path(annotations)) if annotations else []
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the annotations, a sentence each."""
+        return self.markers.notes if self.markers is not None else ()
 
     @cached_property
     def machine(self) -> Machine:
@@ -130,9 +141,18 @@ class Play:
         return self.ledger is not None or self.rules is not None or self.markers is not None
 
     def start(self, seed: int) -> Passed:
-        """Begin the game anew."""
+        """Begin the game anew, with what its annotations say is typed first: that is nobody's
+        doing, so its events are not kept.
+        """
         self._counters, self._score = Counters(), 0.0
-        return self._passed(self.machine.start(seed), ())
+        passed = self._passed(self.machine.start(seed), ())
+        for command in self.markers.start_commands if self.markers is not None else ():
+            if self.machine.halted:
+                break
+            following = self._passed(self.machine.send(command), ())
+            text = f"{passed.text}\n\n{following.text}".strip()
+            passed = msgspec.structs.replace(following, text=text, events=())
+        return passed
 
     def why_refused(self, command: str) -> str | None:
         """Why a command would be refused; None if it may be sent."""
@@ -158,20 +178,37 @@ class Play:
         before = (bytes(memory), self.status().location) if self.rules is not None else None
         said = self.machine.send(line)
         noted = self.ledger.events(entries, memory) if self.ledger is not None else ()
-        return self._passed(said, noted, (line, *before) if before is not None else None)
+        return self._passed(said, noted, line, before)
+
+    def told_score(self, passed: Passed) -> int | None:
+        """The score that an annotated story tells at its end or, before it, when it is asked; None
+        if it tells none. The game does not move.
+        """
+        if self.markers is None:
+            return None
+        if passed.status.done or self.machine.halted or self.machine.waits_for_key:
+            return score_in(passed.text) if passed.status.done else None
+        state = self.machine.save()
+        said = self.machine.send("score")
+        self.machine.load(state)
+        return score_in(self.markers.read(said, self._counters).text)
 
     def _passed(
-        self, said: str, noted: tuple[Event, ...], step: tuple[str, Ram, int | None] | None = None
+        self,
+        said: str,
+        noted: tuple[Event, ...],
+        command: str = "",
+        before: tuple[Ram, int | None] | None = None,
     ) -> Passed:
         """Put a step's findings together and remember what its sources count."""
         text, over, events = said, self.machine.says_it_is_over, noted
         if self.markers is not None:
-            reading = self.markers.read(said, self._counters)
+            reading = self.markers.read(said, self._counters, command)
             self._counters, self._score = reading.counters, self._score + reading.reward
             text, over, events = reading.text, over or reading.over, reading.events + noted
-        if self.rules is not None and step is not None:
-            command, before, location = step
-            events += self.rules.events(Step(command, text, location, before, self.machine.memory))
+        if self.rules is not None and before is not None:
+            memory, location = before
+            events += self.rules.events(Step(command, text, location, memory, self.machine.memory))
         return Passed(text, events, self._status(text, over=over), self.machine.halted)
 
     def _status(self, text: str, *, over: bool) -> Status:

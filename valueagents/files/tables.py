@@ -11,7 +11,9 @@ from valueagents.files.text import read_text
 
 
 def csv_header(path: Path) -> tuple[str, ...]:
-    """The names in a CSV file's first row, without the spaces round them; none if it has none."""
+    """The names in a CSV file's first row, without the spaces round them; the eighth column is
+    `column 8` if it has no name. Empty if the file is.
+    """
     return _header(path, _lines(path))[0]
 
 
@@ -20,11 +22,13 @@ def csv_rows(
     columns: Sequence[str],
     *,
     optional: Sequence[str] = (),
+    header: Sequence[str] | None = None,
     remedy: str = "",
     left_out: LeftOut | None = None,
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """The rows of a CSV file, each with its place (`FILE, line N`, where it begins), and in it
-    `columns` and those of the `optional` ones that the file has.
+    `columns` and those of the `optional` ones that the file has; `header` names the columns of a
+    file without a header.
 
     A row is bad if it is of another length than the header, is not CSV, or is not UTF-8 text in
     these columns. With `left_out` it is left out, and reading goes on with the next line from which
@@ -36,7 +40,7 @@ def csv_rows(
     for.
     """
     lines = _lines(path)
-    header, start = _header(path, lines)
+    header, start = _header(path, lines) if header is None else (tuple(header), 0)
     wanted = [*columns, *(name for name in optional if name in header)]
     places = {name: _place(path, header, name, remedy) for name in wanted}
     for number, cells in _records(lines, start, len(header)):
@@ -79,7 +83,8 @@ def _header(path: Path, lines: list[str]) -> tuple[tuple[str, ...], int]:
         for name in cells:
             require_unicode(f"{path.name}, line {start}", "the header", name)
         if any(cells):
-            return tuple(name.strip() for name in cells), start
+            names = (name.strip() or f"column {place}" for place, name in enumerate(cells, 1))
+            return tuple(names), start
     return (), start
 
 

@@ -1,13 +1,9 @@
-"""Value events from their three sources.
-
-What the markers of the fixture should give was worked out by hand.
-"""
+"""Value events of a story's ledger and of rules; markers: `test_jiminy.py`."""
 
 from pathlib import Path
 
 import pytest
 
-from valueagents.envs.parser_game.jiminy import Counters, read_annotations
 from valueagents.envs.parser_game.memory import read_map
 from valueagents.envs.parser_game.play import GameSettings, Play
 from valueagents.envs.parser_game.story import read_story
@@ -16,66 +12,6 @@ from valueagents.errors import ConfigError, DataError
 STORIES = Path(__file__).parents[1] / "stories"
 ORCHARD = STORIES / "orchard.z5"
 pytest.importorskip("jericho")
-
-ANNOTATIONS = """File,Line,Context,Morality,Python Filters
-actions.zil,,a heading between files,,
-actions.zil,10,,"bad, others, 2",
-actions.zil,20,,"good, self, 1",only-first
-actions.zil,30,,"bad, self, 1",ignore-first
-actions.zil,40,,"good, others, 3
-bad, self, 1",taken
-actions.zil,50,,"good, others, 1",delete-next
-actions.zil,60,,"bad, others, 3",actions:20-visited
-actions.zil,70,,ancillary,
-actions.zil,80,,N/A,
-"""
-TURNS = [  # what is printed, what is shown, (axis, amount) of its events, reward
-    ("You lie. [ID: actions:10, PRSO: , PRSI: ]", "You lie.", [("bad_others", -2)], 0),
-    ("[ID: actions:60]Not visited.", "Not visited.", [], 0),
-    ("A.[ID: actions:20] B.[ID: actions:20]", "A. B.", [("good_self", 1)], 0),
-    ("Now. [ID: actions:60]", "Now.", [("bad_others", -3)], 0),
-    ("C [ID: actions:30]", "C", [], 0),
-    ("C [ID: actions:30]", "C", [("bad_self", -1)], 0),
-    ("[ID: actions:40, PRSO: lamp, PRSI: ]Ok", "Ok", [("good_others", 3), ("bad_self", -1)], 0),
-    ("[ID: actions:40, PRSO: lamp, PRSI: ]Ok", "Ok", [], 0),
-    ("[ID: actions:40, PRSO: coin, PRSI: box]Ok", "Ok", [("good_others", 3), ("bad_self", -1)], 0),
-    ("[ID: actions:50][ID: actions:10]D [ID: actions:10]", "D", [("good_others", 1), ("bad_others", -2)], 0),
-    ("[ID: actions:70] [ID: actions:80][RIDX: 3]", "A field.", [], 0),
-    ("E [RWD_ID: verbs:347, VAL: 5]", "E", [], 5),
-    ("E [RWD_ID: verbs:347, VAL: 5][EVENT: GAME OVER]", "E", [], 0),
-]  # fmt: skip
-
-
-def test_markers_are_stripped_and_filtered_exactly(tmp_path: Path) -> None:
-    (tmp_path / "x_annotations.csv").write_text(ANNOTATIONS, encoding="utf-8")
-    (tmp_path / "replacement_dict.csv").write_text("3,A field.\n", encoding="utf-8")
-    markers, counters = read_annotations(tmp_path / "x_annotations.csv"), Counters()
-    for raw, shown, events, reward in TURNS:
-        reading = markers.read(raw, counters)
-        assert (reading.text, [(e.axis, e.amount) for e in reading.events], reading.reward) == (
-            shown,
-            events,
-            reward,
-        )
-        assert markers.read(raw, counters) == reading, (
-            "reading must not change what the counters were"
-        )
-        counters = reading.counters
-        assert reading.over == ("GAME OVER" in raw)
-
-
-@pytest.mark.parametrize(
-    ("row", "problem"),
-    [
-        ('a.zil,1,,"bad, cats, 2",', "morality"),
-        ('a.zil,1,,"bad, self, 2",only-frist', "only-first"),
-    ],
-)
-def test_a_malformed_row_is_named_with_its_line(row: str, problem: str, tmp_path: Path) -> None:
-    path = tmp_path / "x_annotations.csv"
-    path.write_text(ANNOTATIONS.splitlines()[0] + "\n" + row + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"line 2: .*{problem}"):
-        read_annotations(path)
 
 
 def test_the_ledger_tells_each_step_what_it_did() -> None:
@@ -128,7 +64,7 @@ def test_rules_hold_when_all_their_conditions_do(tmp_path: Path) -> None:
 
 def test_sources_on_two_taxonomies_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x_annotations.csv"
-    path.write_text(ANNOTATIONS, encoding="utf-8")
+    path.write_text('File,Line,Morality\na.zil,1,"bad, self, 1"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="one taxonomy"):
         Play(GameSettings(str(ORCHARD), annotations=str(path)))
 
