@@ -20,6 +20,7 @@ from valueagents.cli.run import run
 from valueagents.cli.runs import runs
 from valueagents.cli.score import score
 from valueagents.cli.validity import validity
+from valueagents.cli.view import view
 from valueagents.contracts.plugins import commands
 from valueagents.errors import ConfigError, ValueAgentsError
 
@@ -30,6 +31,7 @@ COMMANDS = (
     compare,
     agreement,
     report,
+    view,
     intervention,
     metric,
     circle,

@@ -4,17 +4,16 @@ one call.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from valueagents.measuring.reading import Source
-from valueagents.measuring.summary import summarise
-from valueagents.report.page import page
-from valueagents.report.template import write_page
+if TYPE_CHECKING:
+    from valueagents.measuring.reading import Source
 
 __all__ = ["write_report"]
 
 
 def write_report(
-    runs: Sequence[Source],
+    runs: "Sequence[Source]",
     out: Path | str,
     *,
     primary: str | None = None,
@@ -26,4 +25,9 @@ def write_report(
     are compared, the first of each is shown. `low_mass` as in `score` and `compare`. Raises
     ConfigError for runs that cannot be compared.
     """
+    # imported when first used: pages without numbers need neither estimators nor pictures
+    from valueagents.measuring.summary import summarise
+    from valueagents.report.page import page
+    from valueagents.report.template import write_page
+
     return write_page(page(summarise(runs, primary=primary, low_mass=low_mass)), out)

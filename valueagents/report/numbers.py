@@ -3,8 +3,10 @@ pages.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from valueagents.measuring.inference import Estimate
+if TYPE_CHECKING:
+    from valueagents.measuring.inference import Estimate
 
 NOTHING = "–"
 _SMALLEST_P = 0.0001
@@ -21,14 +23,14 @@ def signed(value: float | None, digits: int = 2) -> str:
     return text if any(digit in text for digit in "123456789") else text[1:]
 
 
-def interval(estimate: Estimate, digits: int = 2) -> str:
+def interval(estimate: "Estimate", digits: int = 2) -> str:
     """[−0.12, +0.34]; nothing where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"[{signed(estimate.low, digits)}, {signed(estimate.high, digits)}]"
 
 
-def number(estimate: Estimate, digits: int = 2) -> str:
+def number(estimate: "Estimate", digits: int = 2) -> str:
     """+0.12 [−0.12, +0.34], with `*` where there is a caution; a dash where there is no number."""
     star = "*" if estimate.reason and estimate.value is not None else ""
     return f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip() + star
@@ -39,7 +41,7 @@ def in_brackets(details: Sequence[float], digits: int = 2) -> str:
     return f" ({' / '.join(signed(detail, digits) for detail in details)})" if details else ""
 
 
-def sentence(estimate: Estimate, digits: int = 2) -> str:
+def sentence(estimate: "Estimate", digits: int = 2) -> str:
     """A number with its interval and its caution in words, or why there is none."""
     bare = f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip()
     return f"{bare} ({estimate.reason})" if estimate.reason else bare

@@ -7,7 +7,6 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from valueagents.measuring.estimators.registry import digits_of
 from valueagents.report.numbers import (
     in_brackets,
     interval,
@@ -16,6 +15,7 @@ from valueagents.report.numbers import (
     percent,
     sentence,
     signed,
+    size,
 )
 from valueagents.running.store import write_atomically
 from valueagents.screen import visible
@@ -37,11 +37,18 @@ def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
     )
     filters = {"signed": signed, "interval": interval, "number": number, "sentence": sentence}
     environment.filters.update(filters, percent=percent, p=p_value, in_brackets=in_brackets)
-    environment.filters.update(digits_of=digits_of)
+    environment.filters.update(digits_of=_digits_of, size=size)
     environment.globals.update(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents")
     )
     return environment.get_template(name)
+
+
+def _digits_of(estimator: str) -> int:
+    """Imported when first used: not every page has estimators."""
+    from valueagents.measuring.estimators.registry import digits_of
+
+    return digits_of(estimator)
 
 
 def _visible(value: object) -> object:

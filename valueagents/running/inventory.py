@@ -20,7 +20,7 @@ from valueagents.files.text import decode_json, decode_text
 from valueagents.identity import content_hash
 from valueagents.running.header import RunHeader, is_run
 from valueagents.running.pool import POOL_FILE, PoolSource, read_pool_header
-from valueagents.running.records import session_records
+from valueagents.running.records import identity_of_line, session_records
 from valueagents.running.segments import read_lines
 from valueagents.running.store import RunStore, StoreReading
 from valueagents.running.table import TABLE_FILE, current_facts
@@ -96,12 +96,6 @@ class Inventory(msgspec.Struct, frozen=True):
     unreadable: list[Unreadable]
 
 
-class _Identity(msgspec.Struct):
-    """What is read of an episode to count it."""
-
-    identity: str
-
-
 def take_inventory(folder: Path) -> Inventory:
     """What is under a folder now. Raises ConfigError if there is no such folder."""
     if not folder.is_dir():
@@ -112,7 +106,7 @@ def take_inventory(folder: Path) -> Inventory:
     unreadable: list[Unreadable] = []
     keys: set[str] = set()
     for place in _folders(folder, unreadable):
-        name = relative_name(place, folder)
+        name = str(place.relative_to(folder))
         try:
             if is_run(place):
                 runs.append(_run(place, name, keys))
@@ -140,11 +134,6 @@ def take_inventory(folder: Path) -> Inventory:
     )
 
 
-def relative_name(place: Path, folder: Path) -> str:
-    """The path of a place in the folder as text, whatever bytes its name has; "." for itself."""
-    return os.fsencode(place.relative_to(folder)).decode(errors="backslashreplace")
-
-
 def run_key(header: RunHeader) -> str:
     """What names a run in addresses: of its env, policy and seed, wherever the folder lies."""
     parts = header.env_identity, header.policy_identity, header.seed
@@ -155,12 +144,25 @@ def _folders(folder: Path, unreadable: list[Unreadable]) -> Iterator[Path]:
     """The folder and all folders under it, sorted."""
 
     def refused(error: OSError) -> None:
-        name = relative_name(Path(str(error.filename)), folder)
-        unreadable.append(Unreadable(name, str(error.strerror)))
+        unreadable.append(Unreadable(_shown(error.filename, folder), str(error.strerror)))
 
     for place, below, _ in os.walk(folder, onerror=refused):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        names = sorted(name for name in below if not name.startswith("."))
+        below[:] = [name for name in names if _is_utf8(name)]
+        for name in names:
+            if name not in below:
+                why = "its name is not UTF-8; rename it"
+                unreadable.append(Unreadable(_shown(Path(place, name), folder), why))
         yield Path(place)
+
+
+def _is_utf8(name: str) -> bool:
+    return name.encode(errors="replace") == name.encode(errors="surrogateescape")
+
+
+def _shown(place: Path | str, folder: Path) -> str:
+    """The path of a place in the folder, whatever bytes its name has."""
+    return os.fsencode(Path(place).relative_to(folder)).decode(errors="backslashreplace")
 
 
 def _run(place: Path, name: str, keys: set[str]) -> FoundRun:
@@ -219,15 +221,8 @@ def _tabled(store: RunStore) -> set[str]:
 
 
 def _identities(store: RunStore) -> set[str]:
-    found = set()
-    decoder = msgspec.json.Decoder(_Identity)
-    for segment in store.segments():
-        for line in read_lines(segment, []):
-            try:
-                found.add(decoder.decode(line).identity)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue  # it counts as owed, as everywhere
-    return found
+    lines = (line for segment in store.segments() for line in read_lines(segment, []))
+    return {identity for identity in map(identity_of_line, lines) if identity is not None}
 
 
 def _adapter(policy: Mapping[str, str]) -> str | None:

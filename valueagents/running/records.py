@@ -2,7 +2,7 @@
 damage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,10 @@ def episode_records(
     schema.
     """
     first_wrong = True
-    upgrade = partial(upgraded_episode, header=msgspec.to_builtins(header))
+    decode = _decoder(header)
     for number, line in enumerate(read_lines(segment, damages), 1):
         try:
-            episode = episode_from_json(line, upgrade=upgrade)
+            episode = decode(line)
         except StoreError as error:
             if _is_of_another_schema(line):
                 raise StoreError(f"{segment}, line {number}: {error}") from error
@@ -44,6 +44,35 @@ def episode_records(
             first_wrong = False
         else:
             yield line, episode
+
+
+class _Named(msgspec.Struct):
+    """What is read of an episode to name it."""
+
+    identity: str
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def identity_of_line(line: bytes) -> str | None:
+    """The identity of an episode's unsealed line, of which nothing else is decoded; None if it has
+    none.
+    """
+    try:
+        return _NAMED.decode(line).identity
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def episode_of_line(line: bytes, header: RunHeader) -> Episode:
+    """The episode of an unsealed line, in this schema. Raises StoreError if it is none."""
+    return _decoder(header)(line)
+
+
+def _decoder(header: RunHeader) -> Callable[[bytes], Episode]:
+    upgrade = partial(upgraded_episode, header=msgspec.to_builtins(header))
+    return partial(episode_from_json, upgrade=upgrade)
 
 
 def failure_records(file: Path, damages: list[Damage]) -> Iterator[tuple[bytes, Failure]]:

@@ -146,6 +146,20 @@ def current_facts(store: RunStore) -> TableFacts | None:
     return facts if facts is not None and facts.made_from == _state(store) else None
 
 
+def tabled_segments(store: RunStore) -> frozenset[str]:
+    """The names of the segments whose episodes stand in `decisions.parquet`: of a run that goes on
+    again perhaps not all. None of them if the table has other columns, or holds what is gone.
+    """
+    facts = _read_facts(store)
+    if facts is None or not (store.path / TABLE_FILE).is_file():
+        return frozenset()
+    *then, made_from = json.loads(facts.made_from)
+    *now, there = json.loads(_state(store))
+    held = {(name, size) for name, size in made_from}
+    whole = then == now and held <= {(name, size) for name, size in there}
+    return frozenset(name for name, _ in held) if whole else frozenset()
+
+
 def _make(store: RunStore) -> TableFacts:
     schema, reading = table_schema(store.header), StoreReading()
     tables = (pa.Table.from_pylist(rows, schema=schema) for rows in _batches(store, reading))

@@ -102,11 +102,14 @@ def test_links_to_other_folders_are_not_followed(tmp_path):
     assert take_inventory(inside).runs == []
 
 
-def test_a_name_that_is_not_utf8_is_told(tmp_path):
+def test_a_name_that_is_not_utf8_is_named_as_what_cannot_be_read(tmp_path):
     played(tmp_path / "a")
     (tmp_path / "a").rename(f"{tmp_path}/b\udcff")
-    runs, _ = found(tmp_path)
-    assert list(runs) == ["b\\xff"]
+    runs, inventory = found(tmp_path)
+    assert not runs
+    assert [(each.path, each.why) for each in inventory.unreadable] == [
+        ("b\\xff", "its name is not UTF-8; rename it")
+    ]
 
 
 def test_a_key_names_the_run_wherever_it_lies_and_a_copy_has_its_own(tmp_path):
