@@ -15,7 +15,7 @@ from valueagents.running.segments import read_placed_lines
 from valueagents.running.store import RunStore
 
 
-class Place(NamedTuple):
+class LinePlace(NamedTuple):
     """Where an episode stands: its segment, the byte at which its member begins, and the number of
     its line among the readable ones of the member, from 0.
     """
@@ -35,24 +35,24 @@ class NewLines:
 
     def __init__(self, store: RunStore, without: Collection[str] = ()) -> None:
         self._store, self._without = store, without
-        self._next: dict[Path, Place] = {}
+        self._next: dict[Path, LinePlace] = {}
 
-    def __iter__(self) -> Iterator[tuple[Place, bytes]]:
+    def __iter__(self) -> Iterator[tuple[LinePlace, bytes]]:
         """Those that were written since the last time."""
         for segment in self._store.segments():
             if segment.name not in self._without:
                 yield from self._of(segment)
 
-    def _of(self, segment: Path) -> Iterator[tuple[Place, bytes]]:
-        known = self._next.get(segment, Place(segment, 0, 0))
+    def _of(self, segment: Path) -> Iterator[tuple[LinePlace, bytes]]:
+        known = self._next.get(segment, LinePlace(segment, 0, 0))
         member, number = known.member, 0
         for start, line in read_placed_lines(segment, [], known.member):
             if start != member:
                 member, number = start, 0
-            place = Place(segment, member, number)
+            place = LinePlace(segment, member, number)
             number += 1
             if place >= known:
-                self._next[segment] = Place(segment, member, number)
+                self._next[segment] = LinePlace(segment, member, number)
                 yield place, line
 
 
@@ -67,7 +67,7 @@ class EpisodePlaces:
     def __init__(self, store: RunStore, name_of: Callable[[str], str]) -> None:
         self._store, self._name_of = store, name_of
         self._lines = NewLines(store)
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, LinePlace] = {}
 
     def find(self, name: str) -> Episode | None:
         """The episode, or None if the run holds none of that name now."""
@@ -82,7 +82,7 @@ class EpisodePlaces:
             if identity is not None:  # what is no episode is owed again
                 self._places.setdefault(self._name_of(identity), place)
 
-    def _read(self, place: Place) -> Episode | None:
+    def _read(self, place: LinePlace) -> Episode | None:
         lines = read_placed_lines(place.segment, [], place.member)
         for number, (member, line) in enumerate(lines):
             if member != place.member:

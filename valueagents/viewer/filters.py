@@ -9,13 +9,12 @@ import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
-from valueagents.arrays import IntArray
+from valueagents.arrays import BoolArray, IntArray
 from valueagents.viewer.index import (
     CHOSEN_SERVES,
     CHOSEN_VIOLATES,
     REFUSED_SERVES,
     REFUSED_VIOLATES,
-    BoolArray,
     Index,
 )
 

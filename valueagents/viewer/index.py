@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from valueagents.arrays import FloatArray, IntArray
+from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.errors import StoreError
 from valueagents.running.places import NewLines
 from valueagents.running.records import episode_of_line
@@ -25,8 +25,6 @@ from valueagents.running.table import (
     table_schema,
     tabled_segments,
 )
-
-BoolArray = npt.NDArray[np.bool_]
 
 COLUMNS = (
     "episode",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from valueagents.arrays import IntArray
+from valueagents.arrays import BoolArray, IntArray
 from valueagents.running.header import RunHeader
-from valueagents.viewer.index import BoolArray, Index
+from valueagents.viewer.index import Index
 
 NEVER = -1
 

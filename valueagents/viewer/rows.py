@@ -14,7 +14,7 @@ from valueagents.viewer.shelf import ShownRun, address_name
 PAGE_ROWS = 50
 
 
-class Page(msgspec.Struct, frozen=True):
+class ListPart(msgspec.Struct, frozen=True):
     """Which part of a list is shown: the number of the page, from 1, and how many there are."""
 
     number: int
@@ -61,17 +61,17 @@ class FailureRow(msgspec.Struct, frozen=True):
     attempt: int
 
 
-def paged(total: int, number: int) -> Page:
+def paged(total: int, number: int) -> ListPart:
     """A page of a list. Raises ConfigError if the list is too short for it."""
     pages = max(1, -(-total // PAGE_ROWS))
     if not 1 <= number <= pages:
         raise ConfigError(f"there is no page {number}: there are {pages}")
-    return Page(number, pages, total)
+    return ListPart(number, pages, total)
 
 
 def episode_rows(
     runs: Sequence[ShownRun], asked: Filters, number: int
-) -> tuple[Page, list[EpisodeRow]]:
+) -> tuple[ListPart, list[EpisodeRow]]:
     """A page of the episodes with a decision that the filters leave, run by run in the order of
     writing, or from the newest. Raises ConfigError if there is no such page.
     """
@@ -95,7 +95,9 @@ def _found(index: Index, asked: Filters) -> IntArray:
     return np.stack([episodes, rows[first], counts])
 
 
-def failure_rows(runs: Sequence[ShownRun], find: str, number: int) -> tuple[Page, list[FailureRow]]:
+def failure_rows(
+    runs: Sequence[ShownRun], find: str, number: int
+) -> tuple[ListPart, list[FailureRow]]:
     """A page of the failed episodes. Raises ConfigError if there is no such page."""
     every = [
         FailureRow(

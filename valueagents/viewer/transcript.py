@@ -20,7 +20,7 @@ _READINGS = {
 }
 
 
-class Mark(msgspec.Struct, frozen=True):
+class ShownMark(msgspec.Struct, frozen=True):
     """What an option does to a value; x is None where the annotators left it out."""
 
     axis: str
@@ -35,7 +35,7 @@ class ShownOption(msgspec.Struct, frozen=True):
     text: str
     p: float | None
     chosen: bool
-    marks: list[Mark]
+    marks: list[ShownMark]
 
 
 class ShownDecision(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ def _shown(header: RunHeader, step: int, decision: Decision) -> ShownDecision:
     options = []
     for k, option in enumerate(decision.menu):
         marks = [
-            Mark(axis, names.get(axis, axis), x)
+            ShownMark(axis, names.get(axis, axis), x)
             for axis, x in (values[k] if k < len(values) else {}).items()
             if x != 0
         ]
