@@ -16,9 +16,10 @@ import numpy as np
 from valueagents.contracts.decision import Asks, Choice
 from valueagents.contracts.options import OptionDoc, argument_texts, declared, option_docs
 from valueagents.contracts.plugins import PolicyFamily, PolicyMaker, names
-from valueagents.contracts.policy import DesignPlace, Policy, View
+from valueagents.contracts.policy import AskedChats, DesignPlace, Policy, View
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash, seed_from
+from valueagents.policies.asked import POLICY_VERSION, asked_chats
 from valueagents.policies.elicitation import (
     ELICITATION_OPTIONS,
     Elicitation,
@@ -66,7 +67,7 @@ class LanguagePolicy(Policy):
     def identity(self) -> dict[str, str]:
         """Everything that decides an answer, by content."""
         return {
-            "policy": "language/2",
+            "policy": POLICY_VERSION,
             **self.engine.identity(),
             "adapter": self._adapter() if self._adapter is not None else "none",
             "prompt": ", ".join(f"{prompt.id} {prompt.hash()}" for prompt in self.prompts),
@@ -234,3 +235,7 @@ class LanguagePolicies(PolicyFamily):
     def maker(self, name: str) -> LanguagePolicyMaker:
         """The maker of the policies on one engine."""
         return LanguagePolicyMaker(name)
+
+    def asked(self, identity: Mapping[str, str], view: View, choice: Choice) -> AskedChats | None:
+        """As `asked_chats`."""
+        return asked_chats(identity, view, choice)

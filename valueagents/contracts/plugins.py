@@ -25,8 +25,9 @@ from valueagents.errors import ConfigError, first_line, unknown_name
 
 # imported when first used: the command line looks for commands before it knows what it will need
 if TYPE_CHECKING:
+    from valueagents.contracts.decision import Choice
     from valueagents.contracts.environment import ValueEnv
-    from valueagents.contracts.policy import Policy
+    from valueagents.contracts.policy import AskedChats, Policy, View
 
 __all__ = [
     "COMMANDS",
@@ -94,6 +95,14 @@ class PolicyFamily(ABC):
     @abstractmethod
     def maker(self, name: str) -> PolicyMaker:
         """The maker of one name. Raises ConfigError where its import fails."""
+
+    def asked(
+        self, identity: Mapping[str, str], view: "View", choice: "Choice"
+    ) -> "AskedChats | None":
+        """What a model was asked at a decision of a stored run, from the policy's identity there;
+        None for a policy of another family. Nothing that the run names may be loaded or executed.
+        """
+        return None
 
 
 Maker = Callable[..., Any] | PolicyMaker

@@ -63,6 +63,15 @@ class View(msgspec.Struct, frozen=True):
     design: DesignPlace = DesignPlace()
 
 
+class AskedChats(msgspec.Struct, frozen=True):
+    """What a model was asked at a decision: chats, each of (role, text) messages; or why that is
+    not known.
+    """
+
+    chats: tuple[tuple[tuple[str, str], ...], ...] = ()
+    why_not: str | None = None
+
+
 class Policy(ABC):
     """What acts in an env.
 

@@ -19,6 +19,7 @@ from valueagents.running.inventory import FoundRun
 from valueagents.viewer import addresses
 from valueagents.viewer.filters import SIDES, STATUSES, BadAddress, Filters
 from valueagents.viewer.partings import NEVER, Partings, partings, why_not
+from valueagents.viewer.prompts import asked_at
 from valueagents.viewer.rows import PAGE_ROWS, episode_rows, failure_rows, paged
 from valueagents.viewer.shelf import Shelf, ShownRun, address_name
 from valueagents.viewer.transcript import ShownDecision
@@ -141,7 +142,8 @@ class Site:
         shown = self._episode(asked, key, name)
         if shown is None or int(step) >= len(shown["decisions"]):
             return None
-        return {**shown, "decision": shown["decisions"][int(step)]}
+        asked_then = asked_at(shown["run"].header, shown["episode"], int(step))
+        return {**shown, "decision": shown["decisions"][int(step)], "prompt": asked_then}
 
     def _beside(
         self, asked: Filters, key: str, other: str, page: str = "1"
