@@ -30,6 +30,7 @@ NAMES = [
     "rollout",
     "shared_prefixes",
     "survey_ratings",
+    "viewer",
 ]
 NEEDED = {
     "parser_game": "jericho",
