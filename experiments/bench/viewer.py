@@ -73,7 +73,7 @@ def made_up_run(path: Path, policy: str, episodes: int) -> None:
         writer.session({"start": "made up", "planned": episodes, "stored": 0, "owed": episodes})
         for number in range(episodes):
             marks = rng.choice(len(taxonomy.axes), (OPTIONS, 3))
-            values = tuple(
+            values: tuple[dict[str, float | None], ...] = tuple(
                 {taxonomy.axis_ids[axis]: float(rng.choice([-1, 1])) for axis in row}
                 for row in marks
             )

@@ -25,6 +25,7 @@ def asked_at(header: RunHeader, episode: Episode, step: int) -> AskedChats | Non
         asks=header.asks,
     )
     for family in loadable(POLICY_FAMILIES, PolicyFamily).values():
+        found: AskedChats | None
         try:
             found = family().asked(header.policy_identity, view, decision.choice)
         except ValueAgentsError as error:  # what a run holds need not fit the prompt that it names
