@@ -36,11 +36,15 @@ def study(
     if (profile == "adapters") != (given is not None):
         raise ConfigError("study adapters FILE.toml compares what you have; else give one profile")
     if given is not None:
+        if dry_run or noise_from is not None:
+            raise ConfigError(
+                "--dry-run and --noise-from are of studies that train; leave them out"
+            )
         from valueagents.experiments.studies.given import run_given
 
-        folder = out or Path("runs") / Path(given).stem
-        print(run_given(given, folder))
-        print(f"All numbers: {(folder / 'adapters.json').resolve()}")
+        found = run_given(given, out or Path("runs") / Path(given).stem)
+        print("\n\n".join(found.answer))
+        print(f"Report: {found.page.resolve()}")
         return
     if dry_run:
         from valueagents.experiments.studies.dry_run import dry_run as told

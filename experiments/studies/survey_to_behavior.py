@@ -22,8 +22,8 @@ import msgspec
 
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import Policy
-from valueagents.errors import PolicyError, PromptTooLong
-from valueagents.experiments.studies.design import REPLAYED, Study, StudyEnv, asked_with, read_study
+from valueagents.experiments.studies.common_states import common_states, config_of, run_to_end
+from valueagents.experiments.studies.design import Study, StudyEnv, asked_with, read_study
 from valueagents.experiments.studies.effects import MeasuredEnv, MetBy, measured_env
 from valueagents.experiments.studies.noise import noise_from
 from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResults, write_study
@@ -50,8 +50,6 @@ from valueagents.policies.language import language_policy
 from valueagents.policies.training.choices import train_choices
 from valueagents.policies.training.manifest import read_manifest
 from valueagents.policies.training.survey import Training, train_survey
-from valueagents.running.execution import RunConfig, execute_async
-from valueagents.running.pool import freeze_pool
 from valueagents.running.progress import show_progress
 from valueagents.running.rollout import env_identity
 from valueagents.running.runs import Run
@@ -113,7 +111,7 @@ async def meet_all(
     try:
         met = await meet(study.envs)
         replayed = [
-            await _replayed(study, study_env, runs, out)
+            await common_states(study_env, list(runs.values()), out, seed=study.seed)
             for study_env, runs in met.items()
             if study_env.replay
         ]
@@ -134,61 +132,10 @@ async def _meet(
         study_env.episodes,
         study.seed,
     )
-    folder = (
-        out
-        / "runs"
-        / study_env.name
-        / f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
-    )
-    config = RunConfig(
-        env=study_env.env,
-        env_options=study_env.env_options,
-        policy=spec,
-        episodes=study_env.episodes,
-        seed=study.seed,
-    )
-    with show_progress(f"{subject.name} in {study_env.name}") as progress:
-        run = await execute_async(config, folder, policy=policy, progress=progress)
-    failed = [failure for failure in run.failed() if failure.error != PromptTooLong.__name__]
-    if failed:
-        raise PolicyError(
-            f"{len(failed)} episodes of {folder} failed ({failed[0].error}); run the command again"
-        )
-    return run
-
-
-async def _replayed(study: Study, study_env: StudyEnv, runs: Runs, out: Path) -> StudyEnv:
-    """The env of a game's common states: everybody is asked what some of them met, or a random
-    policy did.
-    """
-    pooled = list(runs.values())
-    if study_env.random_episodes:
-        config = RunConfig(
-            env=study_env.env,
-            env_options=study_env.env_options | study_env.random_options,
-            policy="random",
-            episodes=study_env.random_episodes,
-            seed=study.seed,
-        )
-        name = content_hash(msgspec.to_builtins(config))[:8]
-        pooled.append(await execute_async(config, out / "runs" / study_env.name / f"random-{name}"))
-    added = (study_env.random_episodes, study_env.random_options)
-    identity = content_hash(
-        [run.header.policy_identity for run in pooled], study_env.replay, *filter(None, added)
-    )[:8]
-    pool = freeze_pool(
-        out / "pools" / f"{study_env.name}-{identity}",
-        pooled,
-        decisions=study_env.replay or 0,
-        seed=study.seed,
-    )
-    return StudyEnv(
-        name=study_env.name + REPLAYED,
-        role=study_env.role,
-        env="valueagents/Replay-v0",
-        env_options={"pool": str(pool)},
-        elicitation=study_env.elicitation,
-    )
+    name = f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
+    folder = out / "runs" / study_env.name / name
+    config = config_of(study_env, spec, seed=study.seed)
+    return await run_to_end(config, folder, f"{subject.name} in {study_env.name}", policy)
 
 
 def _spec(study: Study, study_env: StudyEnv, adapter: Path | None) -> str:

@@ -96,28 +96,36 @@ def pair(first: Answers, second: Answers, *, form: Form | None = None) -> Pairin
             f" {len(shared)} shared situations (different data file or env options?); rerun one"
             " with the other's options"
         )
-    units = first.cluster if independent else codes_of(first.menu)[0]
-    at = last_meetings(first, shared)
-    names, cluster = np.unique(units[at], return_inverse=True)
-    own = Clustering(
-        "item" if independent else "menu", (Units(cluster.astype(np.int64), len(names)),)
-    )
-    joint = joint_clustering([first])[0] if independent else own
-    if len(joint.ways) > 1:
-        own = Clustering(joint.unit, tuple(_of(way, at) for way in joint.ways))
+    cluster, own = situation_units(first, last_meetings(first, shared), independent=independent)
     return Pairing(
         first=first,
         second=second,
         form=common_form(first, second) if form is None else form,
         shown=shared,
-        cluster=cluster.astype(np.int64),
-        clusters=len(names),
+        cluster=cluster.codes,
+        clusters=cluster.count,
         unit=own.unit,
         ways=own.ways,
         only_first=len(mine) - len(shared),
         only_second=len(theirs) - len(shared),
         annotation_conflicts=conflicts,
     )
+
+
+def situation_units(
+    answers: Answers, at: IntArray, *, independent: bool
+) -> tuple[Units, Clustering]:
+    """What the situations of the decisions `at` belong to – the item, or in games (not
+    `independent`) the menu – and how they are clustered: by that, or by episode and menu for pooled
+    decisions of games.
+    """
+    units = answers.cluster if independent else codes_of(answers.menu)[0]
+    names, codes = np.unique(units[at], return_inverse=True)
+    own = Units(codes.astype(np.int64), len(names))
+    joint = joint_clustering([answers])[0] if independent else None
+    if joint is None or len(joint.ways) == 1:
+        return own, Clustering("item" if independent else "menu", (own,))
+    return own, Clustering(joint.unit, tuple(_of(way, at) for way in joint.ways))
 
 
 def _of(way: Units, decisions: IntArray) -> Units:

@@ -10,6 +10,7 @@ from typing import Any
 from valueagents.contracts.decision import Decision, Failure
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.comparison import Comparison, compare, two_sides
+from valueagents.measuring.counts import Counts
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.measuring.scores import Scores, score
 from valueagents.running.runs import Run
@@ -93,7 +94,7 @@ def _sheet(answers: Answers, *, low_mass: bool) -> Sheet:
     return Sheet(
         scores=scores,
         header=run.header,
-        command=_command(run, scores),
+        command=command_of(run, scores.counts),
         wall_s=sum(session.get("wall_s", 0.0) for session in sessions),
         sessions=sum("start" in session for session in sessions),
         software=next(
@@ -104,7 +105,7 @@ def _sheet(answers: Answers, *, low_mass: bool) -> Sheet:
     )
 
 
-def _command(run: Run, scores: Scores) -> str:
+def command_of(run: Run, counts: Counts) -> str:
     """The command that makes the run again."""
     header = run.header
     options = [
@@ -112,7 +113,7 @@ def _command(run: Run, scores: Scores) -> str:
         for name, value in header.env_options.items()
         for part in ("--env-option", f"{name}={value}")
     ]
-    episodes = scores.counts.episodes + scores.counts.failed_episodes
+    episodes = counts.episodes + counts.failed_episodes
     words = ["valueagents", "run", "--env", header.env, *options, "--policy", header.policy]
     words += ["--episodes", str(episodes), "--seed", str(header.seed), "--out", "DIR"]
     return shlex.join(words)

@@ -17,9 +17,9 @@ from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.errors import ConfigError
 from valueagents.measuring.answers import Answers, common_form, require_comparable
 from valueagents.measuring.deviations import Form, propensity_terms
-from valueagents.measuring.pairing import by_situation, last_meetings
+from valueagents.measuring.pairing import by_situation, last_meetings, situation_units
 from valueagents.measuring.reading import Source, read_answers
-from valueagents.measuring.sums import known_mean
+from valueagents.measuring.sums import Units, known_mean
 from valueagents.running.runs import require_distinct
 from valueagents.taxonomy import Taxonomy
 
@@ -30,7 +30,9 @@ class Profiles:
 
     `cells` (U, S, V): propensity, NaN where not contested or not answered.
 
-    `cluster` (S,) codes; `factors` (S,) levels by name. `menus` (V, V): to first order, what each
+    `contested` (S, V): the options differ on a value, answered or not. `cluster` (S,) codes; `ways`
+    and `unit`: how situations are clustered, by item or menu, or, for pooled decisions of games, by
+    episode and menu. `factors` (S,) levels by name. `menus` (V, V): to first order, what each
     weight does to each propensity (Σ of the covariances of x within menus, by row over the
     contested ones).
     """
@@ -39,7 +41,10 @@ class Profiles:
     labels: list[str]
     form: Form
     cells: FloatArray
+    contested: BoolArray
     cluster: IntArray
+    ways: tuple[Units, ...]
+    unit: str
     factors: dict[str, npt.NDArray[np.str_]]
     menus: FloatArray
 
@@ -91,13 +96,20 @@ def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Pro
             "the runs have no situation in common; run all policies on the same env with the same"
             " --seed"
         )
-    first = read[0].select(last_meetings(read[0], common))
+    at = last_meetings(read[0], common)
+    _, clustering = situation_units(
+        read[0], at, independent=all(answers.independent_menus for answers in read)
+    )
+    first = read[0].select(at)
     return Profiles(
         taxonomy=first.taxonomy,
         labels=list(labels) if labels is not None else [run.header.policy for run in opened],
         form=form,
         cells=np.stack([means[np.searchsorted(names, common)] for names, means in met]),
+        contested=first.deviations().contested,
         cluster=np.unique(first.cluster, return_inverse=True)[1].astype(np.int64),
+        ways=clustering.ways,
+        unit=clustering.unit,
         factors={name: first.columns.factor(name) for name in first.columns.factors()},
         menus=_first_order(first),
     )

@@ -22,8 +22,10 @@ from valueagents.measuring.sums import cluster_means, known_mean
 from valueagents.measuring.targets import Direction, sign_of
 from valueagents.taxonomy import Taxonomy
 
-_ITEM, _POLE, _VARIANT = "item", "pole", "variant"
+ITEM, POLE = "item", "pole"
+"""Factors of a survey with both wordings of its statements."""
 _AFFIRM, _OPPOSE = "affirm", "oppose"
+POLES = frozenset((_AFFIRM, _OPPOSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +144,10 @@ def _codes(units: npt.NDArray[np.int64]) -> IntArray:
 
 def _balanced(shifts: StudyShifts, met: Answers) -> StudyShifts:
     """The same on statement pairs, where the env has both wordings; else unchanged."""
-    if not {_ITEM, _POLE} <= set(met.columns.factors()):
+    if not {ITEM, POLE} <= set(met.columns.factors()):
         return shifts
-    pole, item = met.factor(_POLE), met.factor(_ITEM)
-    if not {_AFFIRM, _OPPOSE} <= set(pole.tolist()):
+    pole, item = met.factor(POLE), met.factor(ITEM)
+    if not POLES.issubset(pole):
         return shifts
     names, code = np.unique(item, return_inverse=True)
     count = len(names)
