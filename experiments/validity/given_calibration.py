@@ -21,7 +21,7 @@ contrast       share of studies that claim the makers' targets moved as meant, b
 
 import argparse
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,7 +129,7 @@ def one_study(
 
 def rates(menus: Sequence[Menus], truth: Truth, form: Form, replicates: int) -> dict[str, float]:
     """The shares of the table, by name."""
-    count: Counter[str] = Counter()
+    count: defaultdict[str, float] = defaultdict(float)
     axes = menus[0].answers.taxonomy.axes
     for seed in range(replicates):
         envs, text = one_study(seed, menus, truth, form)
@@ -169,7 +169,7 @@ def _false_claims(envs: Sequence[GivenEnv], menus: Sequence[Menus], moved: str |
     return false
 
 
-def _count_moved(count: Counter[str], envs: Sequence[GivenEnv], axis: str) -> None:
+def _count_moved(count: dict[str, float], envs: Sequence[GivenEnv], axis: str) -> None:
     for env in envs:
         own = [
             each
@@ -186,7 +186,7 @@ def _count_moved(count: Counter[str], envs: Sequence[GivenEnv], axis: str) -> No
         count[f"rank, {env.env}"] += bool(known) and max(known, key=known.__getitem__) == NAMES[0]
 
 
-def _count_targets(count: Counter[str], envs: Sequence[GivenEnv]) -> None:
+def _count_targets(count: dict[str, float], envs: Sequence[GivenEnv]) -> None:
     for env in envs:
         [found] = env.contrasts
         number = found.contrasts.these_values.estimate
