@@ -36,6 +36,7 @@ from valueagents.experiments.studies.given_effects import GivenEnv, adjusted, ho
 from valueagents.experiments.studies.given_sentences import sentences
 from valueagents.experiments.validity.few_clusters import answered, apart_from
 from valueagents.measuring.answers import Answers
+from valueagents.measuring.deviations import Form
 from valueagents.measuring.reading import read_answers
 from valueagents.running.execution import RunConfig, execute
 
@@ -51,29 +52,28 @@ MOVED: dict[str, float] = {"probability": 0.4, "choice": 2.0}
 """The moved weight: a draw tells far less than the probabilities that it was drawn from."""
 
 Truth = Literal["equal", "one", "targets"]
-Form = Literal["probability", "choice"]
 
 
 @dataclass(frozen=True, slots=True)
-class Menus:
+class AskedEnv:
     """What an env asks, and where each value is at stake with which."""
 
     env: StudyEnv
     answers: Answers
 
 
-def menus_of(out: Path) -> list[Menus]:
+def menus_of(out: Path) -> list[AskedEnv]:
     """Every item of the three envs once, met by a random policy."""
     found = []
     for name, (env, role) in ENVS.items():
         run = execute(RunConfig(env=env, policy="random", seed=1), out / name)
         found.append(
-            Menus(StudyEnv(name=name, role=role, env=env), replace(read_answers(run), run=None))
+            AskedEnv(StudyEnv(name=name, role=role, env=env), replace(read_answers(run), run=None))
         )
     return found
 
 
-def study_of(menus: Sequence[Menus], truth: Truth) -> GivenStudy:
+def study_of(menus: Sequence[AskedEnv], truth: Truth) -> GivenStudy:
     """Two policies for each target where makers name any."""
     named = truth != "one"
     targets = [TARGETS[0], TARGETS[0], TARGETS[1], TARGETS[1]]
@@ -111,7 +111,7 @@ def drawn(rng: np.random.Generator, answers: Answers) -> Answers:
 
 
 def one_study(
-    seed: int, menus: Sequence[Menus], truth: Truth, form: Form
+    seed: int, menus: Sequence[AskedEnv], truth: Truth, form: Form
 ) -> tuple[list[GivenEnv], str]:
     """A study's numbers and its sentences."""
     rng = np.random.default_rng([seed, len(truth), len(form)])
@@ -127,7 +127,7 @@ def one_study(
     return found, " ".join(sentences(study, found))
 
 
-def rates(menus: Sequence[Menus], truth: Truth, form: Form, replicates: int) -> dict[str, float]:
+def rates(menus: Sequence[AskedEnv], truth: Truth, form: Form, replicates: int) -> dict[str, float]:
     """The shares of the table, by name."""
     count: defaultdict[str, float] = defaultdict(float)
     axes = menus[0].answers.taxonomy.axes
@@ -151,7 +151,9 @@ def rates(menus: Sequence[Menus], truth: Truth, form: Form, replicates: int) -> 
     return {name: number / replicates for name, number in sorted(count.items())}
 
 
-def _false_claims(envs: Sequence[GivenEnv], menus: Sequence[Menus], moved: str | None) -> set[str]:
+def _false_claims(
+    envs: Sequence[GivenEnv], menus: Sequence[AskedEnv], moved: str | None
+) -> set[str]:
     """The values of what is claimed and is not so."""
     false = set()
     for env, asked in zip(envs, menus, strict=True):
