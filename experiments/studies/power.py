@@ -6,15 +6,12 @@ target, averaged over the menus that contest it. Power of the primary contrast, 
 target after Holm's adjustment over the targets.
 """
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from valueagents.arrays import FloatArray
-from valueagents.contracts.plugins import make_env
 from valueagents.errors import ConfigError
 from valueagents.experiments.studies.design import Study, StudyEnv
 from valueagents.experiments.studies.simulated_study import (
@@ -27,7 +24,8 @@ from valueagents.experiments.studies.simulated_study import (
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.studies.contrast import holm, primary_weights, target_weights
 from valueagents.measuring.studies.crossed import linear
-from valueagents.running.execution import Progress, RunConfig, execute
+from valueagents.running.execution import Progress
+from valueagents.running.start import run
 
 EFFECTS = (0.02, 0.05, 0.10)
 REPLICATES = 200
@@ -99,16 +97,14 @@ def calls(cells: FloatArray, menus: StudyMenus) -> tuple[float, float]:
 
 def menus_met(study: Study, study_env: StudyEnv) -> StudyMenus:
     """The menus of an env as a random policy meets them: no model is asked."""
-    config = RunConfig(
-        env=study_env.env,
-        env_options=study_env.env_options,
-        policy="random",
+    played = run(
+        study_env.env,
+        "random",
         episodes=study_env.episodes,
         seed=study.seed,
+        env_options=study_env.env_options,
     )
-    make_env(config.env, **config.env_options)
-    with tempfile.TemporaryDirectory() as folder:
-        answers = read_answers(execute(config, Path(folder) / "random")).detached()
+    answers = read_answers(played).detached()
     if study_env.replay is not None:
         _, first = np.unique(np.asarray(answers.shown.to_pylist()), return_index=True)
         answers = answers.select(np.sort(first)[: study_env.replay])

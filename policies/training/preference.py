@@ -6,8 +6,8 @@ same pairs, with the preferred wording drawn from the seed. trl's trainers are n
 killed begins anew.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +21,7 @@ from valueagents.policies.training.rows import TrainingDirection
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import WordingPair
 from valueagents.running.execution import Progress
+from valueagents.running.scratch import ScratchFolder
 
 _TRAINERS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
     "dpo": ("trl", "DPOTrainer", "DPOConfig", {"loss_type": "sigmoid"}),
@@ -107,9 +108,9 @@ def fit_pairs(
     datasets.disable_progress_bars()
     if tokenizer.pad_token is None:  # ORPO and CPO pad; the mask hides it
         tokenizer.pad_token = tokenizer.eos_token
-    with tempfile.TemporaryDirectory() as scratch, quiet_peft():
+    with closing(ScratchFolder()) as scratch, quiet_peft():
         arguments = make_config(
-            output_dir=scratch,
+            output_dir=str(scratch.path),
             learning_rate=settings.preference_learning_rate,
             beta=settings.beta,
             warmup_steps=settings.warmup,

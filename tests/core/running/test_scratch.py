@@ -1,6 +1,7 @@
 """Temporary folders: gone with their owner, or with the next one that is made."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,15 @@ def test_a_run_that_has_nothing_left_to_play_removes_them_too(temporary: Path) -
     assert len(list(temporary.iterdir())) == 2
     execute(config, temporary / "run")
     assert [path.name for path in temporary.iterdir()] == ["run"]
+
+
+def test_no_other_module_makes_temporary_folders_that_a_kill_would_leave() -> None:
+    root = Path(__file__).parents[3]
+    plain = re.compile(r"TemporaryDirectory\(|mkdtemp\((?!dir=)")
+    makers = {
+        str(file.relative_to(root))
+        for folder in ("valueagents", "envs", "policies", "experiments/studies")
+        for file in (root / folder).rglob("*.py")
+        if plain.search(file.read_text(encoding="utf-8"))
+    }
+    assert makers == {"valueagents/running/scratch.py"}
