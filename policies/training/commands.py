@@ -98,11 +98,11 @@ def choices(
     shares: Annotated[
         str, typer.Option(help="Shares of the items for train and eval; the rest is held out.")
     ] = "0.4,0.1",
-    split_seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    split_seed: Annotated[int, seed_option("the split")] = 0,
     history: Annotated[
         int | None, typer.Option(min=1, help="At most this many earlier turns are shown.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the matrices and of the order of rows.")] = 0,
+    seed: Annotated[int, seed_option("the matrices and of the order of rows")] = 0,
     preset: Annotated[str, typer.Option(help="A preset of settings.")] = "choices",
     override: Annotated[
         list[str] | None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from valueagents.cli.options import EnvOptions, Json, pairs
+from valueagents.cli.options import EnvOptions, Json, pairs, seed_option
 from valueagents.cli.tables import Notes, print_json, print_table, table
 from valueagents.errors import ConfigError
 
@@ -29,7 +29,7 @@ def agreement(
         ),
     ] = None,
     episodes: Annotated[int, typer.Option(min=2, help="Size of the sample.")] = 60,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    seed: Annotated[int, seed_option("the sample")] = 0,
     env_option: EnvOptions = None,
     as_json: Json = False,
 ) -> None:

@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from valueagents.cli.agreement import agreement
 from valueagents.cli.check import check
@@ -44,8 +47,43 @@ COMMANDS = (
     play,
 )
 
+_UsageError: Any = typer.BadParameter.__base__  # wherever this version of typer has it
+_LONGEST = 400
+
+
+class _Commands(TyperGroup):
+    """The commands: what is wrong with the words of one is told as all other errors are."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _told_as_ours():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _told_as_ours():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """Raises ConfigError, of one line, for an option or argument that is missing, unknown or out of
+    range.
+    """
+    try:
+        yield
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no error: help was asked for
+            raise
+        said = " ".join(error.format_message().split()).removesuffix(".")
+        if len(said) > _LONGEST:
+            said = f"{said[:_LONGEST]}…"
+        command = error.ctx.command_path if error.ctx is not None else "valueagents"
+        end = "" if said.endswith("?") else ";"
+        raise ConfigError(f"{said}{end} see {command} --help") from None
+
+
 app = typer.Typer(
     name="valueagents",
+    cls=_Commands,
     help="Measure what language-model agents value from what they do.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -29,16 +29,16 @@ def run(
     ] = None,
     env_option: EnvOptions = None,
     episodes: Annotated[
-        int | None, typer.Option(help="Episodes to play; default: every situation once.")
+        int | None, typer.Option(min=1, help="Episodes to play; default: every situation once.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the run; default 0.")
     ] = None,
     live: Annotated[
-        int | None, typer.Option(help="Episodes in flight; default: the policy's.")
+        int | None, typer.Option(min=1, help="Episodes in flight; default: the policy's.")
     ] = None,
     timeout_s: Annotated[
-        float | None, typer.Option(help="Seconds for a decision; default 600.")
+        float | None, typer.Option(min=0, help="Seconds for a decision; default 600.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with these options; the command line wins.")

@@ -196,7 +196,7 @@ def test_lists_of_runs_are_compared_seed_by_seed(
         (["run", "--env", DILEMMA, "--policy", "random"], ["--out"]),
         (["run", "--policy", "random", "--out", "x"], ["--env"]),
         (["run", "--env", DILEMMA, "--policy", "random", "--episodes", "1" + "0" * 23, "--out", "x"], ["episodes"]),
-        (["run", "--env", DILEMMA, "--policy", "random", "--timeout-s", "nan", "--out", "x"], ["timeout_s"]),
+        (["run", "--env", DILEMMA, "--policy", "random", "--timeout-s", "nan", "--out", "x"], ["timeout-s"]),
         (["run", "--env", "valueagents/Jericho-v0", "--env-option", "hang_s=nan", "--policy", "random", "--out", "x"], ["hang_s=nan", "not a finite number"]),
         (["score", "nowhere"], ["'nowhere'", "run.json"]),
         (["taxonomies", "schwarz20"], ["'schwarz20'", "'schwartz20'"]),
@@ -312,8 +312,8 @@ def test_a_seed_below_0_is_refused_before_anything_is_read(
 ) -> None:
     filled = [random_run.path if word == "RUN" else word for word in words]
     done = valueagents(*filled, "--seed", "-1")
-    assert done.returncode == 2
-    assert "Invalid value for '--seed'" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: Invalid value for '--seed': ")
 
 
 def test_a_dry_run_plans_and_makes_nothing(valueagents: Cli, tmp_path: Path) -> None:
