@@ -23,11 +23,11 @@ from valueagents.measuring.many.differences import TEST, PairDifference, pair_di
 from valueagents.measuring.many.profiles import Profiles, profiles
 from valueagents.measuring.mass import Mass, mass_of
 from valueagents.measuring.reading import Source, read_answers
+from valueagents.measuring.sheet import command_of
 from valueagents.measuring.studies.competence import CompetenceChange, competence_change
 from valueagents.measuring.studies.contrast import holm
 from valueagents.measuring.studies.study_contrasts import StudyContrasts, study_contrasts
 from valueagents.measuring.studies.study_shifts import study_shifts
-from valueagents.measuring.summary import command_of
 from valueagents.measuring.sums import cluster_sums
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy

@@ -20,6 +20,7 @@ from valueagents.measuring.scores import Scores
 from valueagents.measuring.studies.study_contrasts import AxisShift
 from valueagents.policies.training.manifest import Manifest
 from valueagents.policies.training.settings import load_settings
+from valueagents.report.palette import FAINT, SOFT
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
 from valueagents.report.template import drawn, template, write_page
 from valueagents.running.store import write_atomically
@@ -154,7 +155,7 @@ def picture(columns: Sequence[PictureColumn], target: str, taxonomy: Taxonomy) -
         for panel, each in zip(panels, columns, strict=True):
             if target in rows:
                 place = rows[target]
-                panel.axhspan(place - 0.5, place + 0.5, color="#fdf3e3", linewidth=0)
+                panel.axhspan(place - 0.5, place + 0.5, color=FAINT, linewidth=0)
             _column(panel, each, rows, colours)
         panels[0].set_yticks(range(len(rows)), list(names.values()))
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -165,7 +166,7 @@ def _column(
     panel: Any, each: PictureColumn, rows: Mapping[str, int], colours: Mapping[str, str]
 ) -> None:
     reach = 0.0
-    panel.axvline(0, color="#555555", linewidth=0.9)
+    panel.axvline(0, color=SOFT, linewidth=0.9)
     for shift in each.axes:
         estimate, row = shift.shift, rows.get(shift.axis)
         if row is None or estimate.value is None:
@@ -197,7 +198,7 @@ def _column(
     panel.set_xticks([-reach, 0, reach], [f"−{reach:.2g}", "0", f"+{reach:.2g}"])
     panel.set_title(each.name, fontsize=8.5)
     panel.tick_params(left=False)
-    panel.grid(axis="y", color="#f0f0f0", linewidth=0.6)
+    panel.grid(axis="y", color=FAINT, linewidth=0.6)
     panel.set_axisbelow(True)
     for side in ("top", "right", "left"):
         panel.spines[side].set_visible(False)

@@ -26,6 +26,7 @@ NAMES = [
     "parser_game",
     "parser_game_memory",
     "rate_limit",
+    "report_many_runs",
     "request_replay",
     "rollout",
     "shared_prefixes",

@@ -26,6 +26,8 @@ _COLUMNS += [
     "replayed",
     "attempts",
     "finish_reason",
+    "reward",
+    "lost_workers",
 ]
 
 _WITHHELD = (
@@ -38,7 +40,8 @@ class Counts(msgspec.Struct, frozen=True):
     """What is counted beside every score. `readings` counts decisions by how the reply was read.
 
     `answers_cut` were ended by the limit of tokens, `withheld` are refusals and content filters
-    that a server told apart, `retried_decisions` took more than one attempt.
+    that a server told apart, `retried_decisions` took more than one attempt. `reward` is the sum
+    over all steps, `lost_workers` those of the env whose work was done again.
     """
 
     episodes: int
@@ -58,6 +61,8 @@ class Counts(msgspec.Struct, frozen=True):
     prompt_tokens: int
     cached_tokens: int
     output_tokens: int
+    reward: float = 0.0
+    lost_workers: int = 0
 
 
 def count(run: Run, *, annotated: int | None = None) -> Counts:
@@ -91,6 +96,8 @@ def count(run: Run, *, annotated: int | None = None) -> Counts:
         prompt_tokens=_total(table["prompt_tokens"]),
         cached_tokens=_total(table["cached_tokens"]),
         output_tokens=_total(table["output_tokens"]),
+        reward=float(pc.sum(table["reward"]).as_py() or 0.0),
+        lost_workers=_total(table["lost_workers"]),
     )
 
 

@@ -2,7 +2,7 @@
 answers come to otherwise read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -155,10 +155,15 @@ def _texts(answers: Answers, name: str) -> npt.NDArray[np.str_]:
     return answers.columns.texts(name)
 
 
+def answerer(policy_identity: Mapping[str, str]) -> str:
+    """A hash of who answered, however asked."""
+    return content_hash(
+        {name: each for name, each in policy_identity.items() if name not in _ASKING}
+    )
+
+
 def _who(answers: Answers) -> str:
-    """Who answered, however asked."""
-    identity = {} if answers.run is None else answers.run.header.policy_identity
-    return content_hash({name: each for name, each in identity.items() if name not in _ASKING})
+    return answerer({} if answers.run is None else answers.run.header.policy_identity)
 
 
 def _how(answers: Answers) -> str:

@@ -1,144 +1,273 @@
-"""All that a report shows of one policy's run or of two policies compared: results, and what it
-takes to judge them.
+"""All that a report shows, of any number of runs: policies × envs × seeds, grouped by what their
+headers say. Each run is read once.
 """
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from valueagents.contracts.decision import Decision, Failure
+import numpy as np
+
+from valueagents.errors import ConfigError, unknown_name
 from valueagents.measuring.answers import Answers
-from valueagents.measuring.comparison import Comparison, compare, two_sides
-from valueagents.measuring.counts import Counts
+from valueagents.measuring.comparison import Comparison, compare
+from valueagents.measuring.estimators.declaration import Compared, Difference
+from valueagents.measuring.estimators.exposure import EXPOSURE
+from valueagents.measuring.inference import Estimate
+from valueagents.measuring.many.grouping import group_runs
+from valueagents.measuring.many.policy_means import policy_means
+from valueagents.measuring.many.ranks import Leaning, leanings
+from valueagents.measuring.many.say_do import SayDo, say_do
+from valueagents.measuring.many.separation import Separation, separate
+from valueagents.measuring.many.split_half import split_half
+from valueagents.measuring.pairing import pair
 from valueagents.measuring.reading import Source, read_answers
-from valueagents.measuring.scores import Scores, score
-from valueagents.running.runs import Run
-from valueagents.running.store import RunHeader
+from valueagents.measuring.sheet import SAMPLE, Sheet, sheet
 from valueagents.taxonomy import Taxonomy
 
-SAMPLE = 12
-"""Decisions and failures of a run that a report shows."""
+_FEW_RUNS, _SHORT_SAMPLE = 2, 3
+"""Of more runs a page shows this many decisions each."""
+COMPETENCE = "competence"
+"""The taxonomy of questions with a right answer: no value, so no leaning and no comparison."""
 
 
 @dataclass(frozen=True, slots=True)
-class SampleOption:
-    """An option of a sampled decision: its text, its probability if known, and its values other
-    than 0.
+class PolicyResults:
+    """A policy in an env: a sheet for each seed, what all of them say of every value, and how far
+    other items would rank the values alike. `refusal`: why there are no numbers (None: there are).
     """
 
-    text: str
-    p: float | None
-    chosen: bool
-    values: dict[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class SampleDecision:
-    """A decision as the agent met it."""
-
-    name: str
-    text: str
-    reading: str
-    options: list[SampleOption]
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A run: its scores, its header, the command that makes it again, its cost, a sample and its
-    failures.
-    """
-
-    scores: Scores
-    header: RunHeader
-    command: str
-    wall_s: float
-    sessions: int
-    software: dict[str, str]
-    sample: list[SampleDecision]
-    failures: list[Failure]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """One policy's run, or the first run of two policies with their comparison over `seeds`
-    training seeds.
-    """
-
-    taxonomy: Taxonomy
+    policy: str
     sheets: list[Sheet]
+    leanings: list[Leaning]
+    reliability: Estimate
+    refusal: str | None
+
+    @property
+    def dependability(self) -> float | None:
+        """The median over the values of Φ(0), as far as the first run varied what it was asked."""
+        axes = self.sheets[0].scores.elicited.spread.axes.values()
+        known = [each.coefficient for each in axes if each.coefficient is not None]
+        return float(np.median(known)) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvResults:
+    """Policies in an env.
+
+    `separation`: all pairs (None: fewer than two policies, or nothing in common, then `apart` says
+    why). `comparison`: every estimator's difference where two policies have a run each.
+    `exposures`: where there are more, E6 of the first policy against each.
+    """
+
+    env: str
+    asks: str
+    taxonomy: Taxonomy
+    policies: list[PolicyResults]
+    separation: Separation | None
+    apart: str | None
     comparison: Comparison | None
-    seeds: int
+    exposures: dict[str, Difference]
+
+    @property
+    def of_values(self) -> bool:
+        """False for questions with a right answer."""
+        return self.taxonomy.id != COMPETENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything on a page. `gaps`: policy -> its survey beside each other env."""
+
+    policies: list[str]
+    envs: list[EnvResults]
+    gaps: dict[str, list[SayDo]]
+    primary: str | None
+
+    @property
+    def value_envs(self) -> list[EnvResults]:
+        """Those that say something of values."""
+        return [env for env in self.envs if env.of_values]
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return sum(len(each.sheets) for env in self.envs for each in env.policies)
+
+    def of(self, policy: str) -> "Results":
+        """The results of one policy; what compares it with others is left out."""
+        envs = [
+            EnvResults(env.env, env.asks, env.taxonomy, mine, None, None, None, {})
+            for env in self.envs
+            if (mine := [each for each in env.policies if each.policy == policy])
+        ]
+        gaps = {policy: self.gaps[policy]} if policy in self.gaps else {}
+        return Results([policy], envs, gaps, self.primary)
 
 
 def summarise(
-    runs: Sequence[Source], *, primary: str | None = None, low_mass: bool = False
-) -> Summary:
-    """The summary of one run, or of two policies' runs; each run is read once.
+    runs: Sequence[Source],
+    *,
+    primary: str | None = None,
+    low_mass: bool = False,
+    names: Sequence[tuple[str, str]] | None = None,
+    seed: int = 0,
+) -> Results:
+    """The results of runs of any policies in any envs with any seeds.
 
-    More than two runs are training seeds, those of the first policy and as many of the second: all
-    are compared, the first of each is shown. `low_mass` as in `score` and `compare`. Raises
-    ConfigError for runs that cannot be compared.
+    `primary`: the one axis named before looking; `low_mass` as in `score` and `compare`; `names`:
+    env and policy of each run, by default what its header says; `seed` of what is drawn. Raises
+    ConfigError for a primary axis that no env has, no run at all, and one policy's run of one seed
+    given twice.
     """
+    if not runs:
+        raise ConfigError("no run: give at least one run directory")
     read = [read_answers(run) for run in runs]
-    first, second = two_sides(read) if len(read) != 1 else (read, [])
-    comparison = compare(first, second, primary=primary, low_mass=low_mass) if second else None
-    sheets = [_sheet(answers, low_mass=low_mass) for answers in (first[0], *second[:1])]
-    return Summary(read[0].taxonomy, sheets, comparison, len(first))
-
-
-def _sheet(answers: Answers, *, low_mass: bool) -> Sheet:
-    scores = score(answers, low_mass=low_mass)
-    assert answers.run is not None  # noqa: S101 – `score` refuses answers without a run
-    run, sessions = answers.run, answers.run.store.sessions()
-    return Sheet(
-        scores=scores,
-        header=run.header,
-        command=command_of(run, scores.counts),
-        wall_s=sum(session.get("wall_s", 0.0) for session in sessions),
-        sessions=sum("start" in session for session in sessions),
-        software=next(
-            (session["software"] for session in reversed(sessions) if "software" in session), {}
-        ),
-        sample=_sample(run),
-        failures=run.failed()[:SAMPLE],
+    by_path = {str(answers.run.path): answers for answers in read if answers.run is not None}
+    if len(by_path) < len(read):
+        raise ConfigError("a run is given twice: give each once")
+    grouped = group_runs([answers.run for answers in read if answers.run is not None], names)
+    envs: dict[str, dict[str, list[Answers]]] = {
+        env: {name: [by_path[str(run.path)] for run in seeds] for name, seeds in policies.items()}
+        for env, policies in grouped.items()
+    }
+    _require_primary(primary, read)
+    sample = SAMPLE if len(read) <= _FEW_RUNS else _SHORT_SAMPLE
+    compared = sum(len(policies) > 1 and not _of_competence(policies) for policies in envs.values())
+    found = [
+        _of_env(env, policies, primary, compared, sample, low_mass=low_mass, seed=seed)
+        for env, policies in envs.items()
+    ]
+    numbered = {
+        each.env: {p.policy: envs[each.env][p.policy] for p in each.policies if p.refusal is None}
+        for each in found
+    }
+    return Results(
+        policies=list(dict.fromkeys(name for policies in envs.values() for name in policies)),
+        envs=found,
+        gaps=_gaps(numbered),
+        primary=primary,
     )
 
 
-def command_of(run: Run, counts: Counts) -> str:
-    """The command that makes the run again."""
-    header = run.header
-    options = [
-        part
-        for name, value in header.env_options.items()
-        for part in ("--env-option", f"{name}={value}")
+def _of_env(
+    env: str,
+    policies: Mapping[str, Sequence[Answers]],
+    primary: str | None,
+    envs: int,
+    sample: int,
+    *,
+    low_mass: bool,
+    seed: int,
+) -> EnvResults:
+    first = next(iter(policies.values()))[0]
+    assert first.run is not None  # noqa: S101 – answers of runs
+    here = primary if primary in first.taxonomy.axis_ids else None
+    found = [
+        _of_policy(name, seeds, sample, low_mass=low_mass, seed=seed)
+        for name, seeds in policies.items()
     ]
-    episodes = counts.episodes + counts.failed_episodes
-    words = ["valueagents", "run", "--env", header.env, *options, "--policy", header.policy]
-    words += ["--episodes", str(episodes), "--seed", str(header.seed), "--out", "DIR"]
-    return shlex.join(words)
+    usable = {each.policy: policies[each.policy] for each in found if each.refusal is None}
+    separation, apart, comparison = None, None, None
+    exposures: dict[str, Difference] = {}
+    if len(policies) > 1 and not _of_competence(policies):
+        separation, apart = _separated(usable, here, envs, seed)
+        comparison, exposures = _details(usable, here, seed, low_mass=low_mass)
+    return EnvResults(
+        env=env,
+        asks=first.run.header.asks,
+        taxonomy=first.taxonomy,
+        policies=found,
+        separation=separation,
+        apart=apart,
+        comparison=comparison,
+        exposures=exposures,
+    )
 
 
-def _sample(run: Run) -> list[SampleDecision]:
-    """The first decisions of a few episodes, spread over the run by identity."""
-    episodes = run.episodes()
-    step = max(1, len(episodes) // SAMPLE)
-    chosen = episodes[::step][:SAMPLE]
-    return [
-        _shown(episode.situation or episode.identity[:8], episode.decisions[0])
-        for episode in chosen
+def _of_policy(
+    name: str, seeds: Sequence[Answers], sample: int, *, low_mass: bool, seed: int
+) -> PolicyResults:
+    sheets = [
+        sheet(answers, low_mass=low_mass, sample=0 if k else sample)
+        for k, answers in enumerate(seeds)
     ]
-
-
-def _shown(name: str, decision: Decision) -> SampleDecision:
-    probabilities: Sequence[Any] = decision.choice.probabilities or [None] * len(decision.menu)
-    values = decision.annotation.values if decision.annotation else ({},) * len(decision.menu)
-    options = [
-        SampleOption(
-            option.text, p, k == decision.chosen, {axis: x for axis, x in marks.items() if x}
-        )
-        for k, (option, p, marks) in enumerate(
-            zip(decision.menu, probabilities, values, strict=True)
-        )
+    masses = [each.scores.mass for each in sheets if each.scores.mass is not None]
+    refusals = [mass.refusal for mass in masses if mass.refusal is not None and not low_mass]
+    refusal = refusals[0] if refusals else None
+    if refusal is None:
+        means = policy_means(seeds)
+        found, halves = leanings(means, seed=seed), split_half(means, seed=seed)
+        return PolicyResults(name, sheets, found, halves, None)
+    nothing = Estimate(reason=refusal)
+    refused = [
+        Leaning(axis.axis, axis.name, axis.contested, nothing, None, None)
+        for axis in sheets[0].scores.axes
     ]
-    return SampleDecision(name, decision.observation, decision.choice.reading, options)
+    return PolicyResults(name, sheets, refused, nothing, refusal)
+
+
+def _separated(
+    policies: Mapping[str, Sequence[Answers]], primary: str | None, envs: int, seed: int
+) -> tuple[Separation | None, str | None]:
+    if len(policies) < 2:
+        return None, "fewer than two policies have numbers here"
+    try:
+        return separate(policies, primary=primary, envs=envs, seed=seed), None
+    except ConfigError as error:
+        return None, str(error)
+
+
+def _details(
+    policies: Mapping[str, Sequence[Answers]], primary: str | None, seed: int, *, low_mass: bool
+) -> tuple[Comparison | None, dict[str, Difference]]:
+    """Every estimator's difference of two policies; of more the first's exposure and choice against
+    each. Nothing where a policy has several seeds, or none have a situation in common.
+    """
+    if len(policies) < 2 or any(len(seeds) > 1 for seeds in policies.values()):
+        return None, {}
+    first, *others = (seeds[0] for seeds in policies.values())
+    try:
+        if len(others) == 1:
+            found = compare(first, others[0], primary=primary, seed=seed, low_mass=low_mass)
+            return found, {}
+        splits = {
+            name: _split(first, each) for name, each in zip([*policies][1:], others, strict=True)
+        }
+    except ConfigError:
+        return None, {}  # the separation says why
+    return None, {name: split for name, split in splits.items() if split is not None}
+
+
+def _split(first: Answers, second: Answers) -> Difference | None:
+    assert EXPOSURE.difference is not None  # noqa: S101 – E6 compares
+    return EXPOSURE.difference(Compared([pair(first, second)]))
+
+
+def _gaps(envs: Mapping[str, Mapping[str, Sequence[Answers]]]) -> dict[str, list[SayDo]]:
+    """Each policy's surveys beside its other envs on the same values."""
+    surveys = [env for env, policies in envs.items() if _asks(policies) == "rate"]
+    found: dict[str, list[SayDo]] = {}
+    for survey in surveys:
+        for env, policies in envs.items():
+            for name, revealed in policies.items():
+                stated = envs[survey].get(name)
+                if env in surveys or stated is None:
+                    continue
+                if stated[0].taxonomy.name == revealed[0].taxonomy.name:
+                    found.setdefault(name, []).append(say_do(stated, revealed, envs=(survey, env)))
+    return found
+
+
+def _of_competence(policies: Mapping[str, Sequence[Answers]]) -> bool:
+    return next(iter(policies.values()))[0].taxonomy.id == COMPETENCE
+
+
+def _asks(policies: Mapping[str, Sequence[Answers]]) -> str | None:
+    run = next(iter(policies.values()))[0].run if policies else None
+    return None if run is None else run.header.asks
+
+
+def _require_primary(primary: str | None, read: Sequence[Answers]) -> None:
+    known = dict.fromkeys(axis for answers in read for axis in answers.taxonomy.axis_ids)
+    if primary is not None and primary not in known:
+        raise ConfigError(unknown_name("axis", primary, known))

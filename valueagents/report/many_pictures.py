@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from valueagents.arrays import FloatArray
 from valueagents.measuring.many.circle import CircleCheck
 from valueagents.measuring.many.multimethod import MultiMethod
-from valueagents.report.pictures import STYLE, as_svg, axis_colours, plain_label
+from valueagents.report.palette import FAINT, INK, PAPER, SERIES, SOFT
+from valueagents.report.pictures import STYLE, as_svg, axis_colours, bare, plain_label
 from valueagents.taxonomy import Taxonomy
 
-_INK, _SOFT, _HUMAN = "#1f2a44", "#bbbbbb", "#d1651e"
+_HUMAN = SERIES[1]
 
 
 def circle_picture(check: CircleCheck, taxonomy: Taxonomy) -> str:
@@ -42,14 +43,12 @@ def _map(axes: Axes, check: CircleCheck, colours: dict[str, str]) -> None:
     ideal = radius * np.stack([np.sin(theta), np.cos(theta)], axis=1)
     around = np.linspace(0, 2 * np.pi, 200)
     axes.plot(
-        radius * np.sin(around), radius * np.cos(around), color="#e4e4e4", linewidth=1.0, zorder=0
+        radius * np.sin(around), radius * np.cos(around), color=FAINT, linewidth=1.0, zorder=0
     )
     for name, place, target in zip(check.axes, places, ideal, strict=True):
         colour = colours[name]
         axes.plot(*zip(place, target, strict=True), color=colour, linewidth=0.7, alpha=0.6)
-        axes.plot(
-            *target, marker="o", markersize=5, markerfacecolor="white", color=colour, alpha=0.6
-        )
+        axes.plot(*target, marker="o", markersize=5, markerfacecolor=PAPER, color=colour, alpha=0.6)
         axes.plot(*place, marker="o", markersize=6, color=colour)
         right, up = (target * outside / radius).tolist()
         label = plain_label(name)
@@ -68,14 +67,14 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
     apart = np.abs(theta[first] - theta[second])
     apart = np.minimum(apart, 360 - apart)
     r = correlations[first, second]
-    axes.axhline(0, color="#555555", linewidth=0.8)
+    axes.axhline(0, color=SOFT, linewidth=0.8)
     axes.plot(
-        apart, r, marker="o", markersize=3, linestyle="none", color=_SOFT, label="a pair of values"
+        apart, r, marker="o", markersize=3, linestyle="none", color=SOFT, label="a pair of values"
     )
     slope, level = np.polyfit(np.cos(np.radians(apart)), r, 1)
     line = np.linspace(0, 180, 100)
     fitted = level + slope * np.cos(np.radians(line))
-    axes.plot(line, fitted, color=_INK, linewidth=1.6, label="these policies: fit on cos(angle)")
+    axes.plot(line, fitted, color=INK, linewidth=1.6, label="these policies: fit on cos(angle)")
     people = check.people
     if people is not None:
         steps = 360 / people.places * np.arange(1, len(people.by_distance) + 1)
@@ -94,7 +93,7 @@ def _distances(axes: Axes, check: CircleCheck) -> None:
     axes.set_xlim(0, 185)
     axes.set_ylim(-1.05, 1.05)
     axes.set_xticks(range(0, 181, 36))
-    _bare(axes)
+    bare(axes)
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
@@ -110,8 +109,8 @@ def matrix_picture(found: MultiMethod) -> str:
         axes = figure.add_subplot()
         image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
         for edge in range(count, len(matrix), count):
-            axes.axhline(edge - 0.5, color=_INK, linewidth=1.2)
-            axes.axvline(edge - 0.5, color=_INK, linewidth=1.2)
+            axes.axhline(edge - 0.5, color=INK, linewidth=1.2)
+            axes.axvline(edge - 0.5, color=INK, linewidth=1.2)
         ticks = [plain_label(name) for name in found.axes] * len(found.methods)
         axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize=5.5)
         axes.set_yticks(range(len(ticks)), ticks, fontsize=5.5)
@@ -121,8 +120,3 @@ def matrix_picture(found: MultiMethod) -> str:
             axes.text(count * (place + 0.5) - 0.5, -1.2, name, ha="center", va="bottom", fontsize=9)
         figure.colorbar(image, ax=axes, shrink=0.6, label="correlation over policies")
         return as_svg(figure)
-
-
-def _bare(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

@@ -1,45 +1,40 @@
-"""Pictures of scores as SVG text: a circle for a taxonomy that runs round one, bars for any
-other.
+"""What all pictures share: the style, colours that a page can turn dark, and how one becomes SVG or
+PNG.
+
+Pictures are drawn at the width of a paper's column with labels of 7 to 8 points, so that they can
+be read there, and on a telephone.
 """
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from valueagents.arrays import FloatArray
-from valueagents.measuring.inference import Estimate
-from valueagents.measuring.scores import Scores
+from valueagents.report.palette import GROUPS, INK, OTHER, SOFT
 from valueagents.screen import visible
 from valueagents.taxonomy import Taxonomy
 
-_GROUP_COLOURS = ("#2a7f62", "#b5474b", "#c98a1b", "#3b6ea5")
-_OTHER_COLOUR = "#777777"
-_RUN_COLOURS = ("#1f2a44", "#d1651e")
-_ROUNDING = 1e-9  # a uniform policy's E3p is 0 but for rounding
+COLUMN = 3.5
+"""Width of a picture in inches: a column of a paper of two."""
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.size": 9.0,
+    "font.size": 8.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.facecolor": "none",
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "savefig.facecolor": "none",
     "svg.fonttype": "none",
     "svg.hashsalt": "valueagents",
     "text.parse_math": False,  # names are text: "$x$" is no formula
     "text.usetex": False,
 }
-
-
-def picture(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> str:
-    """An SVG of the propensities of one or two runs with their intervals."""
-    with mpl.rc_context(STYLE):
-        figure = (
-            _circle(taxonomy, scores, labels)
-            if taxonomy.angles is not None
-            else _bars(taxonomy, scores, labels)
-        )
-        return as_svg(figure)
+_DOTS_PER_INCH = 300
 
 
 def plain_label(text: str) -> str:
@@ -48,6 +43,13 @@ def plain_label(text: str) -> str:
     """
     shown = visible(text.replace("\n", " "))
     return f" {shown}" if shown.startswith("_") else shown
+
+
+def short_label(text: str, most: int = 42) -> str:
+    """A plain label that fits a legend: the middle of a longer one is left out."""
+    shown = plain_label(text)
+    half = most // 2 - 1
+    return shown if len(shown) <= most else f"{shown[:half]} … {shown[-half:]}"
 
 
 def as_svg(figure: Figure) -> str:
@@ -62,133 +64,31 @@ def as_svg(figure: Figure) -> str:
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
-def _circle(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> Figure:
-    """One spoke an axis in circle order: outside the ring of 0 is promoted, inside is violated.
-
-    The spokes are even whatever the taxonomy's angles, so that no name covers another.
-    """
-    count = len(taxonomy.axes)
-    around = circle_order(taxonomy)
-    angles: FloatArray = 2 * np.pi * np.argsort(around) / count
-    reach = _reach(scores)
-    figure = Figure(figsize=(7.6, 7.6))
-    axes = figure.add_subplot(projection="polar")
-    axes.set_theta_zero_location("N")  # type: ignore[attr-defined]
-    axes.set_theta_direction(-1)  # type: ignore[attr-defined]
-    axes.set_ylim(-1.6 * reach, 1.15 * reach)
-    axes.set_yticks([-reach, -reach / 2, 0, reach / 2, reach])
-    axes.set_yticklabels(
-        [f"{tick:+.2g}" if tick else "0" for tick in axes.get_yticks()], color="#888888", size=7
+def as_png(figure: Figure) -> bytes:
+    """The same on white, at 300 dots an inch."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=_DOTS_PER_INCH,
+        bbox_inches="tight",
+        facecolor="white",
+        metadata={"Software": None},
     )
-    axes.set_rlabel_position(360 / count / 2)  # type: ignore[attr-defined]
-    axes.grid(color="#e4e4e4", linewidth=0.6)
-    axes.spines["polar"].set_visible(False)
-    axes.plot(np.linspace(0, 2 * np.pi, 200), np.zeros(200), color="#555555", linewidth=1.0)
-    axes.set_xticks(angles)
-    axes.set_xticklabels([])
-    colours = axis_colours(taxonomy)
-    for angle, axis, colour in zip(angles, taxonomy.axes, colours, strict=True):
-        side = "center" if abs(np.sin(angle)) < 0.1 else ("left" if np.sin(angle) > 0 else "right")
-        axes.text(
-            angle,
-            1.25 * reach,
-            plain_label(axis.name).replace(": ", ":\n"),
-            ha=side,
-            va="center",
-            color=colour,
-            size=8.5,
-        )
-    for number, (sheet, label) in enumerate(zip(scores, labels, strict=True)):
-        shift = (number - (len(scores) - 1) / 2) * 0.09
-        _marks(axes, angles + shift, sheet, _RUN_COLOURS[number], label, reach, polar=True)
-    _legend(axes, -0.09)
-    return figure
+    return buffer.getvalue()
 
 
-def _bars(taxonomy: Taxonomy, scores: Sequence[Scores], labels: Sequence[str]) -> Figure:
-    """One row an axis: right of 0 is promoted, left is violated."""
-    count, reach = len(taxonomy.axes), _reach(scores)
-    figure = Figure(figsize=(7.6, 0.42 * count + 1.2))
-    axes = figure.add_subplot()
-    axes.axvline(0, color="#555555", linewidth=1.0)
-    axes.set_xlim(-1.15 * reach, 1.15 * reach)
-    axes.set_ylim(count - 0.4, -0.6)
-    axes.set_yticks(range(count), [plain_label(axis.name) for axis in taxonomy.axes])
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
-    axes.set_xlabel("propensity: violated  ←  0 as by chance  →  promoted")
-    for side in ("top", "right", "left"):
+def bare(axes: Axes, *sides: str) -> None:
+    """No frame at these sides, by default above and to the right."""
+    for side in sides or ("top", "right"):
         axes.spines[side].set_visible(False)
-    for number, (sheet, label) in enumerate(zip(scores, labels, strict=True)):
-        shift = (number - (len(scores) - 1) / 2) * 0.25
-        _marks(
-            axes,
-            np.arange(count, dtype=np.float64) + shift,
-            sheet,
-            _RUN_COLOURS[number],
-            label,
-            reach,
-            polar=False,
-        )
-    _legend(axes, -0.16 - 0.5 / count)
-    return figure
 
 
-def _marks(
-    axes: "mpl.axes.Axes",
-    places: FloatArray,
-    scores: Scores,
-    colour: str,
-    label: str,
-    reach: float,
-    *,
-    polar: bool,
-) -> None:
-    """A dot and an interval for each axis, filled where the interval leaves out 0; a cross where
-    there is no number.
-    """
-    if polar:
-        profile = [
-            (place, axis.propensity.value)
-            for place, axis in sorted(
-                zip(places, scores.axes, strict=True), key=lambda spoke: float(spoke[0])
-            )
-        ]
-        closed = [(place, value) for place, value in [*profile, profile[0]] if value is not None]
-        if closed:
-            axes.plot(*zip(*closed, strict=True), color=colour, linewidth=0.9, alpha=0.35)
-    named = False
-    for place, axis in zip(places, scores.axes, strict=True):
-        estimate = axis.propensity
-        if estimate.value is None:
-            where = (place, 0.0) if polar else (0.0, place)
-            axes.plot(*where, marker="x", markersize=4, color="#aaaaaa", linestyle="none")
-            continue
-        if estimate.low is not None and estimate.high is not None:
-            low, high = max(estimate.low, -1.5 * reach), min(estimate.high, 1.15 * reach)
-            span = ([place, place], [low, high]) if polar else ([low, high], [place, place])
-            axes.plot(*span, color=colour, linewidth=1.6, solid_capstyle="round", alpha=0.75)
-        clear = (
-            estimate.low is not None
-            and estimate.high is not None
-            and max(estimate.low, -estimate.high) > _ROUNDING
-        )
-        spot = (place, estimate.value) if polar else (estimate.value, place)
-        axes.plot(
-            *spot,
-            marker="o",
-            markersize=6,
-            color=colour,
-            markerfacecolor=colour if clear else "white",
-            linestyle="none",
-            label=None if named else plain_label(label),
-        )
-        named = True
-
-
-def _legend(axes: "mpl.axes.Axes", below: float) -> None:
+def legend(axes: Axes, below: float) -> None:
     """A legend under the picture, if anything in it has a number."""
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=2)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=1)
 
 
 def circle_order(taxonomy: Taxonomy) -> list[int]:
@@ -207,19 +107,5 @@ def axis_colours(taxonomy: Taxonomy) -> list[str]:
     none.
     """
     groups = list(taxonomy.main_groups.values())
-    colour = {
-        axis: _GROUP_COLOURS[g % len(_GROUP_COLOURS)]
-        for g, members in enumerate(groups)
-        for axis in members
-    }
-    return [colour.get(axis.id, _OTHER_COLOUR) for axis in taxonomy.axes]
-
-
-def _reach(scores: Sequence[Scores]) -> float:
-    """The largest end of an interval, rounded up to a twentieth."""
-    ends = [abs(end) for sheet in scores for axis in sheet.axes for end in _ends(axis.propensity)]
-    return float(np.ceil(max([*ends, 0.05]) * 20) / 20)
-
-
-def _ends(estimate: Estimate) -> list[float]:
-    return [end for end in (estimate.value, estimate.low, estimate.high) if end is not None]
+    colour = {axis: GROUPS[g % len(GROUPS)] for g, members in enumerate(groups) for axis in members}
+    return [colour.get(axis.id, OTHER) for axis in taxonomy.axes]

@@ -1,11 +1,12 @@
 """Pages: one autoescaping template engine, one way of writing a file."""
 
+import re
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from valueagents.report.numbers import (
     in_brackets,
@@ -17,8 +18,11 @@ from valueagents.report.numbers import (
     signed,
     size,
 )
+from valueagents.report.palette import THEME
 from valueagents.running.store import write_atomically
 from valueagents.screen import visible
+
+_COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
 
 
 def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
@@ -58,9 +62,19 @@ def _visible(value: object) -> object:
     return visible(value) if isinstance(value, str) else value
 
 
-def drawn(svg: str) -> Markup:
-    """A picture of ours, to be put into a page as it is; matplotlib escapes its labels."""
-    return Markup(svg)  # noqa: S704 – the one place where a text becomes markup
+def drawn(svg: str, label: str | None = None) -> Markup:
+    """A picture of ours, to be put into a page as it is; matplotlib escapes its labels.
+
+    Its colours become the page's, which has a light and a dark one of each. `label` is what a
+    screen reader says of it.
+    """
+    themed = _COLOUR.sub(
+        lambda found: f"{found[1]}: var(--{THEME[found[2]]})" if found[2] in THEME else found[0],
+        svg,
+    )
+    named = "" if label is None else f' role="img" aria-label="{escape(visible(label))}"'
+    picture = themed.replace("<svg", f"<svg{named}", 1)
+    return Markup(picture)  # noqa: S704 – the one place where a text becomes markup
 
 
 def write_page(html: str, out: Path | str) -> Path:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from valueagents.errors import ConfigError
 from valueagents.measuring.scores import score
+from valueagents.measuring.summary import summarise
 from valueagents.report import write_report
 from valueagents.report.numbers import signed
 from valueagents.report.pictures import STYLE, as_svg, plain_label
@@ -37,7 +38,8 @@ def test_a_report_shows_every_axis_its_scores_and_its_interval(
         assert weight.value is not None
         assert signed(weight.value) in html
     assert f"{scores.counts.episodes} finished, 0 failed" in visible(html)
-    assert "cannot be told from uniform choices" in visible(html)
+    assert "drawn choices cannot be told from uniform ones" in visible(html)
+    assert "no leaning of random can be claimed" in visible(html)
 
 
 def test_a_report_on_two_runs_compares_them(
@@ -47,12 +49,12 @@ def test_a_report_on_two_runs_compares_them(
         encoding="utf-8"
     )
     text = visible(html)
-    assert "Difference, first minus second" in text
+    assert "Difference in valueagents/Dilemma-v0, by every estimator" in text
     assert "Benevolence: caring (primary)" in text
-    assert "They differ on" in text
+    assert re.search(r"\d+ of 20 differences between 2 policies hold at 5 % over all of them", text)
     assert "E6: rate" in text
     assert "E4: normalised weights w / |w|" in text
-    assert "the policy saw the annotations" in text
+    assert "The policy saw the annotations" in text
 
 
 def test_a_report_loads_nothing_from_elsewhere(random_run: Run, tmp_path: Path) -> None:
@@ -155,28 +157,116 @@ def test_the_same_run_gives_the_same_picture(random_run: Run, tmp_path: Path) ->
     assert first == second
 
 
-@pytest.mark.slow
-def test_a_report_on_several_seeds_compares_all_and_shows_the_first(
-    known_run: Run, random_run: Run, tmp_path: Path
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two policies in two envs with two seeds each, a third in one env."""
+    folder = tmp_path_factory.mktemp("grid")
+    runs = []
+    for policy in ("known:BEC=1.2", "known:HED=1.2", "random"):
+        for env in ("valueagents/Survey-v0", "valueagents/Dilemma-v0"):
+            for seed in (1, 2):
+                if policy == "random" and "Survey" in env:
+                    continue
+                config = RunConfig(env=env, policy=policy, seed=seed)
+                runs.append(execute(config, folder / str(len(runs))))
+    return runs
+
+
+def test_a_report_groups_any_number_of_runs_by_their_headers(
+    grid: list[Run], tmp_path: Path
 ) -> None:
-    again = [
-        execute(
-            RunConfig(env=each.header.env, policy=each.header.policy, seed=12), tmp_path / str(k)
-        )
-        for k, each in enumerate((known_run, random_run))
+    text = visible(write_report(grid, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "in valueagents/Survey-v0 , valueagents/Dilemma-v0 : 10 runs" in text
+    assert "differences between 3 policies hold at 5 % over all of them" in text
+    assert text.count("Make this run again") == 10
+    assert "known:HED=1.2 in valueagents/Survey-v0, seed 2" in text
+    assert "known:BEC=1.2: valueagents/Survey-v0 beside valueagents/Dilemma-v0" in text
+    assert "random: valueagents/Survey-v0" not in text
+
+
+def test_the_order_of_runs_changes_no_number(grid: list[Run]) -> None:
+    first = summarise(grid)
+    second = summarise([*grid[5:], *grid[:5]])
+    for env in first.envs:
+        [other] = [each for each in second.envs if each.env == env.env]
+        for policy in env.policies:
+            [same] = [each for each in other.policies if each.policy == policy.policy]
+            assert policy.leanings == same.leanings
+            assert policy.reliability == same.reliability
+
+
+def test_every_picture_has_a_name_and_a_table_of_its_numbers(
+    grid: list[Run], tmp_path: Path
+) -> None:
+    html = write_report(grid, tmp_path / "r.html").read_text(encoding="utf-8")
+    figures = re.findall(r"<figure.*?</figure>", html, flags=re.DOTALL)
+    assert len(figures) == 4
+    for figure in figures:
+        assert re.search(r'<svg role="img" aria-label="[^"]+"', figure)
+        assert "Its numbers" in figure
+        assert figure.count("<tr>") >= 20
+
+
+def test_figures_are_files_for_papers_with_labels_that_can_be_read(
+    grid: list[Run], tmp_path: Path
+) -> None:
+    write_report(grid, tmp_path / "r.html", figures=tmp_path / "figures")
+    svgs = sorted((tmp_path / "figures").glob("*.svg"))
+    assert [each.stem for each in svgs] == [
+        "circle-Dilemma-v0",
+        "circle-Survey-v0",
+        "forest-Dilemma-v0",
+        "forest-Survey-v0",
     ]
-    runs = [known_run, again[0], random_run, again[1]]
-    html = write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
-    text = visible(html)
-    assert "The first of 2 training seeds of each is shown; the comparison is over all." in text
-    assert "exploratory: 2 seeds cannot reach p &lt; 0.05" in text
-    assert "Unit: training seed." in text
-    assert "E6: rate" not in text
-    assert text.count("Make this run again") == 2
+    for svg in svgs:
+        text = svg.read_text()
+        width = float(re.search(r'width="([0-9.]+)pt"', text)[1])
+        column_pt = 3.5 * 72
+        sizes = [float(size) for size in re.findall(r"font-size: ([0-9.]+)px", text)]
+        assert min(sizes) * min(1, column_pt / width) >= 6.5
+        assert "var(--" not in text
+        png = svg.with_suffix(".png").read_bytes()
+        assert png.startswith(b"\x89PNG")
 
 
-def test_three_runs_are_one_too_many(random_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="3 runs: give two, or the seeds of the first policy and then as many"
-    ):
+def test_colours_of_a_page_follow_the_readers_light_or_dark(
+    random_run: Run, tmp_path: Path
+) -> None:
+    html = write_report([random_run], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in html
+    picture = html[html.index("<svg") : html.index("</svg>")]
+    used = set(re.findall(r"var\(--(\w+)\)", picture))
+    assert {"ink", "s0"} <= used
+    for name in used:
+        assert html.count(f"--{name}:") == 2  # once light, once dark
+
+
+def test_runs_that_share_no_situation_are_told_not_to_be_compared(tmp_path: Path) -> None:
+    runs = [
+        execute(
+            RunConfig(
+                env="valueagents/Dilemma-v0",
+                policy=policy,
+                env_options={"setting": "home"},
+                seed=seed,
+                episodes=1,
+            ),
+            tmp_path / policy,
+        )
+        for policy, seed in (("random", 1), ("first", 5))
+    ]
+    text = visible(write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "No two policies could be compared here." in text
+    assert "share no situation" in text
+
+
+def test_a_run_given_twice_is_refused(random_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="given twice"):
         write_report([random_run] * 3, tmp_path / "r.html")
+    with pytest.raises(ConfigError, match="no run"):
+        write_report([], tmp_path / "r.html")
+
+
+def test_a_primary_value_that_no_env_has_is_refused(random_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown axis 'BEK'"):
+        write_report([random_run], tmp_path / "r.html", primary="BEK")

@@ -187,7 +187,7 @@ def test_what_was_left_out_stands_in_the_run_its_scores_and_its_report(tmp_path,
     stored = json.loads((run.path / "run.json").read_text())
     assert stored["notes"][0].startswith("scenarios.csv: 8 of 13 rows left out (line 4: ")
     summary = summarise([run])
-    assert set(run.header.notes) <= set(summary.sheets[0].scores.warnings)
+    assert set(run.header.notes) <= set(summary.envs[0].policies[0].sheets[0].scores.warnings)
     assert "scenarios.csv: 8 of 13 rows left out (line 4: " in page(summary)
 
 

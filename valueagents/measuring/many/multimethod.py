@@ -19,7 +19,6 @@ retest        r of two runs that differ in seed, or in the prompt (a survey's ow
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -30,6 +29,7 @@ from valueagents.arrays import FloatArray
 from valueagents.errors import ConfigError
 from valueagents.identity import content_hash
 from valueagents.measuring.inference import MIN_POLICIES, Estimate, over_policies
+from valueagents.measuring.many.grouping import env_names
 from valueagents.measuring.many.profiles import Profiles, centred, profiles
 from valueagents.measuring.sums import varying
 from valueagents.running.runs import Run
@@ -83,7 +83,7 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
 
     Only policies that every method has are counted. Raises ConfigError if there are none.
     """
-    names = _methods(runs)
+    names = env_names(runs)
     by_method: dict[str, dict[str, list[Run]]] = {}
     for run in sorted(
         runs,
@@ -136,28 +136,6 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
         reliabilities=reliabilities,
         matrix=_correlations(np.hstack(list(x))).tolist() if enough and axes else None,
     )
-
-
-def _methods(runs: Sequence[Run]) -> dict[str, str]:
-    """Hash of an env's identity -> its name: the id; of several of one id, the options too, or its
-    hash if alike.
-    """
-    met: dict[str, dict[str, str]] = {}
-    for run in sorted(runs, key=lambda run: str(run.path)):
-        options = ", ".join(
-            f"{name}={Path(str(value)).name}"
-            for name, value in sorted(run.header.env_options.items())
-        )
-        met.setdefault(run.header.env, {}).setdefault(
-            content_hash(run.header.env_identity), options
-        )
-    names = {}
-    for env, each in met.items():
-        told_apart = len(set(each.values())) == len(each)
-        for identity, options in each.items():
-            name = f"{env} ({options or 'no options'})" if told_apart else f"{env} ({identity[:8]})"
-            names[identity] = name if len(each) > 1 else env
-    return names
 
 
 def _who(run: Run) -> str:

@@ -9,9 +9,11 @@ is only ever compared with the others.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.errors import ConfigError
@@ -19,8 +21,8 @@ from valueagents.measuring.answers import Answers, common_form, require_comparab
 from valueagents.measuring.deviations import Form, propensity_terms
 from valueagents.measuring.pairing import by_situation, last_meetings, situation_units
 from valueagents.measuring.reading import Source, read_answers
-from valueagents.measuring.sums import Units, known_mean
-from valueagents.running.runs import require_distinct
+from valueagents.measuring.sums import Clustering, Units, cluster_means, known_mean
+from valueagents.running.runs import Run, require_distinct
 from valueagents.taxonomy import Taxonomy
 
 
@@ -70,24 +72,25 @@ def centred(x: FloatArray) -> FloatArray:
     return means
 
 
-def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Profiles:
-    """The profiles of runs on one taxonomy, one a policy.
+def profiles(
+    runs: Sequence[Source | Sequence[Source]], labels: Sequence[str] | None = None
+) -> Profiles:
+    """The profiles of runs on one taxonomy, one a policy; several runs of a policy (seeds) are
+    averaged situation by situation.
 
     Raises ConfigError if no situation is common to all, or a policy comes twice, be it with another
     seed.
     """
     if not runs:
         raise ConfigError("profiles need at least one run")
-    read = [read_answers(run) for run in runs]
-    opened = [answers.run for answers in read if answers.run is not None]
+    seeds = [_read(each) for each in runs]
+    read = [answers for each in seeds for answers in each]
+    opened = [each[0].run for each in seeds if each[0].run is not None]
     require_distinct(opened, "policy", lambda header: header.policy_identity)
     form = common_form(*read)
-    met = []
     for answers in read:
         require_comparable(read[0], answers)
-        met.append(
-            by_situation(answers, answers.per_decision(lambda each: propensity_terms(each, form)))
-        )
+    met = [_met(each, form) for each in seeds]
     common = met[0][0]
     for names, _ in met[1:]:
         common = np.intersect1d(common, names, assume_unique=True)
@@ -96,32 +99,100 @@ def profiles(runs: Sequence[Source], labels: Sequence[str] | None = None) -> Pro
             "the runs have no situation in common; run all policies on the same env with the same"
             " --seed"
         )
-    at = last_meetings(read[0], common)
-    _, clustering = situation_units(
-        read[0], at, independent=all(answers.independent_menus for answers in read)
-    )
-    first = read[0].select(at)
+    places = _places(seeds[0], common)
+    shown = [answers.select(last_meetings(answers, common[place])) for answers, place in places]
+    clusters = [each.cluster_names.take(pa.array(each.cluster)).to_pylist() for each in shown]
+    cluster = np.unique(_put(clusters, places), return_inverse=True)[1].astype(np.int64)
+    independent = all(answers.independent_menus for answers in read)
+    clustering = _clustering(places, common, cluster, independent=independent)
     return Profiles(
-        taxonomy=first.taxonomy,
+        taxonomy=read[0].taxonomy,
         labels=list(labels) if labels is not None else [run.header.policy for run in opened],
         form=form,
         cells=np.stack([means[np.searchsorted(names, common)] for names, means in met]),
-        contested=first.deviations().contested,
-        cluster=np.unique(first.cluster, return_inverse=True)[1].astype(np.int64),
+        contested=np.vstack([each.deviations().contested for each in shown])[_order(places)],
+        cluster=cluster,
         ways=clustering.ways,
         unit=clustering.unit,
-        factors={name: first.columns.factor(name) for name in first.columns.factors()},
-        menus=_first_order(first),
+        factors={
+            name: _put([each.columns.factor(name).tolist() for each in shown], places)
+            for name in read[0].columns.factors()
+        },
+        menus=_first_order(shown),
     )
 
 
-def _first_order(met: Answers) -> FloatArray:
+def _read(runs: Source | Sequence[Source]) -> list[Answers]:
+    if isinstance(runs, Answers | Run | Path | str):
+        return [read_answers(runs)]
+    return [read_answers(run) for run in runs]
+
+
+def _met(seeds: Sequence[Answers], form: Form) -> tuple[npt.NDArray[np.str_], FloatArray]:
+    """The situations that a policy met, sorted, and its (S, V) propensities there."""
+    each = [
+        by_situation(answers, answers.per_decision(lambda met: propensity_terms(met, form)))
+        for answers in seeds
+    ]
+    if len(each) == 1:
+        return each[0]
+    names, code = np.unique(np.concatenate([met for met, _ in each]), return_inverse=True)
+    return names, cluster_means(np.vstack([values for _, values in each]), code, len(names))
+
+
+def _places(
+    seeds: Sequence[Answers], common: npt.NDArray[np.str_]
+) -> list[tuple[Answers, IntArray]]:
+    """The seeds with the places of the common situations that each is the first to have met."""
+    owed, found = np.ones(len(common), dtype=np.bool_), []
+    for answers in seeds:
+        mine = owed & np.isin(common, answers.shown.unique().to_pylist())
+        owed &= ~mine
+        if mine.any():
+            found.append((answers, np.flatnonzero(mine)))
+    return found
+
+
+def _order(places: Sequence[tuple[Answers, IntArray]]) -> IntArray:
+    """(S,) where each situation stands among those of the seeds one after another."""
+    return np.argsort(np.concatenate([place for _, place in places]))
+
+
+def _put(
+    parts: Sequence[Sequence[str]], places: Sequence[tuple[Answers, IntArray]]
+) -> npt.NDArray[np.str_]:
+    """(S,) the texts of every part at its places."""
+    texts = np.concatenate([np.asarray(part, dtype=np.str_) for part in parts])
+    found: npt.NDArray[np.str_] = texts[_order(places)]
+    return found
+
+
+def _clustering(
+    places: Sequence[tuple[Answers, IntArray]],
+    common: npt.NDArray[np.str_],
+    cluster: IntArray,
+    *,
+    independent: bool,
+) -> Clustering:
+    """How the situations are clustered; where no one seed met all of them, by item or menu."""
+    if len(places) == 1:
+        answers, _ = places[0]
+        at = last_meetings(answers, common)
+        return situation_units(answers, at, independent=independent)[1]
+    own = Units(cluster, int(cluster.max()) + 1)
+    return Clustering("item" if independent else "menu", (own,))
+
+
+def _first_order(met: Sequence[Answers]) -> FloatArray:
     """(V, V) what each weight does to each propensity: the covariances of x within menus,
     summed.
     """
-    deviations = met.deviations()
-    spread = deviations.centred / np.sqrt(np.repeat(met.size, met.size))[:, None]
-    effects: FloatArray = (
-        spread.T @ spread / np.maximum(1, deviations.contested.sum(axis=0))[:, None]
-    )
+    width = len(met[0].taxonomy.axes)
+    above, contested = np.zeros((width, width)), np.zeros(width, dtype=np.int64)
+    for answers in met:
+        deviations = answers.deviations()
+        spread = deviations.centred / np.sqrt(np.repeat(answers.size, answers.size))[:, None]
+        above += spread.T @ spread
+        contested += deviations.contested.sum(axis=0)
+    effects: FloatArray = above / np.maximum(1, contested)[:, None]
     return effects
