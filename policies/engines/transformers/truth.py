@@ -59,6 +59,11 @@ _SHORTEST = 128  # tokens of the check at load; longer ones are made when a long
 _TAIL = 6  # tokens of the longest answer
 _SEEN = 2 * _TAIL  # places of a text that are compared, at its end
 _PROBE = 4  # texts in a check
+_FULL_BYTES = 4  # of a number in float32
+_TRIES_IN_SHORT_FORMATS = 3
+"""Rounding may send a token to another expert, which moves a text by nats (Phi-3.5-MoE in bfloat16:
+0.5, on one set of texts of six); what is wrong with an engine is so on other texts, too.
+"""
 
 
 class TruthCheck:
@@ -124,10 +129,18 @@ class TruthCheck:
 
     def _compare(self, length: int, adapter: str | None) -> tuple[float, float]:
         """The largest difference in nats, and how large it might be."""
+        tries = 1 if self._model.dtype.itemsize >= _FULL_BYTES else _TRIES_IN_SHORT_FORMATS
+        for first in range(tries - 1):
+            try:
+                return self._compare_on(_texts(self._tokens, length, first), adapter)
+            except PolicyError as error:
+                log.debug("asked again on other texts: %s", error)
+        return self._compare_on(_texts(self._tokens, length, tries - 1), adapter)
+
+    def _compare_on(self, texts: Sequence[Tokens], adapter: str | None) -> tuple[float, float]:
         import torch
 
         with torch.inference_mode():
-            texts = _texts(self._tokens, length)
             alone = [self._plain([text])[0] for text in texts]
             self._check_numbers(alone, adapter)
             least = self._least(texts[0])
@@ -137,10 +150,10 @@ class TruthCheck:
         for reading, difference in differences.items():
             if not difference <= tolerance:  # so that a difference that is not a number is refused
                 raise PolicyError(
-                    f"{self._called(adapter)} is refused: {reading}, a log-probability at {length}"
-                    f" tokens is {difference:.3g} nats off a plain pass of the same weights,"
-                    f" {tolerance:.2g} may be rounding; {self._first_wrong(texts, least)}; use"
-                    " another engine or model"
+                    f"{self._called(adapter)} is refused: {reading}, a log-probability at"
+                    f" {len(texts[0])} tokens is {difference:.3g} nats off a plain pass of the"
+                    f" same weights, {tolerance:.2g} may be rounding;"
+                    f" {self._first_wrong(texts, least)}; use another engine or model"
                 )
         return max(differences.values()), tolerance
 
@@ -272,11 +285,11 @@ class TruthCheck:
         return first_wrong_layer(self._model, lambda: self._plain([texts[0]]), beside_others, least)
 
 
-def _texts(tokens: Sequence[int], length: int) -> list[Tokens]:
+def _texts(tokens: Sequence[int], length: int, number: int) -> list[Tokens]:
     """Texts that begin alike: two of the whole length with different ends, a short one and one of
-    half the length.
+    half the length; others for each number.
     """
-    dice = random.Random(length)  # noqa: S311 – a probe, not a secret
+    dice = random.Random(length + number * 2**32)  # noqa: S311 – a probe, not a secret
     long = tuple(dice.choices(tokens, k=length))
     other = (*long[:-_TAIL], *dice.choices(tokens, k=_TAIL))
     short = (*long[:4], *dice.choices(tokens, k=4 + _TAIL))
