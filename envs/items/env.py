@@ -5,7 +5,7 @@ episode's seed (unless they are a scale, which has an order of its own), and the
 the choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -17,15 +17,14 @@ from valueagents.files.items import Item, ItemBank
 from valueagents.taxonomy import Taxonomy
 
 
-def on_one_axis(taxonomy: Taxonomy, axis: str, x: float) -> dict[str, float | None]:
-    """An annotation that was made on this axis only: x there, and *not annotated* on all the
-    others.
+def on_axes_alone(taxonomy: Taxonomy, values: Mapping[str, float]) -> dict[str, float | None]:
+    """An annotation that was made on these axes only: *not annotated* on all the others.
 
-    Statements and posts belong to one value by their key; what they do to other values nobody has
+    Statements and posts belong to their values by their key; what they do to others nobody has
     judged, so 0 would be a claim. Every axis is thereby scored over its own items, as a
     questionnaire is.
     """
-    return {name: x if name == axis else None for name in taxonomy.axis_ids}
+    return {name: values.get(name) for name in taxonomy.axis_ids}
 
 
 class ItemEnv(ValueEnv):

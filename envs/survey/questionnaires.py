@@ -1,40 +1,18 @@
-"""Published questionnaires: the user's numbered statements, scored by a key from
-`data/survey_keys.toml`.
-"""
+"""Questionnaires: the user's numbered statements, put and scored as a form says (`form.py`)."""
 
-import tomllib
-from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from valueagents.envs.survey.bank import TASK, Statement, SurveyBank, checked
+from valueagents.envs.survey.form import QuestionnaireForm, load_form
 from valueagents.envs.survey.prompts import load_survey_prompts
-from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.errors import ConfigError, DataError
 from valueagents.files.tables import csv_rows
 from valueagents.files.text import decode_json, read_lines
-from valueagents.taxonomy import load_taxonomy
 
 _DIGITS = 9  # of an item's number
-
-
-class ScoringKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which items of a questionnaire belong to each value.
-
-    `reversed`: its published coding has 1 as the highest.
-    """
-
-    source: str
-    taxonomy: str
-    reversed: bool
-    values: dict[str, tuple[int, ...]]
-
-    @property
-    def value_of(self) -> dict[int, str]:
-        """The value of each item number."""
-        return {number: value for value, numbers in self.values.items() for number in numbers}
 
 
 class _Numbered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,54 +20,66 @@ class _Numbered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-@cache
-def load_keys() -> dict[str, ScoringKey]:
-    """The bundled keys by name."""
-    text = (
-        files("valueagents.envs").joinpath("data", "survey_keys.toml").read_text(encoding="utf-8")
-    )
-    return msgspec.convert(tomllib.loads(text), dict[str, ScoringKey])
+def read_questionnaire(path: Path | None, key: str, *, reverse: bool | None) -> SurveyBank:
+    """The statements of a questionnaire, all in split test.
 
-
-def read_questionnaire(path: Path, key_name: str, *, reverse: bool | None) -> SurveyBank:
-    """The statements of a `.jsonl` or `.csv` file with `number` and `text`; all are affirming, all
-    in split test.
-
-    `reverse` None takes the key's own coding. Raises ConfigError for an unknown key, DataError with
-    file and line for a malformed file or one whose numbers are not exactly the key's: with items
-    missing, centred scores mean nothing.
+    `path` is a `.jsonl` or `.csv` file with `number` and `text`, None if the form holds the texts.
+    `reverse` None takes the form's own coding. Raises ConfigError for an unknown key or texts that
+    are nowhere or twice, DataError with file and line for a malformed file or one whose numbers are
+    not exactly the form's: with items missing, centred scores mean nothing.
     """
-    keys = load_keys()
-    if key_name not in keys:
-        raise ConfigError(unknown_name("key", key_name, keys))
-    key = keys[key_name]
-    value_of = key.value_of
-    statements = []
-    rows = _csv_rows(path) if path.suffix == ".csv" else _jsonl_rows(path)
-    for where, row in rows:
-        if row.number not in value_of:
+    name, form, taxonomy = load_form(key)
+    where_from = path.name if path is not None else f"{name}.toml"
+    keyed, statements, skipped = form.keyed, [], []
+    for where, row in _rows(path, key, form):
+        if row.number in form.unscored:
+            skipped.append(row.number)
+            continue
+        if row.number not in keyed:
             raise DataError(
-                f"{where}: {key_name} has no item {row.number}; its items are 1 to {len(value_of)}"
+                f"{where}: {name} has no item {row.number}; its items are {_ranges(keyed)}"
             )
-        pair = f"{key_name}-{row.number:02d}"
-        statements.append(
-            (where, Statement(pair, "affirm", value_of[row.number], "test", row.text))
-        )
-    kept = checked(path, statements)
-    missing = sorted(set(value_of) - {int(statement.pair.rpartition("-")[2]) for statement in kept})
+        (axis, pole), *also = keyed[row.number]
+        pair = f"{name}-{row.number:02d}"
+        statement = Statement(pair, pole, axis, "test", row.text, also=tuple(also))
+        statements.append((where, statement))
+    kept = checked(where_from, statements)
+    missing = sorted(set(keyed) - {int(statement.pair.rpartition("-")[2]) for statement in kept})
     if missing:
         raise DataError(
-            f"{path.name} lacks items {', '.join(map(str, missing))} of {key_name}; add their"
-            " statements"
+            f"{where_from} lacks items {_ranges(missing)} of {name}; add their statements"
         )
+    note = f"{where_from}: items {_ranges(skipped)} count for nothing and are left out"
     return SurveyBank(
-        taxonomy=load_taxonomy(key.taxonomy),
-        task=TASK,
-        provenance=f"the published key of {key.source}",
+        taxonomy=taxonomy,
+        task=form.task or TASK,
+        provenance=f"the published key of {form.source}",
         prompts=load_survey_prompts(),
         statements=kept,
-        reverse=key.reversed if reverse is None else reverse,
+        reverse=form.reversed if reverse is None else reverse,
+        notes=(note,) if skipped else (),
+        form=form,
     )
+
+
+def _rows(path: Path | None, key: str, form: QuestionnaireForm) -> Iterator[tuple[str, _Numbered]]:
+    """The numbered statements, each with its place."""
+    if path is None:
+        if form.texts is None:
+            raise ConfigError(
+                f"key={key} holds no statements: give items=FILE with number and text, or a table"
+                " [texts] in the form"
+            )
+        return _of_form(Path(key).name, form.texts)
+    if form.texts is not None:
+        raise ConfigError(f"key={key} holds its statements: leave items={path.name} out")
+    return _csv_rows(path) if path.suffix == ".csv" else _jsonl_rows(path)
+
+
+def _of_form(name: str, texts: Mapping[str, str]) -> Iterator[tuple[str, _Numbered]]:
+    for number, text in texts.items():
+        where = f"{name}, texts.{number:.40}"
+        yield where, _Numbered(_number(where, number), text)
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
@@ -102,9 +92,20 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, _Numbered]]:
     for where, row in csv_rows(
         path, ("number", "text"), remedy="A questionnaire has number and text."
     ):
-        if not row["number"].strip().isdecimal() or len(row["number"]) > _DIGITS:
-            raise DataError(
-                f"{where}: number {row['number']!r:.80} is not a whole number; give the item's"
-                " place"
-            )
-        yield where, _Numbered(int(row["number"]), row["text"])
+        yield where, _Numbered(_number(where, row["number"]), row["text"])
+
+
+def _number(where: str, text: str) -> int:
+    if not text.strip().isdecimal() or len(text) > _DIGITS:
+        raise DataError(
+            f"{where}: number {text!r:.80} is not a whole number; give the item's place"
+        )
+    return int(text)
+
+
+def _ranges(numbers: Collection[int]) -> str:
+    """1 to 4, 7, 9 to 10."""
+    ordered = sorted(numbers)
+    starts = [n for n in ordered if n - 1 not in numbers]
+    ends = [n for n in ordered if n + 1 not in numbers]
+    return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in zip(starts, ends, strict=True))

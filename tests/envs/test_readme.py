@@ -12,6 +12,7 @@ import valueagents as va
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.decision import Factor
 from valueagents.envs.items.files import read_items
+from valueagents.envs.survey.env import SurveyEnv
 from valueagents.taxonomy import load_taxonomy
 
 ENVS = Path(__file__).parents[2] / "envs"
@@ -96,9 +97,20 @@ def test_the_example_of_an_item_file_can_be_played_and_take_the_factors_that_are
 
 
 def test_the_taxonomy_of_the_reference_is_one(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "envs" / "reference.md").read_text(encoding="utf-8")
-    block = text.partition("## Your own axes")[2].partition("```toml\n")[2].partition("```")[0]
+    block = REFERENCE.partition("## Your own axes")[2].partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "needs.toml").write_text(block, encoding="utf-8")
     own = load_taxonomy("needs.toml", tmp_path)
     assert own.angles == {"AUT": 0.0, "REL": 150.0}
     assert own.off_circle == ("PLAY",)
+
+
+def test_the_form_of_the_reference_is_one(tmp_path: Path) -> None:
+    part = REFERENCE.partition("### Questionnaires as published")[2]
+    form = part.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "form.toml").write_text(form, encoding="utf-8")
+    axes = "".join(f'[[axes]]\nid = "{a}"\nname = "{a}"\nwants = "x"\n' for a in ("AUT", "REL"))
+    own = f'id = "needs"\nversion = 1\nsource = "x"\n{axes}'
+    (tmp_path / "needs.toml").write_text(own, encoding="utf-8")
+    env = SurveyEnv(key=str(tmp_path / "form.toml"))
+    assert len(env.situations()) == 4
+    assert env.task == "You take part in a survey."

@@ -162,7 +162,7 @@ def score(
         raise TypeError(
             "score needs the answers of a run; measure() and the estimators take simulated ones"
         )
-    columns = of_one_run()
+    columns = of_one_run(answers.run.header.asks)
     with (
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(1) as aside,

@@ -235,6 +235,7 @@ def test_estimators_lists_it_after_ours(valueagents):
         "E6",
         "E7",
         "E8",
+        "Q",
         "above",
     ]
     assert (rows[-1]["command"], rows[-1]["needs"]) == ("valueagents score", "choices")
@@ -299,6 +300,7 @@ def test_what_is_unfit_is_one_warning_that_names_it_and_ours_go_on(
         "E6",
         "E7",
         "E8",
+        "Q",
     ]
     [warning] = caplog.records
     assert warning.getMessage().startswith("left out: estimator 'above' ")

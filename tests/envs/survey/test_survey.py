@@ -15,7 +15,7 @@ from gymnasium.vector import SyncVectorEnv
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
 from valueagents.envs.survey.env import SurveyEnv, rating_value, read_survey
-from valueagents.envs.survey.questionnaires import load_keys
+from valueagents.envs.survey.form import load_keys
 from valueagents.errors import ConfigError, DataError, ValueAgentsError
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
@@ -298,11 +298,11 @@ def test_odd_statements_are_shown_as_they_are(tmp_path, text):
 )
 def test_a_key_gives_each_item_one_value_of_its_taxonomy(name, items, values):
     key = load_keys()[name]
-    assert sorted(number for numbers in key.values.values() for number in numbers) == list(
+    assert sorted(number for numbers in key.scales.values() for number in numbers) == list(
         range(1, items + 1)
     )
-    assert len(key.values) == values
-    assert set(key.values) <= set(load_taxonomy(key.taxonomy).axis_ids)
+    assert len(key.scales) == values
+    assert set(key.scales) <= set(load_taxonomy(key.taxonomy).axis_ids)
 
 
 def _questionnaire(tmp_path, count=21):

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from valueagents.arrays import BoolArray, FloatArray, IntArray
+from valueagents.contracts.decision import Asks
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.deviations import Deviations, Terms
 from valueagents.measuring.inference import Estimate
@@ -180,6 +181,7 @@ class Estimator:
             calibration's truth).
         calibrated: whether the calibration has rows of it (a count that grows with the run has
             none).
+        asks: the question of the envs that it is for; None = whatever they ask.
         command: the command that computes it, where it is neither `score` nor `compare`.
     """
 
@@ -200,6 +202,7 @@ class Estimator:
     form_of: str | None = None
     weights: bool = False
     calibrated: bool = True
+    asks: Asks | None = None
     command: str | None = None
 
     @property

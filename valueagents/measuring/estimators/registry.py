@@ -6,6 +6,7 @@ A plug-in names an `Estimator` under the entry-point group `valueagents.estimato
 
 from functools import cache
 
+from valueagents.contracts.decision import Asks
 from valueagents.errors import ConfigError, unknown_name
 from valueagents.measuring.declared import with_plugins
 from valueagents.measuring.estimators.bradley_terry import BRADLEY_TERRY
@@ -18,6 +19,7 @@ from valueagents.measuring.estimators.logit import LOGIT
 from valueagents.measuring.estimators.probability_propensity import PROBABILITY_PROPENSITY
 from valueagents.measuring.estimators.propensity import PROPENSITY
 from valueagents.measuring.estimators.rate import RATE
+from valueagents.measuring.estimators.rating import RATING
 from valueagents.measuring.estimators.tally import TALLY
 
 GROUP = "valueagents.estimators"
@@ -32,6 +34,7 @@ BUNDLED = (
     EXPOSURE,
     COMMON_STATES,
     INTERVENTION,
+    RATING,
 )
 
 
@@ -41,9 +44,13 @@ def estimators() -> tuple[Estimator, ...]:
     return tuple(with_plugins(BUNDLED, GROUP, Estimator).values())
 
 
-def of_one_run() -> tuple[Estimator, ...]:
-    """The estimators that `score` computes."""
-    return tuple(each for each in estimators() if each.of_one_run)
+def of_one_run(asks: Asks | None = None) -> tuple[Estimator, ...]:
+    """The estimators that `score` computes of a run whose env asks this; None = of any."""
+    return tuple(
+        each
+        for each in estimators()
+        if each.of_one_run and (asks is None or each.asks in (None, asks))
+    )
 
 
 def estimator(estimator_id: str) -> Estimator:

@@ -29,15 +29,17 @@ from valueagents.measuring.sums import cluster_sums
 from valueagents.measuring.targets import Direction, sign_of, target_columns
 
 Rating = Literal["expected", "voted"]
-_MIDDLE, _HALF = 3.5, 2.5
+_MIDDLE, _HALF, _POINTS = 3.5, 2.5, 6
 _ITEM, _POLE, _VARIANT = "item", "pole", "variant"
 
 
 class SurveyMetrics(msgspec.Struct, frozen=True):
-    """Rating points on 1..6. `clusters` are statement pairs; items are statements, their prompt
-    variants averaged.
+    """Rating points on 1..6; other answer scales are stretched to it.
 
-    `notes` say which optional factor the env does not declare, and what that means for the numbers.
+    `clusters` are statement pairs; items are statements, their prompt variants averaged.
+
+    `notes` say which optional factor the env does not declare, or that its scale is another, and
+    what that means for the numbers.
     """
 
     target: tuple[str, ...]
@@ -154,7 +156,12 @@ def _notes(*runs: Answers) -> tuple[str, ...]:
         _POLE: "statements count as items whatever their wording",
         _VARIANT: "every statement counts as asked in one prompt variant",
     }
-    return tuple(
+    scales = tuple(
+        f"{answers.name} has answers on {points} points; they are given on 1 to 6"
+        for answers in runs
+        for points in sorted(set(answers.size.tolist()) - {_POINTS})
+    )
+    return scales + tuple(
         f"{answers.name} does not declare the factor {name!r}: {what}"
         for answers in runs
         for name, what in meaning.items()
