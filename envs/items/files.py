@@ -58,11 +58,11 @@ def _read_any(path: Path, values: Path | None) -> ItemBank:
 def _read_jsonl(path: Path) -> ItemBank:
     bank = read_item_file(path)
     for number, item in enumerate(bank.items, 2):  # every line below the header is an item
-        _require_playable(f"{path.name}, line {number}", item)
+        require_playable(f"{path.name}, line {number}", item)
     return bank
 
 
-def _require_playable(where: str, item: Item) -> None:
+def require_playable(where: str, item: Item) -> None:
     """Raise DataError if an agent could not be asked to choose between the item's options."""
     if not item.text.strip():
         raise DataError(f"{where}: item {item.id!r} has no text")

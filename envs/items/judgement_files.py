@@ -85,9 +85,7 @@ def read_posts_jsonl(path: Path) -> JudgementBank:
     for number, line in enumerate(rest, 2):
         where = f"{path.name}, line {number}"
         post = decode_json(where, line, Post)
-        if not post.id.strip() or not post.text.strip():
-            raise DataError(f"{where}: post {post.id!r} has an empty id or text; fill it in")
-        _check_stances(where, post, taxonomy)
+        check_post(where, post, taxonomy)
         if post.id in seen:
             raise DataError(f"{where}: post {post.id!r} is there twice; ids must be unique")
         seen.add(post.id)
@@ -152,8 +150,12 @@ def capped(bank: JudgementBank, cap: int) -> JudgementBank:
     )
 
 
-def _check_stances(where: str, post: Post, taxonomy: Taxonomy) -> None:
-    """Raise DataError for an unknown value, one named twice, or stances that say nothing of it."""
+def check_post(where: str, post: Post, taxonomy: Taxonomy) -> None:
+    """Raise DataError, beginning with `where`, for an empty id or text, an unknown value, one named
+    twice, or stances that say nothing of it.
+    """
+    if not post.id.strip() or not post.text.strip():
+        raise DataError(f"{where}: post {post.id!r} has an empty id or text; fill it in")
     if post.value in post.also:
         raise DataError(f"{where}: post {post.id!r} names {post.value} again in `also`; drop one")
     for axis, stances in post.stances.items():

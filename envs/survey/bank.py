@@ -66,7 +66,9 @@ class SurveyBank(msgspec.Struct, frozen=True):
     form: QuestionnaireForm | None = None
 
 
-class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StatementPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of our format: a statement for its value, one against it, or both."""
+
     id: str
     value: str
     affirms: str | None = None
@@ -84,21 +86,8 @@ def read_survey_jsonl(path: Path) -> SurveyBank:
     statements: list[tuple[str, Statement]] = []
     for number, line in enumerate(rest, 2):
         where = f"{path.name}, line {number}"
-        pair = decode_json(where, line, _Pair)
-        if pair.value not in taxonomy.axis_ids:
-            raise DataError(
-                f"{where}: " + unknown_name(f"axis of {taxonomy.id}", pair.value, taxonomy.axis_ids)
-            )
-        wordings: dict[Pole, str | None] = {"affirm": pair.affirms, "oppose": pair.opposes}
-        if set(wordings.values()) == {None}:
-            raise DataError(f"{where}: pair {pair.id!r} has neither affirms nor opposes; give one")
-        for pole, text in wordings.items():
-            if text is None:
-                continue
-            statement = Statement(
-                pair.id, pole, pair.value, pair.split, text, pair.setting, pair.level1
-            )
-            statements.append((where, statement))
+        pair = decode_json(where, line, StatementPair)
+        statements += statements_of(where, pair, taxonomy)
     return SurveyBank(
         taxonomy,
         header.task,
@@ -106,6 +95,30 @@ def read_survey_jsonl(path: Path) -> SurveyBank:
         load_survey_prompts(),
         checked(path.name, statements),
     )
+
+
+def statements_of(
+    where: str, pair: StatementPair, taxonomy: Taxonomy
+) -> list[tuple[str, Statement]]:
+    """The wordings of a pair, each with its place.
+
+    Raises DataError, beginning with `where`, for an unknown value or where there is none.
+    """
+    if pair.value not in taxonomy.axis_ids:
+        raise DataError(
+            f"{where}: " + unknown_name(f"axis of {taxonomy.id}", pair.value, taxonomy.axis_ids)
+        )
+    wordings: dict[Pole, str | None] = {"affirm": pair.affirms, "oppose": pair.opposes}
+    if set(wordings.values()) == {None}:
+        raise DataError(f"{where}: pair {pair.id!r} has neither affirms nor opposes; give one")
+    return [
+        (
+            where,
+            Statement(pair.id, pole, pair.value, pair.split, text, pair.setting, pair.level1),
+        )
+        for pole, text in wordings.items()
+        if text is not None
+    ]
 
 
 def checked(name: str, statements: Iterable[tuple[str, Statement]]) -> tuple[Statement, ...]:

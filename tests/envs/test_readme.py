@@ -11,6 +11,9 @@ import pytest
 import valueagents as va
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.decision import Factor
+from valueagents.envs.importing.bank import import_table
+from valueagents.envs.importing.column_map import read_map
+from valueagents.envs.importing.tables import UserTable
 from valueagents.envs.items.files import read_items
 from valueagents.envs.survey.env import SurveyEnv
 from valueagents.taxonomy import load_taxonomy
@@ -114,3 +117,20 @@ def test_the_form_of_the_reference_is_one(tmp_path: Path) -> None:
     env = SurveyEnv(key=str(tmp_path / "form.toml"))
     assert len(env.situations()) == 4
     assert env.task == "You take part in a survey."
+
+
+def test_the_map_of_the_reference_is_one(tmp_path: Path) -> None:
+    part = REFERENCE.partition("## Your own tables")[2]
+    (tmp_path / "map.toml").write_text(
+        part.partition("```toml\n")[2].partition("```")[0], encoding="utf-8"
+    )
+    (tmp_path / "moral.csv").write_text(
+        "qid,prompt,answer_1,cheat_1,answer_2,cheat_2\n1,A test.,Look.,Yes,Do not.,No\n",
+        encoding="utf-8",
+    )
+    found = import_table(
+        UserTable(tmp_path / "moral.csv"), "dilemmas", read_map(tmp_path / "map.toml")
+    )
+    [record] = found.records
+    assert [option["values"]["cheat"] for option in record["options"]] == [-1.0, 0.0]
+    assert record["setting"] == "school"

@@ -96,15 +96,22 @@ class LeftOut:
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence on what was left out and one on what was decoded, where there is any."""
-        notes = []
-        if self._places:
-            notes.append(f"{self.name}: {self._told()}")
-        if self._decoded:
-            notes.append(
-                f"{self.name}: HTML entities or zero-width characters decoded in"
-                f" {self._decoded} texts"
-            )
-        return tuple(notes)
+        told = (f"{self.name}: {self._told()}",) if self._places else ()
+        return (*told, *self.decoding)
+
+    @property
+    def decoding(self) -> tuple[str, ...]:
+        """A sentence on what was decoded, where there is any."""
+        if not self._decoded:
+            return ()
+        return (
+            f"{self.name}: HTML entities or zero-width characters decoded in {self._decoded} texts",
+        )
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """The places of the rows that were left out, by reason."""
+        return {reason: list(places) for reason, places in self._places.items()}
 
     def _told(self) -> str:
         reasons = list(self._places.items())

@@ -10,11 +10,11 @@ from valueagents.files.left_out import LeftOut, require_unicode
 from valueagents.files.text import read_text
 
 
-def csv_header(path: Path) -> tuple[str, ...]:
+def csv_header(path: Path, delimiter: str = ",") -> tuple[str, ...]:
     """The names in a CSV file's first row, without the spaces round them; the eighth column is
     `column 8` if it has no name. Empty if the file is.
     """
-    return _header(path, _lines(path))[0]
+    return _header(path, _lines(path), delimiter)[0]
 
 
 def csv_rows(
@@ -25,6 +25,7 @@ def csv_rows(
     header: Sequence[str] | None = None,
     remedy: str = "",
     left_out: LeftOut | None = None,
+    delimiter: str = ",",
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """The rows of a CSV file, each with its place (`FILE, line N`, where it begins), and in it
     `columns` and those of the `optional` ones that the file has; `header` names the columns of a
@@ -40,10 +41,10 @@ def csv_rows(
     for.
     """
     lines = _lines(path)
-    header, start = _header(path, lines) if header is None else (tuple(header), 0)
+    header, start = _header(path, lines, delimiter) if header is None else (tuple(header), 0)
     wanted = [*columns, *(name for name in optional if name in header)]
     places = {name: _place(path, header, name, remedy) for name in wanted}
-    for number, cells in _records(lines, start, len(header)):
+    for number, cells in _records(lines, start, len(header), delimiter):
         where = f"{path.name}, line {number}"
         try:
             row = _row(where, cells, places, len(header))
@@ -72,12 +73,12 @@ def _lines(path: Path) -> list[str]:
     return list(io.StringIO(read_text(path, errors="surrogateescape"), newline=""))
 
 
-def _header(path: Path, lines: list[str]) -> tuple[tuple[str, ...], int]:
+def _header(path: Path, lines: list[str], delimiter: str) -> tuple[tuple[str, ...], int]:
     """The names of the first row that is not empty, and the line after it."""
     start = 0
     while start < len(lines):
         try:
-            cells, start = _row_at(lines, start)
+            cells, start = _row_at(lines, start, delimiter)
         except csv.Error as error:
             raise DataError(f"{path.name}, line {start + 1}: {error}") from error
         for name in cells:
@@ -100,12 +101,12 @@ def _place(path: Path, header: tuple[str, ...], name: str, remedy: str) -> int:
 
 
 def _records(
-    lines: list[str], start: int, width: int
+    lines: list[str], start: int, width: int, delimiter: str
 ) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Each row with the number of its first line, or why it is none."""
     while start < len(lines):
         try:
-            found, end = _row_at(lines, start)
+            found, end = _row_at(lines, start, delimiter)
         except csv.Error as error:
             yield start + 1, error
             start += 1
@@ -113,23 +114,25 @@ def _records(
         if any(found):
             yield start + 1, found
         if len(found) != width:  # a quote that was left open may have taken good rows with it
-            end = next((k for k in range(start + 1, end) if _is_row(lines, k, width)), end)
+            after = range(start + 1, end)
+            end = next((k for k in after if _is_row(lines, k, width, delimiter)), end)
         start = end
 
 
-def _is_row(lines: list[str], start: int, width: int) -> bool:
+def _is_row(lines: list[str], start: int, width: int, delimiter: str) -> bool:
     """True if a whole row begins at a line; the end of a quoted text, with half its quotes, is
     none.
     """
     try:
-        cells, end = _row_at(lines, start)
+        cells, end = _row_at(lines, start, delimiter)
     except csv.Error:
         return False
     quotes = sum(line.count('"') for line in lines[start:end])
     return len(cells) == width and quotes % 2 == 0
 
 
-def _row_at(lines: list[str], start: int) -> tuple[list[str], int]:
+def _row_at(lines: list[str], start: int, delimiter: str) -> tuple[list[str], int]:
     """The cells of the row that begins at a line, and the line after it. Raises csv.Error."""
-    reader = csv.reader((lines[k] for k in range(start, len(lines))), strict=True)
+    rest = (lines[k] for k in range(start, len(lines)))
+    reader = csv.reader(rest, strict=True, delimiter=delimiter)
     return next(reader), start + reader.line_num
