@@ -155,13 +155,14 @@ def is_taxonomy_file(name: str) -> bool:
     return name.endswith(_SUFFIX)
 
 
-def load_taxonomy(taxonomy: str, folder: Path | None = None) -> Taxonomy:
+def load_taxonomy(taxonomy: str | Path, folder: Path | None = None) -> Taxonomy:
     """The bundled taxonomy of that id, or the one in a `.toml` file of the user's.
 
     The path of a file is relative to `folder`, that of the file which names it; None = the working
     directory. Raises ConfigError for an unknown id or a file that is not there, DataError for a
     malformed file.
     """
+    taxonomy = str(taxonomy)
     if is_taxonomy_file(taxonomy):
         path = (folder or Path()) / taxonomy
         if not path.is_file():

@@ -164,6 +164,7 @@ def test_a_taxonomy_in_a_file_is_one_like_any_other(tmp_path):
     assert own.angles == {"AUT": 0.0, "REL": 200.5}
     assert own.main_groups == {"Self": ("AUT",), "Others": ("REL",)}
     assert own is load_taxonomy("needs.toml", tmp_path)
+    assert own is load_taxonomy(tmp_path / "needs.toml")
 
 
 def test_the_path_of_a_taxonomy_is_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
