@@ -19,10 +19,14 @@ PLAIN, ASIDE, PRAISE, RIVAL = 3, 2, 1, 0
 what is none, but leaves no other one plain: "maybe B", "otherwise B"."""
 
 _FEW = 8
-_MANY = 60  # a sentence that names options so often is a list, and no answer
+_MANY, _TOO_MANY = 60, 300  # a sentence, a reply that names options so often is no answer
 _LONG, _LEFT_OUT = 400, "qqq"
 _SENTENCE = re.compile(r"[.!?。]+[\"')\]]*(?=\s|\Z)|[!?。;\n]+")
 _BUT = re.compile(r",?\s(?:(?:but|however|yet|aber|mais|pero|ma|но)\b|但)")
+_NO = re.compile(
+    r"[\"')\]*}]*\s*[:–—-]\s*(?:no(?!\s+\w+\s+(?:is|are|can|could|should|will|would)\b)"
+    r"|nope|nein|(?:non|no|нет|不)(?=\s*(?:[,.;!\n]|\Z)))\b"
+)
 _OPENED = " \t\n:–—-(\"'*[=>→"
 _AND_I = (
     r"(?<!\w)(?:so|and|but|und|aber|et|mais|y|pero|e|ma|и|но|а|also)\s+(?:therefore\s+|thus\s+)?"
@@ -33,9 +37,9 @@ _AND_I = (
 class Claim(msgspec.Struct, frozen=True):
     """That options are chosen.
 
-    `leads`: the reply begins with it. `concludes`: it is said to be the end of the matter.
-    `spoken`: with a word of choosing. `sentence`: where its sentence begins (-1: it concerns all
-    before it).
+    `leads`: the reply begins with it. `whole`: it is all that the first sentence says. `concludes`:
+    it is said to be the end of the matter. `spoken`: with a word of choosing. `sentence`: where its
+    sentence begins (-1: it concerns all before it).
     """
 
     rank: int
@@ -44,6 +48,7 @@ class Claim(msgspec.Struct, frozen=True):
     end: int
     sentence: int
     leads: bool = False
+    whole: bool = False
     concludes: bool = False
     spoken: bool = False
 
@@ -67,12 +72,15 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 def find_claims(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> list[Claim]:
-    """The claims of a text, in order."""
+    """The claims of a text, in order; none of one that names options hundreds of times."""
+    if not mentions or len(mentions) > _TOO_MANY:
+        return []
     low = blanked(lower(text), pattern("<aside>"))
     low = pattern("<except>").sub(lambda match: "not".ljust(len(match.group())), low)
-    claims, first = [], True
+    claims, first, before = [], True, 0
     for start, end in _statements(low, mentions):
-        first = first and says_nothing(low[:start])
+        first = first and says_nothing(low[before:start])
+        before = start
         here = [each for each in mentions if start <= each.start <= end]
         if len(here) > _MANY:
             continue
@@ -194,8 +202,9 @@ def _claim(place: _Place, menu: NamedMenu, said: str, sentence: int) -> Claim | 
     if rank == PLAIN and not each.sure and _is_bracketed_aside(place):
         rank = PRAISE
     leads = len(said) < _LONG and pattern(r"\W*(?:<options>\W*)?").fullmatch(said) is not None
+    whole = place.first and says_nothing(place.head) and says_nothing(place.rest)
     concludes = pattern("<conclusion>").search(place.head) is not None
-    return Claim(rank, each.options, each.kind, each.end, sentence, leads, concludes, spoken)
+    return Claim(rank, each.options, each.kind, each.end, sentence, leads, whole, concludes, spoken)
 
 
 def _is_denied(place: _Place) -> bool:
@@ -227,10 +236,6 @@ def _is_rival(place: _Place) -> bool:
 def _is_elsewhere(place: _Place) -> bool:
     """Whether it is what others would do, or what the model would do if it could."""
     if pattern(r"\A[^.;]*<unable>").search(place.after):
-        return True
-    if pattern(r"in theory|in principle|theoretisch|en théorie|en teoría|in teoria").search(
-        place.after
-    ):
         return True
     wished = pattern("<wishes>").search(place.clause) and _BUT.match(place.rest)
     return bool(wished or pattern("<elsewhere>").search(_since_turn(place.before)))
@@ -291,6 +296,8 @@ def _is_whole(place: _Place, menu: NamedMenu) -> bool:
     """Whether a short text ends there: "I'd wait for her" does not name "Wait"."""
     if not _is_loose_word(place, menu):
         return True
+    if says_nothing(place.rest):
+        return True
     ends = pattern(
         r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>"
         r"|\s+(?:(?:with|on) (?:this|that|it|the \w+)|here|first|now|today|then|too|instead)\b"
@@ -343,7 +350,7 @@ def _is_last_word(place: _Place, menu: NamedMenu) -> bool:
 def _leading_rank(place: _Place, menu: NamedMenu) -> int:
     """The rank of what begins a sentence, or a part of it with a reason, by what follows it."""
     rest = place.rest
-    part = re.split(r"[,;–—]", place.head)[-1]
+    part = _since_turn(re.split(r"[,;–—]", place.head)[-1])
     if not says_nothing(place.head):
         reasoned = pattern(r"\s*,?\s*<because>").match(rest)
         if not reasoned or part == place.head or not says_nothing(part):
@@ -361,10 +368,7 @@ def _leading_rank(place: _Place, menu: NamedMenu) -> int:
     ).match(rest)
     if mark is None or not says_nothing(mark.group(1)):
         return 0
-    if pattern("<copulas>").search(mark.group(1)) or re.match(
-        r"[\"')\]*}]*\s*[:–—-]\s*(?:no(?!\s+\w+\s+(?:is|are|can|could|should|will|would)\b)|nope|nein|non|нет|不)\b",
-        rest,
-    ):
+    if pattern("<copulas>").search(mark.group(1)) or _NO.match(rest):
         return 0
     if mark.group(3) is None:
         return full

@@ -24,6 +24,11 @@ _BEFORE_LABEL = (
 )
 _AFTER_LABEL = re.compile(r"[\"*]*\s*(?:\(\w|[):\].=|]+\s*[^\s)]|\s[–—-]\s|\s=)")
 
+_TICK = re.compile(
+    r"✓|✔|✅|☑|→|←|👉|\[x\]|<-|[:–—-]\s*(?:yes|ja|oui|sí|sì|да|是的?|best)(?=\s*[,.!]|\s*\Z)",
+    re.IGNORECASE,
+)
+
 
 def find_mentions(text: str, menu: NamedMenu) -> list[Mention]:
     """What a text names, in order: groups as one mention, restated menus left out."""
@@ -68,7 +73,8 @@ def _beside(between: str, last: Mention, each: Mention) -> bool:
         return False
     if {last.kind, each.kind} == {"letter", "number"}:
         return last.options == each.options
-    return between != "" and last.kind != each.kind
+    means = last.options == each.options and re.fullmatch(r"\s*[=(]\s*", between)
+    return between != "" and (last.kind != each.kind or bool(means))
 
 
 def _without_span(low: str, found: Sequence[Mention], menu: NamedMenu) -> list[Mention]:
@@ -92,12 +98,26 @@ def _without_menu(text: str, found: Sequence[Mention]) -> list[Mention]:
     for k, each in enumerate(found):
         if not _is_label(text, each):
             continue
-        if runs and min(each.options) > min(found[runs[-1][-1]].options):
+        last = found[runs[-1][-1]] if runs else None
+        if last is not None and _goes_on(text, last, each):
             runs[-1].append(k)
         else:
             runs.append([k])
     listed = {k for run in runs if len(run) > 1 for k in (*_before_run(text, found, run), *run)}
     return [each for k, each in enumerate(found) if k not in listed]
+
+
+def _goes_on(text: str, last: Mention, each: Mention) -> bool:
+    """Whether a label continues a list: of a later option, and where labels began their lines, at
+    the beginning of one.
+    """
+    starts = [text.rfind("\n", 0, one.start) + 1 for one in (last, each)]
+    begins = [
+        not re.search(r"\w", text[start : one.start])
+        for start, one in zip(starts, (last, each), strict=True)
+    ]
+    broken = starts[0] != starts[1] and begins == [True, False]
+    return min(each.options) > min(last.options) and not broken
 
 
 def _before_run(text: str, found: Sequence[Mention], run: Sequence[int]) -> list[int]:
@@ -117,7 +137,9 @@ def _is_label(text: str, each: Mention) -> bool:
         return False
     said, after = text[each.start : each.end], text[each.end : each.end + 8]
     if each.kind == "text":
-        own_line = re.search(r"(?:\A|\n)[\W_]*\Z", before) and re.match(r"\W*(?:\n|\Z)", after)
+        own_line = re.search(r"(?:\A|\n)[\W_]*\Z", before) and re.match(
+            r"\W*(?:\n|\Z)|[\"']?(?:\s*:|\s[–—-])\s", after
+        )
         return own_line is not None and len(said.split()) > 1
     return re.search(r"\w\W+\w", said) is not None or _AFTER_LABEL.match(after) is not None
 
@@ -170,6 +192,6 @@ def ticked(text: str, menu: NamedMenu) -> frozenset[int]:
     """The one option of a restated menu whose line has a tick or an arrow."""
     found: set[int] = set()
     for line in text.splitlines():
-        if re.search(r"✓|✔|✅|☑|→|←|👉|\[x\]|<-", line, re.IGNORECASE):
+        if _TICK.search(line):
             found |= {k for each in find_mentions(line, menu) for k in each.options}
     return frozenset(found) if len(found) == 1 else frozenset()

@@ -9,9 +9,13 @@ from valueagents.policies.readings.menu_words import lower
 from valueagents.policies.readings.patterns import pattern
 
 _BOX = r"\\boxed\s*\{+\s*(?:\\\w+\s*\{)?([^{}\n]+)"
-_TAG = r"\[?[<\[](?:answer|choice|final|verdict|rating)[>\]]:?\s*([^<\n]+)"
+_TAG = (
+    r"\[?[<\[](?:answer|choice|final|verdict|rating|action|decision|response|output)[>\]]:?\s*"
+    r"([^<\n]+)"
+)
+_VALUES = r"action|acci[oó]n|azione|aktion|действие|行动|value|valor|valore|wert|valeur|значение"
 _FIELD = (
-    r"[\"'][^\"'\n:]{0,30}<answers>[^\"'\n:]{0,20}[\"']\s*:\s*"
+    rf"[\"'][^\"'\n:]{{0,30}}(?:<answers>|{_VALUES})[^\"'\n:]{{0,20}}[\"']\s*:\s*"
     r"(\[[^\]]*\]|\"[^\"\n]*\"|'[^'\n]*'|[^\n,}]+)"
 )
 _LINE = (
@@ -57,13 +61,18 @@ def find_marks(text: str) -> Iterator[Mark]:
         yield Mark(start, end, neither, final)
 
 
+def says_neither(text: str) -> bool:
+    """Whether a text begins with "both", "neither" or the like."""
+    return re.match(rf"{_NEITHER}(?:\W*[.,:;!\n–—]|\Z)", lower(text)) is not None
+
+
 def json_answers(text: str) -> list[str]:
     """The texts in an object of JSON without a field that is named as the answer."""
-    match = re.search(r"\{.*\}", text, re.DOTALL)
-    if match is None:
+    start, end = text.find("{"), text.rfind("}")
+    if not 0 <= start < end:
         return []
     try:
-        found = msgspec.json.decode(match.group())
+        found = msgspec.json.decode(text[start : end + 1])
     except msgspec.DecodeError:
         return []
     return list(_texts(found))

@@ -141,8 +141,12 @@ def _numerals(low: str) -> Iterator[tuple[int, int, int]]:
             yield match.start(), match.end(), int(match.group(1))
     for value, words in enumerate(counted("numbers"), 1):
         for match in re.finditer(rf"(?<!\w)(?:{words.pattern})(?!\w)", low):
-            alone = re.fullmatch(r"[\W_]*", low[: match.start()] + low[match.end() :])
-            alone = alone or re.search(r"\b(?:a|an?\s\w+)\s+\Z", low[: match.start()])
+            before, after = low[: match.start()], low[match.end() :]
+            alone = (
+                re.fullmatch(r"[\W_]*", before + after) is not None
+                or (not before.strip() and after[0] in ".!\n")
+                or re.search(r"\b(?:a|an?\s\w+)\s+\Z", before) is not None
+            )
             if alone or (value > 1 and _counts_nothing(low, match.end())):
                 yield match.start(), match.end(), value
 
@@ -187,8 +191,10 @@ def _places(low: str, menu: NamedMenu) -> Iterator[Mention]:
 def _stands_for_noun(low: str, ordinal: re.Match[str]) -> bool:
     """Whether an ordinal is all that is said of the option: "the second", "the first is right"."""
     before, after = low[: ordinal.start()], low[ordinal.end() :]
-    article = re.search(r"(?<!\w)(?:the|die|la|il|le|el|lo)\s+\Z", before)
-    ends = pattern(r"\s*(?:[.,;!\n]|\Z|\s<copulas>)").match(after)
+    article = pattern(
+        r"(?<!\w)(?:the|die|la|il|le|el|lo)\s+\Z|<answers>\W*(?:<copulas>\W*)?\Z"
+    ).search(before)
+    ends = pattern(r"\s*(?:[.,;:!)\n–—]|\Z|\s<copulas>)").match(after)
     return article is not None and ends is not None
 
 

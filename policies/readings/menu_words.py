@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from valueagents.policies.readings.patterns import CJK, DRESS
+from valueagents.policies.readings.patterns import CJK, DRESS, pattern
 
 _VERDICTS = {
     "NTA": r"(?:not|aren't|isn't|ain't) (?:the|an) (?:asshole|a-?hole)",
@@ -103,6 +103,7 @@ def _pattern(text: str) -> re.Pattern[str] | None:
     right = rf"(?!{ends}|[.,]\d|\s*[-–—]\s*\d)" if ends else ""
     number = re.match(r"\d+\W+", text)
     optional = rf"(?:{words.pop(0)}[\W_]+)?" if number and len("".join(words[1:])) > 1 else ""
-    said = left + optional + r"[\W_]+".join(map(re.escape, words)) + right
+    between = pattern(r"[\W_]+(?:<adverbs>[\W_]+)?").pattern if len(words) > _LOOSE else r"[\W_]+"
+    said = left + optional + between.join(map(re.escape, words)) + right
     alias = _VERDICTS.get(text)
     return re.compile(f"{said}|{alias}" if alias else said)

@@ -7,8 +7,8 @@ A few rules, the plainest first, and every answer says by which it was read:
    it;
 3. else what the sentences claim (`claims.py`): the one option that is claimed plainly, or in
    conclusion, or praised;
-4. else the one option whose whole text is there and not denied, or that alone has words of what the
-   model would do.
+4. else the one option whose whole text is there and not denied, or that alone has the words of what
+   the model says it does (`acts.py`).
 
 What is claimed of two options is read as none: nothing is guessed. A restated menu claims nothing
 (`groups.py`). In a reply that also declines, only what the model says it would do is believed.
@@ -20,18 +20,13 @@ from typing import Literal
 
 import msgspec
 
+from valueagents.policies.readings.acts import by_acts, by_fragment, by_text
 from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
-from valueagents.policies.readings.marks import find_marks, json_answers
+from valueagents.policies.readings.marks import find_marks, json_answers, says_neither
 from valueagents.policies.readings.mentions import every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
-from valueagents.policies.readings.own_words import (
-    by_idiom,
-    by_intention,
-    by_text,
-    by_words,
-    own_words,
-)
+from valueagents.policies.readings.naming import named_beside
 from valueagents.policies.readings.patterns import (
     CLOSED_ONLY,
     OPEN_THOUGHT,
@@ -125,7 +120,12 @@ def _found(said: str, menu: NamedMenu) -> _Found | None:
     exact = [k for k, each in enumerate(menu.texts) if each == text and text]
     if not exact:
         words, own = sorted(plain(text).split()), [plain(each).split() for each in menu.texts]
-        exact = [k for k, each in enumerate(own) if words in (sorted(each), sorted(each[1:]))]
+        exact = [
+            k
+            for k, each in enumerate(own)
+            if words
+            in (sorted(each), sorted(each[1:] if each[:1] and each[0].isdecimal() else each))
+        ]
         exact = exact if len(words) > 1 else []
     if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
         return _Found(frozenset(exact), "text")
@@ -152,7 +152,7 @@ def _marked(text: str, menu: NamedMenu) -> _Found | None:
     """What the marked answers name, several where they differ; None where none can be read."""
     final, found = False, []
     for mark in find_marks(text):
-        named = _said(text[mark.start : mark.end], menu)
+        named = _said(text[mark.start : mark.end], menu, marked=True)
         if mark.neither:
             named = _Found(frozenset(), "none")
         if named is not None:
@@ -188,7 +188,7 @@ def _lead(text: str, menu: NamedMenu) -> frozenset[int]:
     return claims[0].options if leads else frozenset()
 
 
-def _said(text: str, menu: NamedMenu) -> _Found | None:
+def _said(text: str, menu: NamedMenu, *, marked: bool = False) -> _Found | None:
     """What a text names by what it claims, else by whole texts or words; None where it names
     none.
     """
@@ -204,16 +204,15 @@ def _said(text: str, menu: NamedMenu) -> _Found | None:
     if found is not None and found.rule == "text" and len(found.options) == 1:
         both = found.options | _others_after(text, menu, claims)
         found = msgspec.structs.replace(found, options=both)
-    if found is not None or declines:
+    if found is not None or declines or says_neither(text):
         return found
     whole = by_text(text, menu, mentions) if mentions else None
     if whole is not None:
         return _Found(frozenset({whole}), "text")
-    option = by_intention(text, menu)
-    option = by_idiom(text, menu) if option is None else option
+    option = by_acts(text, menu)
     restated = {k for each in every_mention(text, menu) for k in each.options}
     if option is None and not mentions and len(restated) < 2:
-        option = by_words(text, menu)
+        option = by_fragment(text, menu, marked=marked)
     return None if option is None else _Found(frozenset({option}), "words")
 
 
@@ -221,8 +220,7 @@ def _others_after(text: str, menu: NamedMenu, claims: Sequence[Claim]) -> frozen
     """What the words after a claimed text name, in the same sentence: "I'd stay and call her"."""
     after = (re.split(r"[.!?;\n]", lower(text)[each.end :])[0] for each in claims if each.spoken)
     joined = (part for part in after if re.match(r"\s*,?\s*(?:and|und|et|y|e|и|并)\s", part))
-    named = (own_words(part, menu, share=0.0) for part in joined)
-    return frozenset(option for option in named if option is not None)
+    return frozenset[int]().union(*(named_beside(part, menu) for part in joined))
 
 
 def _agreed(claims: Sequence[Claim], size: int) -> _Found:
@@ -231,6 +229,8 @@ def _agreed(claims: Sequence[Claim], size: int) -> _Found:
     plainest = [each for each in claimed if each.rank == PLAIN] or claimed
     plainest += [each for each in claims if each.rank == RIVAL and _follows(each, plainest)]
     plainest += [each for each in claims if _is_beside(each, plainest)]
+    if plainest[0].whole and all(_is_aside(each, plainest[0]) for each in plainest[1:]):
+        plainest = plainest[:1]
     if len({each.options for each in plainest}) > 1:
         last = plainest[-1]
         others = [each for each in plainest if each.options != last.options]
@@ -241,6 +241,14 @@ def _agreed(claims: Sequence[Claim], size: int) -> _Found:
     rules: dict[str, Rule] = {"letter": "named letter", "number": "named number", "text": "text"}
     rule: Rule = best.kind if best.leads else rules[best.kind]
     return _Found(best.options, rule, best.leads, best.end < size)
+
+
+def _is_aside(each: Claim, first: Claim) -> bool:
+    """Whether a claim is said by the way, after an answer that is a sentence of its own: "2. My
+    wife would put 5."
+    """
+    apart = each.spoken and each.rank == PLAIN and each.sentence not in (-1, first.sentence)
+    return each.options == first.options or (apart and not each.concludes)
 
 
 def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:

@@ -155,7 +155,7 @@ def test_none_of_these_is_counted_and_bounds_the_score_at_its_worst_and_best(tmp
 
 def test_a_spoken_none_of_these_is_counted_and_bounds_the_score(tmp_path: Path):
     said = [Choice("o0", "parsed", neither=0.0)] * 15 + [Choice(None, "abstained", neither=1.0)] * 5
-    scores = score(_written(tmp_path / "run", said, reading="say/3"))
+    scores = score(_written(tmp_path / "run", said, reading="say/4"))
     found = scores.elicited.neither
     assert scores.counts.readings == {"abstained": 5, "parsed": 15}
     assert scores.axes[0]["E3"].value == 1.0  # of those that took an option

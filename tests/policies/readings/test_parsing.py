@@ -416,7 +416,25 @@ def test_a_refusal_that_echoes_an_option_stays_a_refusal(refusal: str, option: s
 
 
 @pytest.mark.parametrize(
-    "piece", ["!", "_", " ", "A", "A ", "answer ", "<think>", "not ", "a, ", "\n", "(", "Option "]
+    "piece",
+    [
+        *[
+            "!",
+            "_",
+            " ",
+            "A",
+            "A ",
+            "answer ",
+            "<think>",
+            "not ",
+            "a, ",
+            "\n",
+            "(",
+            "Option ",
+            "A. ",
+        ],
+        *["so, ", "I'd take ", "is the best ", "best is ", "off to the ", "... ", "ich gebe ab "],
+    ],
 )
 def test_a_long_reply_is_read_at_once(piece: str):
     began = time.process_time()
