@@ -17,7 +17,7 @@ import msgspec
 
 from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.files.items import Item, ItemBank, ItemOption
-from valueagents.files.left_out import LeftOut
+from valueagents.files.left_out import LeftOut, is_nothing
 from valueagents.files.tables import csv_header, csv_rows
 from valueagents.taxonomy import Taxonomy, load_taxonomy
 
@@ -249,7 +249,7 @@ def _value_table(path: Path, taxonomy: Taxonomy) -> tuple[dict[str, str], tuple[
     for where, row in csv_rows(path, ("value", "MFT"), remedy=remedy, left_out=left_out):
         with left_out.reading(where):
             word = left_out.text(where, "value", row["value"]).strip().casefold()
-            axis = row["MFT"].strip().casefold()
+            axis = "" if is_nothing(row["MFT"]) else row["MFT"].strip().casefold()
             if axis and axis not in taxonomy.axis_ids:
                 problem = unknown_name("moral foundation", row["MFT"][:80], taxonomy.axis_ids)
                 raise DataError(f"{where}: {problem}")

@@ -15,8 +15,7 @@ from valueagents.errors import DataError
 
 _REASONS_TOLD = 10
 _LONGEST_REASON = 240
-_NOTHING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nil", "null", "none"})
-"""What programs write where there is nothing."""
+_NOTHING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "nil", "null", "none"})
 
 # Entities without the semicolon, which HTML also knows, are left alone: "AT&T", "rock&roll".
 _ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
@@ -78,10 +77,10 @@ class LeftOut:
         """
         require_unicode(where, name, text)
         plain = decoded(text)
-        if plain.strip().casefold() in _NOTHING:
-            raise DataError(f"{where}: {name} is {plain.strip()!r}, which stands for nothing")
         if not plain.strip():
             raise DataError(f"{where}: {name} is empty")
+        if is_nothing(plain):
+            raise DataError(f"{where}: {name} is {plain.strip()!r}, which stands for nothing")
         self._decoded += plain != text
         return plain
 
@@ -121,6 +120,11 @@ class LeftOut:
             told.append(f"{_listed(others)}: for other reasons")
         count = sum(len(places) for places in self._places.values())
         return f"{count} of {self._met} {self.rows} left out ({'; '.join(told)})"
+
+
+def is_nothing(text: str) -> bool:
+    """True for an empty text, and for the words that programs write for one, such as `nan`."""
+    return text.strip().casefold() in _NOTHING
 
 
 def decoded(text: str) -> str:

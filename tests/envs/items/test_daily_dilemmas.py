@@ -115,6 +115,14 @@ def test_what_the_table_leaves_open_is_counted_in_the_notes(tmp_path):
     assert "1 more words were dropped" in said
 
 
+@pytest.mark.parametrize("nothing", ["", "nan", "NaN", "None"])
+def test_a_word_without_a_foundation_may_be_marked_in_any_way(tmp_path, nothing):
+    table = [("honesty", "Fairness"), ("courage", nothing)]
+    env = _env(tmp_path, _row(words=("courage",)), _row("not_to_do"), table=table)
+    assert set(env.bank.items[0].options[0].values.values()) == {0.0}
+    assert env.notes == ("actions.csv: 1 of 2 value words belong to no moral foundation",)
+
+
 def test_words_that_the_table_settles_give_no_note(tmp_path):
     assert _env(tmp_path, _row(), _row("not_to_do", ("trust",))).notes == ()
 
