@@ -175,6 +175,8 @@ def converted(where: str, value: object, kind: type[T]) -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise DataError(f"{where}: {error}") from error
+    except UnicodeEncodeError:  # a lone surrogate in a key, or in one of a few allowed words
+        raise DataError(f"{where}: not UTF-8 text; save the file as UTF-8 to keep it") from None
 
 
 class _OddJsonError(Exception):

@@ -358,6 +358,25 @@ def test_posts_in_latin_1_or_behind_a_byte_order_mark_are_read_around(tmp_path):
     assert "HED[1]: the post is not UTF-8 text; save the file as UTF-8" in env.notes[0]
 
 
+@pytest.mark.parametrize("damaged", ["NTA", "low_standard_stance", "HED", "One", "unused"])
+def test_a_byte_that_is_no_utf_8_costs_its_post_wherever_it_is(tmp_path, damaged):
+    path = tmp_path / "aita.json"
+    posts = {
+        "HED": [_lab_post("One."), _lab_post("Two.", "YTA", "NTA")],
+        "TR": [_lab_post("Three.")],
+    }
+    path.write_bytes(
+        json.dumps(posts).encode().replace(damaged.encode(), b"\xff" + damaged.encode(), 1)
+    )
+    env = JudgementEnv(posts=str(path))
+    assert "Three." in [post.text for post in env.posts]
+    if damaged == "unused":
+        assert len(env.posts) == 3
+    else:
+        assert " posts left out (" in env.notes[0]
+    assert [note.encode() for note in env.notes]
+
+
 @pytest.mark.parametrize(
     ("posts", "message"),
     [
