@@ -131,7 +131,8 @@ def cautions(results: Results) -> list[Caution]:
 
 
 def _sentence(said: str) -> str:
-    return f"{said[0].upper()}{said[1:].removesuffix('.')}."
+    begins = said.split(" ", 1)[0].isalpha()  # else with the name of a file, which stays as it is
+    return f"{said[0].upper() if begins else said[0]}{said[1:].removesuffix('.')}."
 
 
 def _where(places: Sequence[str]) -> str:
