@@ -85,8 +85,8 @@ def test_a_run_is_scored_compared_and_reported_where_its_taxonomys_file_is_not(
     assert done.returncode == 0, done.stderr
     page = Path("page.html").read_text(encoding="utf-8")
     with_angles = "no angles" not in request.node.name
-    assert ("outside the ring" in page) == with_angles
-    assert ("violated  ←  0 as by chance  →  promoted" in page) != with_angles
+    assert ("Leanings on the circle in" in page) == with_angles
+    assert "violated  ←  0 as by chance  →  promoted" in page
     assert all(name in page for name, _ in AXES.values())
 
     done = valueagents("circle", *runs, "--out", "circle.html")

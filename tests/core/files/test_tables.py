@@ -96,3 +96,13 @@ def test_a_row_of_another_length_with_newlines_in_its_cells_is_one_row(tmp_path)
     rows, told = _kept(tmp_path, 'a,b\n1,"one\ntwo\nthree",4\n5,6\n')
     assert rows == [("5", "6")]
     assert "1 of 2 rows left out (line 2: 2 columns" in told
+
+
+def test_another_delimiter_parts_cells_and_commas_are_text(tmp_path):
+    path = _file(tmp_path, "a;b\n1,5;x\n2;y;z\n")
+    assert csv_header(path, ";") == ("a", "b")
+    left_out = LeftOut("a.csv")
+    assert list(csv_rows(path, ["a"], left_out=left_out, delimiter=";")) == [
+        ("a.csv, line 2", {"a": "1,5"})
+    ]
+    assert left_out.reasons == {"2 columns are wanted, this row has more or fewer": ["line 3"]}

@@ -134,3 +134,15 @@ def test_a_slope_that_lacks_values_does_not_blame_the_target(tmp_path, run_of):
     game = run_of(tmp_path / "game", game_rows(np.random.default_rng(1), count=9), min_contested=20)
     reason = intervention_metrics(game, game, ("BEC",)).circle_slope.reason
     assert reason == "too few other values on the circle have 20 shared contested situations"
+
+
+def test_a_taxonomy_without_angles_has_no_slope_and_says_so(tmp_path, run_of):
+    flat = load_taxonomy("mft5")
+    rows = [
+        (f"s{n}", f"c{n}", {"a": {"care": 1.0}, "b": {"loyalty": 1.0}}, p, {})
+        for n, p in enumerate([(0.5, 0.5), (0.2, 0.8)] * 10)
+    ]
+    game = run_of(tmp_path / "game", rows, taxonomy=flat)
+    found = intervention_metrics(game, game, ("care",))
+    assert found.circle_slope.reason == "the axes of mft5/1 have no angles"
+    assert found.target_shift.value == 0
