@@ -129,11 +129,20 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
 
 def _comments(game: Game, axes: Taxonomy) -> dict[tuple[str, int], Amounts]:
     """The events that comments in the script say, by scene and line."""
-    return {
-        (scene.name, number): _amounts(place(scene.name, number), words, axes)
-        for scene in game.scenes.values()
-        for number, words in scene.values.items()
-    }
+    found = {}
+    for scene in game.scenes.values():
+        for at, line in enumerate(scene.lines):
+            words = line.values if line.text.startswith("*") else None
+            if words is None:
+                continue
+            where = place(scene.name, line.number)
+            if at in scene.rows:
+                raise DataError(
+                    f"{where}: a value comment between the options of a menu belongs to none;"
+                    " indent it under its option"
+                )
+            found[scene.name, line.number] = _amounts(where, words, axes)
+    return found
 
 
 def _read_file(file: Path) -> _File:
@@ -162,7 +171,11 @@ def _line(file: Path, key: str, game: Game) -> tuple[str, int]:
     if name not in game.scenes:
         raise DataError(f"{file.name}, {key[:80]!r}: " + unknown_name("scene", name, game.scenes))
     scene = game.scenes[name]
-    lines = {statement.line for statement in scene.statements} | scene.option_lines
+    lines = {
+        line.number
+        for line in scene.lines
+        if line.text and (line.command[0] != "comment" or line.values is not None)
+    }
     if not number.isdecimal() or len(number) > _DIGITS or int(number) not in lines:
         raise DataError(
             f"{file.name}, {key[:80]!r}: scene {name!r} has no such line that runs (not"

@@ -1,200 +1,179 @@
-"""What each command that is one line becomes: a function from its line and its words to an
-instruction.
+"""What each command that is one line does: a function from its line number and its words to an act.
+
+The names are those of the language's reference interpreter. What only shows, sells, saves or
+measures something does what that interpreter's test player does, which is next to nothing; what
+runs JavaScript, or what that player refuses, is refused.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+import re
 
-from valueagents.envs.choice_game.expressions import (
-    Expression,
-    ExpressionReader,
-    compiled,
-    constant,
-    join,
-)
+from valueagents.envs.choice_game.expressions import compiled
+from valueagents.envs.choice_game.jumps import JUMPS
 from valueagents.envs.choice_game.statements import (
-    Achieve,
-    AskInput,
-    Assign,
-    Break,
-    Bug,
-    CheckAchievements,
-    Ending,
-    Finish,
-    Go,
-    Instruction,
-    PageBreak,
-    Params,
-    Return,
+    Act,
+    CommandMaker,
+    Machine,
+    Made,
     Reuse,
-    Roll,
-    Say,
-    SetReuse,
+    nothing,
 )
 from valueagents.envs.choice_game.templates import template
-from valueagents.envs.choice_game.values import ScriptError, printed
+from valueagents.envs.choice_game.values import ScriptError, number, printed
+from valueagents.envs.choice_game.variable_commands import VARIABLE_COMMANDS
 
-_ASSIGNING = frozenset(("+", "-", "*", "/", "%", "^", "&", "#", "%+", "%-", "modulo"))
-
-
-class JumpTarget(NamedTuple):
-    """Where a jump leads whose names are written out: checked when all scenes are read."""
-
-    line: int
-    scene: str | None
-    label: str | None
-
-
-Made = tuple[Instruction, JumpTarget | None]
-CommandMaker = Callable[[int, str], Made]
-
-
-def _set(line: int, words: str) -> Made:
-    reader = ExpressionReader(words)
-    name = reader.reference()
-    if reader.token.spelling.lower() in _ASSIGNING:
-        operator = reader.take().spelling.lower()
-        value = reader.continued(
-            join(operator, lambda lookup: lookup(str(name(lookup))), reader.value())
-        )
-    else:
-        value = reader.expression()
-    reader.end()
-    return Assign(line, "set", name, value), None
-
-
-def _declare(kind: Literal["temp", "create"]) -> CommandMaker:
-    def make(line: int, words: str) -> Made:
-        reader = ExpressionReader(words)
-        name = reader.reference()
-        if reader.at_end and kind == "create":
-            raise ScriptError(f"*create {words} gives no value; write *create {words} 0")
-        value = None if reader.at_end else reader.expression()
-        reader.end()
-        return Assign(line, kind, name, value), None
-
-    return make
-
-
-def _go(*, scene: bool, returns: bool) -> CommandMaker:
-    def make(line: int, words: str) -> Made:
-        scene_name, rest = _name(words) if scene else (None, words)
-        label, rest = _name(rest) if rest or not scene else (None, "")
-        reader = ExpressionReader(rest)
-        arguments = []
-        while not reader.at_end:
-            arguments.append(reader.value())
-        known = JumpTarget(line, _static(scene_name), _static(label))
-        go = Go(line, _expression(scene_name), _expression(label), tuple(arguments), returns)
-        return go, (
-            known
-            if known.scene is not None or (scene_name is None and known.label is not None)
-            else None
-        )
-
-    return make
-
-
-_Name = str | Expression | None
-
-
-def _name(words: str) -> tuple[str | Expression, str]:
-    """The name of a scene or label, written out or to be computed (`{…}`, `name[…]`), and what
-    follows it.
-    """
-    first, _, rest = words.partition(" ")
-    if not first:
-        raise ScriptError("it does not say where to go")
-    if first.startswith("{") or "[" in first:
-        reader = ExpressionReader(words)
-        return reader.reference(), reader.rest()
-    return first.lower(), rest.strip()
-
-
-def _static(name: _Name) -> str | None:
-    return name if isinstance(name, str) else None
-
-
-def _expression(name: _Name) -> Expression | None:
-    return constant(name) if isinstance(name, str) else name
-
-
-def _ask_text(line: int, words: str) -> Made:
-    reader = ExpressionReader(words)
-    name = reader.reference()
-    reader.end()
-    return AskInput(line, name, None, None), None
-
-
-def _between(words: str) -> tuple[Expression, Expression, Expression]:
-    """A variable and the two ends of a range."""
-    reader = ExpressionReader(words)
-    parts = reader.reference(), reader.value(), reader.value()
-    reader.end()
-    return parts
+_DURATION = re.compile(r"\d*\.?\d*")
 
 
 def _print(line: int, words: str) -> Made:
     value = compiled(words)
-    return Say(line, lambda lookup: printed(value(lookup))), None
+    return lambda machine: machine.say(printed(value(machine.read)) + " "), None
 
 
-def _titled(kind: type[PageBreak] | type[Finish], text: str) -> CommandMaker:
-    return lambda line, words: (kind(line, template(words or text)), None)
+def _link(line: int, words: str) -> Made:
+    """The words of a link; its address, which nobody can open, only where there are none."""
+    address, _, text = words.partition(" ")
+    if not address:
+        raise ScriptError("*link wants an address, and the words that are shown for it")
+    said = template(text.strip() or address)
+    return lambda machine: machine.say(said(machine.read) + " "), None
 
 
-def _reuse(reuse: Reuse) -> CommandMaker:
-    def make(line: int, words: str) -> Made:
-        if words:
-            raise ScriptError(f"an option stands outside a *choice: {words!r}")
-        return SetReuse(line, reuse), None
+def _image(line: int, words: str) -> Made:
+    if not words:
+        raise ScriptError("an image wants the name of its file")
+    source = template(words)
+
+    def act(machine: Machine) -> None:
+        source(machine.read)
+        machine.say("\n\n")
+
+    return act, None
+
+
+def _page(words: str, *, ends_scene: bool) -> CommandMaker:
+    def make(line: int, button: str) -> Made:
+        said = template(button or words)
+        if ends_scene:
+            return lambda machine: machine.finish(said(machine.read), line), None
+        return lambda machine: machine.turn_page(said(machine.read), line), None
 
     return make
 
 
+def _wordless(command: str, made: CommandMaker) -> CommandMaker:
+    """A command of which the language says that its button has no words of its own."""
+
+    def make(line: int, words: str) -> Made:
+        if words:
+            raise ScriptError(f"*{command} shows no words of its own, and there are {words[:60]!r}")
+        return made(line, words)
+
+    return make
+
+
+def _wait(line: int, words: str) -> Made:
+    """*delay_break: a pause in real time, which nobody makes here."""
+    if not _DURATION.fullmatch(words):
+        raise ScriptError(f"*delay_break wants a number of seconds, not {words[:60]!r}")
+    return _page("Next", ends_scene=False)(line, "")
+
+
+def _bug(line: int, words: str) -> Made:
+    said = template(words)
+
+    def act(machine: Machine) -> None:
+        raise ScriptError(f"the script says that this must not happen: *bug {said(machine.read)}")
+
+    return act, None
+
+
+def _title(line: int, words: str) -> Made:
+    def act(machine: Machine) -> None:
+        machine.state.variables["choice_title"] = words
+
+    return act, None
+
+
+def _reuse(reuse: Reuse) -> CommandMaker:
+    def act(machine: Machine) -> None:
+        machine.state.frame.reuse = reuse
+
+    return lambda line, words: (act, None)
+
+
+def _save_checkpoint(line: int, words: str) -> Made:
+    """That a checkpoint was saved is known; going back to one is refused (`REFUSED`)."""
+    if not re.fullmatch(r"\w*", words, re.ASCII):
+        raise ScriptError(f"the name of a checkpoint is letters, numbers and _, not {words[:60]!r}")
+    name = "choice_saved_checkpoint" + (f"_{words.lower()}" if words else "")
+
+    def act(machine: Machine) -> None:
+        machine.state.variables[name] = True
+
+    return act, None
+
+
+def _looplimit(line: int, words: str) -> Made:
+    number(words)
+    return nothing, None
+
+
 def _nothing(line: int, words: str) -> Made:
-    return Instruction(line), None
+    return nothing, None
 
 
-def _end(line: int, words: str) -> Made:
-    return Ending(line), None
+def _always(act: Act) -> CommandMaker:
+    return lambda line, words: (act, None)
 
 
 SILENT = (
-    "title", "author", "image", "text_image", "sound", "link", "link_button", "share_this_game",
-    "more_games", "subscribe", "advertisement", "stat_chart", "ifid", "feedback", "looplimit",
-    "save_checkpoint", "product", "youtube",
+    "advertisement", "ai", "author", "check_purchase", "check_registration", "feedback", "ifid",
+    "kindle_image", "kindle_product", "kindle_search", "label", "link_button", "login",
+    "more_games", "print_discount", "product", "purchase", "purchase_discount",
+    "restore_purchases", "save_game", "share_this_game", "show_password", "sound", "subscribe",
+    "timer", "track_event", "youtube", "comment",
 )  # fmt: skip
-"""Commands of the language that show, sell or measure something and change nothing in the story."""
+"""Commands that show, sell, save or measure something and change nothing in the story."""
 
-WITH_ROWS = frozenset(("stat_chart",))
+REFUSED = {
+    "script": "runs JavaScript, which is not run here",
+    "restore_checkpoint": (
+        "goes back to what a player saved, and the language's own test player refuses it; put it"
+        " under *if (not(choice_randomtest))"
+    ),
+    "redirect_scene": "belongs to the stats screen, which nobody opens here",
+}
 
 COMMANDS: dict[str, CommandMaker] = {
-    "set": _set,
-    "temp": _declare("temp"),
-    "create": _declare("create"),
-    "goto": _go(scene=False, returns=False),
-    "gosub": _go(scene=False, returns=True),
-    "goto_scene": _go(scene=True, returns=False),
-    "gosub_scene": _go(scene=True, returns=True),
-    "return": lambda line, words: (Return(line), None),
-    "finish": _titled(Finish, "Next chapter"),
-    "page_break": _titled(PageBreak, "Next"),
-    "delay_break": lambda line, words: (PageBreak(line, template("Next")), None),
-    "ending": _end,
-    "delay_ending": _end,
-    "restart": _end,
-    "input_text": _ask_text,
-    "input_number": lambda line, words: (AskInput(line, *_between(words)), None),
-    "rand": lambda line, words: (Roll(line, *_between(words)), None),
-    "achieve": lambda line, words: (Achieve(line, words.lower()), None),
-    "check_achievements": lambda line, words: (CheckAchievements(line), None),
-    "params": lambda line, words: (Params(line, tuple(words.lower().split())), None),
+    **dict.fromkeys(SILENT, _nothing),
+    **VARIABLE_COMMANDS,
+    **JUMPS,
     "print": _print,
-    "line_break": lambda line, words: (Break(line, "\n"), None),
+    "link": _link,
+    "image": _image,
+    "text_image": _image,
+    "line_break": _always(lambda machine: machine.say("\n")),
+    "page_break": _page("Next", ends_scene=False),
+    "page_break_advertisement": _wordless(
+        "page_break_advertisement", _page("Next", ends_scene=False)
+    ),
+    "delay_break": _wait,
+    "finish": _page("Next Chapter", ends_scene=True),
+    "finish_advertisement": _wordless(
+        "finish_advertisement", _page("Next Chapter", ends_scene=True)
+    ),
+    **dict.fromkeys(
+        ("ending", "delay_ending", "end_trial", "abort", "restart"),
+        _always(lambda machine: machine.end()),
+    ),
+    "title": _title,
+    "achieve": lambda line, words: (lambda machine: machine.achieve(words.lower()), None),
+    "check_achievements": _always(lambda machine: machine.check_achievements()),
     "hide_reuse": _reuse("hide"),
     "disable_reuse": _reuse("disable"),
     "allow_reuse": _reuse("allow"),
-    "bug": lambda line, words: (Bug(line, template(words)), None),
-    **dict.fromkeys(SILENT, _nothing),
+    "save_checkpoint": _save_checkpoint,
+    "reset": _always(lambda machine: machine.reset()),
+    "looplimit": _looplimit,
+    "bug": _bug,
 }

@@ -1,8 +1,8 @@
 """`valueagents/ChoiceScript-v0`: choice games, ours or the user's, and MACHIAVELLI's.
 
-A step is a choice and all that the script does until the next menu; its value events are those of
-the lines that it ran. What each option of a menu would do is found by trying it
-(`ValueEnv.annotate_by_trying`).
+A step is a choice and all that the script does until the next menu, over the ends of pages and
+scenes; its value events are those of the lines that it ran. What each option of a menu would do is
+found by trying it (`ValueEnv.annotate_by_trying`).
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from valueagents.envs.choice_game.annotations import Ledger, read_ledger
 from valueagents.envs.choice_game.game import read_folder
 from valueagents.envs.choice_game.interpreter import Interpreter
 from valueagents.envs.choice_game.machiavelli import read_machiavelli
+from valueagents.envs.choice_game.mistakes import find_mistakes
 from valueagents.errors import ConfigError, EnvError
 from valueagents.identity import seed_from
 
@@ -58,7 +59,7 @@ class ChoiceScriptEnv(ValueEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
-    version = "1"
+    version = "2"  # 2: ends of pages and scenes are no steps, markup is not shown
     tries = TRIES
     factors = (Factor("scene", "The scene of the script that the menu belongs to."),)
     inline = False  # a menu of random outcomes takes milliseconds to try
@@ -117,6 +118,10 @@ class ChoiceScriptEnv(ValueEnv):
     def max_points(self) -> int:
         """The points of all achievements."""
         return sum(achievement.points for achievement in self.game.achievements.values())
+
+    def mistakes(self) -> list[tuple[str, str]]:
+        """Place and problem of all that is wrong with the scripts, met in play or not."""
+        return find_mistakes(self.game)
 
     def content(self) -> object:
         """The scripts, the annotations, and the bounds of an episode."""
@@ -178,15 +183,23 @@ class ChoiceScriptEnv(ValueEnv):
         return self._events()
 
     def _turn_after(self, text: str, *, reward: float, events: tuple[Event, ...]) -> Turn:
-        state = self._interpreter.state
+        state, folded = self._interpreter.state, tuple(self._interpreter.folded)
         if state.over:
-            return Turn(text or "The end.", reward=reward, events=events, terminated=True)
+            return Turn(
+                text or "The end.", reward=reward, events=events, folded=folded, terminated=True
+            )
         menu = tuple(Option(offer.id, offer.text) for offer in state.menu)
-        factors = {"scene": state.scene}
         place = _hash_of(self._interpreter.place())
         self._met[place] = self._met.get(place, 0) + 1
-        truncated = self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps
-        return Turn(text, menu, reward=reward, events=events, truncated=truncated, factors=factors)
+        return Turn(
+            text,
+            menu,
+            reward=reward,
+            events=events,
+            folded=folded,
+            truncated=self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps,
+            factors={"scene": state.scene},
+        )
 
     def _events(self) -> tuple[Event, ...]:
         return self._ledger.events(self._interpreter.executed, self._interpreter.left)

@@ -5,8 +5,9 @@
                function(expression)
 
 As in ChoiceScript, one operator joins two values and anything longer needs parentheses: there is no
-precedence to get wrong. The exception are chains of one operator that may be read in either order
-(`a and b and c`, also or, +, *, &). `{expression}` is the variable whose name the expression gives,
+precedence to get wrong. What its own interpreter refuses and this one reads are chains of one
+operator that may be read in either order (`a and b and c`, also or, +, *, &), `%` for modulo, and a
+minus before a number. `{expression}` is the variable whose name the expression gives,
 `name[i]` the variable `name_i`. Texts may hold `${…}`. Nothing is ever handed to Python's own
 evaluation.
 """
@@ -20,9 +21,9 @@ from valueagents.envs.choice_game.values import (
     OPERATORS,
     ScriptError,
     Value,
+    literal,
     printed,
-    tidy,
-    truth,
+    unescaped,
 )
 
 Lookup = Callable[[str], Value]
@@ -33,8 +34,8 @@ MAX_DEPTH = 50
 MAX_TOKENS = 400  # every operator nests a call, and calls nest to a limit
 _WORDS = ("and", "or", "modulo")
 _TOKEN = re.compile(
-    r"""\s*(?: (?P<text>"(?:\\.|[^"\\])*") | (?P<number>\d+(?:\.\d+)?)\b | (?P<name>[^\W\d]\w*)
-        | (?P<sign>%\+|%-|!=|<=|>=|[-+*/%^&\#=<>()\[\]{}]) )""",
+    r"""\s*(?: (?P<text>"(?:\\.|[^"\\])*") | (?P<number>\d+(?:\.\d+)?\b) | (?P<name>\w+)
+        | (?P<sign>%\+|%-|!=|<=|>=|[-+*/%^&\#=<>()\[\]{},]) )""",
     re.VERBOSE,
 )
 
@@ -81,6 +82,7 @@ class ExpressionReader:
         self._tokens = tokens(text)
         self._next = 0
         self._depth = 0
+        self.known_name: str | None = None  # of the last reference, if it is written out
 
     @property
     def token(self) -> Token:
@@ -132,26 +134,31 @@ class ExpressionReader:
     def _value(self) -> Expression:
         token = self.take()
         if token.kind == "number":
-            return constant(tidy(float(token.spelling)))
+            return constant(literal(token.spelling))
         if token.kind == "text":
             return _text(token.spelling[1:-1])
         if token.spelling == "-" and self.token.kind == "number":
-            return constant(-tidy(float(self.take().spelling)))
+            return constant(literal(f"-{self.take().spelling}"))
         if token.spelling == "(":
             return self._enclosed(")")
         if token.spelling == "{" or (token.kind == "name" and token.spelling.lower() not in _WORDS):
             self._next -= 1
             if (
                 token.kind == "name"
-                and token.spelling.lower() in FUNCTIONS
+                and token.spelling.lower() in (*FUNCTIONS, "auto")
                 and self._tokens[self._next + 1][1] == "("
             ):
                 return self._function()
             if token.spelling.lower() in ("true", "false"):
                 self.take()
                 return constant(token.spelling.lower() == "true")
-            return _read(self.reference())
+            return self._variable()
         return self._fail(f"a value should stand where {token.spelling!r} stands")
+
+    def _variable(self) -> Expression:
+        name = self.reference()
+        known = self.known_name
+        return _read(name) if known is None else lambda lookup: lookup(known)
 
     def reference(self) -> Expression:
         """Read the name of a variable (`name`, `name[expression]`, `{expression}`): the expression
@@ -159,13 +166,17 @@ class ExpressionReader:
         """
         token = self.take()
         if token.spelling == "{":
-            return _lower(self._enclosed("}"))
-        if token.kind != "name":
+            name = _lower(self._enclosed("}"))
+            self.known_name = None
+            return name
+        if token.kind not in ("name", "number"):  # a label may be a number
             self._fail(f"the name of a variable should stand where {token.spelling!r} stands")
-        name: Expression = constant(token.spelling.lower())
+        known: str | None = token.spelling.lower()
+        name = constant(token.spelling.lower())
         while self.token.spelling == "[":
             self.take()
-            name = _indexed(name, self._enclosed("]"))
+            name, known = _indexed(name, self._enclosed("]")), None
+        self.known_name = known
         return name
 
     def end(self) -> None:
@@ -177,11 +188,35 @@ class ExpressionReader:
         """The text that is not yet read, without the space round it."""
         return self.text[self.token.start :].strip()
 
+    def read_since(self, start: int) -> str:
+        """The text that was read from this place on."""
+        return self.text[start : self._tokens[self._next - 1].end]
+
     def _function(self) -> Expression:
-        function = FUNCTIONS[self.take().spelling.lower()]
+        name = self.take().spelling.lower()
         self.take()
+        if name == "auto":
+            return self._balanced()
+        function = FUNCTIONS[name]
         argument = self._enclosed(")")
         return lambda lookup: function(argument(lookup))
+
+    def _balanced(self) -> Expression:
+        """`auto(rate, id)`: what the author's tools have found to split players so, else 50."""
+        self.value()
+        if self.take().spelling != ",":
+            self._fail("auto() wants a rate and a name: auto(50, courage)")
+        name = self.take().spelling
+        if self.take().spelling != ")":
+            self._fail("auto() wants a rate and a name: auto(50, courage)")
+
+        def balanced(lookup: Lookup) -> Value:
+            try:
+                return lookup(f"auto_{lookup('choice_scene')}_{name}".lower())
+            except ScriptError:
+                return 50
+
+        return balanced
 
     def _enclosed(self, closing: str) -> Expression:
         inner = self.expression()
@@ -216,10 +251,6 @@ def constant(value: Value) -> Expression:
 
 def join(operator: str, left: Expression, right: Expression) -> Expression:
     """The function that applies an operator to what two functions give."""
-    if operator == "and":
-        return lambda lookup: truth(left(lookup)) and truth(right(lookup))
-    if operator == "or":
-        return lambda lookup: truth(left(lookup)) or truth(right(lookup))
     function = OPERATORS[operator]
     return lambda lookup: function(left(lookup), right(lookup))
 
@@ -241,4 +272,4 @@ def _text(inside: str) -> Expression:
         template,
     )  # each holds the other: texts with ${}, ${} with texts
 
-    return template(re.sub(r"\\(.)", r"\1", inside))
+    return template(unescaped(inside))

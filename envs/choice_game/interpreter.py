@@ -1,33 +1,45 @@
 """Plays a game: from the start, or from an option that is taken, to the next menu or the end.
 
-What a script does wrong while it runs is a DataError with scene and line. A run of lines that comes
-to no menu is bounded, and so is the depth of *gosub, so a script that loops or recurses for ever is
-such an error too.
+What a script does wrong while it runs is a DataError with scene and line, and a mistake in a line
+that is not reached is none. A run of lines that comes to no menu is bounded, and so is the depth of
+*gosub, so a script that loops or recurses for ever is such an error too.
+
+The end of a page or of a scene is no menu: the script goes on, at most `MAX_FOLDED` times in a row.
 """
 
-from collections.abc import Callable
 from typing import NoReturn
 
-from valueagents.envs.choice_game import statements as s
-from valueagents.envs.choice_game.game import STARTUP, Game
+from valueagents.envs.choice_game.game import Game
 from valueagents.envs.choice_game.lines import place
-from valueagents.envs.choice_game.menus import choice_menu, number_range, question_menu
-from valueagents.envs.choice_game.state import Call, Frame, Offer, ScriptState, decode, encode
-from valueagents.envs.choice_game.values import ScriptError, Value, printed, truth
+from valueagents.envs.choice_game.parser import STARTUP, instruction
+from valueagents.envs.choice_game.scene import Scene
+from valueagents.envs.choice_game.state import (
+    NEXT_SCENE,
+    Call,
+    Frame,
+    Offer,
+    ScriptState,
+    decode,
+    encode,
+)
+from valueagents.envs.choice_game.system import system_value
+from valueagents.envs.choice_game.templates import shown
+from valueagents.envs.choice_game.values import ScriptError, Value
 from valueagents.errors import DataError, unknown_name
 
 MAX_LINES = 20_000
 """Instructions between two menus: beyond, the script is in a loop."""
 MAX_CALLS = 200
-
-_RANDOM_STEPS = 1 << 53
+MAX_FOLDED = 50
+"""Ends of pages and scenes between two menus; the next one is a menu of one option."""
 
 
 class Interpreter:
     """A game in play.
 
     `executed` lists (scene, line) of all lines that the last start or step ran, in order; `left` is
-    the line of the menu at which that step was taken (None after a start).
+    the line of the menu at which that step was taken (None after a start); `folded` are the ends of
+    pages and scenes that it passed, `scene:line` each.
     """
 
     def __init__(self, game: Game) -> None:
@@ -35,25 +47,17 @@ class Interpreter:
         self.state = ScriptState(STARTUP, 0)
         self.executed: list[tuple[str, int]] = []
         self.left: tuple[str, int] | None = None
+        self.folded: list[str] = []
         self._text: list[str] = []
         self._waiting = False
-        self._line = 0
-        self._acts: dict[type[s.Instruction], Callable[..., None]] = {
-            s.Instruction: lambda _: None, s.Say: self._say, s.Break: self._break,
-            s.Assign: self._assign, s.Jump: self._jump, s.JumpUnless: self._jump_unless,
-            s.Fall: self._fall, s.Go: self._go, s.Return: self._return, s.Choose: self._choose,
-            s.Finish: self._finish, s.Ending: self._end, s.PageBreak: self._page_break,
-            s.AskInput: self._ask, s.Roll: self._roll, s.Achieve: self._achieve,
-            s.CheckAchievements: self._check_achievements, s.Params: self._params,
-            s.SetReuse: self._set_reuse, s.Bug: self._bug,
-        }  # fmt: skip
 
     def start(self, seed: int) -> str:
         """Begin anew with these random numbers: the text up to the first menu."""
         self.state = ScriptState(STARTUP, seed)
         self.executed, self.left = [], None
+        self._scene(STARTUP)
         self._run()
-        return self._shown()
+        return self.text()
 
     def take(self, offer_id: str) -> str:
         """Take an option of `state.menu`: the text up to the next.
@@ -61,7 +65,7 @@ class Interpreter:
         Raises DataError if the script goes wrong.
         """
         self.follow(offer_id)
-        return self._shown()
+        return self.text()
 
     def follow(self, offer_id: str) -> None:
         """Take an option without laying out its text, as tries do, which nobody reads."""
@@ -69,21 +73,23 @@ class Interpreter:
         offer = next((offer for offer in state.menu if offer.id == offer_id), None)
         if offer is None:
             raise ScriptError(unknown_name("option", offer_id, [offer.id for offer in state.menu]))
-        waiting = self.game.scenes[state.scene].statements[state.at]
+        scene = self.game.scenes[state.scene]
         self.executed = [(state.scene, line) for line in offer.lines]
-        self.left = (state.scene, waiting.line)
+        self.left = (state.scene, scene.number(state.at))
         state.menu = ()
-        self._line = waiting.line
-        if isinstance(waiting, s.Choose):
-            state.frame.used += [line for line in offer.lines if line not in state.frame.used]
-            state.at = offer.target
-        elif isinstance(waiting, s.Finish):
+        if offer.spent is not None and offer.spent not in state.frame.used:
+            state.frame.used.append(offer.spent)
+        if offer.variable is not None and offer.answer is not None:
+            self.write(offer.variable, offer.answer)
+        if offer.target == NEXT_SCENE:
             self._enter_next_scene()
         else:
-            if isinstance(waiting, s.AskInput) and offer.answer is not None:
-                self._write(self._name(waiting.name), offer.answer)
-            state.at += 1
+            state.at = offer.target
         self._run()
+
+    def text(self) -> str:
+        """What the last start or step told, laid out."""
+        return _laid_out(shown("".join(self._text)))
 
     def save(self) -> bytes:
         """Everything that decides what comes next."""
@@ -113,208 +119,199 @@ class Interpreter:
             state.menu,
         )
 
-    def read(self, name: str) -> Value:
-        """The value of a variable, *temp before *create. Raises ScriptError if it has none."""
-        temps, variables = self.state.frame.temps, self.state.variables
-        held = temps if name in temps else variables
-        value = held.get(name)
-        if value is None:
-            if name in held:
-                raise ScriptError(f"the variable {name!r} has no value yet; *set it first")
-            if (name := name.lower()) in temps or name in variables:
-                return self.read(name)
-            raise ScriptError(
-                unknown_name("variable", name, {*temps, *variables}, remedy="*create or *temp it.")
-            )
-        return value
-
     # The loop
 
     def _run(self) -> None:
         """Run to the next menu or the end."""
-        state, acts, executed = self.state, self._acts, self.executed
-        self._waiting, self._text = False, []
+        state, executed = self.state, self.executed
+        self._waiting, self._text, self.folded = False, [], []
         left = MAX_LINES
-        statements = self.game.scenes[state.scene].statements
-        scene = state.scene
+        scene = self.game.scenes[state.scene]
+        code, name, at = scene.code, state.scene, state.at
         try:
             while not self._waiting:
-                statement = statements[state.at]
-                if statement.line >= 0:
-                    self._line = statement.line
-                    executed.append((scene, statement.line))
-                state.at += 1
-                acts[type(statement)](statement)
+                at = state.at
+                made = code[at] or instruction(scene, at)
+                if made.place is not None:
+                    executed.append(made.place)
+                state.at = at + 1
+                made.act(self)
                 left -= 1
                 if not left:
                     self._loops()
-                if state.scene is not scene:
-                    scene, statements = state.scene, self.game.scenes[state.scene].statements
+                if state.scene is not name:
+                    scene, name = self.game.scenes[state.scene], state.scene
+                    code = scene.code
         except ScriptError as error:
-            raise DataError(f"{place(scene, self._line)}: {error}") from error
-
-    def _shown(self) -> str:
-        return _laid_out("".join(self._text))
+            raise DataError(f"{place(name, error.line or scene.number(at))}: {error}") from error
 
     def _loops(self) -> NoReturn:
         raise ScriptError(
             f"{MAX_LINES} lines ran without coming to a menu; the script is in a loop"
         )
 
-    def _wait(self, statement: s.Instruction, *offers: Offer) -> None:
-        self.state.at -= 1
-        self.state.menu = offers
-        self._waiting = True
-        if not offers:
-            self._line = statement.line
-            raise ScriptError("no option of this choice can be taken; one must always be left")
+    # What an instruction can do (`statements.Machine`)
 
-    # What each instruction does
+    def read(self, name: str) -> Value:
+        """The value of a variable, *temp before *create. Raises ScriptError if it has none."""
+        value = self.state.frame.temps.get(name)
+        if value is None:
+            value = self.state.variables.get(name)
+            if value is None or name in self.state.frame.temps:
+                return self._read_rare(name)
+        return value
 
-    def _say(self, statement: s.Say) -> None:
-        self._text += (statement.text(self.read), " ")
-
-    def _break(self, statement: s.Break) -> None:
-        self._text.append(statement.mark)
-
-    def _assign(self, statement: s.Assign) -> None:
-        name = self._name(statement.name)
-        value = None if statement.value is None else statement.value(self.read)
-        if statement.kind == "temp":
-            self.state.frame.temps[name] = value
-        elif statement.kind == "create":
-            self.state.variables[name] = value
-        elif value is not None:
-            self._write(name, value)
-
-    def _jump(self, statement: s.Jump) -> None:
-        self.state.at = statement.target
-
-    def _jump_unless(self, statement: s.JumpUnless) -> None:
-        if not truth(statement.condition(self.read)):
-            self.state.at = statement.target
-
-    def _fall(self, statement: s.Fall) -> None:
-        if not statement.fake and self.state.variables.get("implicit_control_flow") is not True:
-            self._line = statement.option_line
+    def _read_rare(self, name: str) -> Value:
+        temps, variables = self.state.frame.temps, self.state.variables
+        if name in temps or name in variables:
+            raise ScriptError(f"the variable {name!r} has no value yet; *set it first")
+        if (lower := name.lower()) != name:
+            return self.read(lower)
+        value = system_value(name, self.state, self.game.scenes[self.state.scene])
+        if value is None:
             raise ScriptError(
-                "the lines of this option end without leading anywhere; end them with *goto or"
-                " *finish"
+                unknown_name("variable", name, {*temps, *variables}, remedy="*create or *temp it.")
             )
-        self.state.at = statement.target
+        return value
 
-    def _go(self, statement: s.Go) -> None:
+    def require(self, name: str) -> None:
+        """Raise ScriptError unless there is such a variable, with or without a value."""
+        temps, variables = self.state.frame.temps, self.state.variables
+        if name not in temps and name not in variables:
+            known = {*temps, *variables}
+            raise ScriptError(
+                unknown_name("variable", name, known, remedy="*create or *temp it first.")
+            )
+
+    def write(self, name: str, value: Value) -> None:
+        """Give a variable that exists another value."""
+        temps = self.state.frame.temps
+        if name not in temps:
+            self.require(name)
+        (temps if name in temps else self.state.variables)[name] = value
+
+    def say(self, text: str) -> None:
+        """Add to the text of the step."""
+        self._text.append(text)
+
+    def go(self, label: str) -> None:
+        """Go on at a label of this scene; its line is run."""
         state = self.state
-        state.arguments = [argument(self.read) for argument in statement.arguments]
-        scene = state.scene if statement.scene is None else self._name(statement.scene)
-        label = None if statement.label is None else self._name(statement.label)
-        if scene not in self.game.scenes:
-            raise ScriptError(unknown_name("scene", scene, self.game.scenes))
-        labels = self.game.scenes[scene].labels
-        if label is not None and label not in labels:
-            raise ScriptError(unknown_name(f"label of {scene!r}", label, labels))
-        if statement.returns:
-            if len(state.calls) >= MAX_CALLS:
-                raise ScriptError(
-                    f"{MAX_CALLS} *gosub inside one another; the script recurses without a *return"
-                )
-            state.calls.append(
-                Call(state.scene, state.at, None if statement.scene is None else state.frame)
+        self._go_to(self.game.scenes[state.scene], label)
+
+    def _go_to(self, scene: Scene, label: str) -> None:
+        at = scene.labels.get(label)
+        if at is None:
+            raise ScriptError(unknown_name(f"label of {scene.name!r}", label, scene.labels))
+        self.executed.append((scene.name, scene.lines[at].number))
+        self.state.at = at + 1
+
+    def enter(self, scene: str, label: str | None, arguments: list[Value]) -> None:
+        """Go on in a scene, at its start or at a label, with no *temp variables."""
+        state, entered = self.state, self._scene(scene)
+        if label is None:
+            state.at = 0
+        else:
+            self._go_to(entered, label)
+        state.frame = Frame(arguments=arguments)
+        state.scene = entered.name
+
+    def _scene(self, name: str) -> Scene:
+        """The scene. Raises ScriptError if there is none, DataError if it cannot be entered."""
+        scene = self.game.scenes.get(name)
+        if scene is None:
+            raise ScriptError(unknown_name("scene", name, self.game.scenes))
+        if scene.problem is not None:
+            line, problem = scene.problem
+            raise DataError(f"{place(name, line)}: {problem}")
+        return scene
+
+    def call(self) -> None:
+        """A *return comes back to the next line of this visit."""
+        self._deeper()
+        self.state.frame.returns.append(self.state.at)
+
+    def call_scene(self) -> None:
+        """A *return out of another scene comes back to the next line, with this visit's
+        variables.
+        """
+        self._deeper()
+        self.state.calls.append(Call(self.state.scene, self.state.at, self.state.frame))
+
+    def _deeper(self) -> None:
+        if len(self.state.calls) + len(self.state.frame.returns) >= MAX_CALLS:
+            raise ScriptError(
+                f"{MAX_CALLS} *gosub inside one another; the script recurses without a *return"
             )
-        if statement.scene is not None:
-            state.frame = Frame()
-        state.scene, state.at = scene, 0 if label is None else labels[label]
 
-    def _return(self, statement: s.Return) -> None:
-        if not self.state.calls:
+    def come_back(self) -> None:
+        """Go back to the last call."""
+        state = self.state
+        if state.frame.returns:
+            state.at = state.frame.returns.pop()
+        elif state.calls:
+            call = state.calls.pop()
+            state.scene, state.at, state.frame = call.scene, call.at, call.frame
+        else:
             raise ScriptError("*return, but no *gosub came here")
-        call = self.state.calls.pop()
-        self.state.scene, self.state.at = call.scene, call.at
-        if call.frame is not None:
-            self.state.frame = call.frame
 
-    def _choose(self, statement: s.Choose) -> None:
-        offers, barred = choice_menu(statement, self.state, self.read)
-        self._text += [f"\n\n(Not possible now: {text})" for text in barred]
-        self._wait(statement, *offers)
+    def turn_page(self, words: str, line: int) -> None:
+        """The end of a page: the script goes on."""
+        if not self._fold(line):
+            text = shown(words).strip() or "Next"
+            self.wait([Offer(f"{self.state.scene}:{line}", text, self.state.at)])
 
-    def _page_break(self, statement: s.PageBreak) -> None:
-        name = f"{self.state.scene}:{statement.line}"
-        self._wait(statement, Offer(name, statement.text(self.read).strip() or "Next", 0, ()))
+    def finish(self, words: str, line: int) -> None:
+        """The end of the scene: the next one of the list begins, or the game is over."""
+        if self.state.scene not in self.game.following:
+            self.end()
+        elif self._fold(line):
+            self._enter_next_scene()
+        else:
+            text = shown(words).strip() or "Next Chapter"
+            self.wait([Offer(f"{self.state.scene}:finish", text, NEXT_SCENE)])
 
-    def _finish(self, statement: s.Finish) -> None:
-        state, order = self.state, self.game.order
-        state.calls.clear()
-        if state.scene not in order or state.scene == order[-1]:
-            self._end(statement)
-            return
-        self._wait(statement, Offer(f"{state.scene}:finish", statement.text(self.read), 0, ()))
+    def _fold(self, line: int) -> bool:
+        """True if the end of a page or scene is passed over, and noted."""
+        if len(self.folded) >= MAX_FOLDED:
+            return False
+        self.folded.append(f"{self.state.scene}:{line}")
+        self._text.append("\n\n")
+        return True
 
     def _enter_next_scene(self) -> None:
-        state, order = self.state, self.game.order
-        state.scene, state.at, state.frame = order[order.index(state.scene) + 1], 0, Frame()
+        self.enter(self.game.following[self.state.scene], None, [])
 
-    def _end(self, statement: s.Instruction) -> None:
+    def end(self) -> None:
+        """The end of the game."""
         self.state.over = True
         self._waiting = True
 
-    def _ask(self, statement: s.AskInput) -> None:
-        self._wait(statement, *question_menu(statement, self.state.scene, self.read))
+    def wait(self, offers: list[Offer]) -> None:
+        """Ask the player."""
+        self.state.at -= 1
+        self.state.menu = tuple(offers)
+        self._waiting = True
 
-    def _roll(self, statement: s.Roll) -> None:
-        low, high = number_range(statement.low, statement.high, self.read)
-        if isinstance(low, int) and isinstance(high, int):
-            self._write(self._name(statement.name), low + self.state.roll(high - low + 1))
-        else:
-            self._write(
-                self._name(statement.name),
-                low + (high - low) * self.state.roll(_RANDOM_STEPS) / _RANDOM_STEPS,
-            )
+    def achieve(self, name: str) -> None:
+        """Earn an achievement."""
+        if name not in self.game.achievements:
+            raise ScriptError(unknown_name("achievement", name, self.game.achievements))
+        if name not in self.state.achieved:
+            self.state.achieved.append(name)
 
-    def _achieve(self, statement: s.Achieve) -> None:
-        if statement.name not in self.game.achievements:
-            raise ScriptError(unknown_name("achievement", statement.name, self.game.achievements))
-        if statement.name not in self.state.achieved:
-            self.state.achieved.append(statement.name)
-
-    def _check_achievements(self, statement: s.CheckAchievements) -> None:
+    def check_achievements(self) -> None:
+        """Set `choice_achieved_NAME` for each."""
         for name in self.game.achievements:
             self.state.frame.temps[f"choice_achieved_{name}"] = name in self.state.achieved
 
-    def _params(self, statement: s.Params) -> None:
-        given = self.state.arguments
-        if len(given) < len(statement.names):
-            raise ScriptError(
-                f"*params names {len(statement.names)} arguments, and {len(given)} were given"
-            )
-        temps = self.state.frame.temps
-        temps["param_count"] = len(given)
-        temps.update({f"param_{k}": value for k, value in enumerate(given, 1)})
-        temps.update(zip(statement.names, given, strict=False))
-
-    def _set_reuse(self, statement: s.SetReuse) -> None:
-        self.state.frame.reuse = statement.reuse
-
-    def _bug(self, statement: s.Bug) -> None:
-        raise ScriptError(
-            f"the script says that this must not happen: *bug {statement.text(self.read)}"
-        )
-
-    # Variables
-
-    def _name(self, name: Callable[[Callable[[str], Value]], Value]) -> str:
-        return printed(name(self.read)).lower()
-
-    def _write(self, name: str, value: Value) -> None:
-        """Give a variable that exists another value."""
-        for held in (self.state.frame.temps, self.state.variables):
-            if name in held:
-                held[name] = value
-                return
-        known = {*self.state.frame.temps, *self.state.variables}
-        raise ScriptError(
-            unknown_name("variable", name, known, remedy="*create or *temp it first.")
-        )
+    def reset(self) -> None:
+        """All variables are as the game created them."""
+        self.state.variables.clear()
+        startup = self.game.scenes[STARTUP]
+        for at in range(startup.top):
+            if startup.lines[at].command[0] in ("create", "create_array", "title"):
+                instruction(startup, at).act(self)
 
 
 def _laid_out(text: str) -> str:

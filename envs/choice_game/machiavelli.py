@@ -1,6 +1,6 @@
-"""MACHIAVELLI's `game_data` (Pan et al.
+"""MACHIAVELLI's `game_data` (Pan et al. 2023, arXiv 2304.03279), read from the user's folder.
 
-2023, arXiv 2304.03279), read from the user's folder; nothing of it is shipped.
+Nothing of it is shipped.
 
 The games are played from their ChoiceScript lines. Labels sit on scene nodes of the game's tree: a
 step visits nodes, their labels are added up, and the sums are held against the thresholds once for
@@ -9,14 +9,15 @@ the step. That gives the step's events: a violation or the suffering of others â
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from valueagents.contracts.decision import Event
 from valueagents.envs.choice_game.annotations import Executed
-from valueagents.envs.choice_game.game import STATS_SCREEN, Game, assemble
-from valueagents.envs.choice_game.lines import lines_of_pairs
+from valueagents.envs.choice_game.game import Game, assemble
+from valueagents.envs.choice_game.lines import Line, lines_of_pairs
 from valueagents.envs.choice_game.scene import Achievement
 from valueagents.errors import ConfigError, DataError, unknown_name
 from valueagents.files.text import T, decode_json, read_text
@@ -210,22 +211,35 @@ def read_random_means(folder: Path, title: str) -> dict[str, float]:
 def _game(file: Path, facts: GameFacts) -> Game:
     source = _read(file, _Source)
     first = _first_line(file, source)
-    sources = {
-        name.lower(): lines_of_pairs(pairs, first=first) for name, pairs in source.scenes.items()
-    }
-    sources.pop(STATS_SCREEN, None)
+    sources = _with_paragraphs(
+        {name.lower(): lines_of_pairs(pairs, first=first) for name, pairs in source.scenes.items()}
+    )
     for name in source.scene_list:
         if name.lower() not in sources:
             raise DataError(f"{file.name}, scene_list: " + unknown_name("scene", name, sources))
-    try:
-        game = assemble(sources, order=tuple(name.lower() for name in source.scene_list))
-    except DataError as error:
-        raise DataError(f"{file.name}, {error}") from error
+    game = assemble(sources, order=tuple(name.lower() for name in source.scene_list))
     goals = {
         name.lower(): Achievement(goal.points, goal.description, True)
         for name, goal in facts.achievements.items()
     }
-    return Game(game.scenes, game.order, {**game.achievements, **goals}, game.content)
+    return Game(game.scenes, game.following, {**game.achievements, **goals}, game.content)
+
+
+def _with_paragraphs(sources: dict[str, list[Line]]) -> dict[str, list[Line]]:
+    """The scenes with their paragraphs set apart.
+
+    In a game without one blank line they were left out when the data was made, and every line of
+    text is a paragraph of its own, as the benchmark shows it.
+    """
+    if any(not line.text for lines in sources.values() for line in lines):
+        return sources
+    return {
+        name: [
+            line if line.text.startswith(("*", "#")) else replace(line, text=f"{line.text}\n\n")
+            for line in lines
+        ]
+        for name, lines in sources.items()
+    }
 
 
 def _first_line(file: Path, source: _Source) -> int:

@@ -2,9 +2,10 @@
 question.
 """
 
-from valueagents.envs.choice_game.expressions import Expression, Lookup
+from valueagents.envs.choice_game.expressions import Lookup
 from valueagents.envs.choice_game.state import Offer, ScriptState
-from valueagents.envs.choice_game.statements import AskInput, Choose, Entry
+from valueagents.envs.choice_game.statements import Act, Choose, Entry, Machine
+from valueagents.envs.choice_game.templates import shown
 from valueagents.envs.choice_game.values import ScriptError, Value, number, printed, truth
 
 TEXT_ANSWERS = ("Alex", "Robin", "Sam")
@@ -13,76 +14,102 @@ number.
 """
 
 
-def choice_menu(choose: Choose, state: ScriptState, read: Lookup) -> tuple[list[Offer], list[str]]:
-    """The options that can be taken, and the texts of those that can be seen but not taken."""
-    offers: list[Offer] = []
-    barred: list[str] = []
-    for entry in choose.entries:
-        _offer(entry, (), "", state, read, offers, barred)
-    return _told_apart(offers), barred
+def offer_choice(choose: Choose, scene: str, line: int) -> Act:
+    """The act of a *choice: it asks, and tells what can be seen but not taken."""
+
+    def act(machine: Machine) -> None:
+        menu = _Menu(scene, machine.state, machine.read)
+        for entry in choose.entries:
+            menu.add(entry, (), "")
+        bodiless = choose.bodiless is not None and choose.bodiless == menu.last
+        if bodiless and not choose.fake and machine.read("implicit_control_flow") is not True:
+            raise ScriptError("nothing stands under the last option", choose.end_line)
+        if not menu.offers:
+            raise ScriptError(
+                f"no option of the choice on line {line} can be taken; one must always be left",
+                choose.end_line,
+            )
+        for text in menu.barred:
+            machine.say(f"\n\n(Not possible now: {text})")
+        machine.wait(_told_apart(menu.offers))
+
+    return act
 
 
-def _offer(
-    entry: Entry,
-    lines: tuple[int, ...],
-    before: str,
-    state: ScriptState,
-    read: Lookup,
-    offers: list[Offer],
-    barred: list[str],
-) -> None:
-    """Add an entry, or what it leads to in the next group; `lines` and `before` are those of the
-    groups before it.
+class _Menu:
+    """The options met so far: `offers` can be taken, `barred` only read; `last` is the line of the
+    last of both.
     """
-    if not all(truth(guard(read)) for guard in entry.guards):
-        return
-    lines = (*lines, entry.line)
-    reuse = entry.reuse or state.frame.reuse
-    used = entry.line in state.frame.used and not entry.children
-    if used and reuse == "hide":
-        return
-    text = before + entry.text(read).strip()
-    if not text.strip(" –"):
-        raise ScriptError(f"the option on line {entry.line} has no text")
-    possible = entry.selectable is None or truth(entry.selectable(read))
-    if not possible or (used and reuse == "disable"):
-        barred.append(text)
-    elif entry.children:
-        for child in entry.children:
-            _offer(child, lines, f"{text} – ", state, read, offers, barred)
-    else:
-        offers.append(
-            Offer(f"{state.scene}:{'+'.join(map(str, lines))}", text, entry.target, lines)
-        )
+
+    def __init__(self, scene: str, state: ScriptState, read: Lookup) -> None:
+        self.offers: list[Offer] = []
+        self.barred: list[str] = []
+        self.last: int | None = None
+        self._scene, self._frame, self._read = scene, state.frame, read
+
+    def add(self, entry: Entry, lines: tuple[int, ...], before: str) -> None:
+        """Add an option, or what it leads to in the next group; `lines` and `before` are those of
+        the groups before it.
+        """
+        read, frame = self._read, self._frame
+        for guard in entry.guards:
+            if not truth(guard(read)):
+                return
+        reuse = entry.reuse or frame.reuse
+        used = reuse != "allow" and entry.line in frame.used
+        possible = entry.selectable is None or truth(entry.selectable(read))
+        if used and reuse == "hide":
+            return
+        self.last = entry.line
+        lines = (*lines, entry.line)
+        words = entry.text
+        text = words if isinstance(words, str) else shown(printed(words(read))).strip()
+        text = before + text if before else text
+        if not possible or used:
+            self.barred.append(text)
+        elif entry.children:
+            for child in entry.children:
+                self.add(child, lines, f"{text} – ")
+        else:
+            name = f"{self._scene}:{'+'.join(map(str, lines))}"
+            spent = None if reuse == "allow" else entry.line
+            self.offers.append(Offer(name, text or "(no words)", entry.at, lines, spent=spent))
 
 
 def _told_apart(offers: list[Offer]) -> list[Offer]:
     """The offers; where two read alike, the later ones are numbered, because an agent answers with
     a text.
     """
-    seen: dict[str, int] = {}
+    taken = {offer.text for offer in offers}
+    if len(taken) == len(offers):
+        return offers
+    seen: set[str] = set()
     apart = []
     for offer in offers:
-        count = seen[offer.text] = seen.get(offer.text, 0) + 1
-        text = f"{offer.text} ({count})"
-        apart.append(offer if count == 1 else Offer(offer.id, text, offer.target, offer.lines))
+        text, count = offer.text, 1
+        while text in seen or (count > 1 and text in taken):
+            count += 1
+            text = f"{offer.text} ({count})"
+        seen.add(text)
+        renamed = Offer(offer.id, text, offer.target, offer.lines, spent=offer.spent)
+        apart.append(offer if count == 1 else renamed)
     return apart
 
 
-def question_menu(ask: AskInput, scene: str, read: Lookup) -> list[Offer]:
-    """The answers to *input_text or *input_number."""
-    answers: tuple[Value, ...] = TEXT_ANSWERS
-    if ask.low is not None and ask.high is not None:
-        low, high = number_range(ask.low, ask.high, read)
-        answers = tuple(sorted({low, max(low, (low + high) // 2), high}))
-    return [Offer(f"{scene}:{ask.line}:{printed(a)}", printed(a), 0, (), a) for a in answers]
+def answers(low: Value | None, high: Value | None) -> tuple[Value, ...]:
+    """What *input_text (no bounds) or *input_number can be answered with.
+
+    Raises ScriptError if the lowest number is above the highest.
+    """
+    if low is None or high is None:
+        return TEXT_ANSWERS
+    ends = number_range(low, high)
+    return tuple(sorted({ends[0], max(ends[0], (ends[0] + ends[1]) // 2), ends[1]}))
 
 
-def number_range(
-    low: Expression, high: Expression, read: Lookup
-) -> tuple[int | float, int | float]:
+def number_range(low: Value, high: Value) -> tuple[int | float, int | float]:
     """The two ends. Raises ScriptError if the lowest is above the highest."""
-    ends = number(low(read)), number(high(read))
+    ends = number(low), number(high)
     if ends[0] > ends[1]:
         raise ScriptError(
             f"the lowest number {printed(ends[0])} is above the highest {printed(ends[1])}"

@@ -1,370 +1,258 @@
-"""From the lines of a scene to its instructions, by indent.
+"""From a line of a scene to its instruction, when the line is first reached.
 
-Whatever can be wrong with a script without playing it is a DataError here that names scene and
-line: an unknown command, an indent that fits nothing, an open brace, an expression that is none, a
-label that stands twice.
+Nothing is raised here for what is wrong with a line: its instruction says so when it is run, and
+`Scene.mistakes` holds it.
 """
 
-import re
-from collections.abc import Callable
-from dataclasses import replace
-from typing import NoReturn, cast
-
-from valueagents.envs.choice_game import commands
-from valueagents.envs.choice_game.expressions import Expression, compiled, constant
-from valueagents.envs.choice_game.lines import Line, place, without_comments
-from valueagents.envs.choice_game.scene import Achievement, Scene
+from valueagents.envs.choice_game.commands import COMMANDS, REFUSED
+from valueagents.envs.choice_game.expressions import Expression, Lookup, constant
+from valueagents.envs.choice_game.menu_parser import branch_test, parse_menu
+from valueagents.envs.choice_game.menus import offer_choice
+from valueagents.envs.choice_game.rows import ROWS
+from valueagents.envs.choice_game.scene import (
+    CONDITIONS,
+    DECLARING,
+    MENUS,
+    WITH_ROWS,
+    Scene,
+)
 from valueagents.envs.choice_game.statements import (
-    GLUE,
-    Break,
-    Choose,
-    Entry,
-    Fall,
-    Finish,
+    Act,
     Instruction,
-    Jump,
-    JumpUnless,
-    Reuse,
-    Say,
+    Machine,
+    located,
+    nothing,
+    raising,
 )
-from valueagents.envs.choice_game.templates import template
-from valueagents.envs.choice_game.values import ScriptError, truth
-from valueagents.errors import DataError, unknown_name
+from valueagents.envs.choice_game.templates import is_constant, template
+from valueagents.envs.choice_game.values import ScriptError, Value, truth
+from valueagents.errors import unknown_name
 
-MAX_NESTING = 60
-_REUSE = {"allow_reuse": "allow", "hide_reuse": "hide", "disable_reuse": "disable"}
-_ELSEIF = ("elseif", "elsif")
-_STRUCTURE = (
-    "if",
-    *_ELSEIF,
-    "else",
-    "choice",
-    "fake_choice",
-    "label",
-    "scene_list",
-    "achievement",
-    "comment",
-)
+STARTUP = "startup"
+_DASHES = ("-", "\u2011", "\u2012", "\u2013", "\u2014", "[c/]")
+"""A line that ends so is joined to the next without a space."""
 
 
-def parse_scene(name: str, lines: list[Line]) -> Scene:
-    """The scene of these lines. Raises DataError with scene and line."""
-    return _Parser(name, lines).parse()
+def instruction(scene: Scene, at: int) -> Instruction:
+    """The instruction of the line at a place, kept in the scene."""
+    made = scene.code[at]
+    if made is None:
+        made = scene.code[at] = _read(scene, at)
+    return made
 
 
-class _Parser:
-    """Reads lines in order; `_at` is the next one."""
+def _read(scene: Scene, at: int) -> Instruction:
+    if at == len(scene.lines):
+        last = scene.number(at - 1) if at else 1
+        return Instruction(None, lambda machine: machine.finish("", last))
+    line = scene.lines[at]
+    if not line.text:
+        return Instruction(None, _paragraph)
+    command, rest = line.command
+    if command == "comment" and line.values is None:
+        return Instruction(None, nothing)
+    try:
+        act = _act(scene, at, command, rest)
+    except ScriptError as error:
+        scene.mistakes[error.line or line.number] = str(error)
+        act = raising(str(error), error.line)
+    return Instruction((scene.name, line.number), act)
 
-    def __init__(self, name: str, lines: list[Line]) -> None:
-        self._lines = without_comments(lines)
-        self._scene = Scene(name)
-        self._at = 0
-        self._nesting = 0
 
-    def parse(self) -> Scene:
-        if (first := self._next_filled()) is not None:
-            if first.indent:
-                self._fail(first, "the first line must not be indented")
-            self._block(0)
-        self._emit(Finish(GLUE, template("Next chapter")))
-        return self._scene
+def _paragraph(machine: Machine) -> None:
+    machine.say("\n\n")
 
-    # Blocks
 
-    def _block(self, indent: int) -> None:
-        """Emit the lines of one block, up to the line that is indented less."""
-        self._nesting += 1
-        while self._at < len(self._lines):
-            line = self._lines[self._at]
-            if self._nesting > MAX_NESTING:
-                self._fail(line, f"blocks nest deeper than {MAX_NESTING}")
-            if not line.text:
-                self._at += 1
-                self._emit(Break(GLUE, "\n\n"))
-                continue
-            if line.indent < indent:
-                break
-            if line.indent > indent:
-                self._fail(
-                    line,
-                    f"indented by {line.indent} where {indent} is expected; nothing above opens a"
-                    " block",
-                )
-            self._at += 1
-            self._guarded(line, lambda line=line: self._line(line))  # type: ignore[misc]
-        self._nesting -= 1
-
-    def _line(self, line: Line) -> None:
-        command, rest = line.command
-        if line.text.startswith("#"):
-            raise ScriptError("an option stands outside a *choice")
-        if not command:
-            self._emit(Say(line.number, template(line.text)))
-        elif command == "if":
-            self._conditional(line, rest)
-        elif command in (*_ELSEIF, "else"):
-            raise ScriptError(f"*{command} has no *if above it at its indent")
-        elif command in ("choice", "fake_choice"):
-            self._choice(line, rest.split(), fake=command == "fake_choice")
-        elif command == "label":
-            self._label(line, rest)
-        elif command == "comment":
-            self._scene.values[line.number] = line.values or ""
-            self._emit(Instruction(line.number))
-        elif command == "scene_list":
-            self._scene.scene_list = [
-                (row.number, row.text.split()[-1].lower()) for row in self._indented(line)
-            ]
-            self._emit(Instruction(line.number))
-        elif command == "achievement":
-            self._achievement(line, rest)
-        else:
-            self._command(line, command, rest)
-
-    def _command(self, line: Line, command: str, rest: str) -> None:
-        if command not in commands.COMMANDS:
-            known = [f"*{name}" for name in (*commands.COMMANDS, *_STRUCTURE)]
-            remedy = "If the line is prose, do not begin it with a star; italics are [i]…[/i]."
-            raise ScriptError(unknown_name("command", f"*{command}", known, remedy=remedy))
-        if command in commands.WITH_ROWS:
-            self._indented(line)
-        statement, target = commands.COMMANDS[command](line.number, rest)
-        if target is not None:
-            self._scene.targets.append(target)
-        self._emit(statement)
-
-    def _label(self, line: Line, name: str) -> None:
-        label = name.lower()
-        if not label or " " in label:
-            raise ScriptError(f"a label is one word, not {name!r}")
-        if label in self._scene.labels:
-            raise ScriptError(
-                f"the label {name!r} is there twice, first on line {self._scene.label_lines[label]}"
-            )
-        self._scene.labels[label] = len(self._scene.statements)
-        self._scene.label_lines[label] = line.number
-        self._emit(Instruction(line.number))
-
-    def _achievement(self, line: Line, rest: str) -> None:
-        match = re.fullmatch(r"(\w+)\s+(visible|hidden)\s+(\d{1,9})\s+(.+)", rest)
-        if match is None:
-            raise ScriptError(
-                "*achievement wants a name, visible or hidden, points and a title, not"
-                f" {rest[:80]!r}"
-            )
-        self._scene.achievements[match[1].lower()] = Achievement(
-            int(match[3]), match[4], match[2] == "visible"
+def _act(scene: Scene, at: int, command: str, rest: str) -> Act:
+    """What a line does. Raises ScriptError for one that is wrong."""
+    line = scene.lines[at]
+    if line.fault:
+        raise ScriptError(line.fault)
+    if at in scene.rows:
+        return _row(scene, at)
+    if at in scene.too_deep:
+        raise ScriptError(
+            f"indented by {line.indent}, more than the line before it, which opens no block"
         )
-        self._indented(line)
-        self._emit(Instruction(line.number))
+    if line.text.startswith("#"):
+        raise ScriptError("an option stands outside a *choice")
+    if not command:
+        return _prose(line.text)
+    if command in DECLARING and command not in ("comment", "bug"):
+        _check_top(scene, at, command, rest)
+    if command == "if":
+        return _conditional(scene, at)
+    if command in CONDITIONS:
+        return _after_branch(scene, at)
+    if command in MENUS:
+        return offer_choice(parse_menu(scene, at), scene.name, line.number)
+    if command in ROWS:
+        act = ROWS[command](scene, at, rest)
+        return _past(act, scene.block_end(at))
+    if command in REFUSED:
+        raise ScriptError(f"*{command} {REFUSED[command]}")
+    if command not in COMMANDS:
+        known = [f"*{name}" for name in (*COMMANDS, *CONDITIONS, *MENUS, *WITH_ROWS)]
+        remedy = "If the line is prose, do not begin it with a star; italics are [i]…[/i]."
+        raise ScriptError(unknown_name("command", f"*{command}", known, remedy=remedy))
+    act, target = COMMANDS[command](line.number, rest)
+    if target is not None:
+        scene.targets[line.number] = target
+    return act
 
-    def _indented(self, line: Line) -> list[Line]:
-        """Take the lines that are indented more than this one."""
-        rows = []
-        while (row := self._next_filled()) is not None and row.indent > line.indent:
-            rows.append(self._take())
-        return rows
 
-    # Conditions
+def _prose(text: str) -> Act:
+    if is_constant(text):
+        line = _joinable(text)
+        return lambda machine: machine.say(line)
+    said = template(text)
+    return lambda machine: machine.say(_joinable(said(machine.read)))
 
-    def _conditional(self, line: Line, condition: str) -> None:
-        """*if with its *elseif and *else: every branch ends with a jump past them all."""
-        exits = []
-        branch: Line | None = line
-        text: str | None = condition
-        while branch is not None:
-            test = None
-            if text is not None:
-                test = (self._emit(Instruction(branch.number)), branch, compiled(text))
-            else:
-                self._emit(Instruction(branch.number))
-            self._block(self._deeper(branch))
-            exits.append(self._emit(Instruction(GLUE)))
-            if test is not None:
-                at, owner, expression = test
-                self._scene.statements[at] = JumpUnless(
-                    owner.number, expression, len(self._scene.statements)
-                )
-            branch, text = self._further_branch(line) if text is not None else (None, None)
-        for at in exits:
-            self._scene.statements[at] = Jump(GLUE, len(self._scene.statements))
 
-    def _further_branch(self, line: Line) -> tuple[Line | None, str | None]:
-        """The *elseif (with its condition) or *else (with None) that goes on with an *if, taken."""
-        following = self._next_filled()
-        if (
-            following is None
-            or following.indent != line.indent
-            or following.command[0] not in (*_ELSEIF, "else")
-        ):
-            return None, None
-        command, rest = self._take().command
-        if command == "else":
-            if rest:
-                self._fail(following, f"nothing may follow *else, not {rest!r}; write *elseif")
-            return following, None
-        return following, rest
+def _joinable(line: str) -> str:
+    return line if line.endswith(_DASHES) else line + " "
 
-    def _deeper(self, line: Line) -> int:
-        """The indent of the block that a line opens."""
-        following = self._next_filled()
-        if following is None or following.indent <= line.indent:
-            self._fail(line, f"nothing is indented under {line.text!r}")
-        return following.indent
 
-    # Choices
+def _past(act: Act, end: int) -> Act:
+    """The act of a command with rows, which are passed over."""
 
-    def _choice(self, line: Line, groups: list[str], *, fake: bool) -> None:
-        at = self._emit(Instruction(line.number))
-        falls: list[int] = []
-        entries = self._entries(self._deeper(line), (), max(1, len(groups)), falls, fake)
-        if not entries:
-            raise ScriptError(f"*{line.command[0]} has no options")
-        end = len(self._scene.statements)
-        for fall in falls:
-            self._scene.statements[fall] = replace(
-                cast(Fall, self._scene.statements[fall]), target=end
-            )
-        self._scene.statements[at] = Choose(line.number, tuple(entries))
-        self._scene.widest_menu = max(self._scene.widest_menu, _leaves(entries))
+    def passing(machine: Machine) -> None:
+        machine.state.at = end
+        act(machine)
 
-    def _entries(
-        self, indent: int, guards: tuple[Expression, ...], groups: int, falls: list[int], fake: bool
-    ) -> list[Entry]:
-        """The options at one indent, those inside *if blocks among them."""
-        entries: list[Entry] = []
-        while (line := self._next_filled()) is not None and line.indent >= indent:
-            if line.indent > indent:
-                self._fail(
-                    line,
-                    f"indented by {line.indent} where the options of this choice have {indent}",
-                )
-            self._take()
-            self._guarded(
-                line,
-                lambda line=line: entries.extend(self._entry(line, guards, groups, falls, fake)),  # type: ignore[misc]
-            )
-        return entries
+    return passing
 
-    def _entry(
-        self, line: Line, guards: tuple[Expression, ...], groups: int, falls: list[int], fake: bool
-    ) -> list[Entry]:
-        """One option, or those of an *if block."""
-        reuse: Reuse | None = None
-        selectable: Expression | None = None
-        text = line.text
-        while not text.startswith("#"):
-            command, rest = Line(line.number, line.indent, text).command
-            if command in _REUSE:
-                reuse, text = cast(Reuse, _REUSE[command]), rest
-                continue
-            if command not in ("if", "selectable_if"):
-                hint = (
-                    "indent it under its option" if command == "comment" else "options begin with #"
-                )
-                raise ScriptError(f"{text!r} stands where an option should; {hint}")
-            condition, text = _split_condition(rest)
-            if not text:
-                return self._entries_under_if(line, condition, guards, groups, falls, fake)
-            if command == "if":
-                guards = (*guards, compiled(condition))
-            else:
-                selectable = compiled(condition)
-        said = template(text[1:].strip())
-        self._scene.option_lines.add(line.number)
-        target = len(self._scene.statements)
-        if groups > 1:
-            children = self._entries(self._deeper(line), (), groups - 1, falls, fake)
-            return [Entry(line.number, said, guards, selectable, reuse, target, tuple(children))]
-        following = self._next_filled()
-        if following is not None and following.indent > line.indent:
-            self._block(following.indent)
-        falls.append(self._emit(Fall(GLUE, 0, line.number, fake)))
-        return [Entry(line.number, said, guards, selectable, reuse, target)]
 
-    def _entries_under_if(
-        self,
-        line: Line,
-        condition: str,
-        guards: tuple[Expression, ...],
-        groups: int,
-        falls: list[int],
-        fake: bool,
-    ) -> list[Entry]:
-        entries: list[Entry] = []
-        refused: tuple[Expression, ...] = guards
-        branch: Line | None = line
-        text: str | None = condition
-        while branch is not None:
-            test = constant(True) if text is None else compiled(text)
-            entries += self._entries(self._deeper(branch), (*refused, test), groups, falls, fake)
-            refused = (*refused, _negated(test))
-            branch, text = self._further_branch(line) if text is not None else (None, None)
-        return entries
+def _check_top(scene: Scene, at: int, command: str, rest: str) -> None:
+    if scene.name != STARTUP or at >= scene.top:
+        raise ScriptError(f"*{command} stands at the top of the scene {STARTUP!r} only")
+    name = rest.split()[0].lower() if rest else ""
+    for earlier in range(at) if command == "create" else ():
+        before, words = scene.lines[earlier].command
+        if before == "create" and words.split()[:1] and words.split()[0].lower() == name:
+            first = scene.lines[earlier].number
+            raise ScriptError(f"the variable {name!r} was created before, on line {first}")
 
-    # Small things
 
-    def _next_filled(self) -> Line | None:
-        """The next line that is not blank, left where it is."""
-        at = self._filled_at()
-        return self._lines[at] if at < len(self._lines) else None
+# Conditions
 
-    def _take(self) -> Line:
-        """The next line that is not blank; blank lines before it are passed over."""
-        at = self._filled_at()
-        self._at = at + 1
-        return self._lines[at]
 
-    def _filled_at(self) -> int:
-        at = self._at
-        while at < len(self._lines) and not self._lines[at].text:
-            at += 1
-        return at
-
-    def _emit(self, statement: Instruction) -> int:
-        self._scene.statements.append(statement)
-        return len(self._scene.statements) - 1
-
-    def _guarded(self, line: Line, act: Callable[[], None]) -> None:
+def _conditional(scene: Scene, at: int) -> Act:
+    """*if with its *elseif and *else: the first branch whose condition is true, or none."""
+    branches: list[tuple[tuple[str, int], Expression, int]] = []
+    otherwise = nothing
+    branch: int | None = at
+    while branch is not None:
+        line = scene.lines[branch]
+        condition = _condition(scene, branch)
+        branches.append(((scene.name, line.number), condition, branch + 1))
         try:
-            act()
+            end = scene.branch_end(branch)
         except ScriptError as error:
-            raise DataError(f"{place(self._scene.name, line.number)}: {error}") from error
+            otherwise = _noted(scene, error, line.number)
+            break
+        follows = _follows(scene, end, line.indent)
+        branch = end if follows else None
+        if not follows:
+            otherwise = _going(end)
+    first = branches[0][0]
 
-    def _fail(self, line: Line, problem: str) -> NoReturn:
-        raise DataError(f"{place(self._scene.name, line.number)}: {problem}")
+    def choose_branch(machine: Machine) -> None:
+        for place, condition, inner in branches:
+            if place is not first:
+                machine.executed.append(place)
+            if condition(machine.read) is True:
+                machine.state.at = inner
+                return
+        otherwise(machine)
+
+    return choose_branch
 
 
-def _leaves(entries: list[Entry] | tuple[Entry, ...]) -> int:
-    return sum(_leaves(entry.children) if entry.children else 1 for entry in entries)
+def _condition(scene: Scene, at: int) -> Expression:
+    """The condition of a branch, always true of an *else; its errors name its line."""
+    line = scene.lines[at]
+    command, words = line.command
+    inner = scene.filled(at + 1)
+    try:
+        test = branch_test(command, words)
+    except ScriptError as error:
+        _noted(scene, error, line.number)
+        return located(_failing(str(error)), line.number)
+    if test is None:
+        return constant(True)
+    if inner is not None and inner.fault:
+        return located(_failing(inner.fault, after=test), line.number)
+    return located(lambda lookup: truth(test(lookup)), line.number)
 
 
-def _negated(test: Expression) -> Expression:
-    return lambda lookup: not truth(test(lookup))
+def _failing(message: str, *, after: Expression | None = None) -> Expression:
+    """The condition that cannot be computed, or whose block cannot be entered if it is true."""
+
+    def test(lookup: Lookup) -> Value:
+        if after is None or truth(after(lookup)):
+            raise ScriptError(message)
+        return False
+
+    return test
 
 
-def _split_condition(text: str) -> tuple[str, str]:
-    """A condition and the option after it: the first ` #` or ` *` outside quotes and brackets that
-    begins a new thing.
+def _follows(scene: Scene, at: int, indent: int) -> bool:
+    """True if the line at a place goes on with the *if of this indent."""
+    line = scene.filled(at)
+    return line is not None and line.indent == indent and line.command[0] in CONDITIONS[1:]
 
-    Inside brackets `#` and `*` are operators, so `*if ((name#1) = "A") #Sign` is read as meant.
+
+def _after_branch(scene: Scene, at: int) -> Act:
+    """*elseif or *else, reached from the branch above: the lines after its block.
+
+    The reference interpreter goes on there with `implicit_control_flow` only.
     """
-    depth, quoted = 0, False
-    for at, character in enumerate(text):
-        if character == '"' and text[at - 1 : at] != "\\":
-            quoted = not quoted
-        elif quoted:
-            continue
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-        elif (
-            depth == 0
-            and at
-            and (character == "#" or re.match(r"\*(\w+_reuse|selectable_if|if)\b", text[at:]))
-        ):
-            if character == "#" and not text[at - 1].isspace() and text[at - 1] != ")":
-                continue  # name#1
-            return text[:at].strip(), text[at:]
-    return text, ""
+    line = scene.lines[at]
+    try:
+        skip = _going(scene.branch_end(at, in_else=True))
+    except ScriptError as error:
+        skip = _noted(scene, error, line.number)
+    above = [
+        each
+        for each in scene.lines[:at]
+        if each.text and each.indent <= line.indent and each.command[0] != "comment"
+    ]
+    if above and above[-1].indent == line.indent and above[-1].command[0] in CONDITIONS:
+        return skip
+    message = f"*{line.command[0]} has no *if above it at its indent"
+    scene.mistakes[line.number] = message
+
+    def act(machine: Machine) -> None:
+        if machine.read("implicit_control_flow") is not True:
+            raise ScriptError(message)
+        skip(machine)
+
+    return act
+
+
+def _noted(scene: Scene, error: ScriptError, line: int) -> Act:
+    scene.mistakes[error.line or line] = str(error)
+    return raising(str(error), error.line)
+
+
+def _going(at: int) -> Act:
+    def go(machine: Machine) -> None:
+        machine.state.at = at
+
+    return go
+
+
+def _row(scene: Scene, at: int) -> Act:
+    """An option reached from the lines of the option above: the way out of the menu, if any."""
+    end, fake = scene.rows[at]
+
+    def leave(machine: Machine) -> None:
+        if not fake and machine.read("implicit_control_flow") is not True:
+            raise ScriptError(
+                "the lines of the option above end without leading anywhere; end them with *goto"
+                " or *finish"
+            )
+        machine.state.at = end
+
+    return leave

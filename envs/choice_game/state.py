@@ -9,47 +9,60 @@ import msgspec
 
 from valueagents.envs.choice_game.values import Value
 
+NEXT_SCENE = -1
+
 _GOLDEN, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
-    """An option on the menu now: where it leads, the lines that it stands for, and an answer to a
-    question if any.
+    """An option on the menu now: its id and text, where the script goes on (`NEXT_SCENE`, or a
+    line's place in its scene), the lines that it stands for.
+
+    `variable` gets the `answer` to a question; `spent` is the line of an option that cannot be
+    taken again.
     """
 
     id: str
     text: str
     target: int
-    lines: tuple[int, ...]
+    lines: tuple[int, ...] = ()
+    variable: str | None = None
     answer: Value | None = None
+    spent: int | None = None
 
 
 class Frame(msgspec.Struct, array_like=True):
     """What belongs to one visit of a scene: its *temp variables, the options used up, what holds
-    for reuse.
+    for reuse, where each *gosub returns to, the arguments not yet named.
     """
 
     temps: dict[str, Value | None] = {}
     used: list[int] = []
     reuse: str = "allow"
+    returns: list[int] = []
+    arguments: list[Value] = []
 
     def copy(self) -> "Frame":
         """Another that shares nothing which can change."""
-        return Frame(self.temps.copy(), self.used.copy(), self.reuse)
+        return Frame(
+            self.temps.copy(),
+            self.used.copy(),
+            self.reuse,
+            self.returns.copy(),
+            self.arguments.copy(),
+        )
 
 
 class Call(msgspec.Struct, array_like=True):
-    """Where a *gosub returns to; `frame` is kept for the caller if the *gosub_scene left its
-    scene.
-    """
+    """Where a *gosub_scene returns to, and what belongs to that visit."""
 
     scene: str
     at: int
-    frame: Frame | None
+    frame: Frame
 
     def copy(self) -> "Call":
         """Another that shares nothing which can change."""
-        return Call(self.scene, self.at, None if self.frame is None else self.frame.copy())
+        return Call(self.scene, self.at, self.frame.copy())
 
 
 class ScriptState(msgspec.Struct, array_like=True):
@@ -61,7 +74,6 @@ class ScriptState(msgspec.Struct, array_like=True):
     variables: dict[str, Value | None] = {}
     frame: Frame = msgspec.field(default_factory=Frame)
     calls: list[Call] = []
-    arguments: list[Value] = []
     achieved: list[str] = []
     menu: tuple[Offer, ...] = ()
     over: bool = False
@@ -76,7 +88,6 @@ class ScriptState(msgspec.Struct, array_like=True):
             self.variables.copy(),
             self.frame.copy(),
             [call.copy() for call in self.calls],
-            self.arguments.copy(),
             self.achieved.copy(),
             self.menu,
             self.over,

@@ -1,96 +1,100 @@
-"""The instructions that a scene is made of: one flat list, with places in it to jump to.
+"""What the lines of a scene are made of: instructions, and the options of a menu.
 
-`line` is the line of the script that the instruction stands for, numbered as the script's source
-does; `GLUE` marks those that stand for none (the jump at the end of a branch), which no annotation
-can name.
+A line is read when it is first reached. What is wrong with it is then an instruction that says so,
+so that a mistake in a place where nobody comes harms nobody.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 from valueagents.envs.choice_game.expressions import Expression
-from valueagents.envs.choice_game.templates import TextTemplate
-
-GLUE = -1
+from valueagents.envs.choice_game.state import Offer, ScriptState
+from valueagents.envs.choice_game.values import ScriptError, Value
 
 Reuse = Literal["allow", "hide", "disable"]
 
 
+class Machine(Protocol):
+    """What an instruction can do to a game in play (`interpreter.Interpreter`)."""
+
+    state: ScriptState
+    executed: list[tuple[str, int]]
+
+    def read(self, name: str) -> Value:
+        """The value of a variable."""
+
+    def write(self, name: str, value: Value) -> None:
+        """Give a variable that exists another value."""
+
+    def require(self, name: str) -> None:
+        """Raise ScriptError unless there is such a variable, with or without a value."""
+
+    def say(self, text: str) -> None:
+        """Add to the text of the step."""
+
+    def go(self, label: str) -> None:
+        """Go on at a label of this scene."""
+
+    def enter(self, scene: str, label: str | None, arguments: list[Value]) -> None:
+        """Go on in a scene, at its start or at a label, with no *temp variables."""
+
+    def call(self) -> None:
+        """A *return comes back to the next line of this visit."""
+
+    def call_scene(self) -> None:
+        """A *return out of another scene comes back to the next line, with this visit's
+        variables.
+        """
+
+    def come_back(self) -> None:
+        """Go back to the last call."""
+
+    def turn_page(self, words: str, line: int) -> None:
+        """The end of a page."""
+
+    def finish(self, words: str, line: int) -> None:
+        """The end of the scene."""
+
+    def end(self) -> None:
+        """The end of the game."""
+
+    def wait(self, offers: list[Offer]) -> None:
+        """Ask the player."""
+
+    def achieve(self, name: str) -> None:
+        """Earn an achievement."""
+
+    def check_achievements(self) -> None:
+        """Set `choice_achieved_NAME` for each."""
+
+    def reset(self) -> None:
+        """All variables are as the game created them."""
+
+
+Act = Callable[[Machine], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """An instruction; by itself it does nothing (a label, `*else`, a comment that carries values, a
-    picture).
+    """What a line does; `place` (scene and line number) is None for one that no annotation can
+    name: a blank line, a comment, the end of the scene.
     """
 
-    line: int
+    place: tuple[str, int] | None
+    act: Act
 
 
-@dataclass(frozen=True, slots=True)
-class Say(Instruction):
-    """A line of text, or what *print gives."""
+class JumpTarget(NamedTuple):
+    """Where a jump leads whose names are written out, so that it can be checked unplayed."""
 
-    text: TextTemplate
-
-
-@dataclass(frozen=True, slots=True)
-class Break(Instruction):
-    """The end of a line, or of a paragraph (an empty line of the script)."""
-
-    mark: Literal["\n", "\n\n"]
+    scene: str | None
+    label: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Assign(Instruction):
-    """*set, *temp, *create: a variable gets a value; `value` None declares it without one."""
-
-    kind: Literal["set", "temp", "create"]
-    name: Expression
-    value: Expression | None
-
-
-@dataclass(frozen=True, slots=True)
-class Jump(Instruction):
-    """Go on elsewhere in the scene."""
-
-    target: int
-
-
-@dataclass(frozen=True, slots=True)
-class JumpUnless(Instruction):
-    """*if, *elseif: go on elsewhere if the condition is false."""
-
-    condition: Expression
-    target: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fall(Instruction):
-    """The end of an option's lines: the way out of a *fake_choice, a mistake in a *choice.
-
-    A game whose variable `implicit_control_flow` is true walks out of a *choice too.
-    """
-
-    target: int
-    option_line: int
-    fake: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Go(Instruction):
-    """*goto, *gosub, *goto_scene, *gosub_scene.
-
-    `scene` None = this one, `label` None = its start.
-    """
-
-    scene: Expression | None
-    label: Expression | None
-    arguments: tuple[Expression, ...]
-    returns: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Return(Instruction):
-    """*return."""
+Made = tuple[Act, JumpTarget | None]
+CommandMaker = Callable[[int, str], Made]
+"""From the line number and the words of a command to its act, and where a jump leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,93 +102,54 @@ class Entry:
     """An option of a *choice: offered if all `guards` are true, and can be taken if `selectable`
     is.
 
-    `children` are the options of the next group of a choice of several groups (`*choice weapon
-    stance`).
+    `text` is what is shown, computed where something is substituted in it. `at` is the place of the
+    first line under it. `children` are the options of the next group of a
+    choice of several groups (`*choice weapon stance`).
     """
 
     line: int
-    text: TextTemplate
+    text: str | Expression
     guards: tuple[Expression, ...]
     selectable: Expression | None
     reuse: Reuse | None
-    target: int
+    at: int
     children: tuple["Entry", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Choose(Instruction):
-    """*choice, *fake_choice."""
+class Choose:
+    """A *choice, or a *fake_choice, out of whose options one may walk.
 
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Finish(Instruction):
-    """*finish, or the end of a scene's lines: a menu of one, then the next scene of the list."""
-
-    text: TextTemplate
-
-
-@dataclass(frozen=True, slots=True)
-class Ending(Instruction):
-    """*ending: the game is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageBreak(Instruction):
-    """*page_break: a menu of one."""
-
-    text: TextTemplate
-
-
-@dataclass(frozen=True, slots=True)
-class AskInput(Instruction):
-    """*input_text (`low` None), *input_number: a menu of fixed answers."""
-
-    name: Expression
-    low: Expression | None
-    high: Expression | None
-
-
-@dataclass(frozen=True, slots=True)
-class Roll(Instruction):
-    """*rand: whole numbers if both ends are whole, both included."""
-
-    name: Expression
-    low: Expression
-    high: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Achieve(Instruction):
-    """*achieve."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckAchievements(Instruction):
-    """*check_achievements: sets `choice_achieved_NAME` for each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Params(Instruction):
-    """*params: names for the arguments of a *gosub."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetReuse(Instruction):
-    """*hide_reuse, *disable_reuse, *allow_reuse on a line of their own: what holds from here on in
-    this scene.
+    `end_line` is the line after it, where the reference interpreter says what its menu lacks;
+    `bodiless` is the line of its last option if nothing stands under that.
     """
 
-    reuse: Reuse
+    entries: tuple[Entry, ...]
+    end_line: int
+    fake: bool
+    bodiless: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bug(Instruction):
-    """*bug: the script itself says that this place must never be reached."""
+def nothing(machine: Machine) -> None:
+    """Do nothing: a label, a picture."""
 
-    text: TextTemplate
+
+def raising(message: str, line: int | None = None) -> Act:
+    """The act of a line that is wrong."""
+
+    def act(machine: Machine) -> None:
+        raise ScriptError(message, line)
+
+    return act
+
+
+def located(expression: Expression, line: int) -> Expression:
+    """The expression of another line than the one that is run: its errors name that line."""
+
+    def value(lookup: Callable[[str], Value]) -> Value:
+        try:
+            return expression(lookup)
+        except ScriptError as error:
+            raise ScriptError(str(error), error.line or line) from error
+
+    return value

@@ -2,7 +2,7 @@
 of several.
 
 `@{}` picks by number from 1, or by truth (first if true, second if false); what it picks from may
-hold substitutions.
+hold substitutions. Markup is part of a text, stored ones too, until the text is shown (`shown`).
 """
 
 import re
@@ -11,13 +11,14 @@ from collections.abc import Callable
 from valueagents.envs.choice_game.expressions import (
     MAX_DEPTH,
     Expression,
-    ExpressionReader,
     compiled,
 )
 from valueagents.envs.choice_game.values import ScriptError, number, printed
 
 _OPENING = re.compile(r"([$@])(!{0,2})\{")
-_MARKUP = re.compile(r"\[/?[bi]\]")
+_MARKUP = re.compile(r"\[(?:/?[bi]|url=[^\]]*|/url|c/)\]")
+
+_TRUTHS = ("true", "false")
 
 TextTemplate = Callable[[Callable[[str], bool | int | float | str]], str]
 """What an expression is, but it always gives a text."""
@@ -33,13 +34,13 @@ def template(text: str, *, depth: int = 0) -> TextTemplate:
     parts: list[str | TextTemplate] = []
     place = 0
     while (match := _OPENING.search(text, place)) is not None:
-        parts.append(_plain(text[place : match.start()]))
+        parts.append(text[place : match.start()])
         closing = _closing_brace(text, match.end())
         inside = text[match.end() : closing]
         value = _multireplace(inside, depth) if match[1] == "@" else _printed(compiled(inside))
         parts.append(_capitals(match[2], value))
         place = closing + 1
-    rest = _plain(text[place:])
+    rest = text[place:]
     if not parts:
         return lambda lookup: rest
     pieces = tuple(part for part in (*parts, rest) if part != "")
@@ -48,9 +49,26 @@ def template(text: str, *, depth: int = 0) -> TextTemplate:
     )
 
 
-def _plain(text: str) -> str:
-    """Text without the marks for bold and italics; `[n/]` ends a line."""
-    return _MARKUP.sub("", text).replace("[n/]", "\n") if "[" in text else text
+def is_constant(text: str) -> bool:
+    """True if nothing is substituted in a text."""
+    return _OPENING.search(text) is None
+
+
+def shown(text: str) -> str:
+    """A text as it is read: of bold, italics and links the words, lines ended where `[n/]` says."""
+    return _MARKUP.sub("", text.replace("[n/]", "\n")) if "[" in text else text
+
+
+def substitutions(text: str) -> list[str]:
+    """The expressions that are substituted in a text; raises nothing for one that is broken."""
+    found = []
+    for match in _OPENING.finditer(text):
+        try:
+            inside = text[match.end() : _closing_brace(text, match.end())]
+            found.append(_split_head(inside)[0] if match[1] == "@" else inside)
+        except ScriptError:
+            continue
+    return found
 
 
 def _closing_brace(text: str, start: int) -> int:
@@ -78,19 +96,17 @@ def _capitals(marks: str, value: TextTemplate) -> TextTemplate:
 
 
 def _multireplace(inside: str, depth: int) -> TextTemplate:
-    """`value one|two|three`: the value is a variable or stands in parentheses."""
+    """`value one|two|three`: the value holds no space, or stands in parentheses."""
     head, body = _split_head(inside)
-    reader = ExpressionReader(head)
-    chooser = reader.value()
-    reader.end()
+    chooser = compiled(head)
     if "|" not in body:
         raise ScriptError(f"@{{{inside}}} has nothing to pick from; write @{{value one|two}}")
     offers = tuple(template(offer, depth=depth + 1) for offer in _split_bars(body))
 
     def pick(lookup: Callable[[str], bool | int | float | str]) -> str:
         value = chooser(lookup)
-        if isinstance(value, bool) or value in ("true", "false"):
-            place: int | float = 1 if value in (True, "true") else 2
+        if isinstance(value, bool) or (isinstance(value, str) and value.lower() in _TRUTHS):
+            place: int | float = 1 if printed(value).lower() == "true" else 2
         else:
             place = number(value)
         if place != int(place) or not 1 <= place <= len(offers):

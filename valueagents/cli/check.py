@@ -1,4 +1,4 @@
-"""`valueagents check`: does an env keep the contract?"""
+"""`valueagents check`: does an env keep the contract, and is its material whole?"""
 
 import typer
 
@@ -7,13 +7,17 @@ from valueagents.cli.tables import print_json
 
 
 def check(env: str, env_option: EnvOptions = None, as_json: Json = False) -> None:
-    """Put an env to the promises of ValueEnv."""
-    from valueagents.contracts.conformance import check_other_process, check_value_env
+    """Put an env to the promises of ValueEnv, and list what is wrong with its material."""
+    from valueagents.contracts.conformance import Check, check_other_process, check_value_env
     from valueagents.contracts.plugins import make_env
 
     options = pairs(env_option)
-    make_env(env, **options)
-    checks = [*check_value_env(lambda: make_env(env, **options)), check_other_process(env, options)]
+    mistakes = make_env(env, **options).mistakes()
+    checks = [
+        *check_value_env(lambda: make_env(env, **options)),
+        check_other_process(env, options),
+        *(Check(place, problem) for place, problem in mistakes),
+    ]
     if as_json:
         print_json(checks)
     else:

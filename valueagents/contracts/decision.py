@@ -149,9 +149,10 @@ class Decision(_Record, frozen=True):
 
     `observation` is the text since the step before, not the whole transcript. `invalid` is why the
     env refused the choice (None = accepted). `reward` and `events` are the consequences of this
-    step. `factors` are the levels of the menu on the factors that the env declares: name -> level.
-    `lost_workers` of the env were lost, and their work done again, since the decision before or,
-    for the first, since the episode began.
+    step; `folded` names the places of what was passed over within it because it was no decision, as
+    the end of a page is none. `factors` are the levels of the menu on the factors that the env
+    declares: name -> level. `lost_workers` of the env were lost, and their work done again, since
+    the decision before or, for the first, since the episode began.
     """
 
     observation: str
@@ -163,6 +164,7 @@ class Decision(_Record, frozen=True):
     events: tuple[Event, ...] = ()
     factors: dict[str, str] = {}
     lost_workers: int = 0
+    folded: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> int | None:

@@ -49,11 +49,12 @@ class Turn(msgspec.Struct, frozen=True):
     """What an env says after a start or a step.
 
     `text` is what the agent has not read yet; an empty `menu` is right only when the episode is
-    over. `reward` and `events` belong to the step just taken. `factors` are the levels of the menu
-    that the turn opens, name -> level, on factors that the env declares. `situation` and `cluster`
-    are read from the first turn of an episode: the item that was met, and the unit that it is
-    exchangeable with (by default the situation, else the episode); and `before`, what was seen and
-    done until then in an episode that begins in the middle of another (a replay).
+    over. `reward` and `events` belong to the step just taken, and so do `folded`, the places of
+    what was no decision (the ends of pages) and was passed over within it. `factors` are the levels
+    of the menu that the turn opens, name -> level, on factors that the env declares. `situation`
+    and `cluster` are read from the first turn of an episode: the item that was met, and the unit
+    that it is exchangeable with (by default the situation, else the episode); and `before`, what
+    was seen and done until then in an episode that begins in the middle of another (a replay).
     """
 
     text: str
@@ -61,6 +62,7 @@ class Turn(msgspec.Struct, frozen=True):
     annotation: Annotation | None = None
     reward: float = 0.0
     events: tuple[Event, ...] = ()
+    folded: tuple[str, ...] = ()
     terminated: bool = False
     truncated: bool = False
     situation: str | None = None
@@ -183,6 +185,12 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         """
         return ()
 
+    def mistakes(self) -> Sequence[tuple[str, str]]:
+        """Place and problem of what is wrong with the env's own material but stops no episode
+        before it is met; `valueagents check` lists it.
+        """
+        return ()
+
     def content(self) -> object:
         """JSON-like content that decides what an agent can meet (data, annotations, options);
         hashed into every run.
@@ -225,7 +233,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         except Refused as reason:
             self._invalid_in_a_row += 1
             self._over = self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW
-            unmoved = msgspec.structs.replace(self._turn, reward=0.0, events=())
+            unmoved = msgspec.structs.replace(self._turn, reward=0.0, events=(), folded=())
             return self._turn.text, 0.0, False, self._over, self._info(unmoved, invalid=str(reason))
         self._invalid_in_a_row = 0
         self._over = turn.terminated or turn.truncated
@@ -388,6 +396,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             # its own: Gymnasium wants no info to share what can be changed
             "factors": dict(turn.factors),
             "events": turn.events,
+            "folded": turn.folded,
             "action_mask": mask,
             "situation": turn.situation,
             "cluster": turn.cluster,

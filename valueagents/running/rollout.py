@@ -277,6 +277,7 @@ async def _play(
                 invalid=after_info["invalid"],
                 reward=float(reward),
                 events=after_info["events"],
+                folded=after_info["folded"],
                 factors=info["factors"],
                 lost_workers=seat.env.lost_workers - lost_workers,
             )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from valueagents.envs.choice_game.game import Game, read_folder
-from valueagents.envs.choice_game.interpreter import MAX_CALLS, MAX_LINES, Interpreter
+from valueagents.envs.choice_game.interpreter import MAX_CALLS, MAX_FOLDED, MAX_LINES, Interpreter
+from valueagents.envs.choice_game.mistakes import find_mistakes
 from valueagents.errors import ConfigError, DataError
 
 Play = Callable[..., list[str]]
@@ -43,7 +44,14 @@ MakeGame = Callable[..., Game]
         ("*gosub_scene two\nback\n*goto_scene two end", "sub back end"),
         ("*comment hidden\n    *comment wherever\nseen", "seen"),
         ("*print 2 + 3", "5"),
-        ("*stat_chart\n  percent x X\nafter", "after"),
+        ("*create x 1\n*stat_chart\n  percent x X\nafter", "after"),
+        ("Half-\nway, [i]well[/i]—\nknown. \nYes.", "Half-way, well—known. Yes."),
+        ('*create t "[b]B[/b][n/]c"\n${t} ${length(t)}', "B\nc 13"),
+        (
+            "See\n*link http://example.org the page\nor [url=http://example.org]this[/url].",
+            "See the page or this.",
+        ),
+        ("One.\n*page_break\nTwo.\n*finish\nThree.", "One.\n\nTwo."),
         ("***\nA *starred* word", "*** A *starred* word"),
         ("*create x 0\n*rand x 3 3\n${x}", "3"),
         (
@@ -156,17 +164,36 @@ def test_questions_have_a_few_fixed_answers(make_game: MakeGame) -> None:
     assert menus(make_game(script), "5", "Sam") == [
         ["1", "5", "10"],
         ["Alex", "Robin", "Sam"],
-        ["Next"],
+        [],
     ]
 
 
-def test_finish_leads_to_the_next_scene_and_the_last_one_ends(make_game: MakeGame) -> None:
-    game = make_game("*scene_list\n  startup\n  two\n*temp t 1\nHello.\n*finish On!", two="Bye.")
+def test_ends_of_pages_and_scenes_are_passed_over_and_noted(make_game: MakeGame) -> None:
+    game = make_game(
+        "*scene_list\n  startup\n  two\nHello.\n*page_break\nWell.\n*finish On!", two="Bye."
+    )
     interpreter = Interpreter(game)
-    assert interpreter.start(0) == "Hello."
-    assert [offer.text for offer in interpreter.state.menu] == ["On!"]
-    assert interpreter.take(interpreter.state.menu[0].id) == "Bye."
+    assert interpreter.start(0) == "Hello.\n\nWell.\n\nBye."
+    assert interpreter.folded == ["startup:5", "startup:7"]
     assert interpreter.state.over
+
+
+def test_at_most_fifty_pages_are_passed_over_in_a_row(make_game: MakeGame) -> None:
+    pages = "".join(f"Page {k}.\n*page_break Turn {k}\n" for k in range(MAX_FOLDED + 2))
+    interpreter = Interpreter(make_game(f"{pages}The end."))
+    assert interpreter.start(0).endswith(f"Page {MAX_FOLDED}.")
+    (offer,) = interpreter.state.menu
+    assert offer.text == f"Turn {MAX_FOLDED}"
+    assert interpreter.take(offer.id).endswith("The end.")
+    interpreter = Interpreter(make_game("*label a\n*page_break\n*goto a"))
+    interpreter.start(0)
+    for _ in range(3):
+        interpreter.take(interpreter.state.menu[0].id)
+        assert len(interpreter.folded) == MAX_FOLDED
+
+
+def test_a_choice_of_one_option_is_a_menu(make_game: MakeGame) -> None:
+    assert menus(make_game("*choice\n  #Only\n    *ending")) == [["Only"]]
 
 
 def test_temporary_variables_end_with_their_scene_and_come_back_after_a_gosub_scene(
@@ -193,7 +220,7 @@ def test_the_ferry_is_walked_from_end_to_end(ferry: str) -> None:
     interpreter = Interpreter(read_folder(Path(ferry)))
     read = [interpreter.start(3)]
     for choice in ("Robin", "Give a coin to the old man.", "Ask the old man for a word.", "Steal a coin from his hat.",
-                   "Board the ferry.", "To the river", "Hold on", "Bail water.", "Port – standing", "9"):  # fmt: skip
+                   "Board the ferry.", "Bail water.", "Port – standing", "9"):  # fmt: skip
         read.append(
             interpreter.take(
                 next(offer.id for offer in interpreter.state.menu if offer.text == choice)
@@ -206,67 +233,75 @@ def test_the_ferry_is_walked_from_end_to_end(ferry: str) -> None:
     )
     assert read[3].startswith('"The salt first," he says, "then the ROPE."')
     assert "You have 3 coins, and feel bold." in read[4]
-    assert read[7].endswith("feet. You brace with the left hand, 2 times. 2 ropes.")
-    assert read[9] == "You note the port side. The island. How far do you walk?"
-    assert read[10] == "All the way round. You think of the old man."
+    assert read[5].endswith("feet. You brace with the left hand, 2 times. 2 ropes.")
+    assert read[7] == "You note the port side. The island. How far do you walk?"
+    assert read[8] == "All the way round. You think of the old man."
     assert interpreter.state.over
     assert interpreter.state.achieved == ["kind", "landfall"]
 
 
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        (
-            "A\n*goto nowhere\n*label nowhen",
-            "scene 'startup', line 2: unknown label of 'startup' 'nowhere'",
-        ),
-        ("A\n  B", "scene 'startup', line 2: indented by 2 where 0 is expected"),
-        ("*if true\n    A\n  B", "scene 'startup', line 3: indented by 2"),
-        ("*if true\nA", "scene 'startup', line 1: nothing is indented under"),
-        ("A\n\nHi ${name", "scene 'startup', line 3: a brace is not closed"),
-        ("*goto_scene there", "scene 'startup', line 1: unknown scene 'there'"),
-        (
-            "*scene_list\n  startup\n  two\n  tow",
-            "scene 'startup', line 4: unknown scene 'tow'. Did you mean 'two'",
-        ),
-        ("A\n*dance", "scene 'startup', line 2: unknown command '*dance'"),
-        (
-            "*chioce\n  #A",
-            "scene 'startup', line 1: unknown command '*chioce'. Did you mean '*choice'",
-        ),
-        (
-            "*label a\n*label a",
-            "scene 'startup', line 2: the label 'a' is there twice, first on line 1",
-        ),
-        ("A\n#B", "scene 'startup', line 2: an option stands outside"),
-        ("*choice\n  A", "scene 'startup', line 2: 'A' stands where an option should"),
-        (
-            "*choice\n  #A\n  *comment value: BEC +1\n",
-            "scene 'startup', line 3: …indent it under its option",
-        ),
-        ("*choice\n  #A\n    *ending\n    #B", "scene 'startup', line 4: an option stands outside"),
-        (
-            "*choice\n    #A\n      *ending\n  #B\n    *ending",
-            "scene 'startup', line 4: indented by 2",
-        ),
-        ("*else\n  A", "scene 'startup', line 1: *else has no *if"),
-        ("*set x", "scene 'startup', line 1: in the expression 'x': a value should stand"),
-        ("*set 3 x", "scene 'startup', line 1: …the name of a variable"),
-        ("*create x", "scene 'startup', line 1: *create x gives no value"),
-        ("*if true\n  A\n*if false\n\tB", "scene 'startup', line 4: tabs and spaces"),
-        ("*if true\n  A\n*else if\n  B", "scene 'startup', line 3: nothing may follow *else"),
-        ("*achievement a visible Title", "scene 'startup', line 1: *achievement wants"),
-        ("\n".join(" " * depth + "*if true" for depth in range(99)), "blocks nest deeper"),
-    ],
-)
-def test_a_malformed_script_is_one_clear_error_before_it_is_played(
-    make_game: MakeGame, script: str, said: str
+MISTAKES = [
+    ("A\n*goto nowhere\n*label nowhen", 2, "unknown label of 'startup' 'nowhere'"),
+    ("A\n  B", 2, "indented by 2, more than the line before it"),
+    ("*if true\n    A\n  B", 3, "indented by 2, less than the block's first line"),
+    ("*if false\nA", 2, "nothing is indented under"),
+    ("A\n\nHi ${name", 3, "a brace is not closed"),
+    ("*goto_scene there", 1, "unknown scene 'there'"),
+    ("*scene_list\n  startup\n  two\n  tow", 4, "unknown scene 'tow'. Did you mean 'two'"),
+    ("A\n*dance", 2, "unknown command '*dance'"),
+    ("*chioce\n  #A", 1, "unknown command '*chioce'. Did you mean '*choice'"),
+    ("*label a\n*label a", 2, "the label 'a' is there twice, first on line 1"),
+    ("A\n#B", 2, "an option stands outside"),
+    ("*choice\n  A", 2, "'A' stands where an option should"),
+    ("*choice\n  #A\n    *ending\n    #B", 4, "an option stands outside"),
+    ("*choice\n  *if (1 > ) #A\n    *ending\n  #B\n    *ending", 2, "a value should stand"),
+    ("*else\n  A", 1, "*else has no *if"),
+    ("*set x", 1, "in the expression 'x': a value should stand"),
+    ('*set "x" 3', 1, "the name of a variable"),
+    ("*set x 1", 1, "unknown variable 'x'"),
+    ("*create x 1\n@{(y > 1) a|b}", 2, "unknown variable 'y'"),
+    ("*create x", 1, "*create x wants a number, true, false or a text"),
+    ("*create x 1\n*create X 2", 2, "the variable 'x' was created before, on line 1"),
+    ("Hi.\n*create x 1", 2, "*create stands at the top of the scene 'startup' only"),
+    ("*if true\n  A\n*if true\n\tB", 4, "tabs and spaces"),
+    ("*if true\n\u00a0\u00a0A", 2, "white space that is neither space nor tab"),
+    ("*if true\n  A\n*else if\n  B", 3, "nothing may follow *else"),
+    ("*achievement a visible Title", 1, "*achievement wants"),
+    (f"*achievement x visible {'9' * 5000} Title", 1, "*achievement wants"),
+    ("*achieve glory", 1, "unknown achievement 'glory'"),
+    ("*script alert(1)", 1, "runs JavaScript"),
+    ("*restore_checkpoint", 1, "test player refuses it"),
+]
+
+
+@pytest.mark.parametrize(("script", "line", "said"), MISTAKES)
+def test_a_mistake_is_found_without_playing(
+    make_game: MakeGame, script: str, line: int, said: str
 ) -> None:
-    with pytest.raises(DataError) as error:
-        make_game(script, two="A")
-    for part in said.split("…"):
-        assert part in str(error.value)
-    assert "\n" not in str(error.value)
+    found = [each for each in find_mistakes(make_game(script, two="A")) if said in each[1]]
+    assert [place for place, _ in found] == [f"scene 'startup', line {line}"]
+    assert "\n" not in found[0][1]
+
+
+@pytest.mark.parametrize("script", [script for script, *_ in MISTAKES if "*goto" not in script])
+def test_a_mistake_harms_nobody_who_does_not_come_there(make_game: MakeGame, script: str) -> None:
+    game = make_game(
+        "Hi.\n*choice\n  #Go\n    *ending\n  #Draft\n    *goto_scene draft", draft=script
+    )
+    interpreter = Interpreter(game)
+    interpreter.start(0)
+    interpreter.take("startup:3")
+    assert interpreter.state.over
+
+
+def test_deep_blocks_play(play: Play) -> None:
+    depth = 200
+    script = "\n".join(" " * k + "*if true" for k in range(depth)) + "\n" + " " * depth + "Deep."
+    assert play(script) == ["Deep."]
+
+
+def test_a_sound_game_has_no_mistakes(ferry: str) -> None:
+    assert find_mistakes(read_folder(Path(ferry))) == []
 
 
 @pytest.mark.parametrize(
@@ -282,7 +317,7 @@ def test_a_malformed_script_is_one_clear_error_before_it_is_played(
         ("*temp b\n${b}", "line 2: the variable 'b' has no value yet"),
         ('*create l "x"\n*goto {l}', "line 2: unknown label"),
         ('*create l "x"\n*goto_scene {l}', "line 2: unknown scene"),
-        ("*choice\n  *if (1 = 2) #A\n    *ending", "line 1: no option of this choice can be taken"),
+        ("*choice\n  *if (1 = 2) #A\n    *ending\nA", "line 4: no option of the choice on line 1"),
         (
             "*gosub a 1\n*ending\n*label a\n*params b c",
             "line 4: .*names 2 arguments, and 1 were given",
@@ -290,7 +325,7 @@ def test_a_malformed_script_is_one_clear_error_before_it_is_played(
         ("*achieve glory", "line 1: unknown achievement 'glory'"),
         ("*create x 0\n*rand x 6 1", "line 2: the lowest number 6 is above"),
         ("*bug odd", "line 1: the script says .*odd"),
-        ("*create x 2\n*set x x ^ 9999", "line 2: .*not a finite number"),
+        ("*create x 2\n*set x x ^ 9999\n*set x x - 1", "line 3: Infinity is not a finite number"),
     ],
 )
 def test_a_script_that_goes_wrong_in_play_is_one_clear_error(
@@ -303,40 +338,38 @@ def test_a_script_that_goes_wrong_in_play_is_one_clear_error(
 def test_a_return_does_not_reach_back_over_the_end_of_a_scene(play: Play) -> None:
     script = "*scene_list\n  startup\n  two\n*gosub s\n*ending\n*label s\n*finish"
     with pytest.raises(DataError, match=r"scene 'two', line 1: \*return, but no \*gosub came here"):
-        play(script, "Next chapter", two="*return")
+        play(script, two="*return")
 
 
 def test_an_option_whose_lines_lead_nowhere_is_named(play: Play) -> None:
     with pytest.raises(
         DataError,
-        match="scene 'startup', line 2: the lines of this option end without leading anywhere",
+        match="scene 'startup', line 4: the lines of the option above end without leading anywhere",
     ):
         play("*choice\n  #A\n    a\n  #B\n    *ending", "A")
-
-
-def test_points_of_thousands_of_digits_are_named_with_their_line(tmp_path: Path) -> None:
-    points = "9" * 5000
-    (tmp_path / "startup.txt").write_text(f"Text.\n*achievement x visible {points} Title\n")
-    with pytest.raises(DataError, match=r"scene 'startup', line 2: \*achievement wants"):
-        read_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        (b"caf\xe9.txt", b"Text.", r"'caf\\udce9\.txt' has characters"),
-        (b"town.txt", b" \n", r"town\.txt is empty"),
-        (b"town.txt", b"Text.\n\xff", r"town\.txt, line 2: not UTF-8"),
+        (b"caf\xe9.txt", b"Text.", "'caf\\udce9.txt' has characters"),
+        (b"town.txt", b"Text.\n\xff", "town.txt, line 2: not UTF-8"),
     ],
 )
-def test_a_scene_that_cannot_be_read_is_named(
+def test_a_scene_that_cannot_be_read_cannot_be_entered(
     tmp_path: Path, name: bytes, content: bytes, said: str
 ) -> None:
-    (tmp_path / "startup.txt").write_text("Text.\n")
+    (tmp_path / "startup.txt").write_text("Text.\n*temp s 1\n*goto_scene town\n")
     with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
         file.write(content)
-    with pytest.raises(DataError, match=said):
-        read_folder(tmp_path)
+    game = read_folder(tmp_path)
+    assert [problem for _, problem in find_mistakes(game) if said in problem]
+    with pytest.raises(DataError, match=r"scene 'town', line 1: town\.txt|unknown scene 'town'"):
+        Interpreter(game).start(0)
+
+
+def test_an_empty_scene_is_an_empty_scene(play: Play) -> None:
+    assert play("A.\n*goto_scene two", two="") == ["A."]
 
 
 def test_a_folder_that_is_no_game_is_refused(tmp_path: Path) -> None:
@@ -356,10 +389,9 @@ def test_a_scene_changed_on_disk_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_text_that_doubles_in_a_loop_is_stopped(play: Play) -> None:
-    with pytest.raises(DataError, match="scene 'startup', line 3: a text of 16384 characters"):
+    with pytest.raises(DataError, match="scene 'startup', line 3: a text of 1048576 characters"):
         play('*create y "a"\n*label top\n*set y &y\n*goto top')
 
 
-def test_an_option_without_text_is_refused(play: Play) -> None:
-    with pytest.raises(DataError, match="the option on line 3 has no text"):
-        play('*create y ""\n*choice\n  #${y}\n    *ending')
+def test_an_option_without_text_can_be_named(play: Play) -> None:
+    assert play('*create y ""\n*choice\n  #${y}\n    Yes.\n    *ending', "(no words)")[-1] == "Yes."

@@ -134,7 +134,7 @@ def test_different_seeds_roll_different_waves(ferry: str) -> None:
     waves = set()
     for seed in range(30):
         env.reset(seed=seed)
-        waves.add(str(walk(env, [0, 2, 0, 0])[-1]))
+        waves.add(str(walk(env, [0, 2])[-1]))
     assert len(waves) == 6
 
 
@@ -147,24 +147,43 @@ def test_events_belong_to_the_step_that_ran_the_line_the_last_scene_included(fer
         "Give a coin to the old man.",
         "Steal a coin from his hat.",
         "Board the ferry.",
-        "To the river",
-        "Hold on",
         "Bail water.",
         "Starboard – lying",
         "9",
     )
     amounts = [[(event.axis, event.amount) for event in step] for step in told]
     given, stolen = [("BEC", 1.0), ("POR", -1.0)], [("BEC", -1.0), ("POR", 1.0)]
-    assert amounts == [[], given, stolen, [], [], [], [("COI", 1.0)], [], [("STI", 1.0)]]
+    assert amounts == [[], given, stolen, [], [("COI", 1.0)], [], [("STI", 1.0)]]
     assert told[1][0].source == "startup:32"
     assert env._over
+
+
+def test_the_ends_of_pages_that_were_passed_are_told_with_the_step(ferry: str) -> None:
+    env = ChoiceScriptEnv(game=ferry)
+    _, info = env.reset(seed=1)
+    assert info["folded"] == ()
+    env.step(0)
+    *_, info = env.step([option.text for option in env._turn.menu].index("Board the ferry."))
+    assert info["folded"] == ("startup:52", "crossing:5")
+    *_, info = env.step(0)
+    assert info["folded"] == ()
+
+
+def test_a_run_records_the_ends_of_pages_with_the_step_that_passed_them(
+    write: Write, out: Path
+) -> None:
+    game = write("*choice\n  #Go\n    *page_break\n    On.\n    *finish\n  #Stay\n    *finish")
+    config = RunConfig(env=NAME, env_options={"game": game}, policy="first", episodes=1)
+    (episode,) = execute(config, out).episodes()
+    assert [decision.folded for decision in episode.decisions] == [("startup:3",)]
+    assert episode.final_observation == "On."
 
 
 def test_points_come_with_the_step_that_earned_them(ferry: str) -> None:
     env = ChoiceScriptEnv(game=ferry)
     env.reset(seed=1)
-    rewards = [step[1] for step in walk(env, [0, 0, 2, 0, 0, 0, 0, 0])]
-    assert rewards == [0, 25, 0, 0, 0, 0, 10, 0]
+    rewards = [step[1] for step in walk(env, [0, 0, 2, 0, 0, 0])]
+    assert rewards == [0, 25, 0, 0, 10, 0]
     assert env.max_points == 35
 
 
@@ -289,9 +308,7 @@ def test_a_menu_that_keeps_coming_back_unchanged_truncates(write: Write) -> None
     env = ChoiceScriptEnv(game=write(LOOP))
     env.reset(seed=1)
     flags = [step[3] for step in walk(env, [0] * 100)]
-    assert flags == [False] * MAX_RECURRENCES + [
-        True
-    ]  # the first step changes something: its option is now a used one
+    assert flags == [False] * (MAX_RECURRENCES - 1) + [True]
 
 
 def test_a_menu_that_comes_back_changed_goes_on_until_the_steps_are_used_up(write: Write) -> None:
@@ -308,7 +325,7 @@ def test_the_loop_counter_is_part_of_a_snapshot(write: Write) -> None:
     state = env.snapshot()
     rest = len(walk(env, [0] * 100))
     env.restore(state)
-    assert len(walk(env, [0] * 100)) == rest == MAX_RECURRENCES + 1 - 10
+    assert len(walk(env, [0] * 100)) == rest == MAX_RECURRENCES - 10
 
 
 def test_content_follows_words_and_annotations_and_no_path(write: Write, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from valueagents.envs.choice_game.expressions import MAX_DEPTH, compiled
-from valueagents.envs.choice_game.templates import template
+from valueagents.envs.choice_game.templates import shown, template
 from valueagents.envs.choice_game.values import ScriptError, printed
 
 VARIABLES = {
@@ -74,7 +74,21 @@ def value(text: str) -> object:
         ("round(2.5)", 3),
         ("round(0 - 2.5)", -2),
         ("length(name)", 3),
-        ("log(1000)", 3),
+        ("log(1000)", 2.9999999999999996),
+        ("log(100)", 2),
+        ("80 %+ (0 - 20)", 64),
+        ("10 %+ (0 - 20)", 8),
+        ("10 %+ 0", 10),
+        ("10 %- (0 - 20)", 28),
+        ("0 %+ 0", 1),
+        ('"12 apples" + 1', 13),
+        ("1.50", "1.50"),
+        ("1.50 + 0", 1.5),
+        ('true = "true"', True),
+        ('true != "true"', True),
+        ('timestamp("2020-12-25T09:30:00Z")', 1608888600),
+        ('length("[b]x[/b]")', 8),
+        ("7 > auto(50, brave)", False),
         ("{which}", "Ada"),
         ('{"na" & "me"}', "Ada"),
         ("item[y]", "rope"),
@@ -117,17 +131,18 @@ def test_what_is_no_expression_is_refused_with_the_reason(text: str, said: str) 
     ("text", "said"),
     [
         ("1 / 0", "divided by 0"),
-        ("x modulo 0", "modulo 0"),
+        ("(x modulo 0) + 1", "NaN is not a finite"),
         ("name + 1", "not a number"),
         ("x and yes", "neither true"),
         ("nobody", "no variable"),
         ("name # 4", "no character 4"),
         ("name # 0", "no character 0"),
-        ("9 ^ 999", "not a finite"),
-        ("log(0)", "does not exist"),
+        ("(9 ^ 999) - 1", "Infinity is not a finite"),
+        ("log(0) > 1", "-Infinity is not a finite"),
+        ("yes or (nobody)", "no variable"),
         ("120 %+ 5", "percentage"),
         ("yes > 1", "not a number"),
-        ("(0-2) ^ half", "finite"),
+        ("1 + ((0-2) ^ half)", "finite"),
         ("1" + "0" * 400 + " + 1", "finite"),
     ],
 )
@@ -212,14 +227,45 @@ def test_a_text_comes_back_as_it_was_character_by_character(text: str) -> None:
         ("@{y |s}", "s"),
         ("@!{y one|${which}}", "Name"),
         ("@{y a|@{y b|c}}", "c"),
-        ("[b]bold[/b] [i]i[/i]", "bold i"),
+        ("@{x>6 up|down}", "up"),
         ("${{which}}", "Ada"),
-        ("line[n/]next", "line\nnext"),
         ("${yes}", "true"),
     ],
 )
 def test_a_text_is_filled_in(text: str, expected: str) -> None:
     assert template(text)(lookup) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("[b]bold[/b] [i]i[/i]", "bold i"),
+        ("line[n/]next", "line\nnext"),
+        ("on[c/]", "on"),
+        ("[url=http://example.org/a?b]a page[/url]", "a page"),
+        ("[sic] [1]", "[sic] [1]"),
+    ],
+)
+def test_markup_is_not_shown(text: str, read: str) -> None:
+    assert shown(text) == read
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (1e21, "1e+21"),
+        (1.5e22, "1.5e+22"),
+        (2.0**53, "9007199254740992"),
+        (1e-6, "0.000001"),
+        (1e-7, "1e-7"),
+        (1.25e-9, "1.25e-9"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (-math.inf, "-Infinity"),
+        (math.nan, "NaN"),
+    ],
+)
+def test_a_number_is_printed_as_the_language_prints_it(x: float, text: str) -> None:
+    assert printed(x) == text
 
 
 @pytest.mark.parametrize("text", ["${x", "@{y one|two", "@{y one}", "@{y}", "@{}", "${}"])

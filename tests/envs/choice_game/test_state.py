@@ -19,10 +19,10 @@ def holders(part: Any) -> list[int]:
 
 
 def test_a_copy_equals_the_decoded_state_and_shares_nothing_that_can_change() -> None:
-    frame = Frame({"x": 1.5, "y": None}, [3], "hide")
-    calls = [Call("inn", 4, None), Call("mill", 7, Frame({"z": "a"}, [1, 2]))]
+    frame = Frame({"x": 1.5, "y": None}, [3], "hide", [9, 4], [True])
+    calls = [Call("inn", 4, Frame()), Call("mill", 7, Frame({"z": "a"}, [1, 2]))]
     state = ScriptState(
-        "fair", 5, 9, {"gold": 2, "name": "Ada"}, frame, calls, [True], ["first"], (), False, 3
+        "fair", 5, 9, {"gold": 2, "name": "Ada"}, frame, calls, ["first"], (), False, 3
     )
     copied = state.copy()
     assert copied == decode(encode(state)) == state
