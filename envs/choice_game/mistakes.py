@@ -43,10 +43,10 @@ def _of_scene(game: Game, scene: Scene, declared: set[str]) -> Iterator[tuple[in
         if at not in scene.data:
             instruction(scene, at)
     yield from scene.mistakes.items()
-    for line, target in scene.targets.items():
+    for number, target in scene.targets.items():
         problem = _target_problem(game, scene, *target)
         if problem:
-            yield line, problem
+            yield number, problem
     for row, name in listed_scenes(scene) if scene.name == STARTUP else ():
         if name not in game.scenes:
             yield row, unknown_name("scene", name, game.scenes)

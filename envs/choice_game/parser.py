@@ -140,7 +140,7 @@ def _check_top(scene: Scene, at: int, command: str, rest: str) -> None:
 def _conditional(scene: Scene, at: int) -> Act:
     """*if with its *elseif and *else: the first branch whose condition is true, or none."""
     branches: list[tuple[tuple[str, int], Expression, int]] = []
-    otherwise = nothing
+    otherwise: Act = nothing
     branch: int | None = at
     while branch is not None:
         line = scene.lines[branch]

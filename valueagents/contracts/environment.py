@@ -62,13 +62,13 @@ class Turn(msgspec.Struct, frozen=True):
     annotation: Annotation | None = None
     reward: float = 0.0
     events: tuple[Event, ...] = ()
-    folded: tuple[str, ...] = ()
     terminated: bool = False
     truncated: bool = False
     situation: str | None = None
     cluster: str | None = None
     before: tuple[Decision, ...] = ()
     factors: dict[str, str] = {}
+    folded: tuple[str, ...] = ()
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
