@@ -31,7 +31,7 @@ from valueagents.files.amounts import amounts_problem
 from valueagents.files.header import taxonomy_of
 from valueagents.files.text import decode_json, decode_toml, read_text
 from valueagents.identity import content_hash
-from valueagents.taxonomy import Taxonomy, load_taxonomy
+from valueagents.taxonomy import Taxonomy
 
 Executed = Sequence[tuple[str, int]]
 Amounts = dict[str, float]
@@ -104,7 +104,7 @@ class LineLedger:
         return content_hash(self.taxonomy.name, self.provenance, events)
 
 
-def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -> LineLedger:
+def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: Taxonomy) -> LineLedger:
     """The events of a game: its value comments, and those of the file (None = `annotations.json` or
     `.toml` beside it).
 
@@ -114,8 +114,7 @@ def read_ledger(game: Game, folder: Path, *, file: Path | None, taxonomy: str) -
     if file is None:
         file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
     if file is None:
-        axes = load_taxonomy(taxonomy)
-        return LineLedger(axes, "comments in the script", _comments(game, axes))
+        return LineLedger(taxonomy, "comments in the script", _comments(game, taxonomy))
     read = _read_file(file)
     axes = taxonomy_of(file, read.taxonomy)
     by_line = _comments(game, axes)

@@ -6,7 +6,6 @@ found by trying it (`ValueEnv.annotate_by_trying`).
 """
 
 import hashlib
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -20,8 +19,14 @@ from valueagents.envs.choice_game.game import read_folder
 from valueagents.envs.choice_game.interpreter import Interpreter
 from valueagents.envs.choice_game.machiavelli import read_machiavelli
 from valueagents.envs.choice_game.mistakes import find_mistakes
-from valueagents.errors import ConfigError, EnvError
+from valueagents.envs.choice_game.variable_rules import (
+    FILE_NAME,
+    VariableRules,
+    read_variable_rules,
+)
+from valueagents.errors import ConfigError, DataError, EnvError
 from valueagents.identity import seed_from
+from valueagents.taxonomy import load_taxonomy
 
 MAX_RECURRENCES = 20
 """So often may the same menu come back with nothing changed before the episode is truncated."""
@@ -51,8 +56,10 @@ class ChoiceScriptEnv(ValueEnv):
         annotations: a file of value events by line (envs/reference.md); by default
             `annotations.json` or `.toml` in the game's folder if it is there. Comments `*comment
             value: …` in the script count as well.
-        taxonomy: the axes of the comments, an id or a `.toml` file; an annotation file names its
-            own.
+        variables: a file of rules on what a step does to the game's variables
+            (envs/reference.md); by default `variables.toml` in the game's folder if it is there.
+        taxonomy: the axes of the comments, an id or a `.toml` file; a file of annotations or rules
+            names its own.
         machiavelli: MACHIAVELLI's `game_data` folder, in place of `game`.
         title: which of its games.
         max_steps: choices after which an episode is truncated (the benchmark's protocol: 1,000).
@@ -69,6 +76,7 @@ class ChoiceScriptEnv(ValueEnv):
         *,
         game: str | None = None,
         annotations: str | None = None,
+        variables: str | None = None,
         taxonomy: str = "schwartz20",
         machiavelli: str | None = None,
         title: str | None = None,
@@ -76,10 +84,12 @@ class ChoiceScriptEnv(ValueEnv):
         render_mode: Literal["ansi"] | None = None,
     ) -> None:
         self._ledger: Ledger
+        self._rules: VariableRules | None = None
         if machiavelli is not None:
-            if game is not None or annotations is not None:
+            if game is not None or annotations is not None or variables is not None:
                 raise ConfigError(
-                    "machiavelli= has its own games and labels; leave game= and annotations= out"
+                    "machiavelli= has its own games and labels; leave game=, annotations= and"
+                    " variables= out"
                 )
             loaded, self._ledger, facts = read_machiavelli(Path(machiavelli), title)
             self.task = facts.task
@@ -93,15 +103,21 @@ class ChoiceScriptEnv(ValueEnv):
             folder = Path(game if game is not None else bundled)
             loaded = read_folder(folder)
             file = None if annotations is None else Path(annotations)
-            self._ledger = read_ledger(loaded, folder, file=file, taxonomy=taxonomy)
+            rules = folder / FILE_NAME if variables is None else Path(variables)
+            if variables is not None or rules.is_file():
+                self._rules = read_variable_rules(loaded, rules)
+            axes = load_taxonomy(taxonomy) if self._rules is None else self._rules.taxonomy
+            self._ledger = read_ledger(loaded, folder, file=file, taxonomy=axes)
             self.task = TASK
         if max_steps < 1:
             raise ConfigError(f"max_steps={max_steps}; at least 1 is needed")
         self.taxonomy = self._ledger.taxonomy
         self.provenance = self._ledger.provenance
-        self.annotate_by_trying = not self._ledger.empty
+        self.annotate_by_trying = not self._ledger.empty or self._rules is not None
+        if self._rules is not None:
+            self._join_rules(self._rules)
         self.game = loaded
-        self._max_steps = max_steps
+        self.max_steps = max_steps
         self._interpreter = Interpreter(loaded)
         self._steps = 0
         self._met: dict[str, int] = {}
@@ -125,22 +141,34 @@ class ChoiceScriptEnv(ValueEnv):
 
     def content(self) -> object:
         """The scripts, the annotations, and the bounds of an episode."""
-        return [self.game.content, self._ledger.content, self._max_steps, MAX_RECURRENCES, TRIES]
+        rules = [] if self._rules is None else [self._rules.content]
+        bounds = [self.max_steps, MAX_RECURRENCES, TRIES]
+        return [self.game.content, self._ledger.content, *rules, *bounds]
 
     def start(self, situation: str | None) -> Turn:
         """Begin the game; its random numbers derive from one draw of the episode's generator."""
         self._steps, self._met = 0, {}
         text = self._interpreter.start(int(self.np_random.integers(1 << 63)))
-        self._opening = self._events()
+        self._opening = self._line_events()
         return self._turn_after(text, reward=0.0, events=())
 
     def advance(self, option: Option) -> Turn:
         """Take an option; reward is the points of the achievements that it earned."""
         before = self._points()
-        text = self._interpreter.take(option.id)
-        events = self._events()
+        events = self.attempt(option)
+        text = self._interpreter.text()
         self._steps += 1
         return self._turn_after(text, reward=float(self._points() - before), events=events)
+
+    def _join_rules(self, rules: VariableRules) -> None:
+        """The values of the lines and of the rules are on the same axes, and both are named."""
+        if rules.taxonomy != self.taxonomy:
+            raise DataError(
+                f"the rules on variables are on {rules.taxonomy.name}, the annotations of lines on"
+                f" {self.taxonomy.name}; put both on one taxonomy"
+            )
+        own = [] if self._ledger.empty else [self._ledger.provenance]
+        self.provenance = "; ".join([*own, rules.provenance])
 
     def save_state(self) -> bytes:
         """The game's state and the counters of the loop detector."""
@@ -175,12 +203,18 @@ class ChoiceScriptEnv(ValueEnv):
         """
         return self._interpreter.state.random
 
-    def attempt(self, option: Option) -> Sequence[Event]:
-        """Take an option: the events of the lines that it runs, without a turn's text, points and
-        loop detector.
+    def attempt(self, option: Option) -> tuple[Event, ...]:
+        """Take an option: the events of the lines that it runs and of the variables that it
+        changes, without a turn's text, points and loop detector.
         """
-        self._interpreter.follow(option.id)
-        return self._events()
+        interpreter, rules = self._interpreter, self._rules
+        if rules is None:
+            interpreter.follow(option.id)
+            return self._line_events()
+        scene, before = interpreter.state.scene, rules.before(interpreter.state.variables)
+        interpreter.follow(option.id)
+        changed = rules.events(before, interpreter.state.variables, scene)
+        return (*self._line_events(), *changed)
 
     def _turn_after(self, text: str, *, reward: float, events: tuple[Event, ...]) -> Turn:
         state, folded = self._interpreter.state, tuple(self._interpreter.folded)
@@ -197,11 +231,11 @@ class ChoiceScriptEnv(ValueEnv):
             reward=reward,
             events=events,
             folded=folded,
-            truncated=self._met[place] > MAX_RECURRENCES or self._steps >= self._max_steps,
+            truncated=self._met[place] > MAX_RECURRENCES or self._steps >= self.max_steps,
             factors={"scene": state.scene},
         )
 
-    def _events(self) -> tuple[Event, ...]:
+    def _line_events(self) -> tuple[Event, ...]:
         return self._ledger.events(self._interpreter.executed, self._interpreter.left)
 
     def _points(self) -> int:

@@ -314,6 +314,20 @@ class Interpreter:
                 instruction(startup, at).act(self)
 
 
+def created_variables(game: Game) -> dict[str, Value | None]:
+    """The variables of the whole game with their first values, in the order of the script.
+
+    Raises DataError for a declaration that is wrong.
+    """
+    interpreter = Interpreter(game)
+    try:
+        interpreter.reset()
+    except ScriptError as error:
+        raise DataError(f"scene {STARTUP!r}: {error}") from error
+    held = interpreter.state.variables
+    return {name: value for name, value in held.items() if not name.startswith("choice_")}
+
+
 def _laid_out(text: str) -> str:
     """Lines joined, paragraphs set apart by one empty line, no space at either end of a line."""
     lines = [" ".join(line.split()) for line in text.split("\n")]

@@ -11,9 +11,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from valueagents.cli.check import check
 from valueagents.contracts.conformance import check_other_process, check_value_env
 from valueagents.contracts.decision import Event
 from valueagents.contracts.plugins import make_env
@@ -408,3 +411,20 @@ def test_a_taxonomy_that_is_none_is_said_with_the_file_that_names_it(tmp_path: P
     (tmp_path / "annotations.toml").write_text(f'{header}provenance = "tests"\n[events]\n')
     with pytest.raises(DataError, match=r"^annotations\.toml: unknown taxonomy 'schwarz20'"):
         ChoiceScriptEnv(game=str(tmp_path))
+
+
+@pytest.mark.slow
+def test_check_lists_every_mistake_of_the_scripts_and_plays_on(write: Write) -> None:
+    app = typer.Typer()
+    app.command()(check)
+    game = write(
+        "*choice\n  #Go\n    On.\n    *ending\n  #Stay\n    *ending",
+        draft__txt="*nonsense\n*goto nowhere\n",
+    )
+    done = CliRunner().invoke(app, [NAME, "--env-option", f"game={game}"])
+    assert done.exit_code == 1
+    failed = [line for line in done.output.splitlines() if line.startswith("FAIL")]
+    assert [line[:31] for line in failed] == [
+        "FAIL  scene 'draft', line 1: un",
+        "FAIL  scene 'draft', line 2: un",
+    ]
