@@ -12,7 +12,7 @@ from valueagents.envs.choice_game.jumps import JUMPS
 from valueagents.envs.choice_game.statements import (
     Act,
     CommandMaker,
-    Machine,
+    GameInPlay,
     Made,
     Reuse,
     nothing,
@@ -43,7 +43,7 @@ def _image(line: int, words: str) -> Made:
         raise ScriptError("an image wants the name of its file")
     source = template(words)
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         source(machine.read)
         machine.say("\n\n")
 
@@ -81,21 +81,21 @@ def _wait(line: int, words: str) -> Made:
 def _bug(line: int, words: str) -> Made:
     said = template(words)
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         raise ScriptError(f"the script says that this must not happen: *bug {said(machine.read)}")
 
     return act, None
 
 
 def _title(line: int, words: str) -> Made:
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         machine.state.variables["choice_title"] = words
 
     return act, None
 
 
 def _reuse(reuse: Reuse) -> CommandMaker:
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         machine.state.frame.reuse = reuse
 
     return lambda line, words: (act, None)
@@ -107,7 +107,7 @@ def _save_checkpoint(line: int, words: str) -> Made:
         raise ScriptError(f"the name of a checkpoint is letters, numbers and _, not {words[:60]!r}")
     name = "choice_saved_checkpoint" + (f"_{words.lower()}" if words else "")
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         machine.state.variables[name] = True
 
     return act, None

@@ -150,7 +150,7 @@ class Interpreter:
             f"{MAX_LINES} lines ran without coming to a menu; the script is in a loop"
         )
 
-    # What an instruction can do (`statements.Machine`)
+    # What an instruction can do (`statements.GameInPlay`)
 
     def read(self, name: str) -> Value:
         """The value of a variable, *temp before *create. Raises ScriptError if it has none."""

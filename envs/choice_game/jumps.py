@@ -3,7 +3,7 @@
 import re
 
 from valueagents.envs.choice_game.expressions import Expression, ExpressionReader, compiled
-from valueagents.envs.choice_game.statements import CommandMaker, JumpTarget, Machine, Made
+from valueagents.envs.choice_game.statements import CommandMaker, GameInPlay, JumpTarget, Made
 from valueagents.envs.choice_game.values import ScriptError, printed
 from valueagents.envs.choice_game.variable_commands import variable_name
 
@@ -22,7 +22,7 @@ def _gosub(line: int, words: str) -> Made:
     label, rest = _name(words)
     given = _arguments(rest)
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         arguments = [each(machine.read) for each in given]
         machine.call()
         machine.state.frame.arguments = arguments
@@ -37,7 +37,7 @@ def _scene_jump(*, returns: bool) -> CommandMaker:
         label, rest = _name(rest) if rest else (None, "")
         given = _arguments(rest)
 
-        def act(machine: Machine) -> None:
+        def act(machine: GameInPlay) -> None:
             arguments = [each(machine.read) for each in given]
             to_scene = _spelled(scene, machine)
             to_label = None if label is None else _spelled(label, machine)
@@ -76,7 +76,7 @@ def _arguments(words: str) -> list[Expression]:
     return given
 
 
-def _spelled(name: _Name, machine: Machine) -> str:
+def _spelled(name: _Name, machine: GameInPlay) -> str:
     return name if isinstance(name, str) else printed(name(machine.read)).lower()
 
 
@@ -91,7 +91,7 @@ def _target(scene: _Name | None, label: _Name | None) -> JumpTarget | None:
 def _params(line: int, words: str) -> Made:
     names = [variable_name(word)[0] for word in re.findall(r"\w+", words)]
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         frame = machine.state.frame
         given, frame.arguments = frame.arguments, []
         if len(given) < len(names):

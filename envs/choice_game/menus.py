@@ -4,7 +4,7 @@ question.
 
 from valueagents.envs.choice_game.expressions import Lookup
 from valueagents.envs.choice_game.state import Offer, ScriptState
-from valueagents.envs.choice_game.statements import Act, Choose, Entry, Machine
+from valueagents.envs.choice_game.statements import Act, Choose, Entry, GameInPlay
 from valueagents.envs.choice_game.templates import shown
 from valueagents.envs.choice_game.values import ScriptError, Value, number, printed, truth
 
@@ -17,7 +17,7 @@ number.
 def offer_choice(choose: Choose, scene: str, line: int) -> Act:
     """The act of a *choice: it asks, and tells what can be seen but not taken."""
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         menu = _Menu(scene, machine.state, machine.read)
         for entry in choose.entries:
             menu.add(entry, (), "")

@@ -18,8 +18,8 @@ from valueagents.envs.choice_game.scene import (
 )
 from valueagents.envs.choice_game.statements import (
     Act,
+    GameInPlay,
     Instruction,
-    Machine,
     located,
     nothing,
     raising,
@@ -59,7 +59,7 @@ def _read(scene: Scene, at: int) -> Instruction:
     return Instruction((scene.name, line.number), act)
 
 
-def _paragraph(machine: Machine) -> None:
+def _paragraph(machine: GameInPlay) -> None:
     machine.say("\n\n")
 
 
@@ -116,7 +116,7 @@ def _joinable(line: str) -> str:
 def _past(act: Act, end: int) -> Act:
     """The act of a command with rows, which are passed over."""
 
-    def passing(machine: Machine) -> None:
+    def passing(machine: GameInPlay) -> None:
         machine.state.at = end
         act(machine)
 
@@ -157,7 +157,7 @@ def _conditional(scene: Scene, at: int) -> Act:
             otherwise = _going(end)
     first = branches[0][0]
 
-    def choose_branch(machine: Machine) -> None:
+    def choose_branch(machine: GameInPlay) -> None:
         for place, condition, inner in branches:
             if place is not first:
                 machine.executed.append(place)
@@ -223,7 +223,7 @@ def _after_branch(scene: Scene, at: int) -> Act:
     message = f"*{line.command[0]} has no *if above it at its indent"
     scene.mistakes[line.number] = message
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         if machine.read("implicit_control_flow") is not True:
             raise ScriptError(message)
         skip(machine)
@@ -237,7 +237,7 @@ def _noted(scene: Scene, error: ScriptError, line: int) -> Act:
 
 
 def _going(at: int) -> Act:
-    def go(machine: Machine) -> None:
+    def go(machine: GameInPlay) -> None:
         machine.state.at = at
 
     return go
@@ -247,7 +247,7 @@ def _row(scene: Scene, at: int) -> Act:
     """An option reached from the lines of the option above: the way out of the menu, if any."""
     end, fake = scene.rows[at]
 
-    def leave(machine: Machine) -> None:
+    def leave(machine: GameInPlay) -> None:
         if not fake and machine.read("implicit_control_flow") is not True:
             raise ScriptError(
                 "the lines of the option above end without leading anywhere; end them with *goto"

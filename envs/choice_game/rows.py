@@ -6,7 +6,7 @@ from collections.abc import Callable
 from valueagents.envs.choice_game.expressions import Expression, compiled
 from valueagents.envs.choice_game.lines import Line
 from valueagents.envs.choice_game.scene import Achievement, Scene
-from valueagents.envs.choice_game.statements import Act, Machine, located, nothing
+from valueagents.envs.choice_game.statements import Act, GameInPlay, located, nothing
 from valueagents.envs.choice_game.templates import template
 from valueagents.envs.choice_game.values import ScriptError, truth
 
@@ -90,7 +90,7 @@ def _stat_chart(scene: Scene, at: int, words: str) -> Act:
         variable = _chart_variable(match[2])
         read.append(located(compiled(variable), row.number))
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         for each in read:
             each(machine.read)
 
@@ -127,7 +127,7 @@ def _goto_random_scene(scene: Scene, at: int, words: str) -> Act:
     if not choices:
         raise ScriptError("*goto_random_scene has no scenes: nothing is indented under it")
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         variables = machine.state.variables
         met = str(variables.get(_MET, "")).splitlines()
         left = [

@@ -15,7 +15,7 @@ from valueagents.envs.choice_game.values import ScriptError, Value
 Reuse = Literal["allow", "hide", "disable"]
 
 
-class Machine(Protocol):
+class GameInPlay(Protocol):
     """What an instruction can do to a game in play (`interpreter.Interpreter`)."""
 
     state: ScriptState
@@ -72,7 +72,7 @@ class Machine(Protocol):
         """All variables are as the game created them."""
 
 
-Act = Callable[[Machine], None]
+Act = Callable[[GameInPlay], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ class Choose:
     bodiless: int | None
 
 
-def nothing(machine: Machine) -> None:
+def nothing(machine: GameInPlay) -> None:
     """Do nothing: a label, a picture."""
 
 
 def raising(message: str, line: int | None = None) -> Act:
     """The act of a line that is wrong."""
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         raise ScriptError(message, line)
 
     return act

@@ -11,8 +11,6 @@ from valueagents.envs.choice_game.interpreter import Interpreter, created_variab
 from valueagents.envs.choice_game.values import ScriptError, Value, number, printed
 from valueagents.errors import DataError
 
-Note = Callable[[str, Value | None, Value, str], None]
-
 
 class VariableChanges(msgspec.Struct, frozen=True):
     """A variable over all episodes: what it began with, how often it was given another value, was
@@ -44,7 +42,7 @@ class GameVariables(msgspec.Struct, frozen=True):
 class _Watched(Interpreter):
     """An interpreter that tells every change of a variable of the whole game, and its place."""
 
-    def __init__(self, game: Game, note: Note) -> None:
+    def __init__(self, game: Game, note: Callable[[str, Value, Value, str], None]) -> None:
         super().__init__(game)
         self._note = note
 
@@ -87,12 +85,11 @@ def variable_changes(game: Game, *, episodes: int, seed: int, max_steps: int) ->
     stopped: Counter[str] = Counter()
     episode = 0
 
-    def note(name: str, old: Value | None, new: Value, place: str) -> None:
+    def note(name: str, old: Value, new: Value, place: str) -> None:
         each = seen.setdefault(name, _Seen())
         each.places[place] += 1
         each.episodes.add(episode)
-        if old is not None:
-            each.add(old, new)
+        each.add(old, new)
 
     interpreter = _Watched(game, note)
     for episode in range(episodes):

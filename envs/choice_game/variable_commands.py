@@ -12,7 +12,7 @@ from valueagents.envs.choice_game.expressions import (
 )
 from valueagents.envs.choice_game.menus import answers, number_range
 from valueagents.envs.choice_game.state import Offer
-from valueagents.envs.choice_game.statements import Act, CommandMaker, Machine, Made
+from valueagents.envs.choice_game.statements import Act, CommandMaker, GameInPlay, Made
 from valueagents.envs.choice_game.values import (
     OPERATORS,
     ScriptError,
@@ -46,7 +46,7 @@ def _create(line: int, words: str) -> Made:
     name, rest = variable_name(words)
     value = constant_value(rest, f"*create {name}")
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         machine.state.variables[name] = value
 
     return act, None
@@ -74,7 +74,7 @@ def _temp(line: int, words: str) -> Made:
     name, rest = variable_name(words)
     value = compiled(rest) if rest else None
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         machine.state.frame.temps[name] = None if value is None else value(machine.read)
 
     return act, None
@@ -102,7 +102,7 @@ def _array(*, temporary: bool) -> CommandMaker:
                 f"the array {name!r} of {count} wants one value or {count}, not {len(values)}"
             )
 
-        def act(machine: Machine) -> None:
+        def act(machine: GameInPlay) -> None:
             state = machine.state
             held = state.frame.temps if temporary else state.variables
             known: list[Value | None] = [value(machine.read) for value in values] or [None]
@@ -118,7 +118,7 @@ def _array(*, temporary: bool) -> CommandMaker:
 def _delete(line: int, words: str) -> Made:
     name = words.lower()
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         _forget(machine, name)
 
     return act, None
@@ -127,7 +127,7 @@ def _delete(line: int, words: str) -> Made:
 def _delete_array(line: int, words: str) -> Made:
     name = words.lower()
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         count = number(machine.read(f"{name}_count"))
         _forget(machine, f"{name}_count")
         for place in range(1, int(count) + 1):
@@ -136,7 +136,7 @@ def _delete_array(line: int, words: str) -> Made:
     return act, None
 
 
-def _forget(machine: Machine, name: str) -> None:
+def _forget(machine: GameInPlay, name: str) -> None:
     machine.require(name)
     temps = machine.state.frame.temps
     del (temps if name in temps else machine.state.variables)[name]
@@ -198,7 +198,7 @@ def _between(words: str, command: str) -> tuple[Expression, Expression, Expressi
 def _rand(line: int, words: str) -> Made:
     name, lowest, highest = _between(words, "rand")
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         variable = printed(name(machine.read)).lower()
         ends = lowest(machine.read), highest(machine.read)
         low, high = number_range(*ends)
@@ -216,7 +216,7 @@ def _rand(line: int, words: str) -> Made:
 def _input_number(line: int, words: str) -> Made:
     name, low, high = _between(words, "input_number")
 
-    def act(machine: Machine) -> None:
+    def act(machine: GameInPlay) -> None:
         _ask(machine, name, line, answers(low(machine.read), high(machine.read)))
 
     return act, None
@@ -232,7 +232,7 @@ def _input_text(line: int, words: str) -> Made:
     return lambda machine: _ask(machine, name, line, answers(None, None)), None
 
 
-def _ask(machine: Machine, name: Expression, line: int, given: tuple[Value, ...]) -> None:
+def _ask(machine: GameInPlay, name: Expression, line: int, given: tuple[Value, ...]) -> None:
     variable, state = printed(name(machine.read)).lower(), machine.state
     machine.require(variable)
     machine.wait(

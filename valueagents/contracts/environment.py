@@ -39,22 +39,19 @@ MIN_CONTESTED = 20
 
 
 class Refused(Exception):
-    """Raised by `choose` or `advance` with the reason why an action is not taken.
-
-    The env must be as it was.
-    """
+    """Raised by `choose` or `advance` with the reason why an action left the env as it was."""
 
 
 class Turn(msgspec.Struct, frozen=True):
     """What an env says after a start or a step.
 
     `text` is what the agent has not read yet; an empty `menu` is right only when the episode is
-    over. `reward` and `events` belong to the step just taken, and so do `folded`, the places of
-    what was no decision (the ends of pages) and was passed over within it. `factors` are the levels
-    of the menu that the turn opens, name -> level, on factors that the env declares. `situation`
-    and `cluster` are read from the first turn of an episode: the item that was met, and the unit
-    that it is exchangeable with (by default the situation, else the episode); and `before`, what
-    was seen and done until then in an episode that begins in the middle of another (a replay).
+    over. `reward`, `events` and `folded` (places passed over that were no decision, such as ends of
+    pages) belong to the step just taken. `factors` are the levels of the menu that the turn opens,
+    name -> level, on factors that the env declares. `situation` and `cluster` are read from the
+    first turn of an episode: the item that was met, and the unit that it is exchangeable with (by
+    default the situation, else the episode); and `before`, what was seen and done until then in an
+    episode that begins in the middle of another (a replay).
     """
 
     text: str
@@ -186,9 +183,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return ()
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Place and problem of what is wrong with the env's own material but stops no episode
-        before it is met; `valueagents check` lists it.
-        """
+        """Place and problem of all that is wrong with the env's material, met or not."""
         return ()
 
     def content(self) -> object:

@@ -83,11 +83,7 @@ def test_a_stored_game_hid_no_facts_and_declares_no_factors(out):
     assert not any(name.startswith("factor.") for name in stored.decisions().column_names)
 
 
-CONTINUED = ["game"]
-"""Those of an env that is as it was. Survey and judgement are asked otherwise since version 2."""
-
-
-@pytest.mark.parametrize("name", sorted(KEPT.keys() - set(CONTINUED)))
+@pytest.mark.parametrize("name", sorted(KEPT))
 def test_a_stored_run_of_an_env_that_was_changed_is_read_but_not_continued(name, out):
     copied(name, out)
     assert len(Run(out).episodes()) == KEPT[name]
@@ -95,10 +91,32 @@ def test_a_stored_run_of_an_env_that_was_changed_is_read_but_not_continued(name,
         execute(config_of(name, KEPT[name] + 1), out)
 
 
-@pytest.mark.parametrize("name", CONTINUED)
-def test_a_stored_run_is_continued_and_plays_only_what_it_owes(name, out, tmp_path):
-    copied(name, out)
-    settings = config_of(name, KEPT[name] + 3)
+@pytest.fixture
+def of_schema_1(out, tmp_path):
+    """The settings of a run of two episodes that stands in `out` as schema 1 wrote it, of an env
+    that is as it was.
+    """
+    settings = RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=2, seed=7)
+    made = execute(settings, tmp_path / "made")
+    out.mkdir()
+    header = json.loads((made.path / "run.json").read_text())
+    for later in ("factors", "asks", "unrepeatable", "notes", "crc"):
+        del header[later]
+    (out / "run.json").write_text(json.dumps({**header, "schema": 1}))
+    lines = []
+    for line in _lines(made):
+        episode = json.loads(line)
+        del episode["crc"]
+        for decision in episode["decisions"]:
+            del decision["factors"]
+        lines.append(json.dumps({**episode, "schema": 1}))
+    with gzip.open(out / "episodes-0001.jsonl.gz", "wt") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    return settings
+
+
+def test_a_stored_run_is_continued_and_plays_only_what_it_owes(of_schema_1, out, tmp_path):
+    settings = msgspec.structs.replace(of_schema_1, episodes=5)
     assert plan(settings, out).owed == 3
     before = [segment.read_bytes() for segment in RunStore.open(out).segments()]
     played: list[int] = []
@@ -113,12 +131,12 @@ def test_a_stored_run_is_continued_and_plays_only_what_it_owes(name, out, tmp_pa
     assert ours == theirs
 
 
-@pytest.mark.parametrize("name", CONTINUED)
-def test_each_line_of_a_continued_run_says_its_own_schema_and_all_are_read_as_this_one(name, out):
-    copied(name, out)
-    done = execute(config_of(name, KEPT[name] + 1), out)
+def test_each_line_of_a_continued_run_says_its_own_schema_and_all_are_read_as_this_one(
+    of_schema_1, out
+):
+    done = execute(msgspec.structs.replace(of_schema_1, episodes=3), out)
     stored = [json.loads(line)["schema"] for line in _lines(done)]
-    assert stored == [1] * KEPT[name] + [SCHEMA]
+    assert stored == [1, 1, SCHEMA]
     assert {episode.schema for episode in done.episodes()} == {SCHEMA}
     assert json.loads((out / "run.json").read_text())["schema"] == 1
 
