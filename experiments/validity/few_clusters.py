@@ -1,6 +1,6 @@
 """Does `compare` find one value that moved among nineteen that did not, on few items a value?
 
-The bundled survey (six pairs of statements a value) and the bundled judgements (eight posts). Two
+The bundled survey (six pairs of statements a value) and the bundled judgements (8 to 38 posts). Two
 policies answer the same items, the second with a shift of every item's slope on every value,
 N(0, 0.1) logits a unit of x: what training leaves behind. One value in turn gets another 0.3 on all
 its items, three standard deviations. No value is primary. Printed are
