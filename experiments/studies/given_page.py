@@ -16,8 +16,8 @@ from valueagents.measuring.many.differences import PairDifference, above, turned
 from valueagents.report.template import drawn, template, write_page
 from valueagents.running.store import write_atomically
 
-_MOST_PAIRS = 30
-"""Rows of the table of differences; all of them are in `adapters.json`."""
+_MOST_PAIRS, _NEXT = 30, 10
+"""Rows of the table of differences, and how many of them may not hold; `adapters.json` has all."""
 
 
 class GivenReport(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ def write_given(
         envs=[(env, drawn(given_picture(env)) if env.tested else None) for env in envs],
         base=BASE,
         level=LEVEL,
-        most=_MOST_PAIRS,
+        shown=shown,
         holds=holds,
         from_base=from_base,
         above=above,
@@ -55,6 +55,11 @@ def write_given(
         settings=msgspec.json.format(msgspec.json.encode(study), indent=1).decode(),
     )
     return GivenReport(write_page(page, out / "report.html"), answer)
+
+
+def shown(env: GivenEnv) -> list[PairDifference]:
+    """The differences of the table: those that hold, and the next ones."""
+    return env.tested[: min(_MOST_PAIRS, len(env.held) + _NEXT)]
 
 
 def from_base(env: GivenEnv, axis: str) -> list[PairDifference | None]:

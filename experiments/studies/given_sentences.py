@@ -134,8 +134,8 @@ def _limits(env: GivenEnv) -> list[str]:
     low = [each.policy for each in env.runs if _low(each) and each.policy not in env.left_out]
     if low:
         told.append(
-            f"The offered answers had under {LOW_MASS:g} of the probability of {_listed(low)}: what"
-            " they would have said instead is not known."
+            f"The offered answers had under {percent(LOW_MASS)} of the probability of"
+            f" {_listed(low)}: what would have been said instead is not known."
         )
     lost = [
         f"{each.policy} {percent(_unread(each))}" for each in env.runs if _unread(each) > UNREAD

@@ -153,7 +153,7 @@ def test_a_repeated_command_asks_nobody_again(found, tmp_path):
     file = tmp_path / "given.toml"
     file.write_text(GIVEN[: GIVEN.rindex("[[envs]]")])
     first = run_given(str(file), tmp_path / "out")
-    stored = {each: each.read_bytes() for each in (tmp_path / "out" / "runs").rglob("segments/*")}
+    stored = {each: each.read_bytes() for each in (tmp_path / "out" / "runs").rglob("episodes-*")}
     assert stored
     assert run_given(str(file), tmp_path / "out").answer == first.answer
     assert {each: each.read_bytes() for each in stored} == stored

@@ -10,10 +10,12 @@ import pytest
 
 from valueagents.experiments.studies.design import StudyEnv
 from valueagents.experiments.studies.given_design import GivenPolicy, GivenStudy
-from valueagents.experiments.studies.given_effects import adjusted, of_env
+from valueagents.experiments.studies.given_effects import GivenRun, adjusted, of_env
 from valueagents.experiments.studies.given_picture import given_picture
 from valueagents.experiments.studies.given_sentences import sentences
 from valueagents.experiments.validity.simulation import TAXONOMY, play, simulate
+from valueagents.measuring.counts import Counts
+from valueagents.measuring.mass import Mass
 
 ENV = StudyEnv(name="dilemmas", role="behaviour", env="valueagents/Dilemma-v0")
 SURVEY = StudyEnv(name="survey", role="survey", env="valueagents/Survey-v0")
@@ -150,6 +152,30 @@ def test_unread_answers_and_values_with_few_items_are_told(menus):
     env = of_env(study, ENV, met)
     assert env.form == "choice"
     assert max(each.situations for each in env.tested) < len(menus.size) * 0.8
+
+
+def test_low_mass_and_unread_answers_are_told_with_who_gave_them(menus):
+    study = study_of("a")
+    met = {"base": answers(1, menus), "a": answers(2, menus, HED=1.0)}
+    counts = Counts(**dict.fromkeys(Counts.__struct_fields__, 0) | {"readings": {}})
+    run = GivenRun(
+        policy="base",
+        spec="known",
+        path="",
+        command="",
+        informed=True,
+        counts=msgspec.structs.replace(counts, decisions=200),
+        mass=Mass(200, 0.9, 0),
+        unread={},
+        competence=None,
+    )
+    unread = msgspec.structs.replace(counts, decisions=200, unread=30)
+    weak = msgspec.structs.replace(run, policy="a", counts=unread, mass=Mass(200, 0.3, 180))
+    env = msgspec.structs.replace(of_env(study, ENV, met), runs=[run, weak])
+    said = told(study, env)
+    assert "The offered answers had under 50 % of the probability of a:" in said
+    assert "Unread: a 15 % of the answers; these are not missing at random." in said
+    assert "base 0 %" not in said
 
 
 def test_every_claim_of_all_envs_is_one_family(menus):
