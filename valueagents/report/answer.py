@@ -149,8 +149,8 @@ def _of_policy(policy: PolicyResults) -> Iterable[str]:
             yield f"{warning}{seed}"
         if scores.chance.p is not None and scores.chance.p > CHANCE:
             yield (
-                f"its {scores.counts.decisions} drawn choices cannot be told from uniform ones,"
-                f" p = {p_value(scores.chance.p)} (bar {CHANCE}){seed}"
+                "its drawn choices cannot be told from uniform ones, by one test over all values"
+                f" (bar {CHANCE})"
             )
         yield from (f"{text}{seed}" for text in _positions(scores.position_probabilities))
     if policy.reliability.value is not None and policy.reliability.value < _UNRELIABLE:

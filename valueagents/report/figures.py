@@ -34,8 +34,9 @@ def pictures(results: Results) -> list[Picture]:
     at most six to a picture.
     """
     found = list(_own_circle(results))
+    circles = not found
     for env in results.value_envs:
-        found += _of_env(env, results.primary)
+        found += _of_env(env, results.primary, circles=circles)
     return found
 
 
@@ -59,7 +60,7 @@ def _own_circle(results: Results) -> Iterator[Picture]:
         yield Picture("circle", f"The values of {title} in {len(series)} envs", figure, series)
 
 
-def _of_env(env: EnvResults, primary: str | None) -> Iterator[Picture]:
+def _of_env(env: EnvResults, primary: str | None, *, circles: bool) -> Iterator[Picture]:
     series = [Series(each.policy, each.leanings) for each in env.policies]
     parts = [series[k : k + MOST_SERIES] for k in range(0, len(series), MOST_SERIES)]
     for number, part in enumerate(parts, 1):
@@ -67,7 +68,7 @@ def _of_env(env: EnvResults, primary: str | None) -> Iterator[Picture]:
         title = f"{env.env}{of}"
         figure = forest(env.taxonomy, part, title=title, primary=primary)
         yield Picture(_file_name("forest", title), f"Leanings in {title}", figure, part)
-    if env.taxonomy.angles is not None and len(series) <= _MOST_ON_CIRCLE:
+    if circles and env.taxonomy.angles is not None and len(series) <= _MOST_ON_CIRCLE:
         figure = circle(env.taxonomy, series, title=env.env)
         name = _file_name("circle", env.env)
         yield Picture(name, f"Leanings on the circle in {env.env}", figure, series)

@@ -1,0 +1,1 @@
+"""`valueagents card`: the values of any number of models in one command."""

@@ -1,0 +1,157 @@
+"""`valueagents card` with `known` policies in place of models: what is set is found and ranked, and
+no more; nothing is asked twice.
+"""
+
+import json
+import re
+import sys
+
+import msgspec
+import pytest
+
+from valueagents.cli import main
+from valueagents.errors import ConfigError, StoreError
+from valueagents.experiments.card.budget import CardPlan, read_plan, shared, write_plan
+from valueagents.experiments.card.making import Budget, make_card
+from valueagents.experiments.card.subjects import CardSubject, spec_of, subjects
+from valueagents.running.execution import RunConfig, execute
+from valueagents.running.runs import Run
+
+
+@pytest.mark.parametrize(
+    ("model", "spec"),
+    [
+        ("smollm2-135m", "transformers:smollm2-135m"),
+        ("ORG/MODEL", "transformers:ORG/MODEL"),
+        ("vllm:ORG/MODEL", "vllm:ORG/MODEL"),
+        ("http://127.0.0.1:8000/v1?model=base", "openai:http://127.0.0.1:8000/v1?model=base"),
+        ("known:BEC=1", "known:BEC=1"),
+        ("random", "random"),
+    ],
+)
+def test_a_model_is_named_as_people_name_it(model, spec):
+    assert spec_of(model) == spec
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (([], [], []), "no model"),
+        ((["random", "first"], ["runs/a"], []), "belong to one MODEL"),
+        ((["random", "random"], [], []), "given twice"),
+        ((["known:BEK=1"], [], []), "BEK"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_is_asked(given, message):
+    with pytest.raises(ConfigError, match=message):
+        subjects(*given)
+
+
+def test_two_names_never_share_a_folder():
+    hostile = ["a/b", "a_b", "../a", "<b>", "", "x" * 300]
+    folders = [CardSubject(name, name).folder for name in hostile]
+    assert len(set(folders)) == len(hostile)
+    assert all(re.fullmatch(r"[A-Za-z0-9_.=-]{1,70}", folder) for folder in folders)
+
+
+def test_a_budget_is_shared_equally_and_what_is_not_needed_goes_to_the_others():
+    whole = {"a": 100, "b": 1000, "c": 10}
+    assert shared(1e9, dict.fromkeys(whole, 1.0), whole) == whole
+    assert shared(210, dict.fromkeys(whole, 1.0), whole) == {"a": 100, "b": 100, "c": 10}
+    assert shared(0, dict.fromkeys(whole, 1.0), whole) == {"a": 4, "b": 4, "c": 4}
+    assert shared(10, {"a": 0.0, "b": 0.1, "c": 10.0}, whole) == {"a": 100, "b": 50, "c": 4}
+
+
+def test_a_damaged_plan_is_named(tmp_path):
+    write_plan(tmp_path, CardPlan("valueagents-card 1", {}, {"survey": 3}))
+    assert read_plan(tmp_path).episodes == {"survey": 3}
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(StoreError, match=r"card\.json is damaged"):
+        read_plan(tmp_path)
+
+
+def test_one_budget_at_a_time(monkeypatch, capsys):
+    words = ["valueagents", "card", "random", "--minutes", "1", "--full"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "give one of --minutes, --tokens and --full" in capsys.readouterr().err
+
+
+THREE = ["known:BEC=1.4", "known:BEC=0.7", "known:BEC=0,HED=1"]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """A card of three policies over 60 situations an env, made in two goes: as if the first had
+    been killed in dilemmas.
+    """
+    out = tmp_path_factory.mktemp("card")
+    found = subjects(THREE)
+    begun = out / "runs" / found[0].folder / "dilemmas"
+    execute(RunConfig(env="valueagents/Dilemma-v0", policy=THREE[0], episodes=30), begun)
+    return make_card(found, out, budget=Budget(tokens=1000)), out
+
+
+@pytest.mark.slow
+def test_three_weights_are_told_apart_and_ranked_right(three):
+    made, out = three
+    assert made.pages[0].name == "card.html"
+    assert len(made.pages) == 4
+    rows = (out / "tables" / "ranks.csv").read_text(encoding="utf-8").splitlines()
+    caring = [row.replace('"', "").rsplit(",", 2) for row in rows if '"dilemmas","BEC"' in row]
+    assert [each[1:] for each in caring] == [["1", "1"], ["2", "2"], ["3", "3"]]
+    assert "hold at 5 % over all of them" in made.answer[0]
+
+
+@pytest.mark.slow
+def test_what_was_played_before_is_not_asked_again(three):
+    made, out = three
+    runs = [Run(file.parent) for file in out.glob("runs/*/*/run.json")]
+    assert len(runs) == 12
+    played = {run.path: run.decisions(["episode"]).num_rows for run in runs}
+    begun = out / "runs" / subjects(THREE)[0].folder / "dilemmas"
+    owed = [each["owed"] for each in Run(begun).store.sessions() if "owed" in each]
+    assert owed[0] == 30
+    assert sum(owed[1:]) >= 162
+    again = make_card(subjects(THREE), out, budget=Budget(tokens=1000))
+    assert again.answer == made.answer
+    for run in runs:
+        assert Run(run.path).decisions(["episode"]).num_rows == played[run.path]
+        assert [e["owed"] for e in run.store.sessions() if "owed" in e][-1] == 0
+
+
+@pytest.mark.slow
+def test_a_page_says_what_was_taken_and_what_was_not_asked(three):
+    made, _ = three
+    page = made.pages[1].read_text(encoding="utf-8")
+    assert "the same of everybody, in the order of one seed: 960 of 960 survey" in page
+    assert "The parser game was not asked" in page
+    assert "What it states (survey) and does (dilemmas)" in page
+    assert "<script" not in page
+    assert "known:BEC=0.7" not in page  # a page is of one policy
+
+
+@pytest.mark.slow
+def test_a_hostile_name_is_inert(tmp_path):
+    name = "<script>alert(1)</script>\u202e=1+1"
+    found = [CardSubject(name, "random"), CardSubject("{{ 7*7 }}", "first")]
+    made = make_card(found, tmp_path, budget=Budget(tokens=1000))
+    for page in made.pages:
+        html = page.read_text(encoding="utf-8")
+        assert "<script" not in html
+        assert "\u202e" not in html
+    assert "{{ 7*7 }}" in made.pages[0].read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "card.json").read_bytes())["episodes"]["dilemmas"] == 192
+
+
+@pytest.mark.slow
+def test_policies_that_value_the_same_are_seldom_told_apart(tmp_path):
+    """A difference on 5 % of 40 pages; more than 6 are a 1 % event."""
+    from valueagents.experiments.validity.card_calibration import menus, page
+
+    envs = menus(tmp_path)
+    false = sum(any(each.held for each in page(envs, seed, None).values()) for seed in range(40))
+    assert false <= 6
+    assert msgspec.json.encode(page(envs, 0, None)) == msgspec.json.encode(page(envs, 0, None))
