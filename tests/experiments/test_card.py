@@ -4,14 +4,13 @@ no more; nothing is asked twice.
 
 import json
 import re
-import sys
 
 import msgspec
 import pytest
 
-from valueagents.cli import main
 from valueagents.errors import ConfigError, StoreError
 from valueagents.experiments.card.budget import CardPlan, read_plan, shared, write_plan
+from valueagents.experiments.card.command import card
 from valueagents.experiments.card.making import Budget, make_card
 from valueagents.experiments.card.subjects import CardSubject, spec_of, subjects
 from valueagents.running.execution import RunConfig, execute
@@ -70,13 +69,9 @@ def test_a_damaged_plan_is_named(tmp_path):
         read_plan(tmp_path)
 
 
-def test_one_budget_at_a_time(monkeypatch, capsys):
-    words = ["valueagents", "card", "random", "--minutes", "1", "--full"]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert "give one of --minutes, --tokens and --full" in capsys.readouterr().err
+def test_one_budget_at_a_time():
+    with pytest.raises(ConfigError, match="give one of --minutes, --tokens and --full"):
+        card(["random"], minutes=1.0, full=True)
 
 
 THREE = ["known:BEC=1.4", "known:BEC=0.7", "known:BEC=0,HED=1"]
