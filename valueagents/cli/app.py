@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -140,7 +140,12 @@ def _plug_in(name: str, command: Any) -> None:
 @app.callback(invoke_without_command=True)
 def _top(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="Which messages go to standard error and into a run's log."),
+    ] = "info",
 ) -> None:
+    logging.getLogger("valueagents").setLevel(log_level.upper())
     if show_version:
         print(version("valueagents"))
         raise typer.Exit

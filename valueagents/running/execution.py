@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
 import msgspec
 
@@ -29,10 +29,12 @@ from valueagents.files.factors import declaration_problem
 from valueagents.running.durable import DiskError
 from valueagents.running.header import is_run
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
+from valueagents.running.run_log import RunLog, run_log
 from valueagents.running.runs import Run
 from valueagents.running.scratch import remove_ownerless
 from valueagents.running.sources import EnvSource, env_source, policy_of
 from valueagents.running.store import RunHeader, RunStore, RunWriter, StoreReading
+from valueagents.running.throughput import Throughput
 
 _SOFTWARE = ("valueagents", "gymnasium", "numpy", "torch", "transformers", "peft", "vllm")
 
@@ -40,6 +42,20 @@ log = logging.getLogger("valueagents")
 
 Progress = Callable[[int, int, int], None]
 """Called as (finished, failed, owed at the start) whenever an episode ends."""
+
+
+@runtime_checkable
+class Display(Protocol):
+    """A `Progress` that is also told, now and then, how fast it goes and what is waited for."""
+
+    def __call__(self, finished: int, failed: int, owed: int) -> None:
+        """The run has begun, or an episode has ended."""
+
+    def throughput(self, line: str) -> None:
+        """Show what `Throughput.line` says."""
+
+
+TELL_EVERY_S = 5.0
 
 
 MOST_EPISODES = 10_000_000
@@ -110,7 +126,7 @@ async def execute_async(
     remove_ownerless(Path(gettempdir()))  # what killed runs left there
     store = RunStore.create(out, prepared.header)
     sink = _Recorder(progress)
-    with sink.told_in_one_line(), store.writing() as writer:
+    with sink.told_in_one_line(), store.writing() as writer, run_log(store.path) as told:
         stored = _taken_stock(store)
         owed = [plan for plan in prepared.plans if plan.identity not in stored.finished]
         attempts = Counter(failure.identity for failure in store.failures())
@@ -124,9 +140,10 @@ async def execute_async(
         }
         about = {"config": settings, "platform": platform.platform(), "software": versions}
         writer.session({"start": _now(), "owed": len(owed), **counts, **about})
-        sink.begin(writer, len(owed))
+        sink.begin(writer, len(owed), told)
         if owed:
             await _play(prepared, owed, sink, attempts)
+        told.tell(logging.INFO, f"ended: {sink.throughput.line()}")
         writer.session(
             {
                 "end": _now(),
@@ -256,22 +273,40 @@ class _Recorder:
 
     def __init__(self, progress: Progress | None) -> None:
         self.finished = self.failed = self._owed = 0
-        self._progress = progress
+        self._progress, self.throughput = progress, Throughput()
 
-    def begin(self, writer: RunWriter, owed: int) -> None:
-        """From now on episodes go to the writer."""
-        self._writer, self._owed = writer, owed
+    def begin(self, writer: RunWriter, owed: int, told: RunLog) -> None:
+        """From now on episodes go to the writer, and what happens to the log."""
+        self._writer, self._owed, self._told, self.throughput = writer, owed, told, Throughput()
+        told.tell(logging.INFO, f"begun: {owed} episodes are owed")
+        if isinstance(self._progress, Display):
+            self._report()
+
+    async def tell_throughput(self) -> None:
+        """Tell every few seconds, until it is cancelled."""
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            line = self.throughput.line()
+            done = f"{self.finished + self.failed} of {self._owed} episodes"
+            self._told.tell(logging.DEBUG, f"{done}: {line}")
+            if isinstance(self._progress, Display):
+                self._progress.throughput(line)
 
     def episode(self, episode: Episode) -> None:
         with self.told_in_one_line():
             self._writer.episode(episode)
         self.finished += 1
+        self.throughput.episode(episode)
         self._report()
 
     def failure(self, failure: Failure) -> None:
         with self.told_in_one_line():
             self._writer.failure(failure)
         self.failed += 1
+        self.throughput.failed += 1
+        name = failure.situation or failure.identity[:12]
+        place = f"episode {name}, step {failure.step}, attempt {failure.attempt}"
+        self._told.tell(logging.WARNING, f"{place}: {failure.error}: {failure.message}")
         self._report()
 
     @contextmanager
@@ -298,15 +333,20 @@ async def _play(
     config = prepared.config
     async with prepared.policy as policy:
         live = 1 if prepared.source.one else config.live or policy.live
-        await roll_out(
-            prepared.source.make,
-            policy,
-            owed,
-            sink,
-            live=live,
-            timeout_s=config.timeout_s,
-            attempts=attempts,
-        )
+        telling = asyncio.create_task(sink.tell_throughput())
+        try:
+            await roll_out(
+                prepared.source.make,
+                policy,
+                owed,
+                sink,
+                live=live,
+                timeout_s=config.timeout_s,
+                attempts=attempts,
+                throughput=sink.throughput,
+            )
+        finally:
+            telling.cancel()
 
 
 def _to_end(make: Callable[[], Coroutine[None, None, Run]]) -> Run:

@@ -4,9 +4,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from valueagents.running.execution import Progress
+from valueagents.running.execution import Display
 from valueagents.screen import console, visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _STOPPED = "stopped; what was finished is kept, the same command goes on from there"
 _QUIET_S = 2.0
@@ -15,7 +19,7 @@ _MIN_FOR_ESTIMATE = 10  # the first batch also loads and warms up
 
 
 @contextmanager
-def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
+def show_progress(what: str, unit: str = "episodes") -> Iterator[Display]:
     """A callback for `run`; `unit` is what it counts.
 
     Nothing is shown for what takes less than two seconds. A KeyboardInterrupt leaves with what it
@@ -26,13 +30,13 @@ def show_progress(what: str, unit: str = "episodes") -> Iterator[Progress]:
             with _bar(what) as progress:
                 yield progress
         else:
-            yield _lines(what, unit)
+            yield _Lines(what, unit)
     except KeyboardInterrupt as stopped:
         raise KeyboardInterrupt(_STOPPED) from stopped
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Progress]:
+def _bar(what: str) -> Iterator[Display]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -46,31 +50,52 @@ def _bar(what: str) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[throughput]}", markup=False),
     )
     with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(visible(what), total=None)
-
-        def progress(finished: int, failed: int, owed: int) -> None:
-            bar.update(task, total=owed, completed=finished + failed)
-
-        yield progress
+        yield _Bar(bar, bar.add_task(visible(what), total=None, throughput=""))
 
 
-def _lines(what: str, unit: str) -> Progress:
-    started = last = time.monotonic()
+class _Bar:
+    """A bar of rich, on a terminal."""
 
-    def progress(finished: int, failed: int, owed: int) -> None:
-        nonlocal last
-        now, done = time.monotonic(), finished + failed
-        if now - started < _QUIET_S or (now - last < _LINE_EVERY_S and done < owed):
+    def __init__(self, bar: "Progress", task: "TaskID") -> None:
+        self._bar, self._task = bar, task
+
+    def __call__(self, finished: int, failed: int, owed: int) -> None:
+        self._bar.update(self._task, total=owed, completed=finished + failed)
+
+    def throughput(self, line: str) -> None:
+        self._bar.update(self._task, throughput=visible(line))
+
+
+class _Lines:
+    """A line now and then, also while no episode ends."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        self._what, self._unit, self._throughput = what, unit, ""
+        self._started = self._last = time.monotonic()
+        self._counts = 0, 0, 0
+
+    def __call__(self, finished: int, failed: int, owed: int) -> None:
+        self._counts = finished, failed, owed
+        self._print(last=0 < owed <= finished + failed)
+
+    def throughput(self, line: str) -> None:
+        self._throughput = f"; {line}"
+        self._print()
+
+    def _print(self, *, last: bool = False) -> None:
+        now, (finished, failed, owed) = time.monotonic(), self._counts
+        done = finished + failed
+        if now - self._started < _QUIET_S or (now - self._last < _LINE_EVERY_S and not last):
             return
-        last = now
+        self._last = now
         failures = f", {failed} failed" if failed else ""
         left = (
-            f", about {(now - started) / done * (owed - done):.0f} s left"
+            f", about {(now - self._started) / done * (owed - done):.0f} s left"
             if done >= _MIN_FOR_ESTIMATE
             else ""
         )
-        print(f"{what}: {done}/{owed} {unit}{failures}{left}", file=sys.stderr, flush=True)
-
-    return progress
+        counted = f"{done}/{owed} {self._unit}{failures}{left}{self._throughput}"
+        print(f"{self._what}: {counted}", file=sys.stderr, flush=True)

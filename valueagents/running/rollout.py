@@ -32,6 +32,7 @@ from valueagents.errors import ConfigError, EnvError, PolicyError, ValueAgentsEr
 from valueagents.files.factors import level_problem
 from valueagents.identity import content_hash, seed_from
 from valueagents.running.threads import OwnerThread
+from valueagents.running.throughput import Throughput
 
 MAX_FAILURES_IN_A_ROW = 20
 IDENTITY_VERSION = 1
@@ -130,15 +131,18 @@ async def roll_out(
     live: int,
     timeout_s: float,
     attempts: Mapping[str, int] | None = None,
+    throughput: Throughput | None = None,
 ) -> None:
     """Every plan has gone to the sink as an episode or as a failure.
 
     `policy` must have been entered. At most `live` episodes are in flight; every decision and every
-    step of the env has `timeout_s`. `attempts` counts earlier tries by identity. Raises PolicyError
-    when `MAX_FAILURES_IN_A_ROW` episodes fail without one between that succeeds: then the fault is
-    not the episode's.
+    step of the env has `timeout_s`. `attempts` counts earlier tries by identity, `throughput` is
+    told what is waited for. Raises PolicyError when `MAX_FAILURES_IN_A_ROW` episodes fail without
+    one between that succeeds: then the fault is not the episode's.
     """
-    rollout = _Rollout(make_env, policy, iter(plans), sink, timeout_s, attempts or {})
+    throughput = throughput or Throughput()
+    tries = attempts or {}
+    rollout = _Rollout(make_env, policy, iter(plans), sink, timeout_s, tries, throughput)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(live, len(plans))):
@@ -157,6 +161,7 @@ class _Rollout:
     sink: Sink
     timeout_s: float
     attempts: Mapping[str, int]
+    throughput: Throughput
     failures_in_a_row: int = 0
 
     async def work(self) -> None:
@@ -188,7 +193,9 @@ class _Rollout:
 
     async def _attempt(self, seat: "_Seat", plan: Plan, decisions: list[Decision]) -> Episode:
         started = time.monotonic()
-        start, outcome, last = await _play(seat, self.policy, plan, decisions, self.timeout_s)
+        start, outcome, last = await _play(
+            seat, self.policy, plan, decisions, self.timeout_s, self.throughput
+        )
         episode = Episode(
             identity=plan.identity,
             situation=plan.situation,
@@ -225,13 +232,20 @@ class _Rollout:
 
 
 async def _play(
-    seat: "_Seat", policy: Policy, plan: Plan, decisions: list[Decision], timeout_s: float
+    seat: "_Seat",
+    policy: Policy,
+    plan: Plan,
+    decisions: list[Decision],
+    timeout_s: float,
+    throughput: Throughput,
 ) -> tuple[dict[str, Any], Literal["terminated", "truncated"], str]:
     """Play one episode, appending its decisions: the info of its start, how it ended, and the last
     text.
     """
     options = {} if plan.situation is None else {"situation": plan.situation}
-    observation, start = await seat.call(seat.env.reset, seed=plan.env_seed, options=options)
+    name = plan.situation or plan.identity[:12]
+    with throughput.waiting(f"episode {name} waits for the env to begin"):
+        observation, start = await seat.call(seat.env.reset, seed=plan.env_seed, options=options)
     info = start
     transcript = tuple(exchange(decision) for decision in start["before"])
     lost_workers = 0
@@ -239,25 +253,25 @@ async def _play(
         menu: Menu = info["menu"]
         _require_declared(info["factors"], seat.env)
         seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
-        choice = await _decide(
-            policy,
-            View(
-                seat.env.task,
-                transcript,
-                observation,
-                menu,
-                seed,
-                free_text,
-                seat.env.asks,
-                plan.design,
-            ),
-            info,
-            timeout_s,
+        view = View(
+            seat.env.task,
+            transcript,
+            observation,
+            menu,
+            seed,
+            free_text,
+            seat.env.asks,
+            plan.design,
         )
+        with throughput.waiting(f"episode {name}, step {len(decisions)}, waits for the policy"):
+            choice = await _decide(policy, view, info, timeout_s)
         action: Any = next((k for k, option in enumerate(menu) if option.id == choice.option), None)
         if free_text and choice.text is not None:
             action = choice.text
-        after, reward, terminated, truncated, after_info = await seat.call(seat.env.step, action)
+        with throughput.waiting(f"episode {name}, step {len(decisions)}, waits for the env"):
+            after, reward, terminated, truncated, after_info = await seat.call(
+                seat.env.step, action
+            )
         annotation: Annotation | None = info["annotation"]
         if (
             isinstance(action, str)

@@ -9,6 +9,7 @@ readable.
     failures-0001.jsonl       one line a failed episode, with its attempt number
     decisions.parquet, .json  made from the segments, with their checksum; may be deleted at any
                               time (`table.py`)
+    run.log                   what happened meanwhile, for people (`run_log.py`)
     .lock                     held by the one process that writes
 
 `run.json` and every line of a segment say their schema; what an older one lacks is added in reading
