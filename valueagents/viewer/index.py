@@ -43,6 +43,8 @@ CHOSEN_SERVES, CHOSEN_VIOLATES, REFUSED_SERVES, REFUSED_VIOLATES = 1, 2, 4, 8
 """Bits of `Index.sides`: what the chosen option does to an axis, and what one that was not chosen
 would have done.
 """
+_REFUSED_SHIFT = 2
+"""From a bit of what is chosen to that of what is refused."""
 _ROWS_A_BATCH = 20_000
 _LINES_A_BATCH = 1_000
 _NOT_CHOSEN = -1
@@ -208,21 +210,16 @@ def _sides(x: pa.ChunkedArray, chosen: IntArray, axes: int) -> npt.NDArray[np.ui
     lengths = pc.fill_null(pc.list_value_length(whole), 0).to_numpy(zero_copy_only=False)
     options = lengths // axes
     found = np.zeros((len(lengths), axes), dtype=np.uint8)
-    rows = np.flatnonzero((options > 0) & (chosen >= 0) & (chosen < options))
-    if not len(rows):
+    annotated = np.flatnonzero(options)
+    if not len(annotated):
         return found
     marks = whole.flatten().to_numpy(zero_copy_only=False).reshape(-1, axes)
-    begins = np.cumsum(options) - options
-    taken = begins[rows] + chosen[rows]
-    serves, violates = (marks > 0).astype(np.int32), (marks < 0).astype(np.int32)
-    for signs, of_chosen, of_refused in (
-        (serves, CHOSEN_SERVES, REFUSED_SERVES),
-        (violates, CHOSEN_VIOLATES, REFUSED_VIOLATES),
-    ):
-        sums = np.concatenate(
-            [np.zeros((1, axes), np.int32), np.cumsum(signs, axis=0, dtype=np.int32)]
-        )
-        every = sums[begins[rows] + options[rows]] - sums[begins[rows]]
-        mine = signs[taken]
-        found[rows] |= (mine * of_chosen + (every > mine) * of_refused).astype(np.uint8)
+    bits = (marks > 0).view(np.uint8) * CHOSEN_SERVES + (marks < 0).view(np.uint8) * CHOSEN_VIOLATES
+    begins = (np.cumsum(options) - options)[annotated]
+    there = (chosen[annotated] >= 0) & (chosen[annotated] < options[annotated])
+    taken = begins[there] + chosen[annotated][there]
+    mine = bits[taken]
+    bits[taken] = 0
+    others = np.bitwise_or.reduceat(bits, begins, axis=0)[there]
+    found[annotated[there]] = mine | others << _REFUSED_SHIFT
     return found
