@@ -213,12 +213,15 @@ def _after_branch(scene: Scene, at: int) -> Act:
         skip = _going(scene.branch_end(at, in_else=True))
     except ScriptError as error:
         skip = _noted(scene, error, line.number)
-    above = [
-        each
-        for each in scene.lines[:at]
-        if each.text and each.indent <= line.indent and each.command[0] != "comment"
-    ]
-    if above and above[-1].indent == line.indent and above[-1].command[0] in CONDITIONS:
+    above = next(
+        (
+            each
+            for each in reversed(scene.lines[:at])
+            if each.text and each.indent <= line.indent and each.command[0] != "comment"
+        ),
+        None,
+    )
+    if above is not None and above.indent == line.indent and above.command[0] in CONDITIONS:
         return skip
     message = f"*{line.command[0]} has no *if above it at its indent"
     scene.mistakes[line.number] = message
