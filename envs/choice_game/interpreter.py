@@ -23,7 +23,7 @@ from valueagents.envs.choice_game.state import (
     encode,
 )
 from valueagents.envs.choice_game.system import system_value
-from valueagents.envs.choice_game.templates import shown
+from valueagents.envs.choice_game.templates import label, shown
 from valueagents.envs.choice_game.values import ScriptError, Value
 from valueagents.errors import DataError, unknown_name
 
@@ -258,7 +258,7 @@ class Interpreter:
     def turn_page(self, words: str, line: int) -> None:
         """The end of a page: the script goes on."""
         if not self._fold(line):
-            text = shown(words).strip() or "Next"
+            text = label(words) or "Next"
             self.wait([Offer(f"{self.state.scene}:{line}", text, self.state.at)])
 
     def finish(self, words: str, line: int) -> None:
@@ -268,7 +268,7 @@ class Interpreter:
         elif self._fold(line):
             self._enter_next_scene()
         else:
-            text = shown(words).strip() or "Next Chapter"
+            text = label(words) or "Next Chapter"
             self.wait([Offer(f"{self.state.scene}:finish", text, NEXT_SCENE)])
 
     def _fold(self, line: int) -> bool:

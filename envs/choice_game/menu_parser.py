@@ -7,7 +7,7 @@ from valueagents.envs.choice_game.expressions import Expression, Lookup, compile
 from valueagents.envs.choice_game.lines import Line, split_condition
 from valueagents.envs.choice_game.scene import Scene
 from valueagents.envs.choice_game.statements import Choose, Entry, Reuse, located
-from valueagents.envs.choice_game.templates import is_constant, shown, template
+from valueagents.envs.choice_game.templates import is_constant, label, template
 from valueagents.envs.choice_game.values import ScriptError, Value, printed, truth
 
 _REUSE = {"allow_reuse": "allow", "hide_reuse": "hide", "disable_reuse": "disable"}
@@ -116,7 +116,7 @@ def _entry(scene: Scene, row: int, guards: Guards, groups: int) -> Entry:
     if computed is not None:
         said = located(_computed(computed), number)
     else:
-        said = shown(words) if is_constant(words) else located(template(words), number)
+        said = label(words) if is_constant(words) else located(template(words), number)
     children: list[Entry] = []
     if groups > 1:
         if not scene.rows_under(row):

@@ -5,7 +5,7 @@ question.
 from valueagents.envs.choice_game.expressions import Lookup
 from valueagents.envs.choice_game.state import Offer, ScriptState
 from valueagents.envs.choice_game.statements import Act, Choose, Entry, GameInPlay
-from valueagents.envs.choice_game.templates import shown
+from valueagents.envs.choice_game.templates import label
 from valueagents.envs.choice_game.values import ScriptError, Value, number, printed, truth
 
 TEXT_ANSWERS = ("Alex", "Robin", "Sam")
@@ -63,7 +63,7 @@ class _Menu:
         self.last = entry.line
         lines = (*lines, entry.line)
         words = entry.text
-        text = words if isinstance(words, str) else shown(printed(words(read))).strip()
+        text = words if isinstance(words, str) else label(printed(words(read)))
         text = before + text if before else text
         if not possible or used:
             self.barred.append(text)

@@ -10,6 +10,7 @@ import msgspec
 from valueagents.envs.choice_game.values import Value
 
 NEXT_SCENE = -1
+"""Where an option leads that ends the scene."""
 
 _GOLDEN, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 

@@ -59,6 +59,11 @@ def shown(text: str) -> str:
     return _MARKUP.sub("", text.replace("[n/]", "\n")) if "[" in text else text
 
 
+def label(text: str) -> str:
+    """The words of an option or a button as they are read, on one line."""
+    return shown(text).replace("\n", " ").strip()
+
+
 def substitutions(text: str) -> list[str]:
     """The expressions that are substituted in a text; raises nothing for one that is broken."""
     found = []

@@ -92,6 +92,7 @@ def menus(game: Game, *choices: str) -> list[list[str]]:
         ("  *if (x = 1)\n    *if (x = 2)\n      #A\n        *ending\n    #B\n      *ending", ["B"]),
         ('  *if ((t#1) = "#") #A\n    *ending\n  #B # C\n    *ending', ["A", "B # C"]),
         ("  *selectable_if (x = 2) #A\n    *ending\n  #B\n    *ending", ["B"]),
+        ("  #A[n/]b [i]c[/i]\n    *ending\n  #${t}[n/]\n    *ending", ["A b c", "#1"]),
         ("  #Same\n    *ending\n  #Same\n    *ending", ["Same", "Same (2)"]),
         (
             (
