@@ -81,6 +81,7 @@ def value(text: str) -> object:
         ("10 %+ 0", 10),
         ("10 %- (0 - 20)", 28),
         ("0 %+ 0", 1),
+        ("100 %+ 0", 100),
         ('"12 apples" + 1', 13),
         ("1.50", "1.50"),
         ("1.50 + 0", 1.5),
@@ -194,7 +195,7 @@ def test_logic_agrees_with_pythons(a: bool, b: bool, c: bool) -> None:
     assert value(text) is True
 
 
-@given(st.integers(0, 100), st.integers(0, 100))
+@given(st.integers(0, 100), st.integers(1, 100))
 def test_fairmath_stays_a_percentage_and_goes_the_right_way(x: int, y: int) -> None:
     assert min(x, 99) <= value(f"{x} %+ {y}") <= 99
     assert 1 <= value(f"{x} %- {y}") <= max(x, 1)
