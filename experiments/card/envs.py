@@ -14,14 +14,20 @@ from valueagents.running.execution import RunConfig, execute_async
 from valueagents.running.pool import freeze_pool
 
 COMPETENCE = "easy questions"
+HISTORY = 4
+"""Whole episodes of 60 turns took a small model over ten minutes a decision on a busy machine."""
 
 
 class CardEnv(msgspec.Struct, frozen=True):
-    """An env of the card under the name that pages give it."""
+    """An env of the card under the name that pages give it.
+
+    `history`: of its longer episodes a language model is shown this many earlier turns.
+    """
 
     name: str
     env: str
     env_options: dict[str, Any] = {}
+    history: int | None = None
 
     @property
     def situations(self) -> int:
@@ -74,7 +80,7 @@ async def _frozen(game: CardGame, out: Path, seed: int) -> CardEnv:
     )
     met = await execute_async(config, folder / "random")
     pool = freeze_pool(folder / "pool", [met], decisions=game.states, seed=seed)
-    return CardEnv(game.name, "valueagents/Replay-v0", {"pool": str(pool)})
+    return CardEnv(game.name, "valueagents/Replay-v0", {"pool": str(pool)}, HISTORY)
 
 
 def asked(envs: list[CardEnv], policy: Policy) -> list[CardEnv]:
