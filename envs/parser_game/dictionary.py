@@ -5,8 +5,10 @@ those of the Inform Technical Manual (section 8.5) and of Infocom's compiler.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 from valueagents.envs.parser_game.story import Story
 
@@ -18,7 +20,28 @@ _ALPHABETS = (
 _MAX_WORDS = 20_000
 _NAME_PROPERTY = 1
 _SPELLED = re.compile(r"[a-z][a-z'-]+")
+_LONGEST_PHRASE = 3
 GIBBERISH = "qzxqv"
+LONG_WORDS = (  # noqa: SIM905 – a list of words reads better as words
+    "about above across against altogether apologise apologize approach around ascend"
+    " attach attack balance before behind beneath beside between beyond blackmail breathe"
+    " capture challenge check cheer children collect command compliment conceal concerning"
+    " confess connect consult control count cover cross curse decline defeat deflate"
+    " deliver deposit descend describe destroy detach diagnose disagree discard disconnect"
+    " discover disembark display disrobe disturb donate embrace empty enchant enquire"
+    " examine exchange exhibit exorcise explore extinguish extract fasten flatter follow"
+    " forgive fulfill grasp greet hello illuminate incant incinerate inflate inquire"
+    " insert inside inspect insult inventory investigate kindle knock launch leave listen"
+    " loosen lubricate manipulate meditate molest murder northeast northwest oil operate"
+    " outside perform persuade placate polish position praise present press proceed"
+    " promise pronounce punch puncture purchase question recite reject release remove"
+    " repair repent replace rescue retrieve return rotate scratch scream search shatter"
+    " signal slice smash smell southeast southwest splice squash squeeze stand stroke"
+    " surprise surrender swallow swing switch taunt telephone threaten through throw"
+    " thrust tickle torture toward towards transfer translate travel twist uncover"
+    " underneath unfasten unfold unlock unroll unscrew untangle untie upstairs wander"
+    " whisper without worship wrestle"
+).split()  # for verbs that a dictionary cuts to 6 or 9 letters
 _NO_NAMES = (  # noqa: SIM905 – a list of words reads better as words
     "a all an and another any both but direction each every everything half her here him his it its"
     " me my myself nearby other self some that the their them then these thing things this those to"
@@ -62,8 +85,9 @@ class Vocabulary:
 
     def __init__(self, story: Story) -> None:
         self._words = {word.text: word for word in read_dictionary(story)}
+        self._by_address = {word.address: word for word in self._words.values()}
         self._letters = story.significant_letters
-        self._no_names = {self.cut(name) for name in _NO_NAMES}
+        self.no_names = frozenset(self.cut(name) for name in _NO_NAMES)
         self.waiting = next((w for w in ("wait", "z", "look", "l") if w in self._words), "wait")
         self.nulls = (self.waiting, "look", "inventory", GIBBERISH)
         """Commands that do nothing but, at most, let a turn pass."""
@@ -73,6 +97,31 @@ class Vocabulary:
         return list(
             dict.fromkeys(word for word in _SPELLED.findall(text.lower()) if self._is_noun(word))
         )
+
+    def phrases_in(self, text: str) -> list[tuple[str, ...]]:
+        """Runs of words that may name things, each once, as spelled there: `iron key`."""
+        found: dict[tuple[str, ...], None] = {}
+        for piece in re.split(r"[^a-z' -]+", text.lower()):
+            words = piece.split(" ")
+            for is_name, run in groupby(words, key=self._is_noun):
+                if is_name:
+                    found[tuple(run)[-_LONGEST_PHRASE:]] = None
+        return list(found)
+
+    def spelled(self, word: str, seen: str = "") -> str:
+        """A word of the dictionary spelled whole, as a text has it or as English does."""
+        if len(word) < self._letters:
+            return word
+        texts = (*_SPELLED.findall(seen.lower()), *LONG_WORDS)
+        return next((whole for whole in texts if self.cut(whole) == word), word)
+
+    def knows(self, word: str) -> bool:
+        """True if the dictionary has a word."""
+        return self.cut(word) in self._words
+
+    def words_of(self, addresses: Iterable[int]) -> list[str]:
+        """The dictionary's words at those addresses, in order."""
+        return [self._by_address[a].text for a in addresses if a in self._by_address]
 
     def cut(self, word: str) -> str:
         """As much of a word as the parser reads."""
@@ -86,7 +135,7 @@ class Vocabulary:
 
     def _is_noun(self, word: str) -> bool:
         known = self._words.get(self.cut(word))
-        return known is not None and known.is_noun and known.text not in self._no_names
+        return known is not None and known.is_noun and known.text not in self.no_names
 
 
 @lru_cache(maxsize=16)

@@ -18,6 +18,7 @@ from valueagents.envs.parser_game.memory import (
     FORMAT,
     STATUS_GLOBALS,
     MemoryMap,
+    individual_properties,
     map_path,
     properties_end,
 )
@@ -47,9 +48,6 @@ _LIBRARY_WORLD = (
 )
 _LIBRARY_READ = ("noun", "player")
 _NOISE, _CREATURES = ("workflag",), ("animate", "talkable")  # attributes
-_INDIVIDUAL_PROPERTIES = (
-    3  # the property that holds the address of an object's own further properties
-)
 
 
 def distil(debug_file: Path, story: Story) -> MemoryMap:
@@ -123,25 +121,10 @@ def _is_own(entry: ElementTree.Element, library: set[str]) -> bool:
 
 
 def _properties(story: Story, number: int) -> list[tuple[int, int]]:
-    """The byte ranges of an object's properties (Standard 12.4; individual ones: Inform Technical
-    Manual 9.6).
-    """
+    """The byte ranges of the properties of an object."""
     table = story.properties(number)
-    end = properties_end(story, table)
-    found, address = [(table, end)], table + 1 + 2 * story.data[table]
-    while (size := story.data[address]) and address < end:
-        length, data = (
-            (story.data[address + 1] & 63, address + 2)
-            if size & 128
-            else (1 + (size >> 6 & 1), address + 1)
-        )
-        if size & 63 == _INDIVIDUAL_PROPERTIES:
-            first = last = story.word(data)
-            while story.word(last):
-                last += 3 + story.data[last + 2]
-            found.append((first, last))
-        address = data + length
-    return found
+    found = [(table, properties_end(story, table))]
+    return found + [(low, high) for _, low, high in individual_properties(story, number)]
 
 
 def _text(entry: ElementTree.Element, name: str) -> str:

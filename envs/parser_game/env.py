@@ -9,6 +9,7 @@ nor crash this one; `mode="inline"` is for stories that are trusted, and gives t
 
 import importlib.util
 import logging
+import re
 import shutil
 from functools import cache
 from importlib.resources import files
@@ -35,6 +36,9 @@ TASK = (
 )
 
 
+_SHORTEST_NAME = 3
+
+
 class _Saved(msgspec.Struct, frozen=True):
     """What a snapshot holds beside the turn."""
 
@@ -56,8 +60,9 @@ class JerichoEnv(ValueEnv):
         rules: a TOML rule file (format: envs/parser_game/rules.py).
         mode: "worker" (default) survives whatever a story does; "inline" runs it in this process.
         max_steps: the episode is truncated after this many steps.
-        max_menu: longer menus are cut, waiting kept (`cut_menus` counts them); letters name 26
-            options.
+        max_menu: longer menus are cut; letters name 26 options. What the last text names is kept
+            first, then what the story has rules for; waiting always. `cut_options` says how many
+            options are not shown.
         tries: reseeded tries of each option where chance plays a part.
         menus: False = search for none and annotate nothing; for free text only, a hundred times as
             fast.
@@ -65,7 +70,7 @@ class JerichoEnv(ValueEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
-    version = "1"
+    version = "2"
     task = TASK
 
     def __init__(
@@ -117,7 +122,6 @@ class JerichoEnv(ValueEnv):
         self.taxonomy, self._content = checked.taxonomy, checked.content()
         self.notes = checked.notes
         _log_once(self.notes)
-        self.cut_menus = 0
         self._max_steps, self._hang_s = max_steps, hang_s
         self._game = GameServer(self._settings, shared=False) if mode == "inline" else None
         self._folder: str | None = None
@@ -196,26 +200,26 @@ class JerichoEnv(ValueEnv):
         pool = shared_pool()
         if self._folder is None or not Path(self._folder).is_dir():
             self._folder = pool.scratch()
+        if isinstance(request, Start):  # what a story wrote is not there for the next episode
+            _empty(Path(self._folder))
         reply = pool.ask(request, self._folder, hang_s=self._hang_s)
         self.lost_workers += reply.lost_workers
         return reply
 
     def _turn_of(self, reply: GameReply, *, reward: float) -> Turn:
-        menu, annotation = self._cut(reply.menu, reply.annotation)
+        menu, annotation = self._cut(reply.menu, reply.annotation, reply.text)
         terminated = bool(reply.status.done)
         truncated = not terminated and (reply.halted or self._saved.steps >= self._max_steps)
         if terminated or truncated:
             menu, annotation = (), None
         return Turn(reply.text, menu, annotation, reward, reply.events, terminated, truncated)
 
-    def _cut(self, menu: Menu, annotation: Annotation | None) -> tuple[Menu, Annotation | None]:
-        """The menu in the room there is: its first options, and the last, which is waiting or what
-        was said.
-        """
-        if len(menu) <= self.max_menu:
-            return menu, annotation
-        self.cut_menus += 1
-        keep = [*range(self.max_menu - 1), len(menu) - 1]
+    def _cut(
+        self, menu: Menu, annotation: Annotation | None, said: str
+    ) -> tuple[Menu, Annotation | None]:
+        """The menu in the room there is, in its order, and how many options are left out."""
+        keep = kept_options(menu, said, self.max_menu)
+        self.cut_options = len(menu) - len(keep)
         if annotation is not None:
             annotation = msgspec.structs.replace(
                 annotation, values=tuple(annotation.values[k] for k in keep)
@@ -227,6 +231,28 @@ class JerichoEnv(ValueEnv):
 def _log_once(notes: tuple[str, ...]) -> None:
     for note in notes:
         _log.warning(note)
+
+
+def kept_options(menu: Menu, said: str, room: int) -> list[int]:
+    """The indices of the options to show, ascending: the last, which is waiting or what was said,
+    and of the others those that name most of what the text named last, the first ones first.
+    """
+    words = set(re.findall(r"[a-z]+", said.lower()))
+
+    def named(index: int) -> int:
+        nouns = menu[index].text.split()[1:]
+        return sum(word in words for word in nouns if len(word) >= _SHORTEST_NAME)
+
+    others = sorted(range(len(menu) - 1), key=lambda index: -named(index))
+    return sorted([*others[: room - 1], len(menu) - 1]) if menu else []
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def _bundled_story() -> Path:
@@ -292,7 +318,8 @@ class JerichoTextEnv(JerichoEnv):
         if reply.refused is not None or reply.index is None:
             raise Refused(reply.refused or "the game does not say what comes of it")
         option = reply.menu[reply.index]
-        menu, annotation = self._cut(reply.menu, reply.annotation)
+        said = self._turn.text if self._turn is not None else ""
+        menu, annotation = self._cut(reply.menu, reply.annotation, said)
         self.decided = menu, annotation, menu.index(option) if option in menu else len(menu) - 1
         self._typed = action
         appended = option.id.startswith("said:")

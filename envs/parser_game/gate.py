@@ -6,8 +6,8 @@ Each rule answers a fault reproduced with Jericho 3.3.1 (Frotz 2.44): a leading 
 lower-case letter, or a NUL, loop for ever; other backslash sequences are hot keys that record, play
 back or quit; a newline queues a second command, so every later text is one off; full stops chain
 dozens of turns; a line longer than the story's own buffer is written over what follows it in
-memory; `save` and `script` write files and `restore` reads another game's; `undo` goes back to a
-state that a restored game never had.
+memory. That no verb saves, restores, undoes or writes a record is seen to elsewhere, in whatever
+language the verb is (`opcodes.py`); here the plain English ones are told to the player as such.
 """
 
 import re
@@ -21,19 +21,23 @@ _TYPOGRAPHIC = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "}
 )
 _ALONE = ("save", "restore", "quit", "q", "restart", "undo", "die")
-_ALWAYS = ("script", "transcript", "unscript", "noscript", "recording", "replay", "unrecord")
+_ALWAYS = ("script", "transcript", "unscript", "noscript")
 _DEBUG = (
     "abstract", "actions", "changes", "gonear", "goto", "messages", "predictable", "purloin",
     "random", "recording", "routines", "scope", "showobj", "showverb", "timers", "trace", "tree",
     "xabstract", "xpurloin", "xtree",
 )  # fmt: skip
-_CHAIN = re.compile(r"[.;]|\bthen\b")
+_CHAIN = re.compile(r"\.(?!\d)|;|\bthen\b")
+_TITLE = re.compile(
+    r"\b(mrs?|ms|dr|prof|st|capt|col|gen|lt|sgt|rev|hon|jr|sr|messrs)\.", re.IGNORECASE
+)
+_SPEECH = re.compile(r"\"[^\"]*\"")
 _TOKEN = re.compile(r"[^\s,\"]+")
 
 
 def tidy(command: str) -> str:
-    """The command with typographic quotes and dashes made plain, one space between words, no final
-    full stop.
+    """The command with typographic quotes and dashes made plain, one space between words, and no
+    full stop where it ends no command: at the end, after a title, in quoted speech.
     """
     return (
         _tidied(command) if len(command) <= _REMEMBERED_CHARACTERS else _tidied.__wrapped__(command)
@@ -42,7 +46,9 @@ def tidy(command: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _tidied(command: str) -> str:
-    line = re.sub(r" +", " ", command.translate(_TYPOGRAPHIC)).strip(" ")
+    line = _TITLE.sub(r"\1", command.translate(_TYPOGRAPHIC))
+    line = _SPEECH.sub(lambda speech: re.sub(r"[.;](?!\d)", "", speech[0]), line)
+    line = re.sub(r" +", " ", line).strip(" ")
     return re.sub(r"[ .!?]+$", "", line)
 
 

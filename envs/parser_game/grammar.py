@@ -5,18 +5,38 @@ has one: it knows which lines lead to the same action, so each action is tried o
 gets common sentence frames and every verb of its dictionary, on its own and with a noun.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from valueagents.envs.parser_game.dictionary import Word, read_dictionary
 from valueagents.envs.parser_game.story import Story
 
-NOUN, CREATURE, HELD = "_", "@", "^"
-CommandTemplate = tuple[str, ...]
+NOUN, CREATURE, HELD, TOPIC = "_", "@", "^", "#"
+SLOTS = (NOUN, CREATURE, HELD, TOPIC)
+Pattern = tuple[str, ...]
 """The words of a command in order.
 
-NOUN stands for any thing, CREATURE for one that the parser takes for alive, HELD
-for one that the player has or can take, because the parser will take it first.
+NOUN stands for any thing, CREATURE for one that the parser takes for alive, HELD for one that the
+player has or can take, because the parser will take it first, TOPIC for what one can talk about.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A pattern and the number of the action that it leads to, None where that is not known.
+
+    `is_reversed`: the action takes its two things in the other order, as in `give child bread`.
+    """
+
+    words: Pattern
+    action: int | None = None
+    is_reversed: bool = False
+
+    @property
+    def slots(self) -> int:
+        """How many things it asks for."""
+        return _slots(self.words)
+
 
 DIRECTIONS = (
     "north", "south", "east", "west", "northeast", "northwest", "southeast", "southwest",
@@ -50,76 +70,116 @@ _OUT_OF_WORLD = frozenset(
         *("score", "short", "superbrief", "verbose", "verify", "version"),
     )
 )  # Inform 7 and TextWorld do not mark them as Inform 6 does
+_INVENTORY = ("i", "inv", "inventory", "inventor", "invent")  # with a word more it sets a style
+ABOUT_THE_PROGRAM = ("save", "restore", "quit", "restart", "script", "unscript", "recording")
 _NOUN_KINDS = (0, 1, 2, 3, 4, 5, 6, 9)  # elementary tokens; 7 special and 8 number ask for no thing
-_ELEMENTARY = {1: HELD, 6: CREATURE}
+_ELEMENTARY = {1: HELD, 6: CREATURE, 9: TOPIC}
 _END = 15
+_ACTION = 0x3FF
 _MAX_LINES = 64
 
 
-def slots(template: CommandTemplate) -> int:
-    """How many things a template asks for."""
-    return sum(word in (NOUN, CREATURE, HELD) for word in template)
+def _slots(words: Pattern) -> int:
+    return sum(word in SLOTS for word in words)
 
 
 @lru_cache(maxsize=16)
-def templates(story: Story) -> tuple[CommandTemplate, ...]:
+def templates(story: Story) -> tuple[Template, ...]:
     """The templates to fill, in an order that the story alone decides: fewest nouns first, `give Y
     X` last.
     """
     words = read_dictionary(story)
-    known = {word.text for word in words}
-    found = _inform_templates(story, words)
-    if found is None:
-        marked = [word for word in words if word.is_verb]  # none where a story parses by itself
-        verbs = [word.text for word in marked or words if word.text.isalpha()]
-        frames = [tuple(frame.split()) for frame in _FRAMES]
-        cut = story.significant_letters
-        found = [frame for frame in frames if all(w == NOUN or w[:cut] in known for w in frame)]
-        found += [(verb,) for verb in verbs] + [(verb, NOUN) for verb in verbs]
-    directions: list[CommandTemplate] = [
-        (d,) for d in DIRECTIONS if d[: story.significant_letters] in known
-    ]
-    unique = dict.fromkeys(
-        [*directions, *(template for template in found if template[0] not in _OUT_OF_WORLD)]
-    )
-    return tuple(sorted(unique, key=lambda template: (slots(template), slots(template[-2:]) == 2)))
+    known, cut = {word.text for word in words}, story.significant_letters
+    grammar = inform_grammar(story)
+    found = list(grammar.templates) if grammar is not None else _frames(words, known, cut)
+    directions = [Template((d,)) for d in DIRECTIONS if d[:cut] in known]
+    first: dict[Pattern, Template] = {}
+    for template in (*directions, *found):
+        setting = template.words[0] in _INVENTORY and len(template.words) > 1
+        if template.words[0] not in _OUT_OF_WORLD and not setting:
+            first.setdefault(template.words, template)
+    return tuple(sorted(first.values(), key=lambda one: (one.slots, _slots(one.words[-2:]) == 2)))
 
 
-def _inform_templates(story: Story, words: tuple[Word, ...]) -> list[CommandTemplate] | None:
-    """One template for each action and pattern of nouns; None if there is no such table."""
+def _frames(words: tuple[Word, ...], known: set[str], cut: int) -> list[Template]:
+    """Common sentences, and every verb alone and with a noun, one of those with one number."""
+    verbs: dict[object, str] = {}
+    marked = [word for word in words if word.is_verb]  # none where a story parses by itself
+    for word in marked or words:
+        if word.text.isalpha():
+            verbs.setdefault(word.text if word.verb_number is None else word.verb_number, word.text)
+    frames = [tuple(frame.split()) for frame in _FRAMES]
+    found = [frame for frame in frames if all(w == NOUN or w[:cut] in known for w in frame)]
+    found += [(verb,) for verb in verbs.values()] + [(verb, NOUN) for verb in verbs.values()]
+    return [Template(frame) for frame in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """Inform's grammar: one template for each action and pattern of nouns, and the byte address of
+    the table of action routines, which follows it.
+    """
+
+    templates: tuple[Template, ...]
+    actions_address: int
+
+
+@lru_cache(maxsize=16)
+def inform_grammar(story: Story) -> Grammar | None:
+    """The grammar of a story that Inform wrote; None if it has no such table."""
     if not story.is_inform:
         return None
+    words = read_dictionary(story)
     by_address = {word.address: word.text for word in words}
     rank = {verb: i for i, verb in enumerate(_PREFERRED_VERBS)}
     verbs: dict[int, Word] = {}
+    ends = 0
     for word in words:
-        if (
-            word.verb_number is not None
-            and not word.is_meta
-            and word.text.isalpha()
-            and len(word.text) > 1
-        ):
+        if word.verb_number is None:
+            continue
+        lines = _lines(story, word.verb_number, by_address)
+        if lines is None:
+            return None
+        ends = max(ends, lines[1])
+        if not word.is_meta and word.text.isalpha() and len(word.text) > 1:
             best = verbs.get(word.verb_number)
             if best is None or _rank(word, rank) < _rank(best, rank):
                 verbs[word.verb_number] = word
     if not verbs:
         return None
-    found: dict[tuple[int, int], CommandTemplate] = {}
+    apart = _actions_out_of_world(story, words, by_address)
+    found: dict[tuple[int, int], Template] = {}
     for number, verb in sorted(verbs.items(), key=lambda item: (_rank(item[1], rank), item[0])):
-        lines = _lines(story, number, by_address)
-        if lines is None:
-            return None
-        for action, pattern in lines:
-            template = (verb.text, *pattern)
-            key = action, slots(template)
+        for action, pattern in (_lines(story, number, by_address) or ([], 0))[0]:
+            template = Template((verb.text, *pattern), action & _ACTION, action > _ACTION)
+            key = action, template.slots
+            if template.action in apart:
+                continue
             if key not in found or _narrowness(template) < _narrowness(found[key]):
                 found[key] = template
-    return list(found.values())
+    return Grammar(tuple(found.values()), ends)
 
 
-def _narrowness(template: CommandTemplate) -> tuple[int, int]:
+def _actions_out_of_world(
+    story: Story, words: tuple[Word, ...], by_address: dict[int, str]
+) -> set[int]:
+    """The actions that are about the program, whatever language the verbs for them are in: those of
+    verbs that are marked as meta, and of English ones that are known.
+    """
+    cut = story.significant_letters
+    known = {word[:cut] for word in (*_OUT_OF_WORLD, *ABOUT_THE_PROGRAM)}
+    return {
+        action & _ACTION
+        for word in words
+        if word.verb_number is not None and (word.is_meta or word.text in known)
+        for action, _ in (_lines(story, word.verb_number, by_address) or ([], 0))[0]
+    }
+
+
+def _narrowness(template: Template) -> tuple[int, int]:
     """Of two templates for one action the wider is kept, then the shorter."""
-    return template.count(CREATURE) + template.count(HELD), len(template)
+    narrow = sum(word in (CREATURE, HELD, TOPIC) for word in template.words)
+    return narrow, len(template.words)
 
 
 def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
@@ -128,9 +188,9 @@ def _rank(word: Word, rank: dict[str, int]) -> tuple[int, int, str]:
 
 def _lines(
     story: Story, verb_number: int, by_address: dict[int, str]
-) -> list[tuple[int, CommandTemplate]] | None:
-    """The lines of a verb that ask for words and things only; None if the bytes are not a grammar
-    of version 2.
+) -> tuple[list[tuple[int, Pattern]], int] | None:
+    """The lines of a verb that ask for words and things only, and where they end; None if the bytes
+    are not a grammar of version 2.
     """
     address = story.word(story.word(0x0E) + 2 * verb_number)
     if not story.word(0x0E) < address < len(story.data) - 1:
@@ -138,7 +198,7 @@ def _lines(
     count, address = story.data[address], address + 1
     if count > _MAX_LINES:
         return None
-    lines: list[tuple[int, CommandTemplate]] = []
+    lines: list[tuple[int, Pattern]] = []
     for _ in range(count):
         action, address = story.word(address), address + 2
         pattern: list[str] = []
@@ -157,8 +217,8 @@ def _lines(
             else:
                 return None
         address += 1
-        if usable and slots(tuple(pattern)) <= 2:
+        if usable and _slots(tuple(pattern)) <= 2:
             lines.append(
-                (action & 0x7FF, tuple(pattern))
-            )  # bit 10 says that the nouns come in reverse
-    return lines
+                (action, tuple(pattern))
+            )  # bit 10, beyond the action, says that the nouns come in reverse
+    return lines, address

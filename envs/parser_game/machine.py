@@ -13,7 +13,9 @@ import warnings
 import msgspec
 import numpy as np
 
+from valueagents.envs.parser_game.keys import NAMED_KEYS
 from valueagents.envs.parser_game.memory import word
+from valueagents.envs.parser_game.opcodes import disarm
 from valueagents.envs.parser_game.story import Story
 from valueagents.errors import ConfigError, EnvError
 
@@ -23,6 +25,10 @@ _READ_CHAR = (
 _FIRST_PLAIN_SEED = 1000  # @random treats smaller seeds as "count from 1 to the seed"
 _MAX_SEED = 2**31 - 1
 _PROMPT = re.compile(r"\n>[^\n]*\Z")
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+_MOST_BYTES = 8191
+_CUT = "\n[What follows was too long for the interpreter and is cut.]"
+_OPENING_PROMPT = re.compile(r"\A>[ \n]*")
 _STATUS_LINE = re.compile(
     r"\A[^\n]*(Score: *-?\d+ +Moves: *\d+|Time: *\d+:\d\d *[ap]m)[^\n]*\n", re.IGNORECASE
 )
@@ -69,6 +75,8 @@ class Machine:
             warnings.simplefilter("ignore", jericho.jericho.UnsupportedGameWarning)
             self._env = jericho.FrotzEnv(str(story.path), seed=_FIRST_PLAIN_SEED)
         self._frotz = self._env.frotz_lib
+        self._callbacks = disarm(self._frotz, story.version, self._leave)
+        self._left = False
         self._stack = ctypes.create_string_buffer(self._frotz.getStackSize())
         self.supported: bool = self._env.is_fully_supported
         self._setup(_FIRST_PLAIN_SEED)
@@ -82,7 +90,7 @@ class Machine:
     """
 
     halted: bool
-    """True after a run-time error of the story: nothing more can be typed."""
+    """True after a run-time error of the story, or when it quit: nothing more can be typed."""
 
     waits_for_key: bool
     """True if the game waits for a single key instead of a line."""
@@ -97,9 +105,11 @@ class Machine:
     def send(self, command: str) -> str:
         """Type a line that has passed the gate; what the game says.
 
-        At a key prompt its first letter is typed.
+        At a key prompt its first letter is typed, or the key that it names (`keys.py`).
         """
-        line = command[:1] if self.waits_for_key else command
+        line = command
+        if self.waits_for_key:
+            line = NAMED_KEYS.get(command.lower(), command[:1])
         said = self._frotz.step(line.encode("ascii") + b"\n")
         self._look()
         return clean(said)
@@ -198,12 +208,21 @@ class Machine:
             address = int(cells[0] if variable == 0 else cells[fp - variable - sp])
         return state.ram[address] - (1 if self.story.version <= 4 else 0)
 
+    @property
+    def last_text(self) -> str:
+        """What the game said last."""
+        return clean(self._frotz.get_narrative_text() or b"")
+
+    def _leave(self) -> None:
+        self._left = True
+
     def close(self) -> None:
         """Free the interpreter's memory; its library goes with the last reference."""
         self._env.close()
 
     def _setup(self, seed: int) -> None:
         self._env.close()
+        self._left = False
         data = self.story.data
         self._frotz.setup(str(self.story.path).encode(), _spread(seed), data, len(data))
         at = ctypes.c_void_p.in_dll(self._frotz, "zmp").value
@@ -215,7 +234,7 @@ class Machine:
         self._look()
 
     def _look(self) -> None:
-        self.halted = self._frotz.halted() > 0
+        self.halted = self._left or self._frotz.halted() > 0
         self.waits_for_key = self._frotz.get_opcode() == _READ_CHAR
 
 
@@ -226,11 +245,12 @@ def _spread(seed: int) -> int:
 
 
 def clean(output: bytes) -> str:
-    """What the game said: without prompt and status line, which Frotz's plain screen prints in
-    between.
+    """What the game said: without prompt, control characters and the status line, which Frotz's
+    plain screen prints in between. A turn that filled the interpreter's buffer says that it is cut.
     """
-    text = output.decode("latin-1")
-    text = _PROMPT.sub("", text).lstrip("\n")
+    text = output.decode("latin-1").translate(_CONTROL)
+    text = _OPENING_PROMPT.sub("", _PROMPT.sub("", text)).lstrip("\n")
     if ":" in text[: text.find("\n")]:
         text = _STATUS_LINE.sub("", text)
-    return text.strip().removesuffix(">").rstrip()
+    text = text.strip().removesuffix(">").rstrip()
+    return text + _CUT if len(output) >= _MOST_BYTES else text

@@ -7,6 +7,8 @@ make up the world: the object tree and properties, and the story's own variables
 scratch memory.
 """
 
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from valueagents.errors import DataError
 from valueagents.files.text import decode_json, read_text
 
 FORMAT = "valueagents-memory-map"
+_INDIVIDUAL = 3  # the property with the address of an object's own further properties
 STATUS_GLOBALS = ("score", "turns", "location", "deadflag")
 Ram = bytes | memoryview
 Mask = npt.NDArray[np.uint8]
@@ -130,9 +133,10 @@ def read_status(ram: Ram, story: Story, memory: MemoryMap | None) -> Status:
         return Status()
     first = story.globals_address
     keeps_time = story.version == 3 and bool(story.data[1] & 0x02)
+    counts_turns = not keeps_time and story.word(first + 4) == 0  # else it is a clock, or something
     return Status(
         score=None if keeps_time else signed(word(ram, first + 2)),
-        moves=None if keeps_time else word(ram, first + 4),
+        moves=word(ram, first + 4) if counts_turns else None,
         location=word(ram, first),
     )
 
@@ -150,14 +154,52 @@ def world_mask(story: Story, memory: MemoryMap | None) -> Mask:
             mask[low:high] = 0xFF
         for attribute in memory.noise_attributes:
             mask[start + attribute // 8 : end : size_bytes] &= 0xFF ^ 0x80 >> attribute % 8
+        _without_order(story, mask)
         return mask
     mask[start:end] = 0xFF
     properties = [story.word(entry + size_bytes - 2) for entry in range(start, end, size_bytes)]
     mask[min(properties) : properties_end(story, max(properties))] = 0xFF
+    for number in story.objects if story.is_inform else ():
+        for _, first, past in individual_properties(story, number):
+            mask[first:past] = 0xFF
     mask[story.globals_address : story.globals_address + 480] = 0xFF
     if story.version <= 3:
         mask[story.globals_address + 4 : story.globals_address + 6] = 0  # turns, or minutes
+    _without_order(story, mask)
     return mask
+
+
+@lru_cache(maxsize=16)
+def parent_addresses(story: Story) -> frozenset[int]:
+    """The addresses of the parents of all objects."""
+    start, end, size_bytes = story.object_table
+    first, past = (4, 5) if story.version <= 3 else (6, 8)
+    return frozenset(
+        entry + byte for entry in range(start, end, size_bytes) for byte in range(first, past)
+    )
+
+
+def _without_order(story: Story, mask: Mask) -> None:
+    """Siblings and children are no world: they follow from the parents, but for an order that only
+    lists show.
+    """
+    start, end, size_bytes = story.object_table
+    first, past = (5, 7) if story.version <= 3 else (8, 12)
+    for entry in range(start, end, size_bytes):
+        mask[entry + first : entry + past] = 0
+
+
+def individual_properties(story: Story, number: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first and past-the-last address of each property that only some objects of an Inform
+    story have (Inform Technical Manual 9.6).
+    """
+    data = story.property_data(number, _INDIVIDUAL)
+    address = (data[0] << 8 | data[1]) if len(data) == 2 else 0
+    while 0 < address < story.dynamic_bytes - 3 and story.word(address):
+        first = address + 3
+        past = first + story.data[address + 2]
+        yield story.word(address) & 0x7FFF, first, min(past, story.dynamic_bytes)
+        address = past
 
 
 def properties_end(story: Story, address: int) -> int:

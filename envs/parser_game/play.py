@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from valueagents.contracts.decision import Event
-from valueagents.envs.parser_game.dictionary import object_words, read_dictionary
+from valueagents.envs.parser_game.dictionary import read_dictionary
 from valueagents.envs.parser_game.gate import SAFE_LINE_CHARACTERS, Gate, tidy
 from valueagents.envs.parser_game.jiminy import Counters, Markers, score_in
 from valueagents.envs.parser_game.jiminy_files import beside, read_annotations
@@ -238,35 +240,26 @@ class Play:
             return None
         return word(self.machine.memory, self.memory.globals[name])
 
+    def parent_of(self, number: int) -> int:
+        """The object that an object is in now; 0 if in none."""
+        return self.parent_in(self.machine.memory, number)
+
+    def parent_in(self, ram: Ram | npt.NDArray[np.uint8], number: int) -> int:
+        """The object that an object is in in a memory; 0 if in none."""
+        at = self.story.parent_address(number)
+        return int(ram[at]) << 8 | int(ram[at + 1]) if self.story.version > 3 else int(ram[at])
+
     def objects_within(self, place: int) -> list[int]:
         """The numbers of all objects in a place, also in and on one another; the place itself is
         not among them.
         """
-        start, end, size_bytes = self.story.object_table
-        memory, wide = self.machine.memory, self.story.version > 3
-        parents = {}
-        for number in range(1, (end - start) // size_bytes + 1):
-            address = self.story.parent_address(number)
-            parents[number] = word(memory, address) if wide else memory[address]
+        parents = {number: self.parent_of(number) for number in self.story.objects}
         within: set[int] = set()
         found = {place}
         while found:
             within |= found
             found = {n for n, parent in parents.items() if parent in found} - within
         return sorted(within - {place})
-
-    def words_near(self) -> set[str] | None:
-        """The words for all that is under one roof with the player; None where that is not known,
-        as in the dark.
-
-        Only for stories with a memory map: what a tool compiled, as Inform 7 does, may understand
-        words that it lists nowhere.
-        """
-        called, location = object_words(self.story), self.status().location
-        if self.memory is None or called is None or not location:
-            return None
-        within = self.objects_within(location)
-        return {word for number in within for word in called.get(number, ())} if within else None
 
     def may_be_creature(self, thing: object) -> bool:
         """False only if the memory map tells that the parser takes an object for no creature."""

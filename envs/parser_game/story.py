@@ -6,6 +6,7 @@ Addresses and layouts are those of the Z-Machine Standards Document 1.1, section
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,10 +83,8 @@ class Story:
         start, _, size_bytes = self.object_table
         return self.word(start + number * size_bytes - 2)
 
-    def property_data(self, number: int, wanted: int) -> bytes:
-        """An object's data of a property as the story begins; empty if it has none (Standard
-        12.4).
-        """
+    def property_entries(self, number: int) -> Iterator[tuple[int, bytes]]:
+        """Number and data of an object's properties as the story begins (Standard 12.4)."""
         address = self.properties(number)
         address += 1 + 2 * self.data[address]
         while address < self.dynamic_bytes and (head := self.data[address]):
@@ -95,10 +94,23 @@ class Story:
                 found, length, address = head & 63, self.data[address + 1] & 63 or 64, address + 2
             else:
                 found, length, address = head & 63, 1 + (head >> 6 & 1), address + 1
-            if found == wanted:
-                return self.data[address : address + length]
+            yield found, self.data[address : address + length]
             address += length
-        return b""
+
+    def property_data(self, number: int, wanted: int) -> bytes:
+        """An object's data of a property as the story begins; empty if it has none."""
+        return next((data for found, data in self.property_entries(number) if found == wanted), b"")
+
+    @cached_property
+    def objects(self) -> range:
+        """The numbers of all objects."""
+        start, end, size_bytes = self.object_table
+        return range(1, (end - start) // size_bytes + 1)
+
+    def first_parent_of(self, number: int) -> int | None:
+        """The object that an object is in as the story begins; None if in none."""
+        at = self.parent_address(number)
+        return (self.word(at) if self.version > 3 else self.data[at]) or None
 
     def parent_address(self, number: int) -> int:
         """Where an object's parent is stored (one byte in versions 1-3, two later)."""

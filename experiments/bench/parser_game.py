@@ -186,7 +186,7 @@ class MenuBench:
         with measured.timed("first"):
             menu = self._menus.find().menu
         found_by, commands = self._tried, self._menus.candidates()
-        self._bare.set_state(_as_jericho(here.state))
+        self._bare.set_state(as_jericho(here.state))
         for _ in range(repeats):
             with measured.timed("seen"):
                 self._menus.find()
@@ -231,7 +231,7 @@ def measure_menus(story: str, options: argparse.Namespace) -> None:
     print_figure("  options found and annotated", figures["options"])
 
 
-def _as_jericho(state: Any) -> tuple[Any, ...]:
+def as_jericho(state: Any) -> tuple[Any, ...]:
     """Our state as `FrotzEnv.set_state` takes it."""
     pc, sp, fp, frames, opcode = state.registers
     stack = np.frombuffer(bytes(2 * sp) + state.stack, dtype=np.uint8).copy()
@@ -253,7 +253,7 @@ def compare_with_jericho(story: str, states: int) -> None:
     found, hit, outcomes = Menus(play, tries=1), 0, 0
     play.start(1)
     for command in env.get_walkthrough()[:states]:
-        env.set_state(_as_jericho(play.save().state))
+        env.set_state(as_jericho(play.save().state))
         with measured.timed("theirs"):
             theirs: list[str] = env.get_valid_actions(use_parallel=False)
         with measured.timed("ours"):

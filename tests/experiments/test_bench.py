@@ -25,6 +25,7 @@ NAMES = [
     "million_decisions",
     "parser_game",
     "parser_game_memory",
+    "parser_menus",
     "rate_limit",
     "report_many_runs",
     "request_replay",
@@ -36,11 +37,15 @@ NAMES = [
 NEEDED = {
     "parser_game": "jericho",
     "parser_game_memory": "jericho",
+    "parser_menus": "jericho",
     "http_client": "aiohttp",
     "rate_limit": "aiohttp",
     "request_replay": "peft",
 }
-PARTS = {"request_replay": ["--engines", "transformers"]}
+PARTS = {
+    "request_replay": ["--engines", "transformers"],
+    "parser_menus": [str(ROOT / "tests" / "envs" / "stories")],
+}
 FIGURE = re.compile(r"^(?P<name>\S.*?|  \S.*?) {2,}(?P<value>[-+\d][^\s]*)")
 
 

@@ -152,7 +152,8 @@ class Decision(_Record, frozen=True):
     step; `folded` names the places of what was passed over within it because it was no decision, as
     the end of a page is none. `factors` are the levels of the menu on the factors that the env
     declares: name -> level. `lost_workers` of the env were lost, and their work done again, since
-    the decision before or, for the first, since the episode began.
+    the decision before or, for the first, since the episode began. `cut_options` of the menu there
+    was no room to show.
     """
 
     observation: str
@@ -165,6 +166,7 @@ class Decision(_Record, frozen=True):
     factors: dict[str, str] = {}
     lost_workers: int = 0
     folded: tuple[str, ...] = ()
+    cut_options: int = 0
 
     @property
     def chosen(self) -> int | None:

@@ -133,6 +133,9 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     lost_workers: int = 0
     """How many processes of the env were lost, and their work done again, in this episode."""
 
+    cut_options: int = 0
+    """How many options of the present menu are not shown, because there was no room for them."""
+
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments that the constructor was called with."""
 

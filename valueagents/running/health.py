@@ -8,6 +8,7 @@ versions say less, and less is found.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -40,7 +41,11 @@ def problems(store: RunStore) -> list[str]:
 def remarks(store: RunStore) -> list[str]:
     """What happened to a run and changed nothing in it, a line each."""
     with pq.ParquetFile(decisions_file(store)) as file:
-        table = file.read(columns=["episode", "lost_workers"])
+        table = file.read(columns=["episode", "lost_workers", "cut_options"])
+    return [*_lost_workers(table), *_cut_menus(table)]
+
+
+def _lost_workers(table: pa.Table) -> list[str]:
     hit = table.filter(pc.greater(table["lost_workers"], 0))
     if not hit.num_rows:
         return []
@@ -48,6 +53,17 @@ def remarks(store: RunStore) -> list[str]:
     return [
         f"{workers} workers of the env were lost (killed, stopped, hanging or crashed) in"
         f" {episodes} episodes; what they were asked was asked again"
+    ]
+
+
+def _cut_menus(table: pa.Table) -> list[str]:
+    cut = table.filter(pc.greater(table["cut_options"], 0))
+    if not cut.num_rows:
+        return []
+    options = pc.sum(cut["cut_options"]).as_py()
+    return [
+        f"{cut.num_rows} of {table.num_rows} menus were longer than the env's max_menu:"
+        f" {options} of their options were not shown"
     ]
 
 

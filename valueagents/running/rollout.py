@@ -268,6 +268,7 @@ async def _play(
         action: Any = next((k for k, option in enumerate(menu) if option.id == choice.option), None)
         if free_text and choice.text is not None:
             action = choice.text
+        cut_options = seat.env.cut_options  # of this menu; a step makes another
         with throughput.waiting(f"episode {name}, step {len(decisions)}, waits for the env"):
             after, reward, terminated, truncated, after_info = await seat.call(
                 seat.env.step, action
@@ -294,6 +295,7 @@ async def _play(
                 folded=after_info["folded"],
                 factors=info["factors"],
                 lost_workers=seat.env.lost_workers - lost_workers,
+                cut_options=cut_options,
             )
         )
         lost_workers = seat.env.lost_workers

@@ -76,6 +76,7 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("queue_s", pa.float64(), "seconds that the question waited"),
     ("latency_s", pa.float64(), "seconds from question to answer, waiting included"),
     ("lost_workers", pa.int64(), "workers of the env that were lost, and their work done again"),
+    ("cut_options", pa.int64(), "options of the menu that there was no room to show"),
 ]
 TABLE_SCHEMA = pa.schema(
     [pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS]
@@ -295,5 +296,6 @@ def _row(header: RunHeader, episode: Episode, step: int) -> dict[str, Any]:
         "queue_s": choice.queue_s,
         "latency_s": choice.latency_s,
         "lost_workers": decision.lost_workers,
+        "cut_options": decision.cut_options,
         **{_column(factor.name): decision.factors.get(factor.name) for factor in header.factors},
     }
