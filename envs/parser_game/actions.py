@@ -7,7 +7,7 @@ that, and foretells no roll of the dice.
 """
 
 import hashlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from valueagents.contracts.counterfactual import Scaling, annotation_of_tries
 from valueagents.contracts.decision import Annotation, Option
@@ -21,7 +21,7 @@ from valueagents.envs.parser_game.candidates import (
     Group,
 )
 from valueagents.envs.parser_game.dictionary import Vocabulary
-from valueagents.envs.parser_game.effects import DIGEST_BYTES, Effects, World, things_of
+from valueagents.envs.parser_game.effects import DIGEST_BYTES, Effects, Variable, World, things_of
 from valueagents.envs.parser_game.gate import tidy
 from valueagents.envs.parser_game.keys import ENTER, keys_asked, numbers_listed
 from valueagents.envs.parser_game.menu_cache import Destination, Found, MenuCache
@@ -89,7 +89,7 @@ class Menus:
         place = content_hash(saved.state.exact_key, saved.counters, asked)
         return Tries(self._play, saved, place, asked, self._tries, self.note, self.faults)
 
-    def _search(self, tries: Tries, scratch: tuple[int, ...] = ()) -> "_Search | _KeySearch":
+    def _search(self, tries: Tries, scratch: Iterable[Variable] = ()) -> "_Search | _KeySearch":
         if self._play.machine.waits_for_key:
             return _KeySearch(self, tries)
         return _Search(self, tries, scratch)
@@ -167,13 +167,13 @@ def _things(key: Destination) -> Destination:
 class _Search:
     """One search of one state. `scratch`: variables that are no world here, where that is known."""
 
-    def __init__(self, menus: Menus, tries: Tries, scratch: tuple[int, ...]) -> None:
+    def __init__(self, menus: Menus, tries: Tries, scratch: Iterable[Variable]) -> None:
         self._menus, self._tries = menus, tries
         waiting = menus.vocabulary.waiting
         if not tries.may_try(waiting):
             raise EnvError(f"{menus.play.story.path.name}: {waiting!r} never comes back here")
         self._effects = Effects(menus.world, tries, waiting, menus.vocabulary.nulls)
-        self._effects.scratch = frozenset(scratch)
+        self._effects.leave_out(scratch)
 
     def groups(self) -> list[Group]:
         """What is worth a try."""
@@ -199,7 +199,7 @@ class _Search:
         options = [*(Option(kept[key].text, kept[key].text) for key in keys)]
         menu = (*options, Option("wait", waiting))
         outcomes = (*keys, self._wait_key())
-        scratch = tuple(sorted(self._effects.scratch))
+        scratch = tuple(sorted(self._effects.scratch_variables))
         return Found(menu, outcomes, self._menus.annotation(outcomes), scratch)
 
     def key_of(self, command: str) -> Destination:

@@ -45,8 +45,8 @@ LONG_WORDS = (  # noqa: SIM905 – a list of words reads better as words
 _NO_NAMES = (  # noqa: SIM905 – a list of words reads better as words
     "a all an and another any both but direction each every everything half her here him his it its"
     " me my myself nearby other self some that the their them then these thing things this those to"
-    " us your yourself"
-).split()  # descriptors, pronouns, and what could be anything
+    " us your yourself at by for from in of on to with"
+).split()  # descriptors, pronouns, prepositions, and what could be anything
 
 
 @dataclass(frozen=True, slots=True)

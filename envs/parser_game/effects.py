@@ -39,6 +39,10 @@ box on their way: a byte, as of attributes, needs more.
 """
 
 
+Variable = tuple[str, int]
+"""A kind (global, array, property, byte) and the address, of a property its number."""
+
+
 class World:
     """Which bits of a story's memory are world, and which of those are global variables."""
 
@@ -60,7 +64,7 @@ class World:
             for found, low, high in individual_properties(story, number):
                 self._of_property |= dict.fromkeys(range(low, high), found)
 
-    def variable(self, address: int) -> tuple[str, int]:
+    def variable(self, address: int) -> Variable:
         """What an address is part of: a global variable, an array, a property, which all things
         share here that have it, or a byte by itself.
         """
@@ -72,7 +76,7 @@ class World:
             return "property", self._of_property[address]
         return "byte", address
 
-    def addresses(self, variable: tuple[str, int]) -> list[int]:
+    def addresses(self, variable: Variable) -> list[int]:
         """All addresses of a variable."""
         kind, number = variable
         if kind == "property":
@@ -81,7 +85,7 @@ class World:
 
 
 class Effects:
-    """Tells what commands did in one state. `scratch` are the addresses that are no world here."""
+    """Tells what commands did in one state. `scratch_variables` are no world here."""
 
     def __init__(self, world: World, tries: Tries, waiting: str, nulls: Sequence[str]) -> None:
         self._world, self._tries, self._waiting = world, tries, waiting
@@ -96,7 +100,8 @@ class Effects:
         )
         self._moving = (self._idle != self._before).any(axis=0)
         self._clock = self._find_clock(self.waits[0], later[0], gibberish)
-        self.scratch: frozenset[int] = frozenset()
+        self.scratch_variables: frozenset[Variable] = frozenset()
+        self._scratch: frozenset[int] = frozenset()
         self._mask = world.mask if world.has_map else self._without_marks(idle)
         tries.put_back()
 
@@ -133,13 +138,14 @@ class Effects:
         """The addresses of the world where a command left what no idle turn leaves."""
         bits = self._mask[tried.addresses]
         in_world = bits != 0
-        differs, values, bits = (of[in_world] for of in (tried.addresses, tried.values, bits))
+        differs: Addresses = tried.addresses[in_world]
+        values, bits = tried.values[in_world], bits[in_world]
         if not differs.size:
             return differs
         same = ((self._idle[:, differs] ^ values) & bits) == 0
         found: Addresses = differs[~same.any(axis=0)]
-        if self.scratch:
-            found = found[[int(address) not in self.scratch for address in found]]
+        if self._scratch:
+            found = found[[int(address) not in self._scratch for address in found]]
         if self._world.has_map or not found.size:
             return found
         if self._are_variables(found).all() and not self._turn_passed(tried):
@@ -172,9 +178,10 @@ class Effects:
         """
         if self._world.has_map:
             return
+        scratch: set[Variable] = set()
         tries: Counter[int] = Counter()
-        writes: defaultdict[tuple[str, int], Counter[int]] = defaultdict(Counter)
-        plain: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        writes: defaultdict[Variable, Counter[int]] = defaultdict(Counter)
+        plain: defaultdict[Variable, set[int]] = defaultdict(set)
         for template, has_rule, one in tried:
             tries[template] += 1
             changed = {int(address) for address in self.changed(one)} - self._world.places
@@ -189,7 +196,17 @@ class Effects:
                 n > 1 and n >= _MOSTLY * tries[template] for template, n in written.items()
             )
             if always or len(plain[variable]) > most:
-                self.scratch |= set(self._world.addresses(variable))
+                scratch.add(variable)
+        self.leave_out(scratch)
+
+    def leave_out(self, variables: Iterable[Variable]) -> None:
+        """From now on these variables are no world."""
+        self.scratch_variables |= frozenset(variables)
+        self._scratch = frozenset(
+            address
+            for variable in self.scratch_variables
+            for address in self._world.addresses(variable)
+        )
 
     def is_more_than_variables(self, tried: Tried) -> bool:
         """False if all that a command did was to write variables."""
@@ -226,7 +243,8 @@ class Effects:
 
     def _are_variables(self, found: Addresses) -> npt.NDArray[np.bool_]:
         within = [(found >= r.start) & (found < r.stop) for r in self._world.variables]
-        return np.logical_or.reduce(within)
+        either: npt.NDArray[np.bool_] = np.logical_or.reduce(within)
+        return either
 
     def _turn_passed(self, tried: Tried) -> bool:
         """False if the variable that counts turns says that none passed."""

@@ -193,7 +193,7 @@ def individual_properties(story: Story, number: int) -> Iterator[tuple[int, int,
     """Number, first and past-the-last address of each property that only some objects of an Inform
     story have (Inform Technical Manual 9.6).
     """
-    data = story.property_data(number, _INDIVIDUAL)
+    data = story.property_data(number, _INDIVIDUAL) if story.is_inform else b""
     address = (data[0] << 8 | data[1]) if len(data) == 2 else 0
     while 0 < address < story.dynamic_bytes - 3 and story.word(address):
         first = address + 3

@@ -18,14 +18,14 @@ it was tried.
 
 
 class Found(msgspec.Struct, frozen=True, array_like=True):
-    """A menu, waiting last. `keys` says where each option leads, `scratch` which addresses of
-    memory were no world when it was found.
+    """A menu, waiting last. `keys` says where each option leads, `scratch` which variables were no
+    world when it was found (`effects.Variable`).
     """
 
     menu: Menu
     keys: tuple[Destination, ...]
     annotation: Annotation | None
-    scratch: tuple[int, ...] = ()
+    scratch: tuple[tuple[str, int], ...] = ()
 
 
 _DECODER = msgspec.msgpack.Decoder(Found)

@@ -70,11 +70,10 @@ def disarm(frotz: Any, version: int, on_leaving: Callable[[], None]) -> list[obj
     return kept
 
 
-def _address(function: object) -> int | None:
-    return ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]
+def _address(function: object) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
 
 
 def _function(exported: Any) -> Callable[[], None]:
-    address = _address(exported)
-    function: Callable[[], None] = _OPCODE(address)
+    function: Callable[[], None] = _OPCODE(_address(exported))
     return function

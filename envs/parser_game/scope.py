@@ -63,7 +63,9 @@ class ScopeFinder:
         within = self._play.objects_within(location) if location else []
         player = self._player(within)
         near = [n for n in within if n != player]
-        candidates = self._named(near, seen) + self._unknown(near, seen, located=bool(within))
+        candidates = self._named(near, seen) + self._unknown(
+            near, seen, located=bool(within) and self._words is not None
+        )
         return Scope(self._understood(tries, candidates), location, player, seen)
 
     def _location(self, text: str) -> int | None:
@@ -111,10 +113,9 @@ class ScopeFinder:
         if not called:
             return None
         cut = self._vocabulary.cut
-        taken = set().union(*(self._called(n) for n in others)) if others else set()
-        printed = [
-            w for w in re.findall(r"[a-z][a-z'-]*", self._printed[number]) if cut(w) in called
-        ]
+        taken = {word for other in others for word in self._called(other)}
+        words: list[str] = re.findall(r"[a-z][a-z'-]*", self._printed[number])
+        printed = [word for word in words if cut(word) in called]
         if printed and cut(printed[-1]) not in taken:
             return printed[-1]
         if len(printed) > 1 and any(cut(word) not in taken for word in printed):
@@ -132,7 +133,7 @@ class ScopeFinder:
         """What names none of the known things: words and phrases of the texts and, where it is not
         known what is near, words of the dictionary.
         """
-        cut, called = self._vocabulary.cut, set().union(*map(self._called, near)) if near else set()
+        cut, called = self._vocabulary.cut, {w for n in near for w in self._called(n)}
         phrases = [p for p in self._vocabulary.phrases_in(seen) if cut(p[-1]) not in called]
         last = Counter(phrase[-1] for phrase in phrases)
         names = [" ".join(p) if last[p[-1]] > 1 else p[-1] for p in phrases]

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast, get_args
 
 import gymnasium
@@ -23,16 +24,45 @@ from valueagents.files.factors import declaration_problem, level_problem
 from valueagents.identity import content_hash
 
 MAX_STEPS = 30
+FEWEST_STEPS = 4
+EPISODE_S, PROMISE_S = 4.0, 8.0
 MAX_SITUATIONS = 2_000
 
 MakeEnv = Callable[[], ValueEnv]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One promise, and how it is broken (None = kept)."""
+    """One promise, and how it is broken (None = kept). `shortened` says what was left out of the
+    test because the env is slow (None = nothing).
+    """
 
     promise: str
     problem: str | None
+    shortened: str | None = None
+
+
+class _Pace:
+    """How much of an env is tested: less of a slow one, but of each kind something."""
+
+    def __init__(self, step_s: float) -> None:
+        self.steps = min(MAX_STEPS, max(FEWEST_STEPS, int(EPISODE_S / max(step_s, 1e-9))))
+        self.begin()
+
+    def begin(self) -> None:
+        """The time of the next promise runs from now."""
+        self._ends = time.monotonic() + PROMISE_S
+        self.shortened: str | None = None
+        if self.steps < MAX_STEPS:
+            self.shortened = f"{self.steps} steps an episode instead of {MAX_STEPS}"
+
+    def seeds(self, count: int) -> Iterator[int]:
+        """The numbers below `count`, the first in any case, the others while there is time."""
+        for seed in range(count):
+            if seed and time.monotonic() > self._ends:
+                told = f"{seed} of {count} episodes"
+                self.shortened = f"{told}, {self.shortened}" if self.shortened else told
+                return
+            yield seed
 
 
 def check_value_env(make: MakeEnv) -> list[Check]:
@@ -41,7 +71,12 @@ def check_value_env(make: MakeEnv) -> list[Check]:
     Nothing is raised for a broken promise: each check says what went wrong, so that one run shows
     all there is to mend.
     """
-    promises: list[tuple[str, Callable[[MakeEnv], None]]] = [
+    return list(checks_of_value_env(make))
+
+
+def checks_of_value_env(make: MakeEnv) -> Iterator[Check]:
+    """The same one by one, as they are done."""
+    promises: list[tuple[str, Callable[[MakeEnv, _Pace], None]]] = [
         ("gymnasium's own check_env passes", _gymnasium),
         ("two envs in a SyncVectorEnv step together", _vector),
         ("menus have unique ids and texts and fit the action space", _menus),
@@ -56,35 +91,47 @@ def check_value_env(make: MakeEnv) -> list[Check]:
             _trying,
         ),
     ]
-    checks = []
+    pace = _Pace(_step_s(make))
     for promise, test in promises:
+        pace.begin()
         try:
-            test(make)
+            test(make, pace)
         except Exception as error:  # a stranger's env may raise anything, and that is the finding
-            checks.append(
-                Check(promise, f"{type(error).__name__}: {error}".strip().splitlines()[0])
-            )
+            problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            yield Check(promise, problem, pace.shortened)
         else:
-            checks.append(Check(promise, None))
-    return checks
+            yield Check(promise, None, pace.shortened)
+
+
+def _step_s(make: MakeEnv) -> float:
+    """The seconds that a step of an env takes; 0 where it cannot be played."""
+    try:
+        env, started = make(), time.monotonic()
+        _play(env, 0, FEWEST_STEPS)
+    except Exception:  # a stranger's env may raise anything
+        return 0.0
+    return (time.monotonic() - started) / (FEWEST_STEPS + 1)
 
 
 def check_other_process(env_id: str, options: Mapping[str, object]) -> Check:
     """The same seed and actions give the same transcript in a process with another hash seed."""
+    pace = _Pace(_step_s(lambda: make_env(env_id, **options)))
     promise = "another process writes the same transcript"
     code = (
         "import json, sys; from valueagents.contracts.conformance import transcript_hash; from"
-        " valueagents.contracts.plugins import make_env; env_id, options = json.loads(sys.argv[1]);"
-        " print(transcript_hash(make_env(env_id, **options), seed=7))"
+        " valueagents.contracts.plugins import make_env; env_id, options, steps ="
+        " json.loads(sys.argv[1]); print(transcript_hash(make_env(env_id, **options), seed=7,"
+        " steps=steps))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     done = subprocess.run(  # noqa: S603 – our own interpreter and code; the id and options are data
-        [sys.executable, "-c", code, json.dumps([env_id, dict(options)])],
+        [sys.executable, "-c", code, json.dumps([env_id, dict(options), pace.steps])],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         return Check(promise, (done.stderr.strip().splitlines() or ["it died without a word"])[-1])
-    same = done.stdout.strip() == transcript_hash(make_env(env_id, **options), seed=7)
+    here = transcript_hash(make_env(env_id, **options), seed=7, steps=pace.steps)
+    same = done.stdout.strip() == here
     return Check(
         promise,
         (
@@ -95,20 +142,21 @@ def check_other_process(env_id: str, options: Mapping[str, object]) -> Check:
                 " global)"
             )
         ),
+        pace.shortened,
     )
 
 
-def transcript_hash(env: ValueEnv, *, seed: int) -> str:
-    """The hash of everything an episode of seeded random actions shows."""
-    return content_hash(_play(env, seed))
+def transcript_hash(env: ValueEnv, *, seed: int, steps: int = MAX_STEPS) -> str:
+    """The hash of everything an episode of seeded random actions shows, in so many steps."""
+    return content_hash(_play(env, seed, steps))
 
 
-def _play(env: ValueEnv, seed: int, *, annotations: bool = True) -> list[object]:
+def _play(env: ValueEnv, seed: int, steps: int, *, annotations: bool = True) -> list[object]:
     """What an episode shows, with or without its annotations, as JSON-like data."""
     rng = np.random.default_rng(seed)
     text, info = env.reset(seed=seed)
     shown: list[object] = [_shown(text, info, annotations=annotations)]
-    for _ in range(MAX_STEPS):
+    for _ in range(steps):
         if not info["menu"]:
             break
         text, reward, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
@@ -135,7 +183,7 @@ def _shown(text: str, info: dict[str, object], *, annotations: bool = True) -> o
     )
 
 
-def _gymnasium(make: MakeEnv) -> None:
+def _gymnasium(make: MakeEnv, pace: _Pace) -> None:
     with warnings.catch_warnings():
         # check_env wants a registered spec to try render modes; an env under development may have
         # none yet.
@@ -143,7 +191,7 @@ def _gymnasium(make: MakeEnv) -> None:
         check_env(make())
 
 
-def _vector(make: MakeEnv) -> None:
+def _vector(make: MakeEnv, pace: _Pace) -> None:
     vector = SyncVectorEnv([make, make])
     try:
         observations, _ = vector.reset(seed=3)
@@ -153,13 +201,13 @@ def _vector(make: MakeEnv) -> None:
         vector.close()
 
 
-def _menus(make: MakeEnv) -> None:
+def _menus(make: MakeEnv, pace: _Pace) -> None:
     env = make()
     questions = get_args(Asks)
     _require(env.asks in questions, f"asks is {env.asks!r}, not one of {', '.join(questions)}")
-    for seed in range(20):
+    for seed in pace.seeds(20):
         _, info = env.reset(seed=seed)
-        for _ in range(MAX_STEPS):
+        for _ in range(pace.steps):
             menu = info["menu"]
             _require(
                 0 < len(menu) <= env.max_menu,
@@ -178,12 +226,12 @@ def _menus(make: MakeEnv) -> None:
                 break
 
 
-def _annotations(make: MakeEnv) -> None:
+def _annotations(make: MakeEnv, pace: _Pace) -> None:
     env = make()
-    for seed in range(5):
+    for seed in pace.seeds(5):
         rng = np.random.default_rng(seed)
         text, info = env.reset(seed=seed)
-        for _ in range(MAX_STEPS):
+        for _ in range(pace.steps):
             menu: Menu = info["menu"]
             if not menu:
                 break
@@ -198,14 +246,14 @@ def _annotations(make: MakeEnv) -> None:
                 break
 
 
-def _factors(make: MakeEnv) -> None:
+def _factors(make: MakeEnv, pace: _Pace) -> None:
     env = make()
     problem = declaration_problem(env.factors)
     _require(problem is None, str(problem))
-    for seed in range(5):
+    for seed in pace.seeds(5):
         rng = np.random.default_rng(seed)
         _, info = env.reset(seed=seed)
-        for _ in range(MAX_STEPS):
+        for _ in range(pace.steps):
             levels = info["factors"]
             _require(
                 all(isinstance(level, str) for level in levels.values()),
@@ -220,7 +268,7 @@ def _factors(make: MakeEnv) -> None:
                 break
 
 
-def _invalid(make: MakeEnv) -> None:
+def _invalid(make: MakeEnv, pace: _Pace) -> None:
     env = make()
     text, info = env.reset(seed=2)
     wrong: list[object] = [None, 10**9, "open the door"]
@@ -242,15 +290,15 @@ def _invalid(make: MakeEnv) -> None:
         )
 
 
-def _deterministic(make: MakeEnv) -> None:
-    for seed in range(3):
+def _deterministic(make: MakeEnv, pace: _Pace) -> None:
+    for seed in pace.seeds(3):
         _require(
-            _play(make(), seed) == _play(make(), seed),
+            _play(make(), seed, pace.steps) == _play(make(), seed, pace.steps),
             f"seed {seed}: two envs tell different stories",
         )
 
 
-def _situations(make: MakeEnv) -> None:
+def _situations(make: MakeEnv, pace: _Pace) -> None:
     env = make()
     known = list(env.situations())
     _require(len(set(known)) == len(known), "situation ids repeat")
@@ -267,11 +315,11 @@ def _situations(make: MakeEnv) -> None:
         )
 
 
-def _snapshots(make: MakeEnv) -> None:
+def _snapshots(make: MakeEnv, pace: _Pace) -> None:
     env = make()
     if not env.can_snapshot:
         return
-    for seed in range(8):
+    for seed in pace.seeds(8):
         if not _wander(env, seed)["menu"]:
             continue
         state = env.snapshot()
@@ -279,29 +327,29 @@ def _snapshots(make: MakeEnv) -> None:
         other.reset(seed=99)
         for branch in range(3):
             env.restore(state)
-            future = _future(env, branch)
+            future = _future(env, branch, pace.steps)
             env.restore(state)
             _require(
-                _future(env, branch) == future,
+                _future(env, branch, pace.steps) == future,
                 f"the same env went another way after restore, at step {seed}",
             )
             other.restore(state)
             _require(
-                _future(other, branch) == future,
+                _future(other, branch, pace.steps) == future,
                 f"another env went another way after restore, at step {seed}",
             )
 
 
-def _trying(make: MakeEnv) -> None:
+def _trying(make: MakeEnv, pace: _Pace) -> None:
     """Of an env that annotates by trying: beside one that does not, and beside another in the same
     state.
     """
     if not make().annotate_by_trying:
         return
-    for seed in range(3):
+    for seed in pace.seeds(3):
         tried, untried = make(), make()
         untried.annotate_by_trying = False
-        shown, bare = (_play(env, seed, annotations=False) for env in (tried, untried))
+        shown, bare = (_play(env, seed, pace.steps, annotations=False) for env in (tried, untried))
         _require(
             shown == bare,
             f"seed {seed}: an episode whose options are tried goes another way; save all that"
@@ -313,7 +361,7 @@ def _trying(make: MakeEnv) -> None:
             f"seed {seed}: trying options drew from the generator of the real steps",
         )
     env, other = make(), make()
-    for seed in range(5):
+    for seed in pace.seeds(5):
         info = _wander(env, seed)
         if info["menu"]:
             other.reset(seed=99)
@@ -340,11 +388,11 @@ def _wander(env: ValueEnv, seed: int) -> dict[str, Any]:
     return info
 
 
-def _future(env: ValueEnv, branch: int) -> list[object]:
+def _future(env: ValueEnv, branch: int, steps: int) -> list[object]:
     """What a seeded random walk from here shows, and how the next episode starts."""
     rng, action = np.random.default_rng(branch), 0
     shown: list[object] = []
-    while len(shown) < MAX_STEPS:
+    while len(shown) < steps:
         text, reward, terminated, truncated, info = env.step(action)
         shown.append([_shown(text, info), float(reward), terminated, truncated])
         if terminated or truncated or not info["menu"]:
