@@ -53,14 +53,13 @@ class Candidates:
         numbers = sorted(n for n in present if n is not None)
         self._rules = {number: self._reactions.rules_of(number) for number in numbers}
         self._mentioned = {
-            number: frozenset({-1}.union(*(rule.constants for rule in rules)))
-            for number, rules in self._rules.items()
+            number: frozenset[int]().union(*rules) for number, rules in self._rules.items()
         }
         self._naming = [
-            (number, others, rule.constants)
+            (number, others, rule)
             for number, rules in self._rules.items()
             for rule in rules
-            if (others := rule.constants.intersection(numbers) - {number})
+            if (others := rule.intersection(numbers) - {number})
         ]
         self._pairs: dict[int | None, frozenset[tuple[int, int]]] = {}
         self._known_signs: dict[int | None, frozenset[int]] = {}
@@ -113,9 +112,9 @@ class Candidates:
         its own.
         """
         player = self._scope.player
-        if thing.number is None or player is None:
-            return player is None and thing.number is not None
-        if thing.number in self._held:
+        if thing.number is None:
+            return False  # nothing moved when it was to be taken or dropped
+        if player is None or thing.number in self._held:
             return True
         command = f"take {thing.name}"
         if not self._tries.may_try(command):
@@ -189,7 +188,7 @@ class Candidates:
         named = {self._vocabulary.cut(word) for t in self._scope.things for word in t.name.split()}
         for creature in self._fills[CREATURE]:
             rules = self._rules.get(creature.number or 0, ())
-            constants = sorted({c for rule in rules for c in rule.constants})
+            constants = sorted({c for rule in rules for c in rule})
             for word in self._vocabulary.words_of(constants):
                 if word not in named:
                     topic = Thing(self._vocabulary.spelled(word, self._scope.seen), None)

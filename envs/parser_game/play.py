@@ -269,15 +269,6 @@ class Play:
         flags = self.machine.memory[start + (thing - 1) * size_bytes :]
         return any(flags[n // 8] & 0x80 >> n % 8 for n in self.memory.creature_attributes)
 
-    def is_held(self, thing: object) -> bool | None:
-        """True if the player has an object, however deep in what they carry; None where the map
-        does not tell.
-        """
-        player = self.variable("player")
-        if player is None or not isinstance(thing, int):
-            return None
-        return thing in self.objects_within(player)
-
     def save(self) -> Saved:
         """The state, counters included; valid in this process."""
         return Saved(self.machine.save(), self._counters, self._score)

@@ -23,13 +23,6 @@ _MOST_ROUTINES = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A routine of a thing, with what it calls: the numbers that it compares with."""
-
-    constants: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
 class ActionCode:
     """What an action itself looks at. `fakes`: what a second thing is told in its place, such as
     `Receive` for `put _ in _`.
@@ -53,17 +46,17 @@ class Reactions:
         grammar = inform_grammar(story)
         self._actions_address = grammar.actions_address if grammar is not None else None
         self._actions: dict[int, ActionCode | None] = {}
-        self._rules: dict[int, tuple[Rule, ...]] = {}
+        self._rules: dict[int, tuple[frozenset[int], ...]] = {}
         self._data: dict[int, frozenset[int]] = {}
         self.knows_rules = grammar is not None and self._acts_by_itself()
         self._callers = self._count_callers() if self.knows_rules else Counter()
 
-    def rules_of(self, number: int) -> tuple[Rule, ...]:
-        """The rules of a thing."""
+    def rules_of(self, number: int) -> tuple[frozenset[int], ...]:
+        """The rules of a thing, one a routine: the numbers that it, or what it calls, compares
+        with.
+        """
         if number not in self._rules:
-            self._rules[number] = tuple(
-                Rule(self._with_callees(routine)) for routine in self._routines_of(number)
-            )
+            self._rules[number] = tuple(map(self._with_callees, self._routines_of(number)))
         return self._rules[number]
 
     def named_by(self, number: int) -> frozenset[int]:

@@ -86,7 +86,7 @@ def known_numbers(story: object, name: str) -> list[int]:
 
 def shared_constants(known: object, *numbers: int) -> frozenset[int]:
     sets = [
-        frozenset().union(*(rule.constants for rule in known.rules_of(n)))  # type: ignore[attr-defined]
+        frozenset().union(*known.rules_of(n))  # type: ignore[attr-defined]
         for n in numbers
     ]
     return frozenset.intersection(*sets)
