@@ -5,12 +5,10 @@ option (`advance`) – and answers both with a `Turn`: the text that is new, the
 the annotation of that menu. This class turns the two answers into Gymnasium's `reset` and `step`,
 and holds the promises that every env shares:
 
-* same seed, same actions, same transcript, in any process; randomness comes from `self.np_random`
-  only;
+* same seed, same actions, same transcript, in any process: only `self.np_random` is random;
 * an action that is not on the menu never raises and never moves the env: it comes back in
   `info["invalid"]` with the reason, and three in a row truncate the episode;
-* `info["annotation"]` and `info["factors"]` are for the record. The rollout never passes them on to
-  a policy.
+* `info["annotation"]` and `info["factors"]` are for the record: no policy ever gets them.
 
 An env that can be saved and restored need not annotate anything: with `annotate_by_trying` every
 option of a menu is taken, the value events that it causes are read, and the state is put back
@@ -131,10 +129,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     """Menu and annotation that the last accepted action was about, and the index taken."""
 
     lost_workers: int = 0
-    """How many processes of the env were lost, and their work done again, in this episode."""
-
     cut_options: int = 0
-    """How many options of the present menu are not shown, because there was no room for them."""
+    """Processes of the env that were lost, and their work done again, in this episode; options of
+    the present menu that there was no room to show.
+    """
 
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments that the constructor was called with."""
