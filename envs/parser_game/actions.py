@@ -16,8 +16,8 @@ from valueagents.envs.parser_game.candidates import (
     NO_TEMPLATE,
     OWN_RULE,
     PAIR,
+    Candidate,
     Candidates,
-    Command,
     Group,
 )
 from valueagents.envs.parser_game.dictionary import Vocabulary
@@ -27,7 +27,7 @@ from valueagents.envs.parser_game.keys import ENTER, keys_asked, numbers_listed
 from valueagents.envs.parser_game.menu_cache import Destination, Found, MenuCache
 from valueagents.envs.parser_game.play import CommandRefused, Play
 from valueagents.envs.parser_game.scope import ScopeFinder
-from valueagents.envs.parser_game.tries import Tried, Tries
+from valueagents.envs.parser_game.tries import StateTries, Tried
 from valueagents.errors import EnvError
 from valueagents.identity import content_hash
 
@@ -82,14 +82,16 @@ class Menus:
             self._cache.put(cache_key, found)
         return found
 
-    def _tries_here(self) -> Tries:
+    def _tries_here(self) -> StateTries:
         saved, machine = self._play.save(), self._play.machine
         said = machine.last_text
         asked = keys_asked(said) if machine.waits_for_key else numbers_listed(said)
         place = content_hash(saved.state.exact_key, saved.counters, asked)
-        return Tries(self._play, saved, place, asked, self._tries, self.note, self.faults)
+        return StateTries(self._play, saved, place, asked, self._tries, self.note, self.faults)
 
-    def _search(self, tries: Tries, scratch: Iterable[Variable] = ()) -> "_Search | _KeySearch":
+    def _search(
+        self, tries: StateTries, scratch: Iterable[Variable] = ()
+    ) -> "_Search | _KeySearch":
         if self._play.machine.waits_for_key:
             return _KeySearch(self, tries)
         return _Search(self, tries, scratch)
@@ -167,7 +169,7 @@ def _things(key: Destination) -> Destination:
 class _Search:
     """One search of one state. `scratch`: variables that are no world here, where that is known."""
 
-    def __init__(self, menus: Menus, tries: Tries, scratch: Iterable[Variable]) -> None:
+    def __init__(self, menus: Menus, tries: StateTries, scratch: Iterable[Variable]) -> None:
         self._menus, self._tries = menus, tries
         waiting = menus.vocabulary.waiting
         if not tries.may_try(waiting):
@@ -180,7 +182,7 @@ class _Search:
         menus = self._menus
         scope = menus.scope.find(self._tries)
         candidates = Candidates(menus.play, menus.vocabulary, scope, self._tries)
-        listed = [(Command(number, NO_TEMPLATE, GOING),) for number in self._tries.asked]
+        listed = [(Candidate(number, NO_TEMPLATE, GOING),) for number in self._tries.asked]
         return [*candidates.groups(), *listed]
 
     def run(self) -> Found:
@@ -189,7 +191,7 @@ class _Search:
         first = [(group[0], self._first(group[0])) for group in groups]
         tried = [(command, one) for command, one in first if one is not None]
         self._effects.learn_scratch((c.template, c.rank == OWN_RULE, one) for c, one in tried)
-        kept: dict[Destination, Command] = {}
+        kept: dict[Destination, Candidate] = {}
         for group, (command, one) in zip(groups, first, strict=True):
             if self._keep(kept, command, one):
                 for other in group[1:]:
@@ -210,10 +212,12 @@ class _Search:
             return self._wait_key()
         return self._key(tries)
 
-    def _first(self, command: Command) -> Tried | None:
+    def _first(self, command: Candidate) -> Tried | None:
         return self._tries.send(command.text) if self._tries.may_try(command.text) else None
 
-    def _keep(self, kept: dict[Destination, Command], command: Command, one: Tried | None) -> bool:
+    def _keep(
+        self, kept: dict[Destination, Candidate], command: Candidate, one: Tried | None
+    ) -> bool:
         """True if a command has an effect; it is kept if it is the first with that."""
         if one is None or one.halted:
             return False
@@ -246,12 +250,12 @@ class _Search:
 class _KeySearch:
     """The menu of a state in which the story waits for a key: the keys that its text asks for."""
 
-    def __init__(self, menus: Menus, tries: Tries) -> None:
+    def __init__(self, menus: Menus, tries: StateTries) -> None:
         self._menus, self._tries = menus, tries
 
     def groups(self) -> list[Group]:
         """The keys."""
-        return [(Command(key, NO_TEMPLATE, GOING),) for key in self._tries.asked]
+        return [(Candidate(key, NO_TEMPLATE, GOING),) for key in self._tries.asked]
 
     def run(self) -> Found:
         """The menu of all keys that do not end the program."""

@@ -18,7 +18,7 @@ from valueagents.envs.parser_game.memory import parent_addresses
 from valueagents.envs.parser_game.play import Play
 from valueagents.envs.parser_game.reactions import reactions
 from valueagents.envs.parser_game.scope import Scope, Thing
-from valueagents.envs.parser_game.tries import Tries
+from valueagents.envs.parser_game.tries import StateTries
 
 GOING, OWN_RULE, PLAIN, PAIR = range(4)
 NO_TEMPLATE = -1
@@ -28,7 +28,7 @@ _TELLING = ("take", "open", "enter", "search")
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Candidate:
     """A command, the template that it fills, and its rank: lower ones are shown first."""
 
     text: str
@@ -36,13 +36,13 @@ class Command:
     rank: int
 
 
-Group = tuple[Command, ...]
+Group = tuple[Candidate, ...]
 
 
 class Candidates:
     """The candidates of one state."""
 
-    def __init__(self, play: Play, vocabulary: Vocabulary, scope: Scope, tries: Tries) -> None:
+    def __init__(self, play: Play, vocabulary: Vocabulary, scope: Scope, tries: StateTries) -> None:
         self._play, self._vocabulary, self._scope = play, vocabulary, scope
         self._tries = tries
         self._reactions = reactions(play.story)
@@ -75,13 +75,13 @@ class Candidates:
             )
             for filled in self._filled(template):
                 yield tuple(
-                    Command(_text(words, things), number, self._rank(template, things))
+                    Candidate(_text(words, things), number, self._rank(template, things))
                     for things in filled
                 )
         known = {template.words for template in self._templates}
         for answer in _ANSWERS:
             if (answer,) not in known and self._vocabulary.knows(answer):
-                yield (Command(answer, NO_TEMPLATE, GOING),)
+                yield (Candidate(answer, NO_TEMPLATE, GOING),)
 
     def _fill(self) -> dict[str, list[Thing]]:
         things = list(self._scope.things)

@@ -25,7 +25,7 @@ from valueagents.envs.parser_game.memory import (
 )
 from valueagents.envs.parser_game.play import Play
 from valueagents.envs.parser_game.reactions import reactions
-from valueagents.envs.parser_game.tries import Addresses, Bytes, Tried, Tries
+from valueagents.envs.parser_game.tries import Addresses, Bytes, StateTries, Tried
 
 DIGEST_BYTES = 16
 _GLOBALS_BYTES = 480
@@ -87,7 +87,7 @@ class World:
 class Effects:
     """Tells what commands did in one state. `scratch_variables` are no world here."""
 
-    def __init__(self, world: World, tries: Tries, waiting: str, nulls: Sequence[str]) -> None:
+    def __init__(self, world: World, tries: StateTries, waiting: str, nulls: Sequence[str]) -> None:
         self._world, self._tries, self._waiting = world, tries, waiting
         self._before = tries.before
         self.waits = [tries.send(waiting, seed) for seed in range(len(tries.seeds))]

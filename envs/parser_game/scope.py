@@ -18,7 +18,7 @@ from valueagents.envs.parser_game.dictionary import (
 )
 from valueagents.envs.parser_game.grammar import DIRECTIONS
 from valueagents.envs.parser_game.play import Play
-from valueagents.envs.parser_game.tries import Tries
+from valueagents.envs.parser_game.tries import StateTries
 
 MAX_THINGS = 24
 MAX_ASKED = 160
@@ -53,7 +53,7 @@ class ScopeFinder:
         self._compass = self._find_compass()
         self._printed = {n: object_name(play.story, n).lower() for n in play.story.objects}
 
-    def find(self, tries: Tries) -> Scope:
+    def find(self, tries: StateTries) -> Scope:
         """The scope of the state that the tries begin in."""
         asked = [command for command in ("look", "inventory") if tries.may_try(command)]
         texts = [tries.send(command).text for command in asked]
@@ -143,7 +143,7 @@ class ScopeFinder:
             names += others if len(names) + len(others) <= MAX_ASKED else []
         return [Thing(name, None) for name in dict.fromkeys(names) if name not in DIRECTIONS]
 
-    def _understood(self, tries: Tries, candidates: Sequence[Thing]) -> tuple[Thing, ...]:
+    def _understood(self, tries: StateTries, candidates: Sequence[Thing]) -> tuple[Thing, ...]:
         """The candidates that the parser finds, each thing once.
 
         Where the memory tells the turns and the noun, both tell; elsewhere what is not understood
@@ -178,7 +178,7 @@ class ScopeFinder:
         tries.put_back()
         return things[:MAX_THINGS]
 
-    def _moved_by_taking(self, tries: Tries, name: str) -> int | None:
+    def _moved_by_taking(self, tries: StateTries, name: str) -> int | None:
         """The object that alone moves when a thing is taken, or dropped; None if there is none."""
         start, _, size_bytes = self._play.story.object_table
         offset = 4 if self._play.story.version <= 3 else 6
@@ -200,7 +200,7 @@ class ScopeFinder:
         wide = 1 if self._play.story.version <= 3 else 2
         return 0 <= within < last and offset <= within % size_bytes < offset + wide
 
-    def _answer(self, tries: Tries, thing: Thing) -> object:
+    def _answer(self, tries: StateTries, thing: Thing) -> object:
         """Which thing it is: its object's number or what is said of it; None if it is none."""
         before = self._play.turns_in_memory()
         text = tries.send(f"examine {thing.name}").text

@@ -15,7 +15,7 @@ from valueagents.identity import seed_from
 
 Bytes = npt.NDArray[np.uint8]
 Addresses = npt.NDArray[np.int64]
-Note = Callable[[str, str], object]
+Told = Callable[[str, str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Tried:
         return ram
 
 
-class Tries:
+class StateTries:
     """The tries of one state, whose hash is its place; `asked` are keys or numbers that its text
     asks for.
 
@@ -55,7 +55,7 @@ class Tries:
         place: str,
         asked: tuple[str, ...],
         number: int,
-        note: Note,
+        note: Told,
         faults: Container[tuple[str, str]],
     ) -> None:
         self.play, self.place, self.asked = play, place, asked

@@ -143,7 +143,7 @@ class JerichosWay:
 
 
 @dataclass
-class Measured:
+class MenuFigures:
     """What the states of one or more stories gave; a list has an entry a state."""
 
     with_effect: list[float] = field(default_factory=list)
@@ -156,7 +156,7 @@ class Measured:
     shown: list[float] = field(default_factory=list)
     idle_moves: int = 0
 
-    def add(self, other: "Measured") -> None:
+    def add(self, other: "MenuFigures") -> None:
         """Take in what another story gave."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
@@ -188,9 +188,9 @@ def _print_share(
         print_figure(name, [sum(part) / sum(whole)], least=least)
 
 
-def measure_story(path: Path, original: Path, options: argparse.Namespace) -> Measured:
+def measure_story(path: Path, original: Path, options: argparse.Namespace) -> MenuFigures:
     """Follow the walkthrough of the original and measure states along it."""
-    walkthrough, measured = walkthrough_of(original), Measured()
+    walkthrough, measured = walkthrough_of(original), MenuFigures()
     play = Play(GameSettings(str(path), tries=TRIES))
     menus = Menus(play, tries=TRIES)
     judge = Judge(play, original, options.seeds)
@@ -215,7 +215,7 @@ def _measure_state(
     menus: Menus,
     judge: Judge,
     theirs: JerichosWay,
-    measured: Measured,
+    measured: MenuFigures,
 ) -> None:
     menus.forget()
     started = time.process_time()
@@ -248,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="stories and their walkthroughs")
     parser.add_argument("--with-maps", action="store_true", help="menus may use memory maps")
     options = read_options(parser, SIZES, argv)
-    everything, names = Measured(), sorted(options.folder.glob("*.z[1-8]"))
+    everything, names = MenuFigures(), sorted(options.folder.glob("*.z[1-8]"))
     with tempfile.TemporaryDirectory() as folder:
         for original in names:
             if not walkthrough_of(original):

@@ -130,8 +130,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     lost_workers: int = 0
     cut_options: int = 0
-    """Processes of the env that were lost, and their work done again, in this episode; options of
-    the present menu that there was no room to show.
+    """Processes that were lost, and their work done again, in this episode; options not shown now.
     """
 
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
