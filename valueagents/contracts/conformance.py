@@ -17,15 +17,13 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
+from valueagents.contracts.check_pace import FEWEST_STEPS, MAX_STEPS, CheckPace
 from valueagents.contracts.decision import Asks, Choice, Decision, Episode, Menu, check_episode
 from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, ValueEnv
 from valueagents.contracts.plugins import make_env
 from valueagents.files.factors import declaration_problem, level_problem
 from valueagents.identity import content_hash
 
-MAX_STEPS = 30
-FEWEST_STEPS = 4
-EPISODE_S, PROMISE_S = 4.0, 8.0
 MAX_SITUATIONS = 2_000
 
 MakeEnv = Callable[[], ValueEnv]
@@ -41,39 +39,6 @@ class Check(msgspec.Struct, frozen=True):
     shortened: str | None = None
 
 
-class _Pace:
-    """How much of an env is tested: less of a slow one, but of each kind something."""
-
-    def __init__(self, step_s: float) -> None:
-        self._steps = min(MAX_STEPS, max(FEWEST_STEPS, int(EPISODE_S / max(step_s, 1e-9))))
-        self.begin()
-
-    @property
-    def steps(self) -> int:
-        """The most steps of an episode."""
-        if self._steps < MAX_STEPS:
-            self._spared["steps"] = f"{self._steps} steps an episode instead of {MAX_STEPS}"
-        return self._steps
-
-    @property
-    def shortened(self) -> str | None:
-        """What the promise of now was spared; None = nothing."""
-        return ", ".join(self._spared.values()) or None
-
-    def begin(self) -> None:
-        """The time of the next promise runs from now."""
-        self._ends = time.monotonic() + PROMISE_S
-        self._spared: dict[str, str] = {}
-
-    def seeds(self, count: int) -> Iterator[int]:
-        """The numbers below `count`, the first in any case, the others while there is time."""
-        for seed in range(count):
-            if seed and time.monotonic() > self._ends:
-                self._spared["episodes"] = f"{seed} of {count} episodes"
-                return
-            yield seed
-
-
 def check_value_env(make: MakeEnv) -> list[Check]:
     """Put an env to every promise of the contract; `make` gives a new env each call.
 
@@ -85,7 +50,7 @@ def check_value_env(make: MakeEnv) -> list[Check]:
 
 def checks_of_value_env(make: MakeEnv) -> Iterator[Check]:
     """The same one by one, as they are done."""
-    promises: list[tuple[str, Callable[[MakeEnv, _Pace], None]]] = [
+    promises: list[tuple[str, Callable[[MakeEnv, CheckPace], None]]] = [
         ("gymnasium's own check_env passes", _gymnasium),
         ("two envs in a SyncVectorEnv step together", _vector),
         ("menus have unique ids and texts and fit the action space", _menus),
@@ -100,7 +65,7 @@ def checks_of_value_env(make: MakeEnv) -> Iterator[Check]:
             _trying,
         ),
     ]
-    pace = _Pace(_step_s(make))
+    pace = CheckPace(_step_s(make))
     for promise, test in promises:
         pace.begin()
         try:
@@ -124,7 +89,7 @@ def _step_s(make: MakeEnv) -> float:
 
 def check_other_process(env_id: str, options: Mapping[str, object]) -> Check:
     """The same seed and actions give the same transcript in a process with another hash seed."""
-    pace = _Pace(_step_s(lambda: make_env(env_id, **options)))
+    pace = CheckPace(_step_s(lambda: make_env(env_id, **options)))
     promise = "another process writes the same transcript"
     code = (
         "import json, sys; from valueagents.contracts.conformance import transcript_hash; from"
@@ -192,7 +157,7 @@ def _shown(text: str, info: dict[str, object], *, annotations: bool = True) -> o
     )
 
 
-def _gymnasium(make: MakeEnv, pace: _Pace) -> None:
+def _gymnasium(make: MakeEnv, pace: CheckPace) -> None:
     with warnings.catch_warnings():
         # check_env wants a registered spec to try render modes; an env under development may have
         # none yet.
@@ -200,7 +165,7 @@ def _gymnasium(make: MakeEnv, pace: _Pace) -> None:
         check_env(make())
 
 
-def _vector(make: MakeEnv, pace: _Pace) -> None:
+def _vector(make: MakeEnv, pace: CheckPace) -> None:
     vector = SyncVectorEnv([make, make])
     try:
         observations, _ = vector.reset(seed=3)
@@ -210,7 +175,7 @@ def _vector(make: MakeEnv, pace: _Pace) -> None:
         vector.close()
 
 
-def _menus(make: MakeEnv, pace: _Pace) -> None:
+def _menus(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
     questions = get_args(Asks)
     _require(env.asks in questions, f"asks is {env.asks!r}, not one of {', '.join(questions)}")
@@ -235,7 +200,7 @@ def _menus(make: MakeEnv, pace: _Pace) -> None:
                 break
 
 
-def _annotations(make: MakeEnv, pace: _Pace) -> None:
+def _annotations(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
     for seed in pace.seeds(5):
         rng = np.random.default_rng(seed)
@@ -255,7 +220,7 @@ def _annotations(make: MakeEnv, pace: _Pace) -> None:
                 break
 
 
-def _factors(make: MakeEnv, pace: _Pace) -> None:
+def _factors(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
     problem = declaration_problem(env.factors)
     _require(problem is None, str(problem))
@@ -277,7 +242,7 @@ def _factors(make: MakeEnv, pace: _Pace) -> None:
                 break
 
 
-def _invalid(make: MakeEnv, pace: _Pace) -> None:
+def _invalid(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
     text, info = env.reset(seed=2)
     wrong: list[object] = [None, 10**9, "open the door"]
@@ -299,7 +264,7 @@ def _invalid(make: MakeEnv, pace: _Pace) -> None:
         )
 
 
-def _deterministic(make: MakeEnv, pace: _Pace) -> None:
+def _deterministic(make: MakeEnv, pace: CheckPace) -> None:
     for seed in pace.seeds(3):
         _require(
             _play(make(), seed, pace.steps) == _play(make(), seed, pace.steps),
@@ -307,7 +272,7 @@ def _deterministic(make: MakeEnv, pace: _Pace) -> None:
         )
 
 
-def _situations(make: MakeEnv, pace: _Pace) -> None:
+def _situations(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
     known = list(env.situations())
     _require(len(set(known)) == len(known), "situation ids repeat")
@@ -324,7 +289,7 @@ def _situations(make: MakeEnv, pace: _Pace) -> None:
         )
 
 
-def _snapshots(make: MakeEnv, pace: _Pace) -> None:
+def _snapshots(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
     if not env.can_snapshot:
         return
@@ -349,7 +314,7 @@ def _snapshots(make: MakeEnv, pace: _Pace) -> None:
             )
 
 
-def _trying(make: MakeEnv, pace: _Pace) -> None:
+def _trying(make: MakeEnv, pace: CheckPace) -> None:
     """Of an env that annotates by trying: beside one that does not, and beside another in the same
     state.
     """

@@ -2,7 +2,7 @@
 
 import time
 
-from valueagents.contracts import conformance
+from valueagents.contracts import check_pace
 from valueagents.contracts.conformance import check_value_env, checks_of_value_env
 from valueagents.contracts.decision import Option
 from valueagents.contracts.environment import Turn, ValueEnv
@@ -38,8 +38,8 @@ def test_a_quick_env_is_tested_whole() -> None:
 
 
 def test_a_slow_env_is_tested_in_part_and_that_is_said(monkeypatch) -> None:
-    monkeypatch.setattr(conformance, "EPISODE_S", 0.2)
-    monkeypatch.setattr(conformance, "PROMISE_S", 0.1)
+    monkeypatch.setattr(check_pace, "EPISODE_S", 0.2)
+    monkeypatch.setattr(check_pace, "PROMISE_S", 0.1)
     checks = {check.promise: check for check in checks_of_value_env(SlowWalk)}
     assert [check.problem for check in checks.values() if check.problem] == []
     menus = checks["menus have unique ids and texts and fit the action space"].shortened
