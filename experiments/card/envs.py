@@ -14,20 +14,14 @@ from valueagents.running.execution import RunConfig, execute_async
 from valueagents.running.pool import freeze_pool
 
 COMPETENCE = "easy questions"
-HISTORY = 4
-"""Whole episodes of 60 turns took a small model over ten minutes a decision on a busy machine."""
 
 
 class CardEnv(msgspec.Struct, frozen=True):
-    """An env of the card under the name that pages give it.
-
-    `history`: of its longer episodes a language model is shown this many earlier turns.
-    """
+    """An env of the card under the name that pages give it."""
 
     name: str
     env: str
     env_options: dict[str, Any] = {}
-    history: int | None = None
 
     @property
     def situations(self) -> int:
@@ -36,13 +30,15 @@ class CardEnv(msgspec.Struct, frozen=True):
 
 
 class CardGame(msgspec.Struct, frozen=True):
-    """A game whose states are frozen: so many are drawn from episodes of a random policy."""
+    """A game whose states are frozen: so many are drawn from the first choices of episodes of a
+    random policy. What was said before is shown with each, so episodes are short.
+    """
 
     name: str
     env: str
     episodes: int
     states: int
-    max_steps: int = 60
+    max_steps: int = 6
 
 
 ITEMS = (
@@ -51,8 +47,8 @@ ITEMS = (
     CardEnv("judgements", "valueagents/Judgement-v0"),
 )
 QUESTIONS = CardEnv(COMPETENCE, "valueagents/Sanity-v0")
-CHOICE_GAME = CardGame("choice game, common states", "valueagents/ChoiceScript-v0", 8, 300)
-PARSER_GAME = CardGame("parser game, common states", "valueagents/Jericho-v0", 4, 200)
+CHOICE_GAME = CardGame("choice game, common states", "valueagents/ChoiceScript-v0", 60, 300)
+PARSER_GAME = CardGame("parser game, common states", "valueagents/Jericho-v0", 20, 100)
 """Its menus take a second or two of processor time a state: asked with --full only."""
 
 
@@ -80,7 +76,7 @@ async def _frozen(game: CardGame, out: Path, seed: int) -> CardEnv:
     )
     met = await execute_async(config, folder / "random")
     pool = freeze_pool(folder / "pool", [met], decisions=game.states, seed=seed)
-    return CardEnv(game.name, "valueagents/Replay-v0", {"pool": str(pool)}, HISTORY)
+    return CardEnv(game.name, "valueagents/Replay-v0", {"pool": str(pool)})
 
 
 def asked(envs: list[CardEnv], policy: Policy) -> list[CardEnv]:

@@ -79,11 +79,10 @@ class _Playing:
         key = (subject.name, env.name)
         if key in self.refused:
             return None
-        policy, spec = as_asked(policy, subject.spec, env)
         config = RunConfig(
             env=env.env,
             env_options=env.env_options,
-            policy=spec,
+            policy=subject.spec,
             episodes=episodes,
             seed=self.seed,
         )
@@ -96,19 +95,6 @@ class _Playing:
             return None
         self.runs[key] = run
         return run
-
-
-def as_asked(policy: Policy, spec: str, env: CardEnv) -> tuple[Policy, str]:
-    """The policy and its spec as an env wants it asked, on the same engine; a spec that says itself
-    how much history is shown stays as it is.
-    """
-    if env.history is None or not isinstance(policy, LanguagePolicy) or "history=" in spec:
-        return policy, spec
-    spec = f"{spec}{'&' if '?' in spec else '?'}history={env.history}"
-    asked_so = make_policy(spec)
-    assert isinstance(asked_so, LanguagePolicy)  # noqa: S101 – of the same engine
-    asked_so.engine = policy.engine
-    return asked_so, spec
 
 
 @asynccontextmanager

@@ -8,12 +8,10 @@ import re
 import msgspec
 import pytest
 
-from valueagents.contracts.plugins import make_policy
 from valueagents.errors import ConfigError, StoreError
 from valueagents.experiments.card.budget import CardPlan, read_plan, shared, write_plan
 from valueagents.experiments.card.command import card
-from valueagents.experiments.card.envs import CardEnv
-from valueagents.experiments.card.making import Budget, as_asked, make_card
+from valueagents.experiments.card.making import Budget, make_card
 from valueagents.experiments.card.subjects import CardSubject, spec_of, subjects
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
@@ -74,21 +72,6 @@ def test_a_damaged_plan_is_named(tmp_path):
 def test_one_budget_at_a_time():
     with pytest.raises(ConfigError, match="give one of --minutes, --tokens and --full"):
         card(["random"], minutes=1.0, full=True)
-
-
-def test_a_language_model_is_shown_the_last_turns_of_games_on_the_same_engine():
-    game, items = CardEnv("game", "", {}, history=4), CardEnv("items", "")
-    policy = make_policy("transformers:smollm2-135m")
-    assert as_asked(policy, "transformers:smollm2-135m", items) == (
-        policy,
-        "transformers:smollm2-135m",
-    )
-    asked, spec = as_asked(policy, "transformers:smollm2-135m", game)
-    assert spec == "transformers:smollm2-135m?history=4"
-    assert asked.engine is policy.engine
-    assert as_asked(policy, "transformers:m?history=9", game)[1] == "transformers:m?history=9"
-    scripted = make_policy("random")
-    assert as_asked(scripted, "random", game) == (scripted, "random")
 
 
 THREE = ["known:BEC=1.4", "known:BEC=0.7", "known:BEC=0,HED=1"]

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from valueagents.identity import content_hash
-from valueagents.measuring.summary import EnvResults, Results
+from valueagents.measuring.summary import EnvResults, PolicyResults, Results
 from valueagents.report.pictures import STYLE, as_png, as_svg
 from valueagents.report.value_pictures import MOST_SERIES, Series, circle, forest
 from valueagents.running.store import write_atomically
@@ -52,7 +52,7 @@ def _own_circle(results: Results) -> Iterator[Picture]:
     series = [
         Series(env.env, env.policies[0].leanings)
         for env in results.value_envs
-        if env.taxonomy == first and env.policies[0].refusal is None
+        if env.taxonomy == first and _has_number(env.policies[0])
     ][:MOST_SERIES]
     if series:
         title = results.policies[0]
@@ -61,6 +61,8 @@ def _own_circle(results: Results) -> Iterator[Picture]:
 
 
 def _of_env(env: EnvResults, primary: str | None, *, circles: bool) -> Iterator[Picture]:
+    if not any(_has_number(each) for each in env.policies):
+        return
     series = [Series(each.policy, each.leanings) for each in env.policies]
     parts = [series[k : k + MOST_SERIES] for k in range(0, len(series), MOST_SERIES)]
     for number, part in enumerate(parts, 1):
@@ -72,6 +74,10 @@ def _of_env(env: EnvResults, primary: str | None, *, circles: bool) -> Iterator[
         figure = circle(env.taxonomy, series, title=env.env)
         name = _file_name("circle", env.env)
         yield Picture(name, f"Leanings on the circle in {env.env}", figure, series)
+
+
+def _has_number(policy: PolicyResults) -> bool:
+    return any(each.estimate.value is not None for each in policy.leanings)
 
 
 def _file_name(kind: str, title: str) -> str:
