@@ -170,7 +170,10 @@ def _of_env(
     separation, apart, comparison = None, None, None
     exposures: dict[str, Difference] = {}
     if len(policies) > 1 and not _of_competence(policies):
-        separation, apart = _separated(usable, here, envs, seed)
+        if len(usable) < 2:
+            apart = _too_few(found)
+        else:
+            separation, apart = _separated(usable, here, envs, seed)
         comparison, exposures = _details(usable, here, seed, low_mass=low_mass)
     return EnvResults(
         env=env,
@@ -206,11 +209,15 @@ def _of_policy(
     return PolicyResults(name, sheets, refused, nothing, refusal)
 
 
+def _too_few(policies: Sequence[PolicyResults]) -> str:
+    """Why no two policies can be compared: what each of the others lacks."""
+    refused = [f"{each.policy}: {each.refusal}" for each in policies if each.refusal is not None]
+    return "; ".join(["fewer than two policies have numbers here", *refused])
+
+
 def _separated(
     policies: Mapping[str, Sequence[Answers]], primary: str | None, envs: int, seed: int
 ) -> tuple[Separation | None, str | None]:
-    if len(policies) < 2:
-        return None, "fewer than two policies have numbers here"
     try:
         return separate(policies, primary=primary, envs=envs, seed=seed), None
     except ConfigError as error:

@@ -35,11 +35,11 @@ def made_run(
     header = RunHeader(
         env="tests/Env-v0",
         env_options={},
-        policy="tests",
+        policy=path.name,
         seed=0,
         task="Decide.",
         env_identity={"env": "tests/Env-v0", "content": "0"},
-        policy_identity={"reading": reading},
+        policy_identity={"policy": path.name, "reading": reading},
         taxonomy=TWO,
         independent_menus=True,
         min_contested=20,
@@ -119,12 +119,11 @@ def test_a_comparison_is_refused_where_one_run_had_next_to_no_mass_unless_asked_
         assert any("under 0.5" in warning for warning in asked_for.warnings)
     page = tmp_path / "page.html"
     assert CliRunner().invoke(app, ["report", *map(str, paths), "--out", str(page)]).exit_code == 0
-    assert (
-        f"Nothing could be tested: {empty.path}: the offered answers had 0.01" in page.read_text()
-    )
+    told = "Nothing is compared: fewer than two policies have numbers here; empty: the offered"
+    assert told in page.read_text()
     asked = CliRunner().invoke(app, ["report", *map(str, paths), "--out", str(page), "--low-mass"])
     assert asked.exit_code == 0
-    assert "Nothing could be tested" not in page.read_text()
+    assert "Nothing is compared" not in page.read_text()
     assert "--low-mass" not in page.read_text()
     printed = CliRunner().invoke(app, ["compare", *map(str, paths)]).stdout
     assert "ask for the scores with --low-mass" in printed
