@@ -224,7 +224,8 @@ def _is_conditional(place: _Place) -> bool:
     later = blanked(place.after, pattern("<forced>"))
     start = r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?(?:(?:only|nur|seulement|solo|sólo|только)\s+)?"
     before = pattern(rf"{start}<condition>|只有").search(said)
-    return before is not None or pattern(r"\W*<condition>").match(later) is not None
+    would = r"\W*(?:<copulas>[^,.;:]*?\s)?<condition>"  # "B is right if she asks"
+    return before is not None or pattern(would).match(later) is not None
 
 
 def _is_rival(place: _Place) -> bool:

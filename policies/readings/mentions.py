@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 _SMALL = re.compile(r"(?<!\w)(?<!\w[-'.])([a-z])(?!\w)(?!['-]\w)(?!\.\w\b)(?!/\w{2})")
 _AFTER_NOUN = r"<options>[\s:#\"(\[]*([a-zабвгдсе])(?!\w)(?!['-]\w)"
 _NOT_OPTIONS = re.compile(r"(?:plan|team|vitamin|grade|type|class|hepatitis|step|part)\s+\Z")
+_GRADE = re.compile(r"(?<!\w)an?\s+\Z")  # "she deserves an A for effort"
 _COMPARED = re.compile(r"\s+(?:a|to|à|alla|al)\s+(?:la\s+)?[a-z](?!\w)")
 
 _OF = (
@@ -90,9 +91,10 @@ def _letters(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
 def _is_letter(low: str, start: int, letter: str, option: str) -> bool:
     """Whether a letter stands there as one, and not as a word ("A friend", "I think")."""
     rest = low[start + 1 : start + 41]
-    if _NOT_OPTIONS.search(low[max(0, start - 12) : start]):
-        return False
+    before = low[max(0, start - 12) : start]
     word = re.match(r"[ \t]+([^\W_]+)", rest)
+    if _NOT_OPTIONS.search(before) or (word and _GRADE.search(before)):
+        return False
     if letter == "I" and (word or re.match(r"\s*,", rest)):
         return False
     if letter not in _WORDLIKE or word is None or re.match(f"[{CJK}]", word.group(1)):
@@ -183,7 +185,7 @@ def _places(low: str, menu: NamedMenu) -> Iterator[Mention]:
     ordinals = [words.pattern for words in counted("ordinals")[: len(menu.texts)]]
     for place, words in [*enumerate(ordinals), (len(menu.texts) - 1, "<last>")]:
         for match in pattern(rf"(?<!\w)(?:{words})(?![^\W\d_])|(?=第|最)(?:{words})").finditer(low):
-            noun = pattern(r"\s*(?:<options>|one(?!\w)|个|项|种)").match(low, match.end())
+            noun = pattern(r"(?:\s*<options,kinds>){1,2}").match(low, match.end())
             if noun is not None or _stands_for_noun(low, match):
                 yield _rating(match.start(), (noun or match).end(), place)
 
@@ -192,7 +194,7 @@ def _stands_for_noun(low: str, ordinal: re.Match[str]) -> bool:
     """Whether an ordinal is all that is said of the option: "the second", "the first is right"."""
     before, after = low[: ordinal.start()], low[ordinal.end() :]
     article = pattern(
-        r"(?<!\w)(?:the|die|la|il|le|el|lo)\s+\Z|<answers>\W*(?:<copulas>\W*)?\Z"
+        r"(?<!\w)(?:(?:the|die|den|das|la|il|le|el|lo)\s+|l')\Z|<answers>\W*(?:<copulas>\W*)?\Z"
     ).search(before)
     ends = pattern(r"\s*(?:[.,;:!)\n–—]|\Z|\s<copulas>)").match(after)
     return article is not None and ends is not None

@@ -10,8 +10,9 @@ A few rules, the plainest first, and every answer says by which it was read:
 4. else the one option whose whole text is there and not denied, or that alone has the words of what
    the model says it does (`acts.py`).
 
-What is claimed of two options is read as none: nothing is guessed. A restated menu claims nothing
-(`groups.py`). In a reply that also declines, only what the model says it would do is believed.
+Only the first turn counts, and what is not taken back in it (`tidy.py`). What is claimed of two
+options is read as none: nothing is guessed. A restated menu claims nothing (`groups.py`). In a
+reply that also declines, only what the model says it would do is believed.
 """
 
 import re
@@ -27,13 +28,8 @@ from valueagents.policies.readings.marks import find_marks, json_answers, says_n
 from valueagents.policies.readings.mentions import every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
 from valueagents.policies.readings.naming import named_beside
-from valueagents.policies.readings.patterns import (
-    CLOSED_ONLY,
-    OPEN_THOUGHT,
-    REFUSAL,
-    THOUGHT,
-    pattern,
-)
+from valueagents.policies.readings.patterns import REFUSAL
+from valueagents.policies.readings.tidy import first_turn, tidy, without_thought
 
 Rule = Literal[
     "letter",
@@ -47,8 +43,6 @@ Rule = Literal[
     "cut",
     "none",
 ]
-
-_ABBREVIATIONS = r"\b(?:z\.\s?B|d\.\s?h|u\.\s?a|[eE]\.\s?g|i\.\s?e|[ap]\.m|P\.S|[nN]/[aA])\b\.?"
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -70,20 +64,6 @@ class _Found(msgspec.Struct, frozen=True):
     rule: Rule
     first: bool = False
     goes_on: bool = False
-
-
-def without_thought(reply: str) -> str | None:
-    """The reply after the model's thinking; None if the thinking never ended, so that there is no
-    answer.
-    """
-    closed = CLOSED_ONLY.match(reply)
-    thought, said = (
-        (reply[: closed.end()], reply[closed.end() :]) if closed is not None else ("", reply)
-    )
-    if OPEN_THOUGHT.search(said):
-        return None
-    before: str = CLOSED_ONLY.sub("", THOUGHT.sub("", thought))
-    return (before + said).strip()  # a chat template may have opened it
 
 
 def parse(reply: str, options: Sequence[str]) -> Parsed:
@@ -109,14 +89,14 @@ def parse_cut(reply: str, options: Sequence[str], *, reasoning: bool) -> Parsed:
         return parsed
     said = without_thought(reply) or ""
     found = _found(said, NamedMenu.of(options))
-    marked = any(find_marks(_tidy(straight(said))))
+    marked = any(find_marks(tidy(straight(said))))
     complete = found is not None and (found.rule == "letter" or found.goes_on)
     as_asked = found is not None and found.first and complete and (marked or not reasoning)
     return parsed if as_asked else Parsed(None, "cut")
 
 
 def _found(said: str, menu: NamedMenu) -> _Found | None:
-    text = straight(said)
+    text = straight(first_turn(said))
     exact = [k for k, each in enumerate(menu.texts) if each == text and text]
     if not exact:
         words, own = sorted(plain(text).split()), [plain(each).split() for each in menu.texts]
@@ -129,23 +109,8 @@ def _found(said: str, menu: NamedMenu) -> _Found | None:
         exact = exact if len(words) > 1 else []
     if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
         return _Found(frozenset(exact), "text")
-    text = _tidy(text)
+    text = tidy(text)
     return _marked(text, menu) or _said(text, menu)
-
-
-def _tidy(text: str) -> str:
-    """The words of a reply without emphasis, tags, formulas and what is struck out or taken
-    back.
-    """
-    text = re.sub(r"~~[^~\n]*~~", " ", text)
-    text = re.sub(r"</?(?:b|i|em|strong|u|p|br|span|div|code|mark)\b[^>\n]*>", " ", text)
-    text = re.sub(r"(?m)^\s*(?:#+|>+(?!\d))\s*|```\w*", " ", text)
-    text = re.sub(_ABBREVIATIONS, " ", text)
-    text = re.sub(r"\\(?:text|math)\w*\s*\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"\\[()\[\]]|\$", " ", text)
-    text = re.sub(r"[*`]|(?<!\w)_+|_+(?!\w)", "", text)
-    taken_back = list(pattern("<revised>").finditer(lower(text)))
-    return text[taken_back[-1].end() :] if taken_back else text
 
 
 def _marked(text: str, menu: NamedMenu) -> _Found | None:

@@ -10,7 +10,8 @@ from valueagents.contracts.policy import View
 from valueagents.errors import ConfigError, PolicyError
 from valueagents.policies.engines import WITHHELD, Engine, GenerateRequest, Sampling
 from valueagents.policies.readings.mode import Question, ReadingMode
-from valueagents.policies.readings.parsing import parse, parse_cut, without_thought
+from valueagents.policies.readings.parsing import parse, parse_cut
+from valueagents.policies.readings.tidy import without_thought
 
 
 class SayReading(ReadingMode):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from valueagents.policies.readings.parsing import parse, without_thought
+from valueagents.policies.readings.parsing import parse
+from valueagents.policies.readings.tidy import without_thought
 
 COAT = ("Give the coat back.", "Keep it; say nothing.", "Ask the neighbour whose it is.")
 NESTED = ("Wait", "Wait for the bus", "Wait for the bus with her", "A friend is called")
