@@ -122,11 +122,18 @@ def _fragment(sentence: str, menu: NamedMenu, *, marked: bool) -> int | None:
     found = (
         named(sentence, menu, FRAGMENT, FRAGMENT),
         named(told, menu, FRAGMENT, FRAGMENT),
-        wholly(part, menu) if marked or towards else None,
+        wholly(part, menu) if marked or towards or _is_verb(sentence, menu) else None,
         done(sentence, menu, "", alone=False),
     )
     option = next((each for each in found if each is not None), None)
     return option if _is_answer(sentence, option, menu) else None
+
+
+def _is_verb(sentence: str, menu: NamedMenu) -> bool:
+    """Whether it is a single word that begins an option or is there after "to": "Convict."."""
+    word = plain(sentence)
+    begins = rf"(?:\A|\bto ){word}(?!\w)"
+    return " " not in word and any(re.search(begins, plain(each)) for each in menu.texts)
 
 
 def _is_answer(sentence: str, option: int | None, menu: NamedMenu) -> bool:
@@ -135,7 +142,7 @@ def _is_answer(sentence: str, option: int | None, menu: NamedMenu) -> bool:
         return False
     own = lower(menu.texts[option])
     barred = (
-        pattern("<denial,rejection,contrast,condition,elsewhere,intention>"),
+        pattern("<denial,rejection,contrast,condition,elsewhere,intention,owed>"),
         pattern(rf"<copulas>|{_OTHERS}"),
     )
     if any(each.search(sentence) and not each.search(own) for each in barred):
@@ -188,7 +195,8 @@ def _best(sentence: str) -> Iterator[_Act]:
     for match in pattern(rf"{begins}([^,;:–—\n]{{1,100}}?)\s*[–—-]?\s*{best}").finditer(sentence):
         if not _BUT.search(sentence, match.end()):
             yield from _act(sentence, match.start(1), match.start(1), match.end(1), alone=False)
-    for match in pattern(r"<praise>[^;\n,]{0,120}?<copulas>\s+").finditer(sentence):
+    it = r"(?:<copulas>|,\s*(?:it's|that's|c'est|das ist|è|es)(?=\s))\s+"
+    for match in pattern(rf"<praise>[^;\n,]{{0,120}}?{it}").finditer(sentence):
         yield from _act(sentence, match.start(), match.end(), alone=False)
 
 
@@ -203,7 +211,8 @@ def _settled(sentence: str, menu: NamedMenu) -> Iterator[_Act]:
         for match in pattern(form).finditer(sentence):
             end = " ".join(plain(match.group()).split()[-3:])
             own = any(end in plain(each) for each in menu.texts)
-            if says_nothing(match.group(2)) and not (own and form is forms[0]):
+            apart = re.split("[:–—]", match.group(2))[0]
+            if says_nothing(apart) and not (own and form is forms[0]):
                 yield from _act(sentence, match.start(1), match.start(1), match.end(1), wholly=True)
 
 
@@ -221,7 +230,9 @@ def _act(
     if pattern("<denial,rejection,contrast>").search(_clause(before)):
         return
     rest = pattern(r"\A\W*<turn>").sub("", sentence[start:end][:_LONG])
-    all_of_it = pattern(rf"(?!over\b)<contrast>|[,;–—]\s*<turn>|{_BUT.pattern}").split(rest)[0]
+    all_of_it = pattern(rf"(?!over\b)<contrast>|\bthan\b|[,;–—]\s*<turn>|{_BUT.pattern}").split(
+        rest
+    )[0]
     others = pattern(rf"<elsewhere>|{_IF}").search(before) or pattern("<unable>").search(rest)
     if not others and not pattern("<condition>").search(all_of_it):
         said = pattern(rf"{_APART}|<because>").split(all_of_it)[0]

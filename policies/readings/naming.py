@@ -19,20 +19,6 @@ verb; of words that stand alone.
 _FAR = 3  # with so many times as many words of its own, an option is meant and another is not
 _VERB = 3  # so many letters of a verb are alike in its forms
 _STEM = 5
-_COMMON = frozenset(
-    {"the", "and", "that", "this", "with", "from", "for", "you", "your", "her", "his", "she"}
-    | {"they", "them", "their", "are", "was", "were", "not", "but", "will", "would", "have", "has"}
-    | {"had", "into", "out", "what", "which", "who", "all", "any", "its", "one", "him", "our"}
-    | {"can", "una", "uno", "los", "las", "del", "les", "des", "der", "die", "das", "den", "dem"}
-    | {"ein", "eine", "und", "mit", "est", "que", "che", "gli", "della", "для", "что", "как", "его"}
-    | {"mes", "mon", "tes", "ton", "nos", "mio", "mia", "mis", "mein", "meine", "dein", "deine"}
-    | {"это", "avec", "pour", "con", "por", "per", "sus", "ses", "son", "sua", "suo", "ihm", "ihn"}
-)
-_ARTICLES = frozenset(
-    {"the", "a", "an", "your", "his", "her", "its", "their", "le", "la", "les", "l", "son", "sa"}
-    | {"ses", "un", "une", "ton", "ta", "votre", "il", "lo", "i", "gli", "tuo", "tua", "el", "los"}
-    | {"las", "tu", "su", "una", "uno", "die", "der", "das", "den", "dem", "ein", "eine", "einen"}
-)
 _INFINITIVE = re.compile(r"\w{3,}(?:en|[aei]re?|[aei]r[mts]e|[aei]rsi|ть|ться|ти|чь)\Z")
 _ROMANCE = re.compile(r"[aei]re?\Z")
 _ENCLITIC = re.compile(
@@ -53,12 +39,12 @@ def named(part: str, menu: NamedMenu, share: float, share_of_verb: float) -> int
     """The option that alone has a text's words in a row, or two words of its own and this share of
     all, the second one where the text begins with the option's verb.
     """
-    part = _with_particle(part, menu)
+    part = _as_asked(_with_particle(part, menu), menu)
     row = f" {plain(part)} "
     holding = [k for k, each in enumerate(menu.texts) if row in f" {plain(each)} "]
     if len(holding) == 1 and len(row.split()) > 1:
         return holding[0]
-    every, own = _stems_of(menu.texts)
+    every, own = stems_of(menu.texts)
     said = _stems_said(part, menu)
     met = [len(each & said) for each in own]
     option = max(range(len(met)), key=met.__getitem__, default=0)
@@ -111,13 +97,12 @@ def wholly(part: str, menu: NamedMenu) -> int | None:
     words = plain(part).split()
     while words and says_nothing(words[0]):
         words.pop(0)
-    own = _stems_of(menu.texts)[1]
+    own = stems_of(menu.texts)[1]
     found = [k for k, each in enumerate(own) if each & stems(" ".join(words))]
     if len(found) != 1:
         return None
     has = plain(menu.texts[found[0]]).split()
-    towards = pattern("<towards>")
-    told = (word for word in words if word not in _ARTICLES and not towards.fullmatch(word))
+    told = (word for word in words if not pattern("<articles,towards>").fullmatch(word))
     return found[0] if all(any(_is_plural(word, each) for each in has) for word in told) else None
 
 
@@ -130,7 +115,7 @@ def is_rivalled(part: str, option: int, menu: NamedMenu) -> bool:
     this one.
     """
     said = _stems_said(part, menu)
-    met = [len(each & said) for each in _stems_of(menu.texts)[1]]
+    met = [len(each & said) for each in stems_of(menu.texts)[1]]
     rival = max((each for k, each in enumerate(met) if k != option), default=0)
     return rival > 1 and met[option] < _FAR * rival
 
@@ -138,7 +123,7 @@ def is_rivalled(part: str, option: int, menu: NamedMenu) -> bool:
 def named_beside(part: str, menu: NamedMenu) -> frozenset[int]:
     """The options of which a text has two words or more that no other has."""
     said = stems(part)
-    return frozenset(k for k, each in enumerate(_stems_of(menu.texts)[1]) if len(each & said) > 1)
+    return frozenset(k for k, each in enumerate(stems_of(menu.texts)[1]) if len(each & said) > 1)
 
 
 def is_verb_of(word: str, texts: tuple[str, ...], *, bare: bool = False) -> bool:
@@ -169,7 +154,7 @@ def stems(text: str) -> frozenset[str]:
 
 
 def _tells(word: str) -> bool:
-    return len(word) >= _VERB and word not in _COMMON
+    return len(word) >= _VERB and not pattern("<common>").fullmatch(word)
 
 
 @lru_cache(4096)
@@ -187,7 +172,7 @@ def _folded(word: str) -> str:
 
 
 @lru_cache(4096)
-def _stems_of(texts: tuple[str, ...]) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+def stems_of(texts: tuple[str, ...]) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
     """The stems of each option, and those that no other has. An option that denies ("do not tell
     her") takes none from one that does not.
     """
@@ -207,6 +192,7 @@ def _verbs(texts: tuple[str, ...]) -> frozenset[str]:
     """The first word of what is joined in each option, and infinitives."""
     clauses = (each for text in texts for each in pattern(r"[,;:]|<joins>").split(lower(text)))
     first = {words[0] for words in map(str.split, map(plain, clauses)) if words}
+    first = {word for word in first if not pattern("<articles>").fullmatch(word)}
     every = (word for text in texts for word in plain(text).split())
     return frozenset(first | {word for word in every if _INFINITIVE.fullmatch(word)})
 
@@ -257,6 +243,15 @@ def _with_particle(part: str, menu: NamedMenu) -> str:
     return part
 
 
+def _as_asked(part: str, menu: NamedMenu) -> str:
+    """With the word for asking that the one option has that begins with one: "ask the boss" for
+    "check with the boss".
+    """
+    asks = pattern(r"\A\W*(<asks>)")
+    own = [match.group(1) for each in menu.texts if (match := asks.match(lower(each)))]
+    return asks.sub(own[0], part) if len(own) == 1 else part
+
+
 def _leads(word: str) -> bool:
     """Whether a word may stand before a verb, adverbs too."""
     return is_lead(word) or re.fullmatch(r"\w{3,}(?:ly|ment|mente)", word) is not None
@@ -280,7 +275,7 @@ def _begins(option: list[str], words: list[str]) -> bool:
 def _has_object(option: int, size: int, menu: NamedMenu, low: str) -> bool:
     """Whether what follows an option's first words begins with an article, or is spoken of."""
     rest = plain(menu.texts[option]).split()[size:]
-    if rest and (rest[0] in _ARTICLES or _is_pronoun(rest[0])):
+    if rest and pattern("<articles,pronouns>").fullmatch(rest[0]):
         return True
     others = " ".join(each for k, each in enumerate(menu.texts) if k != option)
     meant = [stem for word in rest for stem in stems(word)][:1]

@@ -8,7 +8,7 @@ A few rules, the plainest first, and every answer says by which it was read:
 3. else what the sentences claim (`claims.py`): the one option that is claimed plainly, or in
    conclusion, or praised;
 4. else the one option whose whole text is there and not denied, or that alone has the words of what
-   the model says it does (`acts.py`).
+   the model says it does (`acts.py`) or of whom it blames (`blame.py`).
 
 Only the first turn counts, and what is not taken back in it (`tidy.py`). What is claimed of two
 options is read as none: nothing is guessed. A restated menu claims nothing (`groups.py`). In a
@@ -22,6 +22,7 @@ from typing import Literal
 import msgspec
 
 from valueagents.policies.readings.acts import by_acts, by_fragment, by_text
+from valueagents.policies.readings.blame import by_blame, is_of_blame
 from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers, says_neither
@@ -169,11 +170,18 @@ def _said(text: str, menu: NamedMenu, *, marked: bool = False) -> _Found | None:
     if found is not None and found.rule == "text" and len(found.options) == 1:
         both = found.options | _others_after(text, menu, claims)
         found = msgspec.structs.replace(found, options=both)
-    if found is not None or declines or says_neither(text):
+    if found is not None or declines:
         return found
+    blames = is_of_blame(menu)
+    blamed = by_blame(text, menu) if blames else None
+    if blamed is None and says_neither(text):
+        return None
     whole = by_text(text, menu, mentions) if mentions else None
-    if whole is not None:
-        return _Found(frozenset({whole}), "text")
+    named = frozenset(each for each in (blamed, whole) if each is not None)
+    if named:
+        return _Found(named, "words" if whole is None else "text")
+    if blames:  # "the manager was right" is no praise of an option
+        return None
     option = by_acts(text, menu)
     restated = {k for each in every_mention(text, menu) for k in each.options}
     if option is None and not mentions and len(restated) < 2:

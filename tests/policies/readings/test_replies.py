@@ -10,12 +10,15 @@ development material by now: every set was read once, then mended on.
 | `replies_open.jsonl` | 173 of 185, 0 | 183, 0 | 185, 0 |
 | `replies_second.jsonl` (sealed) | 173 of 185, 2 | 185, 0 | 185, 0 |
 | `replies_third.jsonl` (sealed) | 144 of 190, 3 | 144, 3 | 174, 0 |
-| `replies_development.jsonl` | – | 362 of 518, 3 | 495, 0 |
+| `replies_development.jsonl` | – | 362 of 518, 3 | 496, 0 |
+| `replies_fourth.jsonl` | 87 of 123, 2 (0.707 right) | – | 103, 0 |
+| the sealed half of the fourth | to be read once | – | – |
 
-The last one names options in words of its own, as most of what `replies_third.jsonl` misses: of its
-four parts say/4 read 80, 79, 84 and 90 % before it was mended on them, and 1, 1, 3 and 0 replies as
-an option that they do not name. So what to expect of replies that nobody has mended on is open; the
-goal is 0.97 right and none wrong. Ten of those that are unread in `replies_third.jsonl` name an
+`replies_development.jsonl` names options in words of its own, as most of what
+`replies_third.jsonl` misses: of its four parts say/4 read 80, 79, 84 and 90 % before it was mended
+on them, and 1, 1, 3 and 0 replies as an option that they do not name. The writer of the fourth set
+chose styles and languages freely; what is unread of it paraphrases or tells a story. So what to
+expect of replies that nobody has mended on is open; the goal is 0.97 right and none wrong. Ten of those that are unread in `replies_third.jsonl` name an
 option of a menu in another language than their own, which no rule here can know. What is not read
 right is printed by
 
@@ -36,6 +39,7 @@ FOLDER = Path(__file__).parent
 LEAST_RIGHT = 0.97
 PARTS = 16  # of our own examples, so that no test takes over a second
 STYLES = {"terse", "chatty", "reasons-first", "reasons-last", "markup", "restated", "hedged"}
+FREE = "replies_fourth.jsonl"  # of a writer who was given neither styles nor languages
 LANGUAGES = {"en", "de", "fr", "it", "es", "zh", "ru"}
 
 
@@ -89,16 +93,20 @@ def test_every_example_of_our_own_is_read_right(part: int):
         ("replies_second.jsonl", LEAST_RIGHT, 0),
         ("replies_third.jsonl", 0.915, 0),
         ("replies_development.jsonl", 0.955, 0),
+        ("replies_fourth.jsonl", 0.83, 0),
     ],
 )
 def test_each_set_of_replies_is_read_as_well_as_it_was(
     name: str, least_right: float, most_wrong: int
 ):
     every = replies(name)
-    assert len(every) >= 150
-    assert {each.style for each in every} == STYLES
-    assert {each.language for each in every} == LANGUAGES
-    assert min(Counter(each.language for each in every).values()) >= 12
+    styles, languages = STYLES, LANGUAGES
+    if name == FREE:
+        styles, languages = {each.style for each in every}, LANGUAGES - {"zh", "ru"}
+    assert len(every) >= 120
+    assert {each.style for each in every} == styles
+    assert {each.language for each in every} == languages
+    assert min(Counter(each.language for each in every).values()) >= 9
     assert all(each.index is None or each.index < len(each.menu) for each in every)
     wrong, unread = misread(name)
     right = 1 - len(wrong + unread) / len(every)
