@@ -197,7 +197,8 @@ def _best(sentence: str) -> Iterator[_Act]:
             yield from _act(sentence, match.start(1), match.start(1), match.end(1), alone=False)
     it = r"(?:<copulas>|,\s*(?:it's|that's|c'est|das ist|è|es)(?=\s))\s+"
     for match in pattern(rf"<praise>[^;\n,]{{0,120}}?{it}").finditer(sentence):
-        yield from _act(sentence, match.start(), match.end(), alone=False)
+        if not pattern("<denial,rejection>").search(match.group()):  # "what I'd hate is …"
+            yield from _act(sentence, match.start(), match.end(), alone=False)
 
 
 def _settled(sentence: str, menu: NamedMenu) -> Iterator[_Act]:

@@ -236,7 +236,7 @@ def _is_rival(place: _Place) -> bool:
 
 def _is_elsewhere(place: _Place) -> bool:
     """Whether it is what others would do, or what the model would do if it could."""
-    if pattern(r"\A[^.;]*<unable>|\A\W*\"\s*<others>\s").search(place.after):  # "…", she says
+    if pattern(r"\A[^.;]*<unable>|\A\W*\"[\s,]*<others>\s").search(place.after):  # "…", she says
         return True
     wished = pattern("<wishes>").search(place.clause) and _BUT.match(place.rest)
     return bool(wished or pattern("<elsewhere>").search(_since_turn(place.before)))
