@@ -25,7 +25,7 @@ from valueagents.policies.readings.naming import (
     named,
     wholly,
 )
-from valueagents.policies.readings.patterns import blanked, pattern, says_nothing
+from valueagents.policies.readings.patterns import CONDITIONAL, blanked, pattern, says_nothing
 
 _LONG, _MANY = 300, 40  # characters of an act; sentences that are looked at, the last ones
 _TOO_LONG, _STARTS = 600, 20  # a longer sentence is left out; so many clauses of one are looked at
@@ -35,7 +35,6 @@ _NOTHING_MORE = frozenset(
     | {"with", "this", "that", "the", "statement"}
 )
 _APART = r"[,;:(–—…]|\.\.\.|\s-\s"
-_IF = r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?(?:(?:only|nur|seulement|solo|sólo|только)\s+)?<condition>"
 _BUT = re.compile(r",?\s(?:but|however|mais|pero)\b|,\s*(?:aber|ma|но)\b|但")
 _OTHERS = r"\b(?:would|würde|\w+(?:raite?|raient|rían?|rebbero?))\b"
 _WORD = re.compile(r"[^\W\d_]+")
@@ -234,7 +233,9 @@ def _act(
     all_of_it = pattern(rf"(?!over\b)<contrast>|\bthan\b|[,;–—]\s*<turn>|{_BUT.pattern}").split(
         rest
     )[0]
-    others = pattern(rf"<elsewhere>|{_IF}").search(before) or pattern("<unable>").search(rest)
+    others = pattern(rf"<elsewhere>|{CONDITIONAL}").search(before) or pattern("<unable>").search(
+        rest
+    )
     if not others and not pattern("<condition>").search(all_of_it):
         said = pattern(rf"{_APART}|<because>").split(all_of_it)[0]
         yield _Act(said, all_of_it, alone, wholly)

@@ -12,7 +12,7 @@ import msgspec
 
 from valueagents.policies.readings.mentions import Kind, Mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower
-from valueagents.policies.readings.patterns import blanked, pattern, says_nothing
+from valueagents.policies.readings.patterns import CONDITIONAL, blanked, pattern, says_nothing
 
 PLAIN, ASIDE, PRAISE, RIVAL = 3, 2, 1, 0
 """How plainly: said to be the choice; with a comma after it, or perhaps; said to be the best; and
@@ -222,8 +222,7 @@ def _is_conditional(place: _Place) -> bool:
     """Whether it holds on a condition, other than that one has to choose."""
     said = blanked(_since_turn(place.before), pattern("<forced>"))
     later = blanked(place.after, pattern("<forced>"))
-    start = r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?(?:(?:only|nur|seulement|solo|sólo|только)\s+)?"
-    before = pattern(rf"{start}<condition>|只有").search(said)
+    before = pattern(rf"{CONDITIONAL}|只有").search(said)
     would = r"\W*(?:<copulas>[^,.;:]*?\s)?<condition>"  # "B is right if she asks"
     return before is not None or pattern(would).match(later) is not None
 

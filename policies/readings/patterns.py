@@ -17,6 +17,10 @@ OPEN_THOUGHT = re.compile(rf"[<\[]{TAG}", re.IGNORECASE)
 CLOSED_ONLY = re.compile(rf"\A.*[<\[]/{TAG}", re.DOTALL | re.IGNORECASE)
 DRESS = whitespace + "*_`~"
 CJK = r"\u3040-\u30ff\u3400-\u9fff"
+CONDITIONAL = (
+    r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?(?:(?:only|nur|seulement|solo|sólo|только)\s+)?<condition>"
+)
+"""A condition at the beginning of a clause, for `pattern`."""
 
 _WITHIN = "zh.toml"  # its words stand within a text without spaces
 _LETTER = r"[^\W\d_]"
