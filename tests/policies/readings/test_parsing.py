@@ -8,7 +8,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from valueagents.policies.readings.parsing import parse
-from valueagents.policies.readings.tidy import without_thought
 
 COAT = ("Give the coat back.", "Keep it; say nothing.", "Ask the neighbour whose it is.")
 NESTED = ("Wait", "Wait for the bus", "Wait for the bus with her", "A friend is called")
@@ -441,8 +440,3 @@ def test_a_long_reply_is_read_at_once(piece: str):
     began = time.process_time()
     parse(piece * (20_000 // len(piece)), NINE)
     assert time.process_time() - began < 2
-
-
-def test_what_is_said_after_a_thought_is_stripped():
-    assert without_thought(" <think>a</think>\n open the door \n") == "open the door"
-    assert without_thought("<think>a") is None
