@@ -1,5 +1,5 @@
-"""One model for many policies: loaded when the first question comes, kept until the keeper lets
-go.
+"""One model for many policies: loaded when the first of them is entered, kept until the keeper
+lets go.
 """
 
 import asyncio
@@ -41,7 +41,11 @@ class KeptEngine(Engine):
         return self.engine.adapters
 
     async def __aenter__(self) -> Self:
-        """Nothing yet: a study whose runs are all finished needs no model."""
+        """Load the model unless it is loaded: here, as a question has a deadline and loading none.
+
+        A run that owes nothing does not enter its policy.
+        """
+        await self._loaded()
         return self
 
     async def __aexit__(

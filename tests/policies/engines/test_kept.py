@@ -1,5 +1,5 @@
-"""One model for many policies: loaded once, when first asked, and not tried again if it cannot be
-loaded.
+"""One model for many policies: loaded once, when the first is entered, and not tried again if it
+cannot be loaded.
 """
 
 import asyncio
@@ -51,9 +51,10 @@ class _Counting(Engine):
 def test_policies_come_and_go_while_the_model_stays():
     async def study(engine: Engine) -> tuple[int, int]:
         kept = KeptEngine(engine)
-        async with kept:
-            pass  # nothing was asked
+        kept.identity()
         before = engine.loaded
+        async with kept:
+            assert engine.loaded == 1  # before anything is asked: a question has a deadline
         for _ in range(2):
             async with kept:
                 await asyncio.gather(kept.score(SCORE), kept.generate(SAY), kept.score(SCORE))
