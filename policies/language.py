@@ -8,7 +8,7 @@ Every engine that is installed, a third party's included, is a policy of its nam
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,10 +27,13 @@ from valueagents.policies.elicitation import (
     read_elicitation,
 )
 from valueagents.policies.engines import Engine, load_engine, make_engine
+from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.engines.making import ENGINES
 from valueagents.policies.engines.reply_cache import CachingEngine
 from valueagents.policies.prompts import Prompt
 from valueagents.policies.readings import Question, ReadingMode
+
+Value = TypeVar("Value")  # of an option: text in a spec
 
 
 class LanguagePolicy(Policy):
@@ -198,12 +201,38 @@ class LanguagePolicyMaker(PolicyMaker):
 
         An option that the engine and the reading mode both have is refused.
         """
+        of_engine, asked = self.parted(options)
+        elicitation = self._elicitation(asked)
+        adapters = () if elicitation.adapter is None else (elicitation.adapter,)
+        engine = make_engine(self.name, target, of_engine, adapters)
+        return _with_its_adapter(engine, elicitation, adapters)
+
+    def make_sharing(
+        self,
+        target: str,
+        of_engine: Mapping[str, object],
+        asked: Sequence[Mapping[str, object]],
+    ) -> tuple[KeptEngine, list[LanguagePolicy]]:
+        """Policies that share one engine and its adapters, by how each is asked (every option that
+        is not the engine's), in this order; the engine is for the caller to close.
+
+        Nothing is loaded. Raises ConfigError as `make`.
+        """
+        elicitations = [self._elicitation(each) for each in asked]
+        named = (each.adapter for each in elicitations if each.adapter is not None)
+        adapters = tuple(dict.fromkeys(named))
+        engine = KeptEngine(make_engine(self.name, target, of_engine, adapters))
+        return engine, [_with_its_adapter(engine, each, adapters) for each in elicitations]
+
+    def parted(self, options: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
+        """The options that are the engine's, and those that say how the policy is asked."""
         of_engine = {name: value for name, value in options.items() if name in self._engine_options}
-        others = {
-            name: value for name, value in options.items() if name not in self._engine_options
-        }
+        asked = {name: value for name, value in options.items() if name not in of_engine}
+        return of_engine, asked
+
+    def _elicitation(self, asked: Mapping[str, object]) -> Elicitation:
         elicitation = read_elicitation(
-            others,
+            asked,
             default_reading=self.kind.default_reading,
             name=self.name,
             also_known=self._engine_options,
@@ -218,11 +247,17 @@ class LanguagePolicyMaker(PolicyMaker):
             raise ConfigError(
                 f"engine {self.name!r} and reading mode both have an option {both[0]!r}; rename one"
             )
-        adapters = (elicitation.adapter,) if elicitation.adapter is not None else ()
-        engine = make_engine(self.name, target, of_engine, adapters)
-        return language_policy(
-            engine, elicitation, (lambda: engine.adapters[0].name) if adapters else None
-        )
+        return elicitation
+
+
+def _with_its_adapter(
+    engine: Engine, elicitation: Elicitation, adapters: Sequence[str]
+) -> LanguagePolicy:
+    """The policy on an engine that was made with these adapters, one of which may be its own."""
+    if elicitation.adapter is None:
+        return language_policy(engine, elicitation)
+    place = adapters.index(elicitation.adapter)
+    return language_policy(engine, elicitation, lambda: engine.adapters[place].name)
 
 
 class LanguagePolicies(PolicyFamily):

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -23,7 +22,7 @@ import msgspec
 from valueagents.contracts.plugins import make_env
 from valueagents.contracts.policy import Policy
 from valueagents.experiments.studies.common_states import common_states, config_of, run_to_end
-from valueagents.experiments.studies.design import Study, StudyEnv, asked_with, read_study
+from valueagents.experiments.studies.design import Study, StudyEnv, read_study
 from valueagents.experiments.studies.effects import MeasuredEnv, MetBy, measured_env
 from valueagents.experiments.studies.noise import noise_from
 from valueagents.experiments.studies.page import EnvRuns, StudyReport, StudyResults, write_study
@@ -44,9 +43,7 @@ from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
 from valueagents.measuring.studies.study_contrasts import followed
 from valueagents.measuring.targets import Direction
-from valueagents.policies.engines import EngineAdapter, make_engine
-from valueagents.policies.engines.kept import KeptEngine
-from valueagents.policies.language import language_policy
+from valueagents.policies.sharing import SharedModels
 from valueagents.policies.training.choices import train_choices
 from valueagents.policies.training.manifest import read_manifest
 from valueagents.policies.training.survey import Training, train_survey
@@ -83,26 +80,19 @@ async def meet_all(
     """The run of every subject in every env, then on a common pool of what they met in each game
     (E7).
     """
-    engine = make_engine(
-        study.engine, study.base, study.engine_options, [str(folder) for folder in folders.values()]
+    models = SharedModels(
+        _spec(study, study_env, folders.get(subject.name))
+        for subject in sets
+        for study_env in study.envs
     )
-    adapters = dict(zip(folders, engine.adapters, strict=True))
-    kept = KeptEngine(engine)
 
     async def meet(envs: Sequence[StudyEnv]) -> dict[StudyEnv, Runs]:
         runs: dict[StudyEnv, Runs] = {study_env: {} for study_env in envs}
         for subject in sets:  # one adapter's questions come together
             for study_env in envs:
                 if subject.training is not None or study_env.name in study.base_envs:
-                    adapter = adapters.get(subject.name)
-                    policy = language_policy(
-                        kept,
-                        asked_with(study, study_env),
-                        partial(_name, adapter) if adapter else None,
-                    )
-                    env = make_env(study_env.env, **study_env.env_options)
-                    policy = policy.for_question(env.asks)
                     spec = _spec(study, study_env, folders.get(subject.name))
+                    policy = await models.policy(spec)
                     runs[study_env][subject.name] = await _meet(
                         study, subject, study_env, policy, spec, out
                     )
@@ -117,21 +107,15 @@ async def meet_all(
         ]
         return met | await meet(replayed)
     finally:
-        await kept.close()
-
-
-def _name(adapter: EngineAdapter) -> str:
-    return adapter.name
+        await models.close()
 
 
 async def _meet(
     study: Study, subject: Subject, study_env: StudyEnv, policy: Policy, spec: str, out: Path
 ) -> Run:
-    met = (
-        env_identity(study_env.env, make_env(study_env.env, **study_env.env_options)),
-        study_env.episodes,
-        study.seed,
-    )
+    env = make_env(study_env.env, **study_env.env_options)
+    policy = policy.for_question(env.asks)
+    met = (env_identity(study_env.env, env), study_env.episodes, study.seed)
     name = f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
     folder = out / "runs" / study_env.name / name
     config = config_of(study_env, spec, seed=study.seed)

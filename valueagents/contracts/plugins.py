@@ -14,7 +14,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -39,6 +39,7 @@ __all__ = [
     "PluginDoc",
     "PolicyFamily",
     "PolicyMaker",
+    "PolicySpec",
     "commands",
     "describe",
     "explain",
@@ -48,6 +49,7 @@ __all__ = [
     "make_env",
     "make_policy",
     "names",
+    "read_spec",
     "walk",
 ]
 
@@ -107,6 +109,17 @@ class PolicyFamily(ABC):
 
 Maker = Callable[..., Any] | PolicyMaker
 """What makes an env or a policy."""
+
+
+class PolicySpec(NamedTuple):
+    """A policy's spec in parts: who makes it, of what target (None: it takes none), with which
+    options, values as texts.
+    """
+
+    name: str
+    maker: Maker
+    target: str | None
+    options: Mapping[str, str]
 
 
 class PluginDoc(msgspec.Struct, frozen=True):
@@ -212,15 +225,14 @@ def make_env(env_id: str, **options: object) -> "ValueEnv":
     return env
 
 
-def make_policy(spec: str) -> "Policy":
-    """A new policy from a spec `name[:target][?option=value&…]`, e.g.
+def read_spec(spec: str) -> PolicySpec:
+    """The parts of a spec `name[:target][?option=value&…]`, e.g.
 
     `transformers:smollm2-135m?reading=likelihood`.
 
-    Nothing is loaded yet. Raises ConfigError for an unknown name or option.
+    Raises ConfigError for an unknown name, a target that is missing or not taken, or malformed
+    options.
     """
-    from valueagents.contracts.policy import Policy
-
     head, _, query = spec.partition("?")
     name, colon, target = head.partition(":")
     maker = load(POLICIES, name)
@@ -230,10 +242,21 @@ def make_policy(spec: str) -> "Policy":
         raise ConfigError(f"policy {name!r} takes no target; write {name!r} instead of {head!r}")
     if takes_target and not target:
         raise ConfigError(f"policy {name!r} needs a target: {name}:TARGET")
+    return PolicySpec(name, maker, target if takes_target else None, options)
+
+
+def make_policy(spec: str) -> "Policy":
+    """A new policy from a spec (`read_spec`).
+
+    Nothing is loaded yet. Raises ConfigError for an unknown name or option.
+    """
+    from valueagents.contracts.policy import Policy
+
+    name, maker, target, options = read_spec(spec)
     if isinstance(maker, PolicyMaker):
-        policy: Any = maker.make(target, options)
+        policy: Any = maker.make(target or "", options)
     else:
-        policy = build(maker, name, options, *([target] if takes_target else []))
+        policy = build(maker, name, options, *([] if target is None else [target]))
     if not isinstance(policy, Policy):
         raise ConfigError(
             f"policy {name!r} made a {type(policy).__name__}, not a Policy; subclass"
