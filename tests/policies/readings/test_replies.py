@@ -2,8 +2,8 @@
 not.
 
 `own_examples.jsonl` and `replies_development.jsonl` were written while the rules were mended, the
-others by language models that had not seen them. All of it is AI-written, and all of it is
-development material by now: every set was read once, then mended on.
+others by language models that had not seen them. All of it is AI-written. All but the fifth is
+development material by now: each set was read once, then mended on; the fifth was read once.
 
 | set | at first sight: right, wrong | then read by say/3 | by say/4 |
 |---|---|---|---|
@@ -12,15 +12,16 @@ development material by now: every set was read once, then mended on.
 | `replies_third.jsonl` (sealed) | 144 of 190, 3 | 144, 3 | 174, 0 |
 | `replies_development.jsonl` | – | 362 of 518, 3 | 496, 0 |
 | `replies_fourth.jsonl` | 87 of 123, 2 (0.707 right) | – | 103, 0 |
-| the sealed half of the fourth | to be read once | – | – |
+| `replies_fifth.jsonl` (sealed; same writer) | 83 of 117, 1 (0.709 right) | – | 83, 1 |
 
 `replies_development.jsonl` names options in words of its own, as most of what
 `replies_third.jsonl` misses: of its four parts say/4 read 80, 79, 84 and 90 % before it was mended
-on them, and 1, 1, 3 and 0 replies as an option that they do not name. The writer of the fourth set
-chose styles and languages freely; what is unread of it paraphrases or tells a story. So what to
-expect of replies that nobody has mended on is open; the goal is 0.97 right and none wrong. Ten of those that are unread in `replies_third.jsonl` name an
-option of a menu in another language than their own, which no rule here can know. What is not read
-right is printed by
+on them, and 1, 1, 3 and 0 replies as an option that they do not name. The writer of the fourth and
+fifth set chose styles and languages freely; what is unread of them mostly paraphrases or tells a
+story, in words that no option has. The goal, 0.97 right and none wrong on replies that nobody has
+mended on, is not met: expect 0.7 to 0.9 right, by how much is paraphrased, and one in a hundred
+wrong. Ten of those that are unread in `replies_third.jsonl` name an option of a menu in another
+language than their own, which no rule here can know. What is not read right is printed by
 
     python tests/policies/readings/test_replies.py replies_open.jsonl
 """
@@ -39,7 +40,8 @@ FOLDER = Path(__file__).parent
 LEAST_RIGHT = 0.97
 PARTS = 16  # of our own examples, so that no test takes over a second
 STYLES = {"terse", "chatty", "reasons-first", "reasons-last", "markup", "restated", "hedged"}
-FREE = "replies_fourth.jsonl"  # of a writer who was given neither styles nor languages
+FREE = ("replies_fourth.jsonl", "replies_fifth.jsonl")
+"""Of a writer who was given neither styles nor languages."""
 LANGUAGES = {"en", "de", "fr", "it", "es", "zh", "ru"}
 
 
@@ -94,6 +96,7 @@ def test_every_example_of_our_own_is_read_right(part: int):
         ("replies_third.jsonl", 0.915, 0),
         ("replies_development.jsonl", 0.955, 0),
         ("replies_fourth.jsonl", 0.83, 0),
+        ("replies_fifth.jsonl", 0.709, 1),
     ],
 )
 def test_each_set_of_replies_is_read_as_well_as_it_was(
@@ -101,9 +104,9 @@ def test_each_set_of_replies_is_read_as_well_as_it_was(
 ):
     every = replies(name)
     styles, languages = STYLES, LANGUAGES
-    if name == FREE:
+    if name in FREE:
         styles, languages = {each.style for each in every}, LANGUAGES - {"zh", "ru"}
-    assert len(every) >= 120
+    assert len(every) >= 117
     assert {each.style for each in every} == styles
     assert {each.language for each in every} == languages
     assert min(Counter(each.language for each in every).values()) >= 9
