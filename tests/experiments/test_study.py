@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from valueagents.errors import ConfigError
-from valueagents.experiments.studies import survey_to_behavior
+from valueagents.experiments.studies.common_states import common_states
 from valueagents.experiments.studies.design import read_study
 from valueagents.experiments.studies.subjects import menus_of_choices, subjects
 from valueagents.experiments.studies.survey_to_behavior import run_study
@@ -149,7 +149,7 @@ def test_a_random_policys_states_are_among_the_common_ones(tmp_path, design: str
     assert game.random_episodes > 0
     config = RunConfig(env=game.env, env_options=game.env_options, policy="first", episodes=1)
     run = execute(config, tmp_path / "first")
-    replayed = asyncio.run(survey_to_behavior._replayed(study, game, {"base": run}, tmp_path))
+    replayed = asyncio.run(common_states(game, [run], tmp_path, seed=study.seed))
     pool = read_pool(Path(replayed.env_options["pool"]))
     met = {source.policy: source.decisions for source in pool.header.sources}
     assert set(met) == {"first", "random"}

@@ -64,6 +64,7 @@ def test_ctrl_c_at_any_moment_is_one_line_and_exit_code_130(case: str, tmp_path:
         process.stdout.readline()
         time.sleep(rng.random() * latest_s)
         if case == "starting" and process.poll() is not None:
+            process.communicate()
             continue
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
