@@ -33,7 +33,7 @@ from valueagents.policies.engines.reply_cache import CachingEngine
 from valueagents.policies.prompts import Prompt
 from valueagents.policies.readings import Question, ReadingMode
 
-Value = TypeVar("Value")  # of an option: text in a spec
+_Given = TypeVar("_Given")  # of an option: text in a spec
 
 
 class LanguagePolicy(Policy):
@@ -224,7 +224,7 @@ class LanguagePolicyMaker(PolicyMaker):
         engine = KeptEngine(make_engine(self.name, target, of_engine, adapters))
         return engine, [_with_its_adapter(engine, each, adapters) for each in elicitations]
 
-    def parted(self, options: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
+    def parted(self, options: Mapping[str, _Given]) -> tuple[dict[str, _Given], dict[str, _Given]]:
         """The options that are the engine's, and those that say how the policy is asked."""
         of_engine = {name: value for name, value in options.items() if name in self._engine_options}
         asked = {name: value for name, value in options.items() if name not in of_engine}

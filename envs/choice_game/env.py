@@ -66,7 +66,7 @@ class ChoiceScriptEnv(ValueEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
-    version = "2"  # 2: ends of pages and scenes are no steps, markup is not shown
+    version = "2"  # 2: ends of pages and scenes are not steps, markup is not shown
     tries = TRIES
     factors = (Factor("scene", "The scene of the script that the menu belongs to."),)
     inline = False  # a menu of random outcomes takes milliseconds to try

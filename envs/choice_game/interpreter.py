@@ -4,7 +4,8 @@ What a script does wrong while it runs is a DataError with scene and line, and a
 that is not reached is none. A run of lines that comes to no menu is bounded, and so is the depth of
 *gosub, so a script that loops or recurses for ever is such an error too.
 
-The end of a page or of a scene is no menu: the script goes on, at most `MAX_FOLDED` times in a row.
+The end of a page or of a scene is not a menu: the script goes on, at most `MAX_FOLDED` times in a
+row.
 """
 
 from typing import NoReturn

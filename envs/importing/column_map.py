@@ -14,7 +14,7 @@ option.a.cheat = "cheat_1"
 [constants]                         # our field = the same text in every row
 setting = "work"
 
-[numbers]                           # what a cell of an axis says, where it is no number
+[numbers]                           # what a cell of an axis says, where it is not a number
 "Yes" = -1
 "No Agreement" = "not annotated"
 

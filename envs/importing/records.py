@@ -223,7 +223,7 @@ class DilemmaRecords(Records):
             x = float(cell) / self.mapping.divide
         except ValueError:
             raise DataError(
-                f"{where}: {cell[:40]!r} is no number; say what it means under [numbers]"
+                f"{where}: {cell[:40]!r} is not a number; say what it means under [numbers]"
             ) from None
         if math.isnan(x):
             return None

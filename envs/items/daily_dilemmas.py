@@ -168,7 +168,7 @@ def _whole(actions: Sequence[_Action], left_out: LeftOut) -> list[dict[str, _Act
 
 
 def _problem(found: Mapping[str, _Action]) -> str | None:
-    """Why the rows of a dilemma are no dilemma; None if they are one."""
+    """Why the rows of a dilemma are not a dilemma; None if they are one."""
     if len(found) < len(ACTIONS):
         return f"has the action {next(iter(found))!r} only; both rows are needed"
     one, other = found.values()

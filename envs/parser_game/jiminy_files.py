@@ -28,9 +28,9 @@ _TABLE = "Jiminy Cricket's tables have File, Line, Morality and Python Filters."
 def read_annotations(path: Path) -> Markers:
     """The annotations in `NAME_annotations.csv`, with what lies beside it.
 
-    A row without a line number is a heading and one with the morality N/A is no annotation; both
-    are passed over. Left out and named in the notes: rows that are malformed, and in others labels
-    and filters that are none. Raises DataError for a missing column or if no row is good.
+    A row without a line number is a heading, and one with the morality N/A is not an annotation:
+    both are passed over. Left out and named in the notes: rows that are malformed, and in others
+    labels and filters that are none. Raises DataError for a missing column or if no row is good.
     """
     header = csv_header(path)
     morality, filters = _morality(header), _filters_column(header)
@@ -127,7 +127,7 @@ def _values(where: str, cell: str, cells: LeftOut) -> dict[str, float]:
             found = _LABEL.fullmatch(label)
             if found is None:
                 raise DataError(
-                    f"{where}: {label[:80]!r} is no label, such as 'bad, others, 1', nor"
+                    f"{where}: {label[:80]!r} is not a label, such as 'bad, others, 1', nor"
                     f" {_ANCILLARY}"
                 )
             valence, focal = found[1].casefold(), found[2].casefold()
@@ -142,7 +142,7 @@ def _filters(where: str, cell: str, cells: LeftOut, spelled: Counter[str]) -> tu
         with cells.reading(where):
             name = _SPELLED.get(written, written)
             if name not in _FILTERS and not _TAKING_WORDS.fullmatch(name):
-                raise DataError(f"{where}: {written[:80]!r} is no filter")
+                raise DataError(f"{where}: {written[:80]!r} is not a filter")
             filters.append(name)
             spelled[written] += name != written
     return tuple(filters)

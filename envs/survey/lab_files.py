@@ -88,11 +88,11 @@ def _statements(
 
 
 def _other_parts(raw: dict[str, object]) -> list[str]:
-    """A note on lists that are no part of the survey: another split, say."""
+    """A note on lists that are not part of the survey: another split, say."""
     known = msgspec.structs.fields(_Survey)
     others = [name for name in raw if name not in {field.name for field in known}]
     lists = {name[:80]: len(part) for name in others if isinstance(part := raw[name], list)}
-    return [f"{name!r} is no split; its {n} entries are left out" for name, n in lists.items()]
+    return [f"{name!r} is not a split; its {n} entries are left out" for name, n in lists.items()]
 
 
 @cache

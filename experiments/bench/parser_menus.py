@@ -197,7 +197,7 @@ def measure_story(path: Path, original: Path, options: argparse.Namespace) -> Me
     theirs = JerichosWay(path, play.story)
     step = max(1, len(walkthrough) // options.states)
     play.start(1)
-    menus.find()  # what is learned once for a story is no part of a state's menu
+    menus.find()  # what is learned once for a story is not part of a state's menu
     play.start(1)
     for number, command in enumerate(walkthrough):
         here = play.save()

@@ -102,7 +102,7 @@ _ANY_TEXT = (
     _EMPTY,
     _GARBAGE,
     FileDamage(
-        "a byte that is no UTF-8", "none", lambda content, rng: _insert(content, rng, b"\xff")
+        "a byte that is not UTF-8", "none", lambda content, rng: _insert(content, rng, b"\xff")
     ),
     FileDamage("a NUL byte", "any", lambda content, rng: _insert(content, rng, b"\0")),
     FileDamage("UTF-16", "none", lambda content, rng: content.decode().encode("utf-16")),

@@ -19,7 +19,7 @@ PLAIN, ASIDE, PRAISE, RIVAL = 3, 2, 1, 0
 what is none, but leaves no other one plain: "maybe B", "otherwise B"."""
 
 _FEW = 8
-_MANY, _TOO_MANY = 60, 300  # a sentence, a reply that names options so often is no answer
+_MANY, _TOO_MANY = 60, 300  # a sentence, a reply that names options so often is not an answer
 _LONG, _LEFT_OUT = 400, "qqq"
 _SENTENCE = re.compile(r"[.!?。]+[\"')\]]*(?=\s|\Z)|[!?。;\n]+")
 _BUT = re.compile(r",?\s(?:(?:but|however|yet|aber|mais|pero|ma|но)\b|但)")

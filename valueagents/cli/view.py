@@ -38,5 +38,5 @@ def view(
         raise ConfigError(
             "valueagents view needs aiohttp: pip install 'valueagents[view]'; --export does not"
         ) from error
-    take_inventory(folder)  # what is no folder is said before anything is served
+    take_inventory(folder)  # what is not a folder is said before anything is served
     serve(Site(Shelf(folder)), port, lambda url: print(f"{url} (Ctrl-C ends it)", flush=True))

@@ -138,7 +138,7 @@ def decoded(text: str) -> str:
 
 
 def require_unicode(where: str, name: str, text: str) -> None:
-    """Raise DataError for bytes that are no UTF-8 (read as lone surrogates) and half characters."""
+    """Raise DataError for bytes that are not UTF-8 (read as lone surrogates), half characters."""
     try:
         text.encode()
     except UnicodeEncodeError:

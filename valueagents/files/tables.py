@@ -34,7 +34,7 @@ def csv_rows(
     A row is bad if it is of another length than the header, is not CSV, or is not UTF-8 text in
     these columns. With `left_out` it is left out, and reading goes on with the next line from which
     a row can be read: an open quote costs no row but its own. Without, it is an error. Rows of
-    empty cells are no rows.
+    empty cells are not rows.
 
     Raises DataError for one of `columns` that the header lacks (`remedy` says what the file should
     have) and for one of these columns that is there twice; none of it before the first row is asked
@@ -69,7 +69,7 @@ def _row(
 
 
 def _lines(path: Path) -> list[str]:
-    """The file's lines with their ends, bytes that are no UTF-8 as lone surrogates."""
+    """The file's lines with their ends, bytes that are not UTF-8 as lone surrogates."""
     return list(io.StringIO(read_text(path, errors="surrogateescape"), newline=""))
 
 

@@ -150,9 +150,9 @@ def decode_json(where: str, text: str | msgspec.Raw, kind: type[T]) -> T:
 
 def published_json(path: Path) -> Any:
     """The JSON value of a published file, to be looked at part by part (`converted`): NaN, which
-    Python writes, as null, and bytes that are no UTF-8 as lone surrogates. Numbers are not kept.
+    Python writes, as null, and bytes that are not UTF-8 as lone surrogates. Numbers are not kept.
 
-    Raises DataError with the place for what is no JSON, nests deeply, or has a key twice.
+    Raises DataError with the place for what is not JSON, nests deeply, or has a key twice.
     """
     text = read_text(path, errors="surrogateescape")
     try:
@@ -184,7 +184,7 @@ class _OddJsonError(Exception):
 
 
 def _look_through(text: str) -> None:
-    """Raise _OddJsonError for what `decode_json` calls malformed; what is no JSON at all passes."""
+    """Raise _OddJsonError for what `decode_json` calls malformed; what is not JSON passes."""
     try:
         json.loads(text, object_pairs_hook=_distinct, parse_int=len, parse_float=_require_finite)
     except json.JSONDecodeError:

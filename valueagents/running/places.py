@@ -79,7 +79,7 @@ class EpisodePlaces:
     def _look(self) -> None:
         for place, line in self._lines:
             identity = identity_of_line(line)
-            if identity is not None:  # what is no episode is owed again
+            if identity is not None:  # what is not an episode is owed again
                 self._places.setdefault(self._name_of(identity), place)
 
     def _read(self, place: LinePlace) -> Episode | None:

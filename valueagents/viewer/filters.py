@@ -145,5 +145,5 @@ def _share(name: str, text: str) -> float | None:
     except ValueError:
         value = np.nan
     if not 0 <= value <= 1:
-        raise BadAddress(f"{name} {text!r} is no probability from 0 to 1")
+        raise BadAddress(f"{name} {text!r} is not a probability from 0 to 1")
     return value

@@ -11,7 +11,7 @@ from valueagents.running.rollout import exchange
 
 
 def asked_at(header: RunHeader, episode: Episode, step: int) -> AskedChats | None:
-    """What was asked at a decision, or why that is not known; None for what is no language
+    """What was asked at a decision, or why that is not known; None for what is not a language
     model.
     """
     decision = episode.decisions[step]

@@ -88,7 +88,7 @@ LEFT_OUT = {
     "text is empty": ["line 6"],
     "item 'q5' has 2 options with the text 'Take it.'": ["line 7"],
     "id 'q1' is there already, in line 2": ["line 8"],
-    "option.yes.cheat: 'Maybe' is no number; say what it means under [numbers]": ["line 9"],
+    "option.yes.cheat: 'Maybe' is not a number; say what it means under [numbers]": ["line 9"],
     "option.yes.duty: 3 is not in [-1, 1]; give the largest number as `divide` in the map": [
         "line 10"
     ],

@@ -154,9 +154,9 @@ def test_known_labels_and_filters_of_a_cell_apply_and_its_notes_are_counted(tmp_
     assert markers.rows["b:4"].filters == ("only-first",)
     left_out, read_as = markers.notes
     assert left_out.startswith("x_annotations.csv: 3 of 12 labels and filters left out (")
-    assert "line 2: 'is this one right?' is no label" in left_out
-    assert "line 2: 'not verb' is no filter" in left_out
-    assert "line 6: 'TODO: count it twice?' is no filter" in left_out
+    assert "line 2: 'is this one right?' is not a label" in left_out
+    assert "line 2: 'not verb' is not a filter" in left_out
+    assert "line 6: 'TODO: count it twice?' is not a filter" in left_out
     assert read_as.endswith("1 filters 'first' are read as 'only-first'")
 
 

@@ -73,7 +73,7 @@ def test_all_that_textworld_calls_possible_leads_where_an_option_leads(game: Pat
         assert told
         for possible in told:
             assert not env.choose(possible).id.startswith("said:"), (
-                f"{possible} is no option before {command}"
+                f"{possible} is not an option before {command}"
             )
         env.step(command)  # type: ignore[arg-type]
 

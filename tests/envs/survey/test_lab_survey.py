@@ -72,4 +72,4 @@ def test_entities_are_decoded_before_sentences_are_compared(tmp_path):
 
 def test_a_list_that_is_no_split_of_the_study_is_named(tmp_path):
     env = _env(tmp_path, GOOD, dev=[OTHER, OTHER], about={"year": 2025})
-    assert env.notes == ("survey.json: 'dev' is no split; its 2 entries are left out",)
+    assert env.notes == ("survey.json: 'dev' is not a split; its 2 entries are left out",)

@@ -262,7 +262,7 @@ def test_other_envs_have_no_such_score(tmp_path: Path) -> None:
 
 
 class Stars(va.ValueEnv):
-    """A survey whose options are no numbers."""
+    """A survey whose options are not numbers."""
 
     taxonomy, task, version, asks = va.load_taxonomy("gert10"), "Rate.", "1", "rate"
 

@@ -185,7 +185,7 @@ UNDERSTOOD: dict[str, tuple[Handler, str, str]] = {
     "a byte order mark": (lambda _: raw(b"\xef\xbb\xbf" + TEXT.encode()), "Yours.", "stop"),
     "NaN where nobody looks": (lambda _: raw(TEXT[:-1] + ', "logprobs": NaN}'), "Yours.", "stop"),
     "half a character": (lambda _: raw(TEXT.replace("Yours.", "Yours\\ud83d")), "Yours?", "stop"),
-    "bytes that are no UTF-8": (
+    "bytes that are not UTF-8": (
         lambda _: raw(TEXT.encode().replace(b"Yours.", b"Yours\xff")),
         "Yours\ufffd",
         "stop",

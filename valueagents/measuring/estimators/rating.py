@@ -73,7 +73,7 @@ def questionnaire_scores(measured: Measured) -> Result:
 
 
 def _points(answers: Answers) -> FloatArray | None:
-    """(N,) the number of each option; None if some is no number or two of a menu are equal."""
+    """(N,) the number of each option; None if some is not a number or two of a menu are equal."""
     if "option_ids" not in answers.columns.names():
         return None
     menus = answers.columns.read("option_ids").to_pylist()
