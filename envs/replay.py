@@ -39,7 +39,7 @@ class ReplayEnv(ValueEnv):
         if not frozen.decisions:
             raise DataError(f"{path.name} holds no decisions")
         self.taxonomy, self.task = frozen.header.taxonomy, frozen.header.task
-        self.asks = frozen.header.asks
+        self.asks, self.language = frozen.header.asks, frozen.header.language
         self.min_contested, self.factors = frozen.header.min_contested, frozen.header.factors
         self._decisions = {decision.shown: decision for decision in frozen.decisions}
         super().__init__(

@@ -27,6 +27,8 @@ def asked_chats(identity: Mapping[str, str], view: View, choice: Choice) -> Aske
     before = _preamble(identity)
     if before is None:
         return AskedChats(why_not="what stood before the task (system=FILE) is not recorded")
+    if identity.get("reading") == "sentences/1":
+        return AskedChats(why_not="nothing was asked: each sentence was read by itself")
     prompt = _prompt(identity, choice.prompt)
     if prompt is None:
         return AskedChats(why_not=f"prompt {choice.prompt} is not here, or its words have changed")

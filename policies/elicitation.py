@@ -19,7 +19,7 @@ from valueagents.policies.prompts import (
     bundled_prompts,
     load_persona,
     load_prompt,
-    prompt_names,
+    prompt_ranges,
 )
 from valueagents.policies.readings import (
     ReadingMode,
@@ -30,9 +30,16 @@ from valueagents.policies.readings import (
 
 QUESTIONS: tuple[Asks, ...] = get_args(Asks)
 _SHORT_ANSWERS = "likelihood", {"normaliser": "sum"}
-_OF_QUESTION = {"rate": _SHORT_ANSWERS, "judge": _SHORT_ANSWERS}
-"""The reading of a question whose answers are short and could exhaust what is said: the likelihood
-of a rating or a verdict, as the survey study reads them (arXiv 2508.11414)."""
+_OF_QUESTION = {
+    "rate": _SHORT_ANSWERS,
+    "judge": _SHORT_ANSWERS,
+    "compare": ("sentences", {}),
+}
+"""The reading of questions that have one of their own.
+
+Answers that are short and could exhaust what is said, ratings and verdicts: their likelihood, as
+the survey study reads them (arXiv 2508.11414). Sentences: their likelihood by themselves.
+"""
 
 
 class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,17 +72,24 @@ class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class Elicitation:
     """Everything found and checked, no model loaded.
 
-    `readings` and `prompts` are those for each question that an env may ask. `preamble` is put
-    before the task, `history` is how many earlier turns are shown at most (None = all), `adapter`
-    is what the user calls it, `cache` the file of replies.
+    `readings` are those for each question that an env may ask; `prompt` is the one for all of them,
+    None = the bundled ones (`prompts`). `preamble` is put before the task, `history` is how many
+    earlier turns are shown at most (None = all), `adapter` is what the user calls it, `cache` the
+    file of replies.
     """
 
     readings: Mapping[Asks, ReadingMode]
-    prompts: Mapping[Asks, tuple[Prompt, ...]]
+    prompt: Prompt | None = None
     preamble: str | None = None
     history: int | None = None
     adapter: str | None = None
     cache: Path | None = None
+
+    def prompts(self, asks: Asks, language: str = "en") -> tuple[Prompt, ...]:
+        """The prompts of a question, in its language where there are bundled ones."""
+        if self.prompt is not None:
+            return (self.prompt,)
+        return bundled_prompts(asks, language=language)
 
 
 ELICITATION_OPTIONS = frozenset(each.name for each in declared(ElicitationOptions))
@@ -115,13 +129,12 @@ def read_elicitation(
             raise ConfigError(_superfluous(option, reading, name, own | {*also_known}))
     everywhere = kind(make_options(kind.Options, name, of_reading))
     own_ways = asked.reading is None and issubclass(kind, ScoreReading)
-    fixed = None if asked.prompt is None else load_prompt(asked.prompt)
     return Elicitation(
         readings={
             asks: (_own_reading(asks, name, of_reading) if own_ways else None) or everywhere
             for asks in QUESTIONS
         },
-        prompts={asks: bundled_prompts(asks) if fixed is None else (fixed,) for asks in QUESTIONS},
+        prompt=None if asked.prompt is None else load_prompt(asked.prompt),
         preamble=_preamble(asked),
         history=asked.history,
         adapter=asked.adapter,
@@ -154,7 +167,7 @@ def describe_elicitation(default_reading: str) -> list[OptionDoc]:
     kinds = known_readings()
     replace = msgspec.structs.replace
     docs["reading"] = replace(docs["reading"], type=" | ".join(kinds), default=default_reading)
-    names = " | ".join((*prompt_names(), "FILE.toml"))
+    names = " | ".join((*prompt_ranges(), "FILE.toml"))
     docs["prompt"] = replace(docs["prompt"], type=names, default="all of the env's question")
     owners: dict[OptionDoc, list[str]] = {}
     for name, kind in kinds.items():

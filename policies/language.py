@@ -73,19 +73,24 @@ class LanguagePolicy(Policy):
             "policy": POLICY_VERSION,
             **self.engine.identity(),
             "adapter": self._adapter() if self._adapter is not None else "none",
-            "prompt": ", ".join(f"{prompt.id} {prompt.hash()}" for prompt in self.prompts),
+            "prompt": ", ".join(f"{prompt.id} {prompt.hash()}" for prompt in self._used()),
             "preamble": content_hash(self._preamble) if self._preamble is not None else "none",
             "history": str(self._history or "all"),
             **self.reading.identity(),
         }
 
-    def for_question(self, asks: Asks) -> "LanguagePolicy":
-        """The policy on the same engine, asked in the prompts and by the reading of a question; one
-        that was made of a prompt and a reading keeps them.
+    def _used(self) -> Sequence[Prompt]:
+        """The prompts that decide an answer: none where only the options are read."""
+        return self.prompts if self.reading.prompted else ()
+
+    def for_question(self, asks: Asks, language: str = "en") -> "LanguagePolicy":
+        """The policy on the same engine, asked in the prompts and by the reading of a question, in
+        its language where there are bundled prompts in it; one that was made of a prompt and a
+        reading keeps them.
         """
         if self._elicitation is None:
             return self
-        return _policy(self.engine, self._elicitation, self._adapter, asks)
+        return _policy(self.engine, self._elicitation, self._adapter, asks, language)
 
     async def __aenter__(self) -> Self:
         """Load the model."""
@@ -109,7 +114,8 @@ class LanguagePolicy(Policy):
         adapter = self._adapter() if self._adapter is not None else None
         prompt = prompt_of(self.prompts, view.design)
         choice = await self.reading.choose(self.engine, Question(shown, prompt, adapter))
-        return msgspec.structs.replace(choice, dropped_turns=dropped, prompt=prompt.id)
+        named = prompt.id if self.reading.prompted else None
+        return msgspec.structs.replace(choice, dropped_turns=dropped, prompt=named)
 
     def estimate_s(self, decisions: int, characters: int | None) -> float | None:
         """From the engine's rough speed: text at four characters a token, a third computed again
@@ -158,11 +164,15 @@ def language_policy(
 
 
 def _policy(
-    engine: Engine, elicitation: Elicitation, adapter: Callable[[], str] | None, asks: Asks
+    engine: Engine,
+    elicitation: Elicitation,
+    adapter: Callable[[], str] | None,
+    asks: Asks,
+    language: str = "en",
 ) -> LanguagePolicy:
     return LanguagePolicy(
         engine,
-        elicitation.prompts[asks],
+        elicitation.prompts(asks, language),
         elicitation.readings[asks],
         adapter=adapter,
         preamble=elicitation.preamble,

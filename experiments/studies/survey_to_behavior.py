@@ -114,7 +114,7 @@ async def _meet(
     study: Study, subject: Subject, study_env: StudyEnv, policy: Policy, spec: str, out: Path
 ) -> Run:
     env = make_env(study_env.env, **study_env.env_options)
-    policy = policy.for_question(env.asks)
+    policy = policy.for_question(env.asks, env.language)
     met = (env_identity(study_env.env, env), study_env.episodes, study.seed)
     name = f"{subject.name}-{content_hash(policy.identity(), *met)[:8]}"
     folder = out / "runs" / study_env.name / name

@@ -97,7 +97,9 @@ class ChatTokenizer:
         return prompts, answers
 
     def prompt(self, chat: Chat) -> Tokens:
-        """The tokens of a chat up to where the answer begins."""
+        """The tokens of a chat up to where the answer begins; of no messages, the start token."""
+        if not chat:
+            return self._start()
         self._refuse_control_tokens([message.content for message in chat])
         if self._template is None:
             text = "\n\n".join(message.content for message in chat) + "\n"
@@ -112,6 +114,21 @@ class ChatTokenizer:
             )
         self._refuse_unknown(found)
         return found
+
+    def _start(self) -> Tokens:
+        """The token before a text that nothing precedes: bos, or eos for models that part texts by
+        it, as GPT-2 does.
+
+        Raises PolicyError if the tokenizer has neither.
+        """
+        found = self._tokenizer.bos_token_id
+        found = self._tokenizer.eos_token_id if found is None else found
+        if found is None:
+            raise PolicyError(
+                "the model's tokenizer has no start token, so a sentence by itself has no beginning"
+                " to be read from; name bos_token in its tokenizer_config.json"
+            )
+        return (int(found),)
 
     def answer(self, text: str) -> Tokens:
         """The tokens of a text as the assistant's answer."""

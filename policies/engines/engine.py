@@ -36,7 +36,8 @@ Chat = tuple[Message, ...]
 
 class ScoreRequest(msgspec.Struct, frozen=True):
     """Ask for log P(continuation | chat) of every continuation (K) after every chat (R), as the
-    assistant's answer.
+    assistant's answer. After a chat of no messages a continuation is a text by itself: only the
+    model's start token is before it.
 
     `adapter` is the name of one of the engine's adapters; None = the base model.
     """

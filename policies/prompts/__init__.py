@@ -7,6 +7,7 @@ from valueagents.policies.prompts.finding import (
     bundled_prompts,
     load_prompt,
     prompt_names,
+    prompt_ranges,
     read_prompt,
 )
 from valueagents.policies.prompts.personas import Persona, load_persona, personas
@@ -23,5 +24,6 @@ __all__ = [
     "load_prompt",
     "personas",
     "prompt_names",
+    "prompt_ranges",
     "read_prompt",
 ]

@@ -3,6 +3,7 @@ user's; and the bundled paraphrases of each question.
 """
 
 import os
+import re
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -39,7 +40,7 @@ def load_prompt(name: str) -> Prompt:
                 "prompt",
                 name,
                 prompt_names(),
-                remedy=f"Known: {', '.join(prompt_names())}, or a .toml file.",
+                remedy=f"Known: {', '.join(prompt_ranges())}, or a .toml file.",
             )
         )
     return _of_plugin(name)
@@ -50,13 +51,31 @@ def prompt_names() -> tuple[str, ...]:
     return tuple(sorted({*_bundled(), *names(PROMPTS)}))
 
 
+def prompt_ranges() -> tuple[str, ...]:
+    """The names that there are in few words: `answer-1 to answer-6 (and -de, -es, …)`."""
+    bundled = list(_bundled())
+    told = []
+    for asks in get_args(Asks):
+        own = sorted(name for name in bundled if re.fullmatch(rf"{asks}-\d+", name))
+        languages = sorted({name[-3:] for name in bundled if re.match(rf"{asks}-\d+-", name)})
+        also = f" (and {', '.join(languages)})" if languages else ""
+        told.append(f"{own[0]} to {own[-1]}{also}")
+    return (*told, *names(PROMPTS))
+
+
 @cache
-def bundled_prompts(asks: Asks, use: Use = "evaluation") -> tuple[Prompt, ...]:
+def bundled_prompts(
+    asks: Asks, use: Use = "evaluation", language: str = "en"
+) -> tuple[Prompt, ...]:
     """The bundled paraphrases of a question, in the order of their names; those of one use have no
     wording and no form of the answer in common with those of the other.
+
+    In English where there are none in the language.
     """
     every = (read_prompt(file) for _, file in sorted(_bundled().items()))
-    return tuple(prompt for prompt in every if (prompt.asks, prompt.use) == (asks, use))
+    those = [prompt for prompt in every if (prompt.asks, prompt.use) == (asks, use)]
+    own = tuple(prompt for prompt in those if prompt.language == language)
+    return own or tuple(prompt for prompt in those if prompt.language == "en")
 
 
 def read_prompt(file: Traversable) -> Prompt:

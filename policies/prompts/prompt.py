@@ -41,7 +41,8 @@ class Prompt(Templates, frozen=True):
 
     `asks` is the question that it puts, `open` asks without listing options (a prompt that judges
     may name them in a row, `{options}`), `listed` with them, each as `option` says; `neutral` asks
-    without the situation. Reading modes say which of its texts they use.
+    without the situation. Reading modes say which of its texts they use. `language` is that of its
+    words (ISO 639-1).
     """
 
     PLACES: ClassVar[Places] = {
@@ -61,10 +62,14 @@ class Prompt(Templates, frozen=True):
     answers: AnswerForms
     neither: str = "None of these."
     use: Use = "evaluation"
+    language: str = "en"
 
     def hash(self) -> str:
         """The content hash of every word."""
-        return content_hash(msgspec.to_builtins(self))
+        words = msgspec.to_builtins(self)
+        if self.language == "en":
+            del words["language"]  # older than the field are the identities of English prompts
+        return content_hash(words)
 
     def wording(self) -> str:
         """The content hash of what is asked, whatever the form of the answer."""

@@ -8,6 +8,7 @@ from valueagents.policies.readings.likelihood import LikelihoodReading
 from valueagents.policies.readings.mode import Question, ReadingMode
 from valueagents.policies.readings.say import SayReading
 from valueagents.policies.readings.scored import Reading, ScoreReading
+from valueagents.policies.readings.sentences import SentencesReading
 
 __all__ = [
     "READINGS",
@@ -18,6 +19,7 @@ __all__ = [
     "ReadingMode",
     "SayReading",
     "ScoreReading",
+    "SentencesReading",
     "known_readings",
     "load_reading",
 ]

@@ -7,10 +7,14 @@ from typing import Literal
 import numpy as np
 
 from valueagents.arrays import FloatArray
+from valueagents.contracts.decision import Asks
 from valueagents.contracts.policy import View
 from valueagents.policies.engines import ScoreReply, ScoreRequest
 from valueagents.policies.prompts import Prompt
 from valueagents.policies.readings.scored import Reading, ScoreReading, softmax
+
+SHORT: tuple[Asks, ...] = ("rate", "judge")
+"""Questions whose answers are short and could exhaust what is said."""
 
 
 class LikelihoodReading(ScoreReading):
@@ -55,7 +59,7 @@ class LikelihoodReading(ScoreReading):
         with; for pmi a second request without the situation.
         """
         texts = tuple(option.text for option in view.menu)
-        fixed = fixed_part(texts) if view.asks != "choose" else ""
+        fixed = fixed_part(texts) if view.asks in SHORT else ""
         asked = (*texts, fixed) if fixed else texts
         request = ScoreRequest((prompt.open_question(view),), asked)
         if not self._neutral:
@@ -74,7 +78,7 @@ class LikelihoodReading(ScoreReading):
         shares = {
             name: tuple(softmax(utility[None])[0].tolist()) for name, utility in utilities.items()
         }
-        mass = min(1.0, math.fsum(np.exp(asked).tolist())) if view.asks != "choose" else None
+        mass = min(1.0, math.fsum(np.exp(asked).tolist())) if view.asks in SHORT else None
         return Reading(
             probabilities=shares.pop(self._normaliser),
             position_probabilities=None,

@@ -34,6 +34,9 @@ class ReadingMode(ABC):
     needs: tuple[Capability, ...]
     """What the engine must be able to do."""
 
+    prompted: bool = True
+    """False if a model is shown the options alone, without task, prompt or situation."""
+
     def __init__(self, options: msgspec.Struct | None = None) -> None:
         """Keep the options. A subclass may raise ConfigError for those that exclude each other."""
         self.options = options or self.Options()

@@ -60,7 +60,7 @@ class Even(Engine):
 
 
 PROMPTS = bundled_prompts("choose")
-ENVS = {"choose": "Dilemma", "rate": "Survey", "judge": "Judgement"}
+ENVS = {"choose": "Dilemma", "rate": "Survey", "judge": "Judgement", "answer": "Stereotype"}
 
 
 @pytest.mark.parametrize("asks", ENVS)
@@ -75,8 +75,10 @@ def test_an_env_is_met_in_the_prompts_of_its_own_question_without_any_option(out
     assert used.keys() <= {prompt.id for prompt in bundled_prompts(asks)}
     assert len(used) >= 3
     identity = run.header.policy_identity
-    assert identity["reading"].partition("/")[0] == ("label" if asks == "choose" else "likelihood")
-    assert identity.get("normaliser") == (None if asks == "choose" else "sum")
+    assert identity["reading"].partition("/")[0] == (
+        "likelihood" if asks in ("rate", "judge") else "label"
+    )
+    assert identity.get("normaliser") == ("sum" if asks in ("rate", "judge") else None)
     assert Counter(read_answers(run).factor("prompt").tolist()) == used
 
 
@@ -103,7 +105,7 @@ class Shouting(ValueEnv):
 
 def test_a_question_that_does_not_exist_is_an_env_error_that_names_those_that_do(out: Path):
     config = RunConfig(env="shouting", policy="random", episodes=1)
-    with pytest.raises(EnvError, match="asks 'shout'; it may ask choose, rate, judge"):
+    with pytest.raises(EnvError, match="asks 'shout'; it may ask choose, rate, judge, answer"):
         execute(config, out, env=env_source(Shouting))
 
 

@@ -31,9 +31,10 @@ first four name an option.
 """
 
 
-Asks = Literal["choose", "rate", "judge"]
+Asks = Literal["choose", "rate", "judge", "answer", "compare"]
 """What an env asks at its menus: which option is taken; which point of a scale fits a statement;
-which verdict is given on what somebody did.
+which verdict is given on what somebody did; which answer a question has; which of several sentences
+is the likelier one.
 """
 
 

@@ -84,11 +84,12 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         taxonomy: the axes that annotations are on.
         task: who the agent is and what is asked of it; shown to every policy, hashed into every
             run.
-        asks: the question of its menus: "choose" what to do, "rate" a statement, or "judge" what
-            somebody did. Prompts put it; texts of the env hold no question and no form of answer.
+        asks: the question of its menus: "choose" what to do, "rate" a statement, "judge" what
+            somebody did, "answer" a question that its text holds, or "compare" sentences. Prompts
+            put it; texts of the env hold no form of answer, and but for "answer" no question.
+        language: of its texts (ISO 639-1); prompts are put in it where there are any.
         version: raise it whenever the env's text, menus, annotations or factors change.
-        independent_menus: True if no choice changes a later menu (surveys, dilemmas). Some tests
-            hold only then.
+        independent_menus: True if no choice changes a later menu; some tests hold only then.
         factors: what turns say of their menus beside the annotation, so that nobody has to read it
             out of an id: the item, the pole of a wording, the variant of a prompt. Recorded, a
             column of the run's table each.
@@ -97,8 +98,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         free_text: True if an action may also be a text; then `decided` is set by `choose`.
         min_contested: decisions on an axis that are enough for a number. A questionnaire is made of
             few items for each value and says how many; it sets 1.
-        inline: True if a step takes well under a millisecond and cannot hang; the rollout then
-            saves a thread.
+        inline: True if a step takes well under a millisecond and cannot hang: a thread is saved.
 
     To have menus annotated by trying, write `save_state` and `load_state`, let `advance` give
     `events`, and set
@@ -114,6 +114,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     taxonomy: Taxonomy
     task: str
     asks: Asks = "choose"
+    language: str = "en"
     version: str
     independent_menus: bool = False
     min_contested: int = MIN_CONTESTED
@@ -130,8 +131,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     lost_workers: int = 0
     cut_options: int = 0
-    """Processes that were lost, and their work done again, in this episode; options not shown now.
-    """
+    """Workers lost, and their work done again, in this episode; options not shown now."""
 
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments that the constructor was called with."""

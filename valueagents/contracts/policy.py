@@ -98,8 +98,10 @@ class Policy(ABC):
         run goes on.
         """
 
-    def for_question(self, asks: Asks) -> "Policy":
-        """The policy as it answers an env that asks this; itself where that makes no difference."""
+    def for_question(self, asks: Asks, language: str = "en") -> "Policy":
+        """The policy as it answers an env that asks this in a language (ISO 639-1); itself where
+        that makes no difference.
+        """
         return self
 
     async def __aenter__(self) -> Self:

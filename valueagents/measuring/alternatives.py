@@ -88,17 +88,13 @@ def neither_of(answers: Answers) -> Neither | None:
 
 def normalisers_of(answers: Answers) -> Normalisers | None:
     """E3p by every normaliser that a run recorded; None where it recorded none beside its own."""
-    if answers.run is None or "beside" not in answers.columns.names() or not len(answers.size):
-        return None
-    beside = answers.columns.read("beside")
-    names = sorted({*pc.unique(beside.keys).to_pylist()})
-    if not names:
+    others = beside_probabilities(answers)
+    if answers.run is None or not others:
         return None
     own = answers.run.header.policy_identity.get("normaliser", "own")
     values = {own: _propensity(answers)}
-    for name in names:
-        lists = pc.map_lookup(beside, name, "first")
-        values[name] = _propensity(replace(answers, p=_flat(lists, answers.size)))
+    for name, p in others.items():
+        values[name] = _propensity(replace(answers, p=p))
     axes = {
         axis.id: {name: float(found[v]) for name, found in values.items()}
         for v, axis in enumerate(answers.taxonomy.axes)
@@ -106,6 +102,19 @@ def normalisers_of(answers: Answers) -> Normalisers | None:
     }
     turned = [axis for axis, by in axes.items() if any(each * by[own] < 0 for each in by.values())]
     return Normalisers(own, axes, turned)
+
+
+def beside_probabilities(answers: Answers) -> dict[str, FloatArray]:
+    """The (N,) probabilities that a run recorded beside its own, by the name of the normaliser; NaN
+    for a decision without.
+    """
+    if "beside" not in answers.columns.names() or not len(answers.size):
+        return {}
+    beside = answers.columns.read("beside")
+    return {
+        name: _flat(pc.map_lookup(beside, name, "first"), answers.size)
+        for name in sorted({*pc.unique(beside.keys).to_pylist()})
+    }
 
 
 def _flat(lists: pa.Array, size: IntArray) -> FloatArray:

@@ -190,7 +190,7 @@ class _Prepared:
                 f"env {config.env!r} asks {self.env.asks!r}; it may ask {', '.join(get_args(Asks))}"
             )
         made: Policy = policy or policy_of(config.policy)[0]
-        self.policy = made.for_question(self.env.asks)
+        self.policy = made.for_question(self.env.asks, self.env.language)
         self.plans = plan_episodes(
             config.env,
             self.env,
@@ -212,6 +212,7 @@ class _Prepared:
             min_contested=self.env.min_contested,
             factors=self.env.factors,
             asks=self.env.asks,
+            language=self.env.language,
             notes=self.env.notes,
             informed=isinstance(self.policy, InformedPolicy),
             unrepeatable=source.unrepeatable or self.policy.unrepeatable,

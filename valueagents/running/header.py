@@ -31,8 +31,9 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `unrepeatable` says why the run cannot be continued: its env or policy has no content hash
     (None: it can). `informed` marks a run whose policy saw annotations (calibration).
     `min_contested` decisions on an axis are enough for a number. `factors` are the declarations of
-    the env, whose levels stand in the decisions; `asks` is its question. `notes` say what the env's
-    files lack or are odd in, a sentence each: rows that were left out, with their lines.
+    the env, whose levels stand in the decisions; `asks` is its question, put in `language`. `notes`
+    say what the env's files lack or are odd in, a sentence each: rows that were left out, with
+    their lines.
     """
 
     env: str
@@ -49,6 +50,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_contested: int = MIN_CONTESTED
     factors: tuple[Factor, ...] = ()
     asks: Asks = "choose"
+    language: str = "en"
     unrepeatable: str | None = None
     notes: tuple[str, ...] = ()
 

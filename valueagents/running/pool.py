@@ -79,7 +79,8 @@ class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for all decisions of a pool.
 
-    `asked` and `seed` repeat the sampling, `factors` and `asks` (the env's question) are the runs'.
+    `asked` and `seed` repeat the sampling, `factors`, `asks` (the env's question) and its
+    `language` are the runs'.
     """
 
     format: str
@@ -92,6 +93,7 @@ class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[PoolSource, ...]
     factors: tuple[Factor, ...] = ()
     asks: Asks = "choose"
+    language: str = "en"
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -151,6 +153,7 @@ def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) 
         sources,
         _declared(opened),
         first.asks,
+        first.language,
     )
     return Pool(header, tuple(sorted(pooled, key=lambda question: question.shown)))
 

@@ -33,8 +33,13 @@ class ServedTokenizer:
     async def prompt(self, chat: Chat) -> TimedAnswer[Tokens]:
         """The tokens of a chat up to where the answer begins.
 
-        Raises PolicyError as `texts` does.
+        Raises PolicyError as `texts` does, and for a chat of no messages.
         """
+        if not chat:
+            raise PolicyError(
+                "a server does not tell its model's start token, after which a sentence by itself"
+                " is read; use the model with transformers: or vllm:"
+            )
         if chat not in self._chats:
             await self._refuse_control_tokens([message.content for message in chat])
             found = await self._prompt(chat)

@@ -26,14 +26,14 @@ from valueagents.policies.engines.transformers.core import Job, ModelCore, kind_
 from valueagents.policies.models import EMBEDDED
 from valueagents.running.threads import OwnerThread
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 
 _BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 _LIVE = {"cpu": 64, "cuda": 256}
 _KEPT_A_LIVE = 1.5  # texts kept for each request that may be live: they do not ask quite in turn
 _EMBEDDED_TOKENS_PER_S = 700.0  # prefill in float32 on 2 cores (Zen 4)
-_TOLERANCE = {"float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
+_TOLERANCE = {"float64": 1e-6, "float32": 1e-2, "bfloat16": 0.5, "float16": 0.1}
 """Nats by which batching alone may move the sum over a short answer (bfloat16: up to 0.31
 measured).
 """
@@ -57,7 +57,7 @@ class TransformersEngine(LocalEngine):
         Args:
             revision: branch, tag or commit of a hub id.
             dtype: number format of the weights; auto = float32 on a CPU, bfloat16 on a GPU. Compare
-                scores in float32.
+                scores in float32; float64 is for checks to the last digit.
             device: auto = a GPU if torch finds one.
             batch_tokens: tokens in one forward pass; less needs less memory.
             kv_cache_gib: memory for what was read lately, 0 = none; by default 2 on a CPU, a

@@ -21,6 +21,7 @@ from valueagents.policies.engines.transformers.reader import Reader
 if TYPE_CHECKING:
     import torch
 
+_FLOAT32_BYTES = 4
 _LOGITS_A_PASS = 100_000_000  # rows × positions × vocabulary: 400 MB in float32
 
 
@@ -117,13 +118,20 @@ def _compute(reader: Reader, jobs: Sequence[ScoreJob]) -> list[ScoreReply]:
             for j, job in enumerate(jobs[first:last], first):
                 again = (len(job.rows) - 1) * job.shared if reader.forward.keeps else 0
                 replies.append(
-                    _reply(job, logits[row : row + len(job.rows)].float(), known[j] + again)
+                    _reply(
+                        job, at_least_float32(logits[row : row + len(job.rows)]), known[j] + again
+                    )
                 )
                 reader.keep(
                     job.adapter, job.rows[0], ended, row
                 )  # the menu in its own order: what a transcript shows
                 row += len(job.rows)
     return replies
+
+
+def at_least_float32(logits: "torch.Tensor") -> "torch.Tensor":
+    """The logits in a format in which they can be summed: float32 unless they are longer."""
+    return logits if logits.dtype.itemsize >= _FLOAT32_BYTES else logits.float()
 
 
 def _passes(model: Any, jobs: Sequence[ScoreJob]) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from valueagents.contracts.decision import Option
 from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError, PolicyError
+from valueagents.identity import content_hash
 from valueagents.policies.prompts import (
     AnswerForms,
     Prompt,
@@ -28,7 +29,7 @@ from valueagents.policies.training.labels import PROMPT
 
 OPEN = r'''open = "{observation}\n\nWhat do you do?"'''
 NEUTRAL = 'neutral = "What do you do?"'
-QUESTIONS = ("choose", "rate", "judge")
+QUESTIONS = ("choose", "rate", "judge", "answer", "compare")
 ANY_TEXT = st.one_of(
     st.text(max_size=40),
     st.lists(
@@ -199,6 +200,31 @@ def test_every_question_has_paraphrases_enough_and_no_two_are_one_wording(asks):
     assert msgspec.structs.replace(one, answers=spoken).wording() == one.wording()
 
 
+@pytest.mark.parametrize("language", ["de", "fr", "it", "es"])
+def test_a_question_is_put_in_its_language_in_as_many_paraphrases_as_in_english(language):
+    english, own = bundled_prompts("answer"), bundled_prompts("answer", language=language)
+    assert [prompt.id for prompt in own] == [f"{prompt.id}-{language}" for prompt in english]
+    assert {prompt.language for prompt in own} == {language}
+    assert len({prompt.wording() for prompt in own}) == len(own)
+    for one, other in zip(own, english, strict=True):
+        assert one.hash() != other.hash()
+        assert not set(msgspec.structs.astuple(one.answers)) & set(
+            msgspec.structs.astuple(other.answers)
+        )
+        assert '"Answer: "' in one.answers.reasoning  # what the reading looks for
+
+
+def test_a_language_without_prompts_of_its_own_is_asked_in_english():
+    assert bundled_prompts("answer", language="tr") == bundled_prompts("answer")
+    assert bundled_prompts("compare", language="de") == bundled_prompts("compare")
+
+
+def test_the_language_is_no_part_of_an_english_prompts_identity():
+    prompt = load_prompt("choose-2")
+    words = {k: v for k, v in msgspec.to_builtins(prompt).items() if k != "language"}
+    assert prompt.hash() == content_hash(words)
+
+
 def _forms(prompt: Prompt) -> set[str]:
     return {*msgspec.structs.astuple(prompt.answers), prompt.option}
 
@@ -247,7 +273,7 @@ def test_an_unknown_prompt_is_answered_with_the_nearest(typo: str):
 @pytest.mark.parametrize("name", ["", "../prompts/choose-1", "choose-1.tml", "__init__"])
 def test_what_is_neither_an_id_nor_a_toml_file_does_not_name_a_prompt(name: str):
     with pytest.raises(
-        ConfigError, match=r"unknown prompt .* Known: choose-1, choose-2, .*, or a \.toml file\."
+        ConfigError, match=r"unknown prompt .* Known: choose-1 to choose-7, .*, or a \.toml file\."
     ):
         load_prompt(name)
 
