@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from counting_engine import CountingEngine, installed
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.runs import Run
 
@@ -28,3 +29,9 @@ def known_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def out(tmp_path: Path) -> Path:
     """A folder that does not exist yet, for a run."""
     return tmp_path / "run"
+
+
+@pytest.fixture
+def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[CountingEngine]:
+    """An engine that counts, installed as `counting`; nothing counted yet."""
+    return installed(tmp_path / "site", monkeypatch)

@@ -10,8 +10,10 @@ import msgspec
 from valueagents.errors import StoreError
 from valueagents.running.store import write_atomically
 
-FIRST, MOST = 4, 64
-"""Episodes of a subject in an env on which its cost is measured: at first, and at most."""
+FIRST, ENOUGH = 4, 64
+"""Episodes of a subject in an env on which its cost is measured: at first, and of what is so quick
+that these are over too soon to tell.
+"""
 FORMAT = "valueagents-card 1"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from valueagents.cli.options import seed_option
+from valueagents.cli.options import LowMass, seed_option
 from valueagents.errors import ConfigError
 
 
@@ -33,6 +33,7 @@ def card(
         "runs/card"
     ),
     seed: Annotated[int, seed_option("the order of situations and of what is drawn")] = 0,
+    low_mass: LowMass = False,
     figures: Annotated[
         bool, typer.Option("--figures", help="The pictures as SVG and PNG, too.")
     ] = False,
@@ -49,6 +50,7 @@ def card(
         out,
         budget=Budget(limit, tokens),
         seed=seed,
+        low_mass=low_mass,
         figures=figures,
     )
     for sentence in made.answer:

@@ -4,20 +4,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Policy
 from valueagents.errors import PolicyError
 from valueagents.experiments.card.budget import (
+    ENOUGH,
     FIRST,
     FORMAT,
-    MOST,
     CardPlan,
     Cost,
     read_plan,
@@ -28,14 +26,14 @@ from valueagents.experiments.card.envs import CardEnv, asked, card_envs
 from valueagents.experiments.card.subjects import CardSubject
 from valueagents.measuring.counts import count
 from valueagents.measuring.summary import Results, summarise
-from valueagents.policies.engines.kept import KeptEngine
-from valueagents.policies.language import LanguagePolicy
+from valueagents.policies.sharing import SharedModels
 from valueagents.report.answer import answer
 from valueagents.report.figures import write_figures
 from valueagents.report.page import page
 from valueagents.report.results_tables import write_tables
 from valueagents.report.template import write_page
 from valueagents.running.execution import RunConfig, execute_async
+from valueagents.running.header import RUN_FILE
 from valueagents.running.progress import show_progress
 from valueagents.running.runs import Run
 
@@ -61,14 +59,27 @@ class Card(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Playing:
-    """What is known while a card is made: the runs, and why somebody could not be asked."""
+    """What is known while a card is made: how many situations each env has, the runs, and why
+    somebody could not be asked.
+    """
 
     subjects: Sequence[CardSubject]
     envs: Sequence[CardEnv]
+    whole: Mapping[str, int]
+    models: SharedModels
     out: Path
     seed: int
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def by_model(self) -> list[CardSubject]:
+        """The subjects, those on one model one after another: each model is loaded once."""
+        return sorted(self.subjects, key=lambda each: self.models.place(each.spec))
+
+    def stored(self, subject: CardSubject, env: CardEnv) -> int:
+        """How many episodes its run has."""
+        folder = self._folder(subject, env)
+        return count(Run(folder)).episodes if (folder / RUN_FILE).exists() else 0
 
     async def play(
         self, subject: CardSubject, policy: Policy, env: CardEnv, episodes: int
@@ -86,7 +97,7 @@ class _Playing:
             episodes=episodes,
             seed=self.seed,
         )
-        folder = self.out / "runs" / subject.folder / env.name.replace(" ", "-").replace(",", "")
+        folder = self._folder(subject, env)
         try:
             with show_progress(f"{subject.name}, {env.name}") as progress:
                 run = await execute_async(config, folder, policy=policy, progress=progress)
@@ -96,19 +107,8 @@ class _Playing:
         self.runs[key] = run
         return run
 
-
-@asynccontextmanager
-async def _loaded(subject: CardSubject) -> AsyncIterator[Policy]:
-    """The subject's policy, whose model is loaded once for all envs."""
-    policy = make_policy(subject.spec)
-    if not isinstance(policy, LanguagePolicy):
-        yield policy
-        return
-    policy.engine = kept = KeptEngine(policy.engine)
-    try:
-        yield policy
-    finally:
-        await kept.close()
+    def _folder(self, subject: CardSubject, env: CardEnv) -> Path:
+        return self.out / "runs" / subject.folder / env.name.replace(" ", "-").replace(",", "")
 
 
 def make_card(
@@ -117,10 +117,11 @@ def make_card(
     *,
     budget: Budget,
     seed: int = 0,
+    low_mass: bool = False,
     figures: bool = False,
 ) -> Card:
     """The pages are in `out`: `card.html` over all, and one for each subject of several; tables
-    beside.
+    beside. `low_mass` as in `score`.
 
     Raises PolicyError where nobody could be asked anything.
     """
@@ -137,6 +138,7 @@ def make_card(
     results = summarise(
         [playing.runs[key] for key in order],
         names=[(env, subject) for subject, env in order],
+        low_mass=low_mass,
         seed=seed,
     )
     write_tables(results, out / "tables")
@@ -162,76 +164,93 @@ async def _play(
 ) -> tuple[_Playing, list[str]]:
     full = budget.minutes is None and budget.tokens is None
     envs, notes = await card_envs(out, full=full, seed=seed)
-    playing = _Playing(subjects, envs, out, seed)
+    models = SharedModels(each.spec for each in subjects)
     whole = {env.name: env.situations for env in envs}
-    told = {
-        "subjects": [each.spec for each in subjects],
-        "budget": msgspec.to_builtins(budget),
-        "seed": seed,
-        "envs": dict(whole),
-    }
-    plan = read_plan(out)
-    known = plan is not None and plan.asked == told
-    if plan is None or not known:
-        episodes = dict(whole)
-        if not full:
-            episodes = await _planned(playing, whole, budget, started)
-        if plan is not None and set(plan.episodes) == set(episodes):
-            episodes = {env: max(n, plan.episodes[env]) for env, n in episodes.items()}
-        plan = CardPlan(FORMAT, told, episodes)
-        write_plan(out, plan)
-    for subject in subjects:
-        async with _loaded(subject) as policy:
+    playing = _Playing(subjects, envs, whole, models, out, seed)
+    try:
+        plan = await _plan(playing, budget, started)
+        for subject in playing.by_model():
+            policy = await models.policy(subject.spec)
             for env in asked(list(envs), policy):
                 await playing.play(subject, policy, env, plan.episodes[env.name])
+    finally:
+        await models.close()
     return playing, [_taken(plan, whole, budget), *notes, *_unasked(playing)]
 
 
-async def _planned(
-    playing: _Playing, whole: Mapping[str, int], budget: Budget, started: float
-) -> dict[str, int]:
-    """Episodes of every env, from what the first few of everybody cost."""
+async def _plan(playing: _Playing, budget: Budget, started: float) -> CardPlan:
+    """The plan of the folder, if it was made for the same; else a new one."""
+    told = {
+        "subjects": [each.spec for each in playing.subjects],
+        "budget": msgspec.to_builtins(budget),
+        "seed": playing.seed,
+        "envs": dict(playing.whole),
+    }
+    plan = read_plan(playing.out)
+    if plan is not None and plan.asked == told:
+        return plan
+    episodes = dict(playing.whole)
+    if budget.minutes is not None or budget.tokens is not None:
+        episodes = await _planned(playing, budget, started)
+    for env in playing.envs:  # what somebody has answered already all are asked
+        stored = (playing.stored(subject, env) for subject in playing.subjects)
+        episodes[env.name] = max(episodes[env.name], *stored)
+    plan = CardPlan(FORMAT, told, episodes)
+    write_plan(playing.out, plan)
+    return plan
+
+
+async def _planned(playing: _Playing, budget: Budget, started: float) -> dict[str, int]:
+    """Episodes of every env, from what the first few of everybody cost; what an earlier command
+    asked counts as if it were asked now.
+    """
     costs: dict[str, list[Cost]] = {env.name: [] for env in playing.envs}
-    again_s = 0.0
-    for subject in playing.subjects:
-        async with _loaded(subject) as policy:
-            loading = time.monotonic()
-            envs = asked(list(playing.envs), policy)
-            await playing.play(subject, policy, envs[0], 1)  # loads the model: no measure
-            again_s += time.monotonic() - loading
-            for env in envs:
-                cost = await _cost(playing, subject, policy, env, whole[env.name])
-                if cost is not None:
-                    costs[env.name].append(cost)
+    loading_s: dict[int, float] = {}
+    asking_s = 0.0
+    for subject in playing.by_model():
+        policy = await playing.models.policy(subject.spec)
+        envs = asked(list(playing.envs), policy)
+        loading = time.monotonic()
+        await playing.play(subject, policy, envs[0], playing.stored(subject, envs[0]) + 1)
+        loading_s.setdefault(playing.models.place(subject.spec), time.monotonic() - loading)
+        for env in envs:
+            asking = time.monotonic()
+            cost = await _cost(playing, subject, policy, env)
+            asking_s += time.monotonic() - asking
+            if cost is not None:
+                costs[env.name].append(cost)
     if budget.tokens is not None:
         tokens = {env: sum(each.tokens for each in found) for env, found in costs.items()}
-        return shared(float(budget.tokens), tokens, whole)
+        return shared(float(budget.tokens), tokens, playing.whole)
     assert budget.minutes is not None  # noqa: S101 – one of them limits
+    again_s = sum(loading_s.values()) if len(loading_s) > 1 else 0.0  # one model stays loaded
     seconds = {env: sum(each.seconds for each in found) for env, found in costs.items()}
-    left = 60 * budget.minutes - (time.monotonic() - started) - again_s - _PAGES_S
-    spent = {env: min(FIRST, whole[env]) * each for env, each in seconds.items()}
-    return shared(left + sum(spent.values()), seconds, whole)
+    else_s = time.monotonic() - started - asking_s + again_s + _PAGES_S
+    return shared(60 * budget.minutes - else_s, seconds, playing.whole)
 
 
 async def _cost(
-    playing: _Playing, subject: CardSubject, policy: Policy, env: CardEnv, whole: int
+    playing: _Playing, subject: CardSubject, policy: Policy, env: CardEnv
 ) -> Cost | None:
     """What an episode takes: of the `FIRST` that the run does not have yet, and where these are
-    over too soon to tell, of as many more again.
+    over too soon to tell, of more again. Nothing where the run has them all.
     """
-    before = playing.runs.get((subject.name, env.name))
-    stored, more = 0 if before is None else count(before).episodes, FIRST
+    whole, stored, more = playing.whole[env.name], playing.stored(subject, env), FIRST
     while True:
         started = time.monotonic()
-        run = await playing.play(subject, policy, env, min(whole, stored + more))
+        upto = min(whole, stored + more)
+        run = await playing.play(subject, policy, env, upto)
         took = time.monotonic() - started
         if run is None:
             return None
         counts = count(run)
-        new = counts.episodes - stored
-        if took >= _LONG_ENOUGH_S or counts.episodes >= min(whole, MOST) or new <= 0:
-            tokens = (counts.prompt_tokens + counts.output_tokens) / max(1, counts.episodes)
-            return Cost(took / max(1, new), tokens)
+        tokens = (counts.prompt_tokens + counts.output_tokens) / max(1, counts.episodes)
+        new = upto - stored
+        if new <= 0:
+            return Cost(0.0, tokens)
+        over = counts.episodes >= min(whole, ENOUGH) or counts.episodes == stored
+        if over or took >= _LONG_ENOUGH_S:
+            return Cost(took / new, tokens)
         stored, more = counts.episodes, 2 * more
 
 

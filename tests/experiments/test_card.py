@@ -8,9 +8,12 @@ import re
 import msgspec
 import pytest
 
+from counting_engine import items
 from valueagents.errors import ConfigError, StoreError
+from valueagents.experiments.card import making
 from valueagents.experiments.card.budget import CardPlan, read_plan, shared, write_plan
 from valueagents.experiments.card.command import card
+from valueagents.experiments.card.envs import CardEnv
 from valueagents.experiments.card.making import Budget, make_card
 from valueagents.experiments.card.subjects import CardSubject, spec_of, subjects
 from valueagents.running.execution import RunConfig, execute
@@ -126,6 +129,50 @@ def test_a_page_says_what_was_taken_and_what_was_not_asked(three):
     assert "What it states (survey) and does (dilemmas)" in page
     assert "<script" not in page
     assert "known:BEC=0.7" not in page  # a page is of one policy
+
+
+@pytest.fixture
+def coats(counting, tmp_path, monkeypatch):
+    """The engine, and a card of nothing but 400 short dilemmas."""
+    bank = items(tmp_path / "coats.jsonl", "coats", 400)
+    env = CardEnv("coats", "valueagents/Dilemma-v0", {"data": str(bank)})
+
+    async def only_coats(*_, **__):
+        return [env], []
+
+    monkeypatch.setattr(making, "card_envs", only_coats)
+    return counting
+
+
+@pytest.mark.slow
+def test_a_model_its_adapters_and_persona_are_loaded_once(coats, tmp_path):
+    found = subjects(["counting:x"], ["a", "b"], ["HED-1"])
+    made = make_card(found, tmp_path / "card", budget=Budget(tokens=1))
+    assert coats.events == ["load x with a, b", "free x"]
+    assert set(coats.asked) == {"base", "hash of a", "hash of b"}
+    assert len(made.pages) == 5
+
+
+@pytest.mark.slow
+def test_a_larger_budget_goes_on_from_what_was_asked(coats, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "_PAGES_S", 0.0)
+    coats.took_s = 0.01
+    asked = []
+    for minutes in (0.05, 0.06):
+        make_card(subjects(["counting:x"]), tmp_path / "card", budget=Budget(minutes))
+        asked.append(read_plan(tmp_path / "card").episodes["coats"])
+    assert 64 < asked[0] <= asked[1] < 400
+    [run] = (tmp_path / "card" / "runs").glob("*/coats")
+    assert Run(run).decisions(["episode"]).num_rows == asked[1]
+
+
+@pytest.mark.slow
+def test_what_a_model_hardly_says_has_no_numbers_unless_asked_for(coats, tmp_path):
+    coats.log_p, found, folder = -9.0, subjects(["counting:x"]), tmp_path / "card"
+    refused = make_card(found, folder, budget=Budget(tokens=1))
+    assert "nothing can be said" in refused.answer[0]
+    asked_for = make_card(found, folder, budget=Budget(tokens=1), low_mass=True)
+    assert "no leaning of counting:x can be claimed" in asked_for.answer[0]
 
 
 @pytest.mark.slow
