@@ -27,12 +27,14 @@ class Cost(msgspec.Struct, frozen=True):
 class CardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was decided, kept in `card.json`: a repeated command goes on with it.
 
-    `asked` repeats who, what and the budget; `episodes` of every env, the same for all.
+    `asked` repeats who, what and the budget; `episodes` of every env, the same for all. `all_of_it`
+    is what every situation would take, in minutes or tokens as the budget is (None: no budget).
     """
 
     format: str
     asked: dict[str, object]
     episodes: dict[str, int]
+    all_of_it: float | None = None
 
 
 def shared(budget: float, costs: Mapping[str, float], whole: Mapping[str, int]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 questions.
 """
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ ITEMS = (
     CardEnv("judgements", "valueagents/Judgement-v0"),
 )
 QUESTIONS = CardEnv(COMPETENCE, "valueagents/Sanity-v0")
-CHOICE_GAME = CardGame("choice game, common states", "valueagents/ChoiceScript-v0", 60, 300)
-PARSER_GAME = CardGame("parser game, common states", "valueagents/Jericho-v0", 20, 100)
+CHOICE_GAME = CardGame("states of a choice game", "valueagents/ChoiceScript-v0", 60, 300)
+PARSER_GAME = CardGame("states of a parser game", "valueagents/Jericho-v0", 20, 100)
 """Its menus take a second or two of processor time a state: asked with --full only."""
 
 
@@ -79,8 +80,8 @@ async def _frozen(game: CardGame, out: Path, seed: int) -> CardEnv:
     return CardEnv(game.name, "valueagents/Replay-v0", {"pool": str(pool)})
 
 
-def asked(envs: list[CardEnv], policy: Policy) -> list[CardEnv]:
+def asked(envs: Sequence[CardEnv], policy: Policy) -> list[CardEnv]:
     """The envs that a policy can answer: one that chooses by annotations knows no right answers."""
     if isinstance(policy, InformedPolicy):
         return [each for each in envs if each.name != COMPETENCE]
-    return envs
+    return list(envs)

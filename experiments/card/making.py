@@ -39,6 +39,7 @@ from valueagents.running.runs import Run
 
 TITLE = "What does it value?"
 _LONG_ENOUGH_S = 3.0
+_ONE_DIGIT = 10
 _PAGES_S = 15.0
 """Of a budget in minutes, what scoring and drawing take."""
 
@@ -108,7 +109,7 @@ class _Playing:
         return run
 
     def _folder(self, subject: CardSubject, env: CardEnv) -> Path:
-        return self.out / "runs" / subject.folder / env.name.replace(" ", "-").replace(",", "")
+        return self.out / "runs" / subject.folder / env.name.replace(" ", "-")
 
 
 def make_card(
@@ -171,11 +172,14 @@ async def _play(
         plan = await _plan(playing, budget, started)
         for subject in playing.by_model():
             policy = await models.policy(subject.spec)
-            for env in asked(list(envs), policy):
+            can = asked(envs, policy)
+            for env in can:
                 await playing.play(subject, policy, env, plan.episodes[env.name])
+            for env in (env for env in envs if env not in can):
+                playing.refused[subject.name, env.name] = "it chooses by annotations of values"
     finally:
         await models.close()
-    return playing, [_taken(plan, whole, budget), *notes, *_unasked(playing)]
+    return playing, [_taken(playing, plan, budget), *notes, *_unasked(playing)]
 
 
 async def _plan(playing: _Playing, budget: Budget, started: float) -> CardPlan:
@@ -189,27 +193,29 @@ async def _plan(playing: _Playing, budget: Budget, started: float) -> CardPlan:
     plan = read_plan(playing.out)
     if plan is not None and plan.asked == told:
         return plan
-    episodes = dict(playing.whole)
+    episodes, all_of_it = dict(playing.whole), None
     if budget.minutes is not None or budget.tokens is not None:
-        episodes = await _planned(playing, budget, started)
+        episodes, all_of_it = await _planned(playing, budget, started)
     for env in playing.envs:  # what somebody has answered already all are asked
         stored = (playing.stored(subject, env) for subject in playing.subjects)
         episodes[env.name] = max(episodes[env.name], *stored)
-    plan = CardPlan(FORMAT, told, episodes)
+    plan = CardPlan(FORMAT, told, episodes, all_of_it)
     write_plan(playing.out, plan)
     return plan
 
 
-async def _planned(playing: _Playing, budget: Budget, started: float) -> dict[str, int]:
-    """Episodes of every env, from what the first few of everybody cost; what an earlier command
-    asked counts as if it were asked now.
+async def _planned(
+    playing: _Playing, budget: Budget, started: float
+) -> tuple[dict[str, int], float]:
+    """Episodes of every env, from what the first few of everybody cost, and what all of them would;
+    what an earlier command asked counts as if it were asked now.
     """
     costs: dict[str, list[Cost]] = {env.name: [] for env in playing.envs}
     loading_s: dict[int, float] = {}
     asking_s = 0.0
     for subject in playing.by_model():
         policy = await playing.models.policy(subject.spec)
-        envs = asked(list(playing.envs), policy)
+        envs = asked(playing.envs, policy)
         loading = time.monotonic()
         await playing.play(subject, policy, envs[0], playing.stored(subject, envs[0]) + 1)
         loading_s.setdefault(playing.models.place(subject.spec), time.monotonic() - loading)
@@ -221,12 +227,17 @@ async def _planned(playing: _Playing, budget: Budget, started: float) -> dict[st
                 costs[env.name].append(cost)
     if budget.tokens is not None:
         tokens = {env: sum(each.tokens for each in found) for env, found in costs.items()}
-        return shared(float(budget.tokens), tokens, playing.whole)
+        return shared(float(budget.tokens), tokens, playing.whole), _total(tokens, playing.whole)
     assert budget.minutes is not None  # noqa: S101 – one of them limits
     again_s = sum(loading_s.values()) if len(loading_s) > 1 else 0.0  # one model stays loaded
     seconds = {env: sum(each.seconds for each in found) for env, found in costs.items()}
     else_s = time.monotonic() - started - asking_s + again_s + _PAGES_S
-    return shared(60 * budget.minutes - else_s, seconds, playing.whole)
+    all_s = else_s + _total(seconds, playing.whole)
+    return shared(60 * budget.minutes - else_s, seconds, playing.whole), all_s / 60
+
+
+def _total(costs: Mapping[str, float], whole: Mapping[str, int]) -> float:
+    return sum(cost * whole[env] for env, cost in costs.items())
 
 
 async def _cost(
@@ -254,15 +265,22 @@ async def _cost(
         stored, more = counts.episodes, 2 * more
 
 
-def _taken(plan: CardPlan, whole: Mapping[str, int], budget: Budget) -> str:
-    if budget.minutes is not None:
-        limit = f"within about {budget.minutes:g} minutes"
-    elif budget.tokens is not None:
-        limit = f"within about {budget.tokens:,} tokens"
-    else:
-        limit = "without a limit"
-    taken = ", ".join(f"{n} of {whole[env]} {env}" for env, n in plan.episodes.items())
-    return f"Asked {limit}, the same of everybody, in the order of one seed: {taken}."
+def _taken(playing: _Playing, plan: CardPlan, budget: Budget) -> str:
+    """What was asked, and what asking all of it would take."""
+    unit = "minutes" if budget.minutes is not None else "tokens"
+    limit = budget.minutes if budget.minutes is not None else budget.tokens
+    within = "without a limit" if limit is None else f"within about {limit:,g} {unit}"
+    alike = ", the same of everybody" if len(playing.subjects) > 1 else ""
+    taken = ", ".join(f"{n} of {playing.whole[env]} {env}" for env, n in plan.episodes.items())
+    said = f"Asked {within}{alike}, in the order of one seed: {taken}."
+    if plan.all_of_it is None or plan.episodes == dict(playing.whole):
+        return said
+    return f"{said} All of them would take about {_rounded(plan.all_of_it)} {unit}."
+
+
+def _rounded(amount: float) -> str:
+    """Two digits of it, or the whole number below ten."""
+    return f"{amount:.0f}" if amount < _ONE_DIGIT else f"{float(f'{amount:.2g}'):,.0f}"
 
 
 def _unasked(playing: _Playing) -> list[str]:

@@ -49,8 +49,9 @@ class Normalisers(msgspec.Struct, frozen=True):
         if not self.turned:
             return None
         return (
-            f"the sign of the propensity hangs on the normaliser for {len(self.turned)} of"
-            f" {len(self.axes)} values: {', '.join(self.turned)}"
+            f"whether {len(self.turned)} of {len(self.axes)} values count as promoted or violated"
+            " hangs on how the probabilities of longer and shorter answers are set against each"
+            f" other (the normaliser): {', '.join(self.turned)}"
         )
 
 

@@ -31,6 +31,15 @@ COMPETENCE = "competence"
 
 
 @dataclass(frozen=True, slots=True)
+class Competence:
+    """Share of right answers, and that of guessing; `holds`: it surely gets more than guessing."""
+
+    right: float
+    guessing: float
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyResults:
     """A policy in an env: a sheet for each seed, what all of them say of every value, and how far
     other items would rank the values alike. `refusal`: why there are no numbers (None: there are).
@@ -48,6 +57,24 @@ class PolicyResults:
         axes = self.sheets[0].scores.elicited.spread.axes.values()
         known = [each.coefficient for each in axes if each.coefficient is not None]
         return float(np.median(known)) if known else None
+
+    @property
+    def competence(self) -> Competence | None:
+        """How it answers questions with a right answer, over its seeds; None for other envs, and
+        for too few questions.
+        """
+        if self.sheets[0].header.taxonomy.id != COMPETENCE:
+            return None
+        axes = [sheet.scores.axes[0] for sheet in self.sheets]
+        rates = [axis["E2"].value for axis in axes]
+        above = [axis["E3"].value for axis in axes]  # right answers less those of guessing
+        if None in rates or None in above:
+            return None
+        right = float(np.mean([float(rate or 0.0) for rate in rates])) / 100
+        leaning = self.leanings[0]
+        holds = leaning.holds and (leaning.estimate.value or 0.0) > 0
+        guessing = right - float(np.mean([float(each or 0.0) for each in above]))
+        return Competence(right, guessing, holds)
 
 
 @dataclass(frozen=True, slots=True)

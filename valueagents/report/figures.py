@@ -31,13 +31,12 @@ def pictures(results: Results) -> list[Picture]:
     """The pictures of a page, the one of the first screen first.
 
     Of one policy in several envs the circle with an env a line; then each env with its policies,
-    at most six to a picture.
+    at most six to a picture; then the envs' circles.
     """
-    found = list(_own_circle(results))
-    circles = not found
-    for env in results.value_envs:
-        found += _of_env(env, results.primary, circles=circles)
-    return found
+    own = list(_own_circle(results))
+    forests = [each for env in results.value_envs for each in _forests(env, results.primary)]
+    circles = [] if own else [each for env in results.value_envs for each in _env_circles(env)]
+    return [*own, *forests, *circles]
 
 
 def _own_circle(results: Results) -> Iterator[Picture]:
@@ -57,23 +56,39 @@ def _own_circle(results: Results) -> Iterator[Picture]:
     if series:
         title = results.policies[0]
         figure = circle(first, series, title=title)
-        yield Picture("circle", f"The values of {title} in {len(series)} envs", figure, series)
+        where = f"{len(series)} envs" if len(series) > 1 else series[0].label
+        yield Picture("circle", f"The values of {title} in {where}", figure, series)
 
 
-def _of_env(env: EnvResults, primary: str | None, *, circles: bool) -> Iterator[Picture]:
-    if not any(_has_number(each) for each in env.policies):
+def _forests(env: EnvResults, primary: str | None) -> Iterator[Picture]:
+    """The policies in an env, a row a value."""
+    if not _has_numbers(env):
         return
-    series = [Series(each.policy, each.leanings) for each in env.policies]
+    series = _series(env)
     parts = [series[k : k + MOST_SERIES] for k in range(0, len(series), MOST_SERIES)]
     for number, part in enumerate(parts, 1):
         of = f", {number} of {len(parts)}" if len(parts) > 1 else ""
         title = f"{env.env}{of}"
         figure = forest(env.taxonomy, part, title=title, primary=primary)
         yield Picture(_file_name("forest", title), f"Leanings in {title}", figure, part)
-    if circles and env.taxonomy.angles is not None and len(series) <= _MOST_ON_CIRCLE:
-        figure = circle(env.taxonomy, series, title=env.env)
-        name = _file_name("circle", env.env)
-        yield Picture(name, f"Leanings on the circle in {env.env}", figure, series)
+
+
+def _env_circles(env: EnvResults) -> Iterator[Picture]:
+    """A few policies in an env on the circle of values."""
+    series = _series(env)
+    if env.taxonomy.angles is None or len(series) > _MOST_ON_CIRCLE or not _has_numbers(env):
+        return
+    figure = circle(env.taxonomy, series, title=env.env)
+    name = _file_name("circle", env.env)
+    yield Picture(name, f"Leanings on the circle in {env.env}", figure, series)
+
+
+def _series(env: EnvResults) -> list[Series]:
+    return [Series(each.policy, each.leanings) for each in env.policies]
+
+
+def _has_numbers(env: EnvResults) -> bool:
+    return any(_has_number(each) for each in env.policies)
 
 
 def _has_number(policy: PolicyResults) -> bool:

@@ -6,6 +6,7 @@ from valueagents.measuring.summary import Results
 from valueagents.report.answer import CHANCE, answer, cautions
 from valueagents.report.figures import pictures, svg_of
 from valueagents.report.pictures import axis_colours
+from valueagents.report.quality import competence, quality
 from valueagents.report.template import drawn, template
 
 
@@ -26,5 +27,7 @@ def page(results: Results, *, title: str | None = None, notes: Sequence[str] = (
         pictures=shown,
         colours=colours,
         names={a.id: a.name for env in results.envs for a in env.taxonomy.axes},
+        quality=quality(results),
+        competence=competence(results),
         chance_bar=CHANCE,
     )

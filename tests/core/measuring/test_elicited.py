@@ -127,7 +127,7 @@ def test_a_sign_that_turns_with_the_normaliser_is_shown_with_all_of_them(tmp_pat
     assert found.turned == ["A"]
     printed = CliRunner().invoke(app, ["score", str(run.path)]).output
     assert "turns with the normaliser: A token -0.200, pmi -0.100, sum +0.400" in printed
-    assert "warning: the sign of the propensity hangs on the normaliser for 1 of 1" in printed
+    assert "warning: whether 1 of 1 values count as promoted or violated hangs on how" in printed
 
 
 def test_normalisers_that_agree_turn_nothing_and_a_run_without_them_says_nothing(tmp_path: Path):

@@ -63,9 +63,7 @@ def say_do(
     both = [policy_means(each, "share") for each in (stated, revealed)]
     kept = np.flatnonzero(both[0].enough & both[1].enough)
     if len(kept) < FEWEST_VALUES:
-        return SayDo(
-            *envs, [], None, f"{len(kept)} values have a number in both, {FEWEST_VALUES} needed"
-        )
+        return SayDo(*envs, [], None, f"fewer than {FEWEST_VALUES} values have a number in both")
     (says, error_1, units_1), (does, error_2, units_2) = (_centred(each, kept) for each in both)
     error = np.sqrt(error_1**2 + error_2**2)
     units = np.minimum(units_1, units_2)
