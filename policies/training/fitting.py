@@ -23,7 +23,7 @@ from valueagents.policies.training.manifest import (
     write_manifest,
 )
 from valueagents.policies.training.settings import Settings
-from valueagents.running.execution import software
+from valueagents.running.machine import software
 
 
 class Place(msgspec.Struct, frozen=True):

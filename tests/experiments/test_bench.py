@@ -30,6 +30,7 @@ NAMES = [
     "report_many_runs",
     "request_replay",
     "rollout",
+    "shards",
     "shared_prefixes",
     "survey_ratings",
     "viewer",

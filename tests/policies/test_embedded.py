@@ -77,6 +77,15 @@ def _propensities(run_: Run) -> dict[str, float]:
     return {axis: math.fsum(t) / len(t) for axis, t in terms.items()}
 
 
+def test_the_run_in_shards_scores_as_in_one_process(labels: Run, out: Path):
+    for shard in ("1/2", "2/2"):
+        execute(msgspec.structs.replace(_config(), shard=shard), out)
+    sharded = Run(out)
+    assert [each.identity for each in sharded.episodes()] == [e.identity for e in labels.episodes()]
+    assert all(folder.name.startswith("shard-") for folder in sharded.store.folders)
+    assert _propensities(sharded) == pytest.approx(_propensities(labels), abs=1e-3)
+
+
 @pytest.mark.parametrize("reading", ["labels", "likelihoods"])
 def test_every_dilemma_gets_probabilities_and_a_choice(
     reading: str, request: pytest.FixtureRequest

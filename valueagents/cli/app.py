@@ -16,6 +16,7 @@ from valueagents.cli.circle import circle
 from valueagents.cli.compare import compare
 from valueagents.cli.intervention import intervention
 from valueagents.cli.listings import envs, estimators, policies, taxonomies
+from valueagents.cli.merge import merge
 from valueagents.cli.metric import metric
 from valueagents.cli.play import play
 from valueagents.cli.report import report
@@ -30,6 +31,7 @@ from valueagents.errors import ConfigError, ValueAgentsError
 COMMANDS = (
     run,
     runs,
+    merge,
     score,
     compare,
     agreement,

@@ -37,6 +37,14 @@ def run(
     live: Annotated[
         int | None, typer.Option(min=1, help="Episodes in flight; default: the policy's.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Play the K-th of N parts, in a folder of its own in --out; auto: as SLURM,"
+            " SkyPilot or torchrun say.",
+        ),
+    ] = None,
     timeout_s: Annotated[
         float | None, typer.Option(min=0, help="Seconds for a decision; default 600.")
     ] = None,
@@ -56,6 +64,7 @@ def run(
         "episodes": episodes,
         "seed": seed,
         "live": live,
+        "shard": shard,
     }
     settings = _settings(config, {**given, "timeout_s": timeout_s}, env_option)
     target = settings.pop("out", None)
@@ -81,6 +90,7 @@ def run(
             seed=run_config.seed,
             env_options=run_config.env_options,
             live=run_config.live,
+            shard=run_config.shard,
             timeout_s=run_config.timeout_s,
             progress=progress,
         )
@@ -93,7 +103,8 @@ def run(
     if as_json:
         print_json(summary)
     else:
-        print(f"{done.path}: {summary['decisions']} decisions. Next: valueagents score {done.path}")
+        whole = done.path if run_config.shard is None else target
+        print(f"{done.path}: {summary['decisions']} decisions. Next: valueagents score {whole}")
     if failed:
         print(
             f"{len(failed)} episodes failed, the last: {failed[-1].error}: {failed[-1].message}",

@@ -11,52 +11,39 @@ import logging
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated, Any, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, get_args
 
 import msgspec
 
-from valueagents.contracts.decision import Asks, Episode, Failure
+from valueagents.contracts.decision import Asks
 from valueagents.contracts.policy import InformedPolicy, Policy
-from valueagents.errors import ConfigError, EnvError, StoreError
+from valueagents.errors import ConfigError, EnvError
 from valueagents.files.factors import declaration_problem
-from valueagents.running.durable import DiskError
-from valueagents.running.header import is_run
+from valueagents.running.machine import software
+from valueagents.running.recorder import Progress as Progress  # what `execute` takes
+from valueagents.running.recorder import Recorder
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
-from valueagents.running.run_log import RunLog, run_log
+from valueagents.running.run_log import run_log
 from valueagents.running.runs import Run
 from valueagents.running.scratch import remove_ownerless
+from valueagents.running.sessions import now
+from valueagents.running.shards import parse_shard, run_folders
 from valueagents.running.sources import EnvSource, env_source, policy_of
-from valueagents.running.store import RunHeader, RunStore, RunWriter, StoreReading
-from valueagents.running.throughput import Throughput
+from valueagents.running.store import (
+    RunHeader,
+    RunStore,
+    StoreReading,
+    finished_identities,
+    require_same,
+)
 
 _SOFTWARE = ("valueagents", "gymnasium", "numpy", "torch", "transformers", "peft", "vllm")
 
 log = logging.getLogger("valueagents")
-
-Progress = Callable[[int, int, int], None]
-"""Called as (finished, failed, owed at the start) whenever an episode ends."""
-
-
-@runtime_checkable
-class Display(Protocol):
-    """A `Progress` that is also told, now and then, how fast it goes and what is waited for."""
-
-    def __call__(self, finished: int, failed: int, owed: int) -> None:
-        """The run has begun, or an episode has ended."""
-
-    def throughput(self, line: str) -> None:
-        """Show what `Throughput.line` says."""
-
-
-TELL_EVERY_S = 5.0
-
 
 MOST_EPISODES = 10_000_000
 """A plan of so many takes some gigabytes; more are several runs."""
@@ -66,7 +53,7 @@ MOST_S = 86_400.0 * 365
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of a run. `episodes` None = every situation once; `live` None = as many as the
-    policy can use.
+    policy can use; `shard` K/N, "auto" or None = all of it (`parse_shard`).
     """
 
     env: str
@@ -75,6 +62,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     episodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_EPISODES)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     live: Annotated[int, msgspec.Meta(ge=1, le=MOST_LIVE)] | None = None
+    shard: str | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MOST_S)] = 600.0
 
 
@@ -103,6 +91,9 @@ def execute(
 ) -> Run:
     """Play what the run in `out` still owes, and return it. A repeated call plays nothing twice.
 
+    With `config.shard` only what that shard owes is played, into a folder of its own in `out`, and
+    the shard is returned; `Run(out)` opens all of them.
+
     With `env` and `policy` what `config` says of them is only their description, and nothing is
     made from it.
 
@@ -124,11 +115,12 @@ async def execute_async(
     """As `execute`, inside an event loop."""
     prepared = _Prepared(config, env, policy)
     remove_ownerless(Path(gettempdir()))  # what killed runs left there
-    store = RunStore.create(out, prepared.header)
-    sink = _Recorder(progress)
+    store = RunStore.create(out, prepared.header, prepared.shard)
+    sink = Recorder(progress)
     with sink.told_in_one_line(), store.writing() as writer, run_log(store.path) as told:
         stored = _taken_stock(store)
-        owed = [plan for plan in prepared.plans if plan.identity not in stored.finished]
+        elsewhere = set() if prepared.shard is None else finished_identities(RunStore.open(out))
+        owed = prepared.owed(stored.finished | elsewhere)
         attempts = Counter(failure.identity for failure in store.failures())
         started = time.monotonic()
         versions = {"python": platform.python_version(), **software(_SOFTWARE)}
@@ -139,14 +131,14 @@ async def execute_async(
             "failures": attempts.total(),
         }
         about = {"config": settings, "platform": platform.platform(), "software": versions}
-        writer.session({"start": _now(), "owed": len(owed), **counts, **about})
+        writer.session({"start": now(), "owed": len(owed), **counts, **about})
         sink.begin(writer, len(owed), told)
         if owed:
             await _play(prepared, owed, sink, attempts)
         told.tell(logging.INFO, f"ended: {sink.throughput.line()}")
         writer.session(
             {
-                "end": _now(),
+                "end": now(),
                 "finished": sink.finished,
                 "failed": sink.failed,
                 "wall_s": time.monotonic() - started,
@@ -160,12 +152,12 @@ async def execute_async(
 def plan(config: RunConfig, out: Path | str | None = None) -> RunPlan:
     """What `execute` would do, without doing it. Raises the same errors for bad settings."""
     prepared = _Prepared(config)
-    exists = out is not None and is_run(Path(out))
-    owed = (
-        prepared.owed(RunStore.create(out, prepared.header))
-        if exists and out is not None
-        else prepared.plans
-    )
+    finished: set[str] = set()
+    if out is not None and run_folders(Path(out)):
+        store = RunStore.open(out)
+        require_same(store, prepared.header)
+        finished = finished_identities(store)
+    owed = prepared.owed(finished)
     characters = prepared.characters(owed)
     seconds = prepared.policy.estimate_s(len(owed), characters)
     return RunPlan(
@@ -217,10 +209,21 @@ class _Prepared:
             informed=isinstance(self.policy, InformedPolicy),
             unrepeatable=source.unrepeatable or self.policy.unrepeatable,
         )
+        self.shard = None if config.shard is None else parse_shard(config.shard)
+        if self.shard is not None and self.header.unrepeatable is not None:
+            raise ConfigError(
+                f"this run cannot be played in shards ({self.header.unrepeatable}): another process"
+                " would give its episodes other identities"
+            )
 
-    def owed(self, store: RunStore) -> list[Plan]:
-        finished = {episode.identity for episode in store.episodes()}
-        return [plan for plan in self.plans if plan.identity not in finished]
+    def owed(self, finished: Set[str]) -> list[Plan]:
+        """What the shard, or without one the run, is to play."""
+        return [
+            plan
+            for plan in self.plans
+            if plan.identity not in finished
+            and (self.shard is None or self.shard.owns(plan.identity))
+        ]
 
     def characters(self, plans: list[Plan]) -> int | None:
         """The characters shown in one-decision envs that enumerate their situations."""
@@ -255,9 +258,9 @@ def _taken_stock(store: RunStore) -> StoreReading:
                 damage,
                 len(found.finished),
             )
-        log.warning(
-            "as they were, the damaged files are kept: %s", ", ".join(file.name for file in kept)
-        )
+        if kept:
+            names = ", ".join(file.name for file in kept)
+            log.warning("as they were, the damaged files are kept: %s", names)
     return found
 
 
@@ -269,67 +272,8 @@ def _checked(config: RunConfig) -> RunConfig:
         raise ConfigError(f"bad setting: {error}") from error
 
 
-class _Recorder:
-    """The sink of a rollout: writes, counts, reports progress."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.finished = self.failed = self._owed = 0
-        self._progress, self.throughput = progress, Throughput()
-
-    def begin(self, writer: RunWriter, owed: int, told: RunLog) -> None:
-        """From now on episodes go to the writer, and what happens to the log."""
-        self._writer, self._owed, self._told, self.throughput = writer, owed, told, Throughput()
-        told.tell(logging.INFO, f"begun: {owed} episodes are owed")
-        if isinstance(self._progress, Display):
-            self._report()
-
-    async def tell_throughput(self) -> None:
-        """Tell every few seconds, until it is cancelled."""
-        while True:
-            await asyncio.sleep(TELL_EVERY_S)
-            line = self.throughput.line()
-            done = f"{self.finished + self.failed} of {self._owed} episodes"
-            self._told.tell(logging.DEBUG, f"{done}: {line}")
-            if isinstance(self._progress, Display):
-                self._progress.throughput(line)
-
-    def episode(self, episode: Episode) -> None:
-        with self.told_in_one_line():
-            self._writer.episode(episode)
-        self.finished += 1
-        self.throughput.episode(episode)
-        self._report()
-
-    def failure(self, failure: Failure) -> None:
-        with self.told_in_one_line():
-            self._writer.failure(failure)
-        self.failed += 1
-        self.throughput.failed += 1
-        name = failure.situation or failure.identity[:12]
-        place = f"episode {name}, step {failure.step}, attempt {failure.attempt}"
-        self._told.tell(logging.WARNING, f"{place}: {failure.error}: {failure.message}")
-        self._report()
-
-    @contextmanager
-    def told_in_one_line(self) -> Iterator[None]:
-        """A disk that takes no more is a StoreError that says what is kept and what is owed."""
-        try:
-            yield
-        except DiskError as error:
-            kept = f"{self.finished} episodes of this session are kept"
-            owed = f"{self._owed - self.finished} are owed" if self._owed else "the others are owed"
-            raise StoreError(
-                f"{error.filename!r}: {error.strerror}; {kept}, {owed}: make room and give the same"
-                " command again"
-            ) from error
-
-    def _report(self) -> None:
-        if self._progress is not None:
-            self._progress(self.finished, self.failed, self._owed)
-
-
 async def _play(
-    prepared: _Prepared, owed: list[Plan], sink: _Recorder, attempts: Mapping[str, int]
+    prepared: _Prepared, owed: list[Plan], sink: Recorder, attempts: Mapping[str, int]
 ) -> None:
     config = prepared.config
     async with prepared.policy as policy:
@@ -360,18 +304,3 @@ def _to_end(make: Callable[[], Coroutine[None, None, Run]]) -> Run:
         return asyncio.run(make())
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(make())).result()
-
-
-def software(packages: Sequence[str]) -> dict[str, str]:
-    """The versions of those of the packages that are installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,7 +2,8 @@
 
 Sessions say how many episodes were there when a process began (`stored`), how many it was to play
 (`owed`) and how many it finished: what is there now is compared with that. Sessions of older
-versions say less, and less is found.
+versions say less, and less is found. Of a run in shards what counts is whether all together have
+what was planned: a shard that was killed may have been played by others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from valueagents.contracts.decision import Failure
 from valueagents.running.header import header_problems
+from valueagents.running.sessions import standing
 from valueagents.running.store import RunStore, StoreReading
 from valueagents.running.table import decisions_file, table_facts
 from valueagents.running.writer import SESSIONS_FILE
@@ -27,14 +30,42 @@ def problems(store: RunStore) -> list[str]:
     """
     facts = table_facts(store)
     reading = StoreReading()
-    attempts = sum(1 for _ in store.failures(reading))
-    sessions = store.sessions(reading)
+    failures = list(store.failures(reading))
+    sessions = store.sessions_of_folders(reading)
     damages = [*facts.damages, *(str(damage) for damage in reading.damages)]
+    if list(sessions) == [store.path]:
+        owed = _sessions_problems(store, sessions[store.path], facts.episodes, len(failures))
+    else:
+        owed = _shards_problems(store, facts.episodes, failures)
     return [
-        *header_problems(store.path),
+        *_headers_problems(store),
         *(f"{damage}: what was readable is kept, {_PLAYS} the rest" for damage in damages),
-        *_sessions_problems(store, sessions, facts.episodes, attempts),
+        *owed,
         *_answers_problems(store),
+    ]
+
+
+def _headers_problems(store: RunStore) -> list[str]:
+    return [
+        problem if folder == store.path else f"{folder.name}: {problem}"
+        for folder in store.folders
+        for problem in header_problems(folder)
+    ]
+
+
+def _shards_problems(store: RunStore, episodes: int, failures: Sequence[Failure]) -> list[str]:
+    """One line if the shards have not all that was planned, but for what failed in a run of which
+    every process has ended.
+    """
+    told = standing(store)
+    if told.planned is None:
+        return [f"no shard's {SESSIONS_FILE} says how many episodes the run is to have"]
+    failed = len({failure.identity for failure in failures})
+    if told.is_complete(episodes, failed):
+        return []
+    return [
+        f"{told.planned - episodes} of {told.planned} episodes are owed: shards were not begun,"
+        f" were stopped or are still going; {_PLAYS} them, with --shard or without"
     ]
 
 

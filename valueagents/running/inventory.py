@@ -18,13 +18,13 @@ from valueagents.contracts.decision import Failure
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.files.text import decode_json, decode_text
 from valueagents.identity import content_hash
-from valueagents.running.header import RunHeader, is_run
+from valueagents.running.header import RunHeader
 from valueagents.running.pool import POOL_FILE, PoolSource, read_pool_header
-from valueagents.running.records import identity_of_line, session_records
-from valueagents.running.segments import read_lines
-from valueagents.running.store import RunStore, StoreReading
+from valueagents.running.sessions import standing
+from valueagents.running.shards import run_folders, shard_folders
+from valueagents.running.store import RunStore, StoreReading, finished_identities
 from valueagents.running.table import TABLE_FILE, current_facts
-from valueagents.running.writer import EPISODES, SESSIONS_FILE
+from valueagents.running.writer import EPISODES
 
 STUDY_FILES = ("study.json", "adapters.json")
 STUDY_FORMATS = ("valueagents-study", "valueagents-adapters")
@@ -108,7 +108,7 @@ def take_inventory(folder: Path) -> Inventory:
     for place in _folders(folder, unreadable):
         name = str(place.relative_to(folder))
         try:
-            if is_run(place):
+            if run_folders(place):
                 runs.append(_run(place, name, keys))
             elif any(place.glob(EPISODES.format("*"))):
                 unreadable.append(Unreadable(name, "holds episodes and no run.json"))
@@ -148,9 +148,11 @@ def _folders(folder: Path, unreadable: list[Unreadable]) -> Iterator[Path]:
 
     for place, below, _ in os.walk(folder, onerror=refused):
         names = sorted(name for name in below if not name.startswith("."))
-        below[:] = [name for name in names if _is_utf8(name)]
+        readable = [name for name in names if _is_utf8(name)]
+        shards = {shard.name for shard in shard_folders(Path(place))}
+        below[:] = [name for name in readable if name not in shards]  # a run's, told with it
         for name in names:
-            if name not in below:
+            if name not in readable:
                 why = "its name is not UTF-8; rename it"
                 unreadable.append(Unreadable(_shown(Path(place, name), folder), why))
         yield Path(place)
@@ -171,11 +173,14 @@ def _run(place: Path, name: str, keys: set[str]) -> FoundRun:
     if key in keys:
         key = content_hash("copy", key, name)[:_KEY_DIGITS]
     keys.add(key)
-    sessions = [record for _, record in session_records(place / SESSIONS_FILE, [])]
-    starts = [record for record in sessions if "start" in record]
+    told = standing(store)
     finished, failed = count_episodes(store)
-    planned = _number(starts[-1].get("planned")) if starts else None
-    files = [entry.stat() for entry in os.scandir(place) if entry.is_file(follow_symlinks=False)]
+    files = [
+        entry.stat()
+        for folder in {place, *store.folders}
+        for entry in os.scandir(folder)
+        if entry.is_file(follow_symlinks=False)
+    ]
     return FoundRun(
         path=name,
         key=key,
@@ -185,10 +190,10 @@ def _run(place: Path, name: str, keys: set[str]) -> FoundRun:
         seed=header.seed,
         finished=finished,
         failed=failed,
-        planned=planned,
-        owed=None if planned is None else max(0, planned - finished),
-        started=str(starts[0]["start"]) if starts else None,
-        ended=str(sessions[-1]["end"]) if starts and "end" in sessions[-1] else None,
+        planned=told.planned,
+        owed=None if told.planned is None else max(0, told.planned - finished),
+        started=told.started,
+        ended=told.ended_with(finished),
         written=max((file.st_mtime for file in files), default=0.0),
         size=sum(file.st_size for file in files),
     )
@@ -203,7 +208,7 @@ def count_episodes(store: RunStore) -> tuple[int, int]:
     facts = current_facts(store)
     if facts is not None and not failures:
         return facts.episodes, 0
-    finished = _identities(store) if facts is None else _tabled(store)
+    finished = finished_identities(store) if facts is None else _tabled(store)
     return len(finished), len(failures - finished)
 
 
@@ -217,12 +222,7 @@ def _tabled(store: RunStore) -> set[str]:
         with pq.ParquetFile(store.path / TABLE_FILE) as file:
             return set(file.read(columns=["episode"])["episode"].to_pylist())
     except (OSError, ValueError):
-        return _identities(store)
-
-
-def _identities(store: RunStore) -> set[str]:
-    lines = (line for segment in store.segments() for line in read_lines(segment, []))
-    return {identity for identity in map(identity_of_line, lines) if identity is not None}
+        return finished_identities(store)
 
 
 def _adapter(policy: Mapping[str, str]) -> str | None:
@@ -247,10 +247,6 @@ def _study(file: Path, name: str) -> list[FoundStudy]:
 
 def _below(path: str, runs: list[str]) -> int:
     return sum(path in (".", run) or run.startswith(f"{path}/") for run in runs)
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
 
 
 def _reason(error: Exception) -> str:

@@ -40,7 +40,7 @@ class NewLines:
     def __iter__(self) -> Iterator[tuple[LinePlace, bytes]]:
         """Those that were written since the last time."""
         for segment in self._store.segments():
-            if segment.name not in self._without:
+            if self._store.name_of(segment) not in self._without:
                 yield from self._of(segment)
 
     def _of(self, segment: Path) -> Iterator[tuple[LinePlace, bytes]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from valueagents.running.execution import Display
+from valueagents.running.recorder import Display
 from valueagents.screen import console, visible
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ import msgspec
 
 from valueagents.running.durable import AppendOnlyFile
 from valueagents.running.sealed import seal, unseal
+from valueagents.running.shards import is_shard_folder
 
 _GZIP = 31  # zlib's window-bits code for the gzip container
 _LEVEL = 3  # at 6 packing was the largest cost of an instant episode
@@ -41,7 +42,9 @@ class Damage(msgspec.Struct, frozen=True):
     why: str
 
     def __str__(self) -> str:
-        return f"{self.file.name} is damaged {self.where} ({self.why})"
+        folder = self.file.parent
+        name = f"{folder.name}/{self.file.name}" if is_shard_folder(folder) else self.file.name
+        return f"{name} is damaged {self.where} ({self.why})"
 
 
 class SegmentWriter:

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from valueagents.errors import ConfigError
 from valueagents.running.execution import Progress, RunConfig, execute
 from valueagents.running.runs import Run
 from valueagents.running.scratch import ScratchFolder
@@ -23,6 +24,7 @@ def run(
     seed: int = 0,
     env_options: Mapping[str, Any] | None = None,
     live: int | None = None,
+    shard: str | None = None,
     timeout_s: float = 600.0,
     progress: Progress | None = None,
 ) -> Run:
@@ -39,6 +41,8 @@ def run(
         seed: of the run: order of situations, env seeds, draws.
         env_options: options of an env that is given by id, file or class.
         live: episodes in flight; None = as many as the policy can use.
+        shard: `K/N`, the K-th of N processes that play this run, or `auto`; it plays its own part,
+            into a folder of its own in `out`, and returns that part. `Run(out)` is all of them.
         timeout_s: seconds for a decision, and for a step of the env.
         progress: called as (finished, failed, owed at the start) whenever an episode ends.
 
@@ -59,12 +63,15 @@ def run(
         episodes=episodes,
         seed=seed,
         live=live,
+        shard=shard,
         timeout_s=timeout_s,
     )
+    if shard is not None and out is None:
+        raise ConfigError("a shard needs `out`, the folder that the shards of the run share")
     temporary = ScratchFolder() if out is None else None
     place = temporary.path / "run" if temporary is not None else Path(str(out))
     why = source.unrepeatable or made.unrepeatable
-    if why is not None and place.exists():
+    if why is not None and shard is None and place.exists():
         place = _next_free(place)
         log.info("the run cannot be continued (%s); it goes to %s", why, place)
     try:

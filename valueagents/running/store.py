@@ -11,6 +11,7 @@ readable.
                               time (`table.py`)
     run.log                   what happened meanwhile, for people (`run_log.py`)
     .lock                     held by the one process that writes
+    shard-1-of-3/             the same, of a process that plays a part of the run (`shards.py`)
 
 `run.json` and every line of a segment say their schema; what an older one lacks is added in reading
 (`upgrade.py`). Every line ends with a checksum (`sealed.py`); lines of older runs have none and are
@@ -24,6 +25,7 @@ the damaged file beside one of its readable lines.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +38,15 @@ from valueagents.running.durable import (
 from valueagents.running.header import RUN_FILE, is_run, read_header, repair_header, write_header
 from valueagents.running.header import RunHeader as RunHeader  # what a store holds
 from valueagents.running.lock import LOCK_FILE, only_writer
-from valueagents.running.records import episode_records, failure_records, session_records
+from valueagents.running.records import (
+    episode_records,
+    failure_records,
+    identity_of_line,
+    session_records,
+)
 from valueagents.running.salvage import set_right
-from valueagents.running.segments import Damage
+from valueagents.running.segments import Damage, read_lines
+from valueagents.running.shards import Shard, is_shard_folder, run_folders
 from valueagents.running.writer import EPISODES, FAILURES, SESSIONS_FILE
 from valueagents.running.writer import RunWriter as RunWriter  # what `RunStore.writing` gives
 
@@ -64,44 +72,57 @@ class RunStore:
 
     @classmethod
     def open(cls, path: Path | str) -> "RunStore":
-        """The store at a path. Raises StoreError if there is none, it cannot be read, or it is of
-        another schema.
+        """The store at a path, its shards included.
+
+        Raises StoreError if there is none, it cannot be read, it is of another schema, or its
+        shards are of several runs.
         """
         path = Path(path)
-        if not is_run(path):
+        folders = run_folders(path)
+        if not folders:
             raise StoreError(
                 f"{str(path)!r} is not a run directory (it has no {RUN_FILE}); make one with"
                 " `valueagents run --out`"
             )
-        return cls(path, read_header(path))
+        header, *others = map(read_header, folders)
+        for folder, other in zip(folders[1:], others, strict=True):
+            difference = difference_of_runs(other, header)
+            if difference is not None:
+                raise StoreError(
+                    f"{str(folder)!r} is of another run than {str(folders[0])!r}: {difference};"
+                    " move one of them away"
+                )
+        return cls(path, header)
 
     @classmethod
-    def create(cls, path: Path | str, header: RunHeader) -> "RunStore":
-        """The store at a path, made if there is none.
+    def create(cls, path: Path | str, header: RunHeader, shard: Shard | None = None) -> "RunStore":
+        """The store at a path, or that of a shard of the run there, made if there is none.
 
         Raises ConfigError if something else is there, StoreError if another process is making it
         just now.
         """
         path = Path(path)
-        if not is_run(path):
-            if path.exists() and not (
-                path.is_dir() and all(_is_passing(entry) for entry in path.iterdir())
-            ):
-                raise ConfigError(
-                    f"{str(path)!r} exists and is not a run directory; give another --out"
-                )
-            path.mkdir(parents=True, exist_ok=True)
-            with only_writer(path):
-                if not is_run(path):
-                    write_header(path, header)
-        store = cls.open(path)
-        for name, there, here in _decisive(store.header, header):
-            if there != here:
-                raise ConfigError(
-                    f"{str(path)!r} holds another run: {_difference(name, there, here)}; give"
-                    " another --out"
-                )
+        _require_free_or_same(path, header)
+        place = path if shard is None else path / shard.folder
+        if not is_run(place):
+            if place != path:
+                _require_free_or_same(place, header)
+            place.mkdir(parents=True, exist_ok=True)
+            with only_writer(place):
+                if not is_run(place):
+                    write_header(place, header)
+        store = cls.open(place)
+        require_same(store, header)
         return store
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders that hold the run's files now: its own, those of its shards."""
+        return run_folders(self.path)
+
+    def name_of(self, file: Path) -> str:
+        """The name of a file of the run; of a shard's with the folder."""
+        return file.relative_to(self.path).as_posix()
 
     def episodes(self, reading: StoreReading | None = None) -> Iterator[Episode]:
         """The readable finished episodes in the order of writing, each identity once; `reading`
@@ -121,20 +142,35 @@ class RunStore:
         included.
         """
         reading = reading or StoreReading()
-        for file in sorted(self.path.glob(FAILURES.format("*"))):
+        for file in self.failure_files():
             for _, failure in failure_records(file, reading.damages):
                 yield failure
 
     def segments(self) -> list[Path]:
-        """The episode segments in the order of writing."""
-        return sorted(self.path.glob(EPISODES.format("*")))
+        """The episode segments in the order of writing, folder by folder."""
+        return self._files(EPISODES)
+
+    def failure_files(self) -> list[Path]:
+        """The files of failures in the order of writing, folder by folder."""
+        return self._files(FAILURES)
 
     def sessions(self, reading: StoreReading | None = None) -> list[dict[str, Any]]:
-        """The starts and ends of processes that worked on the run, oldest first; unreadable lines
-        are left out.
+        """The starts and ends of processes that worked on the run, folder by folder, oldest first;
+        unreadable lines are left out.
         """
+        return list(chain.from_iterable(self.sessions_of_folders(reading).values()))
+
+    def sessions_of_folders(
+        self, reading: StoreReading | None = None
+    ) -> dict[Path, list[dict[str, Any]]]:
+        """As `sessions`, by folder."""
         reading = reading or StoreReading()
-        return [record for _, record in session_records(self.path / SESSIONS_FILE, reading.damages)]
+        return {
+            folder: [
+                record for _, record in session_records(folder / SESSIONS_FILE, reading.damages)
+            ]
+            for folder in self.folders
+        }
 
     @contextmanager
     def writing(self) -> Iterator[RunWriter]:
@@ -156,16 +192,58 @@ class RunStore:
             writer.close()
 
     def set_right(self, reading: StoreReading) -> list[Path]:
-        """The files that were damaged hold their readable lines; where they are kept as they were.
+        """The damaged files of the run's own folder hold their readable lines; where they are kept
+        as they were. Those of a shard are set right by its own process.
 
         Only whoever is writing may do that. Raises DiskError.
         """
-        return set_right(reading.damages, self.header)
+        own = [damage for damage in reading.damages if damage.file.parent == self.path]
+        return set_right(own, self.header)
+
+    def _files(self, pattern: str) -> list[Path]:
+        return [
+            file for folder in self.folders for file in sorted(folder.glob(pattern.format("*")))
+        ]
+
+
+def finished_identities(store: RunStore) -> set[str]:
+    """The identities of the readable finished episodes; nothing else of them is decoded."""
+    lines = (line for segment in store.segments() for line in read_lines(segment, []))
+    return {identity for identity in map(identity_of_line, lines) if identity is not None}
+
+
+def difference_of_runs(there: RunHeader, here: RunHeader) -> str | None:
+    """The first field that makes the headers those of two runs, with both values; None if they are
+    of one.
+    """
+    for name, then, now in _decisive(there, here):
+        if then != now:
+            return _difference(name, then, now)
+    return None
+
+
+def _require_free_or_same(path: Path, header: RunHeader) -> None:
+    """Raise ConfigError if there is something at the path that is not this run."""
+    if run_folders(path):
+        require_same(RunStore.open(path), header)
+    elif path.exists() and not (
+        path.is_dir() and all(_is_passing(entry) for entry in path.iterdir())
+    ):
+        raise ConfigError(f"{str(path)!r} exists and is not a run directory; give another --out")
+
+
+def require_same(store: RunStore, header: RunHeader) -> None:
+    """Raise ConfigError if the header is of another run than the store's."""
+    difference = difference_of_runs(store.header, header)
+    if difference is not None:
+        raise ConfigError(
+            f"{str(store.path)!r} holds another run: {difference}; give another --out"
+        )
 
 
 def _is_passing(path: Path) -> bool:
     """What is there before a run is, or stays when making one was killed."""
-    return path.name == LOCK_FILE or is_draft(path)
+    return path.name == LOCK_FILE or is_draft(path) or is_shard_folder(path)
 
 
 def _decisive(there: RunHeader, here: RunHeader) -> Iterator[tuple[str, object, object]]:

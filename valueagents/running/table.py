@@ -205,7 +205,7 @@ def write_decisions(
 
 def _state(store: RunStore) -> str:
     """What the table is made from: schema, columns, segments and their sizes."""
-    segments = [(segment.name, segment.stat().st_size) for segment in store.segments()]
+    segments = [(store.name_of(segment), segment.stat().st_size) for segment in store.segments()]
     return json.dumps([SCHEMA, table_schema(store.header).names, segments])
 
 

@@ -15,7 +15,7 @@ from valueagents.viewer.site import Site
 
 def export(folder: Path, out: Path, progress: Callable[[int, int, int], None]) -> Path:
     """The pages of a folder's runs are under `out`; the first page. `progress` is told as
-    `execution.Progress` says, of pages.
+    `recorder.Progress` says, of pages.
 
     Raises ConfigError if something is at `out` already.
     """

@@ -17,6 +17,7 @@ from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.errors import StoreError
 from valueagents.running.places import NewLines
 from valueagents.running.records import episode_of_line
+from valueagents.running.sessions import standing
 from valueagents.running.store import RunStore
 from valueagents.running.table import (
     TABLE_FILE,
@@ -112,7 +113,8 @@ class LiveIndex:
 
     def now(self) -> Index:
         """The index of all that the run holds now."""
-        sizes = {file.name: file.stat().st_size for file in self._store.segments()}
+        segments = self._store.segments()
+        sizes = {self._store.name_of(file): file.stat().st_size for file in segments}
         if self._made is not None and sizes == self._sizes:
             return self._made
         if self._made is None or any(
@@ -133,7 +135,7 @@ class LiveIndex:
         self._add(table_schema(self._store.header).empty_table())
         held: frozenset[str] = frozenset()
         try:
-            if _has_ended(self._store):
+            if not standing(self._store).stopped:
                 decisions_file(self._store)
             held = tabled_segments(self._store)
             if held:
@@ -178,11 +180,6 @@ class LiveIndex:
                 rows = []
         if rows:
             yield rows
-
-
-def _has_ended(store: RunStore) -> bool:
-    sessions = store.sessions()
-    return bool(sessions) and "end" in sessions[-1]
 
 
 def _starts(names: pa.Array) -> IntArray:

@@ -11,6 +11,7 @@ from valueagents.identity import content_hash
 from valueagents.running.header import RUN_FILE, RunHeader
 from valueagents.running.inventory import FoundRun, Inventory, take_inventory
 from valueagents.running.places import EpisodePlaces
+from valueagents.running.sessions import standing
 from valueagents.running.store import RunStore
 from valueagents.viewer.index import Index, LiveIndex
 from valueagents.viewer.transcript import ShownDecision, shown_decisions
@@ -38,7 +39,7 @@ class ShownRun:
         self.header: RunHeader = store.header
         self._index, self._places = LiveIndex(store), EpisodePlaces(store, address_name)
         self._last: tuple[str, tuple[Episode, list[ShownDecision]]] | None = None
-        self._version = _version(store.path)
+        self._version = _version(store)
 
     def index(self) -> Index:
         """Its decisions now."""
@@ -65,18 +66,15 @@ class ShownRun:
 
     def has_ended(self) -> bool:
         """True if no process that began to play it is still to end, or was killed."""
-        sessions = self.store.sessions()
-        return bool(sessions) and "end" in sessions[-1]
+        return standing(self.store).ended_with(self.index().episodes) is not None
 
     def planned(self) -> int | None:
         """How many episodes it is to have; None where no session says."""
-        starts = [record for record in self.store.sessions() if "start" in record]
-        planned = starts[-1].get("planned") if starts else None
-        return planned if isinstance(planned, int) else None
+        return standing(self.store).planned
 
     def is_there(self) -> bool:
         """True if its folder still holds the header that was read."""
-        return self._version is not None and _version(self.store.path) == self._version
+        return bool(self._version) and _version(self.store) == self._version
 
 
 class Shelf:
@@ -135,9 +133,10 @@ class Shelf:
             return None
 
 
-def _version(folder: Path) -> tuple[int, int] | None:
+def _version(store: RunStore) -> list[tuple[int, int]]:
+    """Which headers the folders of the run have; none where one has lost its own."""
     try:
-        found = (folder / RUN_FILE).stat()
+        found = [(folder / RUN_FILE).stat() for folder in store.folders]
     except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+        return []
+    return [(header.st_ino, header.st_mtime_ns) for header in found]

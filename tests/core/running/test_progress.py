@@ -11,7 +11,7 @@ import pytest
 import valueagents as va
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import Policy
-from valueagents.running import execution, progress, throughput
+from valueagents.running import progress, recorder, throughput
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.run_log import RunLog, run_log
 
@@ -53,7 +53,7 @@ class Shown:
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(execution, "TELL_EVERY_S", 0.02)
+    monkeypatch.setattr(recorder, "TELL_EVERY_S", 0.02)
     monkeypatch.setattr(throughput, "STUCK_S", 0.05)
 
 

@@ -522,6 +522,6 @@ def test_every_session_keeps_its_resolved_settings_and_software(out):
         "episodes": 3,
         "seed": 2,
     }
-    assert start["config"] == {**settings, "live": None, "timeout_s": 600.0}
+    assert start["config"] == {**settings, "live": None, "shard": None, "timeout_s": 600.0}
     assert start["software"]["valueagents"] == "0.1.0"
     assert (end["finished"], end["failed"]) == (3, 0)
