@@ -55,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     rate = measured.rates("one process", options.decisions)
     print_figure("one process", rate, "decisions/s")
     name = "seconds of all shards together ÷ one process"
-    print_figure(name, measured.ratios("shards", "one process"), most=1.2)
+    print_figure(name, measured.ratios("shards", "one process"), most=1.5)
     name = "table made of all shards ÷ of one run"
-    print_figure(name, measured.ratios("shards opened", "one opened"), most=1.2)
+    print_figure(name, measured.ratios("shards opened", "one opened"), most=1.5)
 
 
 if __name__ == "__main__":

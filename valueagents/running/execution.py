@@ -23,7 +23,7 @@ from valueagents.contracts.decision import Asks
 from valueagents.contracts.policy import InformedPolicy, Policy
 from valueagents.errors import ConfigError, EnvError
 from valueagents.files.factors import declaration_problem
-from valueagents.running.machine import software
+from valueagents.running.machine import machine, software
 from valueagents.running.recorder import Progress as Progress  # what `execute` takes
 from valueagents.running.recorder import Recorder
 from valueagents.running.rollout import Plan, env_identity, plan_episodes, roll_out
@@ -130,7 +130,7 @@ async def execute_async(
             "stored": len(stored.finished),
             "failures": attempts.total(),
         }
-        about = {"config": settings, "platform": platform.platform(), "software": versions}
+        about = {"config": settings, "software": versions, **machine()}
         writer.session({"start": now(), "owed": len(owed), **counts, **about})
         sink.begin(writer, len(owed), told)
         if owed:
