@@ -13,8 +13,8 @@ order of folders.
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from valueagents.errors import ConfigError
 from valueagents.running.header import is_run
@@ -32,7 +32,8 @@ SLURM_PROCID in its script, too, where one process runs; the step's count is the
 """
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shard:
     """The `number`-th, from 1, of `count` shards."""
 
     number: int
