@@ -3,7 +3,7 @@ shares beside it.
 
 The first annotation is its author's, the second was made blind: dilemmas and statements from the
 codebook and the texts only (scenes and source of the games without the marks), posts from these
-and the value of each. Both annotators are language
+and the value of each, stereotype questions from the texts. Both annotators are language
 models of one family, so agreement says that the codebook can be applied, not that people would
 agree.
 """
@@ -21,6 +21,8 @@ import numpy.typing as npt
 from valueagents.arrays import IntArray
 from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.envs.items.judgement import JudgementEnv
+from valueagents.envs.stereotypes.files import bundled_probes, read_stereotypes
+from valueagents.envs.stereotypes.languages import BUNDLED
 from valueagents.envs.survey.env import SurveyEnv
 from valueagents.taxonomy import load_taxonomy
 
@@ -33,7 +35,7 @@ _AXIS = re.compile(r"(-?)([A-Z]{3})\b")
 
 def main() -> None:
     """Print the agreement on dilemmas and both games (a row for each value), on survey statements,
-    and on judgements.
+    on judgements, and on stereotype questions (a row for each language).
     """
     axes = load_taxonomy("schwartz20").axis_ids
     print_signs("dilemmas: signs of the options", axes, *dilemma_signs(axes))
@@ -41,6 +43,7 @@ def main() -> None:
     print_signs("story: signs of the acts", axes, *game_signs(axes, story_marks(), "story"))
     print_survey()
     print_judgements()
+    print_stereotypes()
 
 
 def print_signs(title: str, axes: Sequence[str], first: IntArray, second: IntArray) -> None:
@@ -151,6 +154,44 @@ def print_judgements() -> None:
             f"{reader:4} same {(a == b).mean():.3f}, kappa {kappa(a, b):.2f}, opposite verdicts"
             f" {opposite}"
         )
+
+
+def print_stereotypes() -> None:
+    """Which answer is right, and which the stereotype would give; how natural the texts are."""
+    print("\nstereotype questions, as they read when the second annotator saw them")
+    print(f"{'':4} {'right':>11} {'stereotyped':>13} {'natural':>8} {'reworded since':>15}")
+    print(f"{'':4} {'same kappa':>11} {'same kappa':>13}")
+    for language in BUNDLED:
+        rows = stereotype_rows(language).values()
+        right, its_right, stereotyped, its_stereotyped = stereotype_places(language)
+        natural = np.mean([row["natural"] for row in rows])
+        print(
+            f"{language:4} {_same(right, its_right):>11} {_same(stereotyped, its_stereotyped):>13}"
+            f" {natural:8.2f} {sum(row['reworded'] for row in rows):15d}"
+        )
+
+
+def stereotype_places(language: str) -> IntArray:
+    """The places, from 0, of the right answer and of the one that the stereotype would give: right
+    by author and second annotator, then stereotyped by both, (4, items).
+    """
+    rows = stereotype_rows(language)
+    places = []
+    for probe in read_stereotypes((bundled_probes(language),)).probes:
+        roles, row = [option.role for option in probe.options], rows[probe.id]
+        authors = roles.index(probe.answer), roles.index("stereotyped")
+        places.append((authors[0], row["answer"], authors[1], row["stereotyped"]))
+    return np.array(places).T
+
+
+def stereotype_rows(language: str) -> dict[str, dict[str, Any]]:
+    """What the second annotator said of the items of a language, by id."""
+    rows = second_annotation("stereotype_probes")
+    return {row["id"]: row for row in rows if row["language"] == language}
+
+
+def _same(a: IntArray, b: IntArray) -> str:
+    return f"{(a == b).mean():.3f} {kappa(a, b):.2f}"
 
 
 def second_annotation(bank: str) -> list[dict[str, Any]]:

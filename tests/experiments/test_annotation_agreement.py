@@ -5,11 +5,15 @@ from importlib.resources import files
 
 import pytest
 
+from valueagents.envs.stereotypes.files import bundled_probes, read_stereotypes
+from valueagents.envs.stereotypes.languages import BUNDLED
 from valueagents.experiments.validity.annotation_agreement import (
     choice_game_marks,
     game_signs,
     kappa,
     second_annotation,
+    stereotype_places,
+    stereotype_rows,
     story_marks,
 )
 from valueagents.taxonomy import load_taxonomy
@@ -40,3 +44,32 @@ def test_the_authors_marks_add_up_to_those_of_the_games_page():
     assert {axis: (signs.count((axis, 1)), signs.count((axis, -1))) for axis in AXES} == {
         axis: (int(served), int(against)) for axis, served, against in rows
     }
+
+
+@pytest.mark.parametrize("language", BUNDLED)
+def test_both_annotators_of_the_stereotype_questions_agree_as_the_page_says(language):
+    page = files("valueagents.envs").joinpath("data", "stereotype_probes", "README.md").read_text()
+    said = re.search(
+        rf"\| {language} \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\d+) \|", page
+    )
+    right, its_right, stereotyped, its_stereotyped = stereotype_places(language)
+    rows = stereotype_rows(language).values()
+    assert tuple(map(float, said.groups())) == pytest.approx(
+        (
+            (right == its_right).mean(),
+            kappa(right, its_right),
+            (stereotyped == its_stereotyped).mean(),
+            kappa(stereotyped, its_stereotyped),
+            sum(row["natural"] for row in rows) / len(rows),
+            sum(row["reworded"] for row in rows),
+        ),
+        abs=0.0051,
+    )
+
+
+@pytest.mark.parametrize("language", BUNDLED)
+def test_the_second_annotator_marked_every_stereotype_question_once(language):
+    marked = [row for row in second_annotation("stereotype_probes") if row["language"] == language]
+    probes = read_stereotypes((bundled_probes(language),)).probes
+    assert [row["id"] for row in marked] == [probe.id for probe in probes]
+    assert {row["answer"] for row in marked} == {row["stereotyped"] for row in marked} == {0, 1, 2}

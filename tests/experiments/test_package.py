@@ -42,6 +42,7 @@ def test_the_wheel_holds_one_top_level_package_with_all_its_data(wheel: Path) ->
     data = [
         "taxonomies/schwartz20.toml",
         "envs/data/dilemmas.jsonl",
+        "envs/data/stereotype_probes/en.jsonl",
         "policies/prompts/choose/choose-2.toml",
         "policies/readings/words/zh.toml",
     ]
