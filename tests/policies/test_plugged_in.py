@@ -246,11 +246,11 @@ def test_a_listing_explains_what_is_plugged_in_like_what_is_bundled():
         options = {option.name: option for option in docs[name].options}
         assert options["question"].does == "reading=yes-no: put after the option's text."
         assert options["pick"].does.startswith(
-            "reading=label or reading=likelihood or reading=yes-no: draw from"
+            "reading=label or reading=likelihood or reading=sentences or reading=yes-no: draw"
         )
-        assert options["reading"].type == "label | likelihood | say | yes-no"
+        assert options["reading"].type == "label | likelihood | say | sentences | yes-no"
         named = options["prompt"].type.split(" | ")
-        assert {"again", "blunt", "neither", "choose-1", "judge-7", "FILE.toml"} <= set(named)
+        assert {"again", "blunt", "neither", "choose-1 to choose-7", "FILE.toml"} <= set(named)
     readings = {
         name: {o.name: o for o in docs[name].options}["reading"].default
         for name in ("terse", "openai")
