@@ -145,17 +145,18 @@ def make_card(
     write_tables(results, out / "tables")
     if figures:
         write_figures(results, out / "figures")
-    return Card(_write_pages(results, subjects, notes, out), answer(results))
+    return Card(_write_pages(results, playing, notes), answer(results))
 
 
-def _write_pages(
-    results: Results, subjects: Sequence[CardSubject], notes: Sequence[str], out: Path
-) -> list[Path]:
-    pages = [write_page(page(results, title=TITLE, notes=notes), out / "card.html")]
+def _write_pages(results: Results, playing: _Playing, notes: Sequence[str]) -> list[Path]:
+    subjects, out = playing.subjects, playing.out
+    over_all = page(results, title=TITLE, notes=[*notes, *_unasked(playing, subjects)])
+    pages = [write_page(over_all, out / "card.html")]
     if len(subjects) > 1:
         for each in subjects:
             if each.name in results.policies:
-                own = page(results.of(each.name), title=TITLE, notes=notes)
+                told = [*notes, *_unasked(playing, [each])]
+                own = page(results.of(each.name), title=TITLE, notes=told)
                 pages.append(write_page(own, out / f"{each.folder}.html"))
     return pages
 
@@ -179,7 +180,7 @@ async def _play(
                 playing.refused[subject.name, env.name] = "it chooses by annotations of values"
     finally:
         await models.close()
-    return playing, [_taken(playing, plan, budget), *notes, *_unasked(playing)]
+    return playing, [_taken(playing, plan, budget), *notes]
 
 
 async def _plan(playing: _Playing, budget: Budget, started: float) -> CardPlan:
@@ -283,8 +284,10 @@ def _rounded(amount: float) -> str:
     return f"{amount:.0f}" if amount < _ONE_DIGIT else f"{float(f'{amount:.2g}'):,.0f}"
 
 
-def _unasked(playing: _Playing) -> list[str]:
+def _unasked(playing: _Playing, subjects: Sequence[CardSubject]) -> list[str]:
+    names = [each.name for each in subjects]
     return [
-        f"{subject} could not be asked in {env}: {reason}"
+        f"{subject} could not be asked in {env}: {reason.removesuffix('.')}."
         for (subject, env), reason in playing.refused.items()
+        if subject in names
     ]

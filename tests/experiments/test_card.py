@@ -8,6 +8,7 @@ import re
 import msgspec
 import pytest
 
+from chromium import PHONE, browser, needs_chromium
 from counting_engine import items
 from valueagents.errors import ConfigError, StoreError
 from valueagents.experiments.card import making
@@ -129,19 +130,24 @@ def test_a_page_says_what_was_taken_and_what_was_not_asked(three):
     assert "What it states (survey) and does (dilemmas)" in page
     assert "<script" not in page
     assert "known:BEC=0.7" not in page  # a page is of one policy
+    assert "known:BEC=1.4 could not be asked in easy questions: it chooses by annotations" in page
 
 
 @pytest.fixture
 def coats(counting, tmp_path, monkeypatch):
     """The engine, and a card of nothing but 400 short dilemmas."""
     bank = items(tmp_path / "coats.jsonl", "coats", 400)
-    env = CardEnv("coats", "valueagents/Dilemma-v0", {"data": str(bank)})
-
-    async def only_coats(*_, **__):
-        return [env], []
-
-    monkeypatch.setattr(making, "card_envs", only_coats)
+    ask_only([CardEnv("coats", "valueagents/Dilemma-v0", {"data": str(bank)})], monkeypatch)
     return counting
+
+
+def ask_only(envs, monkeypatch):
+    """Cards ask in these envs."""
+
+    async def found(*_, **__):
+        return envs, []
+
+    monkeypatch.setattr(making, "card_envs", found)
 
 
 @pytest.mark.slow
@@ -170,22 +176,56 @@ def test_a_larger_budget_goes_on_from_what_was_asked(coats, tmp_path, monkeypatc
 def test_what_a_model_hardly_says_has_no_numbers_unless_asked_for(coats, tmp_path):
     coats.log_p, found, folder = -9.0, subjects(["counting:x"]), tmp_path / "card"
     refused = make_card(found, folder, budget=Budget(tokens=1))
-    assert "nothing can be said" in refused.answer[0]
+    assert "nothing can be said" in refused.answer[1]
     asked_for = make_card(found, folder, budget=Budget(tokens=1), low_mass=True)
-    assert "no leaning of counting:x can be claimed" in asked_for.answer[0]
+    assert "no leaning of counting:x can be claimed" in asked_for.answer[1]
+
+
+HOSTILE = "<script>document.title='owned'</script><img src=owned>\u202e=1+1"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The pages of two policies with hostile names."""
+    found = [CardSubject(HOSTILE, "random"), CardSubject("{{ 7*7 }}", "first")]
+    survey = CardEnv("survey", "valueagents/Survey-v0", {"split": "eval"})
+    with pytest.MonkeyPatch.context() as patch:
+        ask_only([survey, CardEnv("dilemmas", "valueagents/Dilemma-v0")], patch)
+        return make_card(
+            found, tmp_path_factory.mktemp("hostile"), budget=Budget(tokens=1000)
+        ).pages
 
 
 @pytest.mark.slow
-def test_a_hostile_name_is_inert(tmp_path):
-    name = "<script>alert(1)</script>\u202e=1+1"
-    found = [CardSubject(name, "random"), CardSubject("{{ 7*7 }}", "first")]
-    made = make_card(found, tmp_path, budget=Budget(tokens=1000))
-    for page in made.pages:
+def test_a_hostile_name_is_inert(hostile):
+    for page in hostile:
         html = page.read_text(encoding="utf-8")
         assert "<script" not in html
         assert "\u202e" not in html
-    assert "{{ 7*7 }}" in made.pages[0].read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "card.json").read_bytes())["episodes"]["dilemmas"] == 192
+    assert "{{ 7*7 }}" in hostile[0].read_text(encoding="utf-8")
+    plan = json.loads((hostile[0].parent / "card.json").read_bytes())
+    assert plan["episodes"]["dilemmas"] == 192
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_card_is_read_in_a_browser_and_runs_no_script(three, hostile, tmp_path):
+    pytest.importorskip("aiohttp")
+    with browser(tmp_path) as tab, tab.screen(PHONE):
+        for page in (*three[0].pages, *hostile):
+            tab.requested.clear()
+            tab.go(page.as_uri())
+            assert tab.script("document.title").startswith("What does it value?")
+            assert tab.script("document.documentElement.scrollWidth") <= PHONE
+            assert tab.script("document.querySelectorAll('script, img').length") == 0
+            assert {url for url in tab.requested if "favicon" not in url} == {page.as_uri()}
+        tab.go(three[0].pages[0].as_uri())
+        assert "differences between 3 policies hold at 5 %" in tab.text()
+        ranks = "[...document.querySelectorAll('summary')].find(e => /^Ranks/.test(e.innerText))"
+        tab.script(f"{ranks}.id = 'ranks'")
+        tab.click("#ranks")
+        shown = tab.script("document.querySelector('#ranks').parentElement.innerText")
+        assert re.search(r"Benevolence: caring\s+1–1\s+2–2\s+3–3", shown)
 
 
 @pytest.mark.slow
