@@ -36,7 +36,7 @@ class DilemmaEnv(ItemEnv):
         path = (
             Path(data)
             if data is not None
-            else Path(str(files("valueagents.envs").joinpath("data", "dilemmas.jsonl")))
+            else Path(str(files("valueagents.envs").joinpath("data", "dilemmas-1.jsonl")))
         )
         bank = read_items(path, None if values is None else Path(values))
         if setting is not None:

@@ -19,6 +19,7 @@ from valueagents.files.items import Item, ItemBank, ItemOption
 from valueagents.files.text import once_per_file, require_file
 from valueagents.taxonomy import Taxonomy
 
+Bank = Literal["judgements-1", "judgements-2"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _REMAINING = -0.5
 
@@ -35,8 +36,10 @@ class JudgementEnv(ItemEnv):
 
     Args:
         posts: a `.jsonl` in our format (envs/reference.md), or the AITA `.json` of arXiv
-            2508.11414; by default the bundled bank (160 posts, taxonomy schwartz20, AI-annotated:
-            see envs/data/README.md).
+            2508.11414; by default a bundled bank.
+        bank: the bundled bank (160 posts each, taxonomy schwartz20, AI-annotated: see
+            envs/data/README.md): judgements-1, of 90 to 170 words, or judgements-2, of 35 to 60,
+            each of which sets one value against another and has verdicts on both.
         strict: give the remaining verdict 0 in place of -0.5.
         cap: at most this many posts of each basic value (the study: 500); by default all.
         render_mode: "ansi" or None, as in Gymnasium.
@@ -50,16 +53,17 @@ class JudgementEnv(ItemEnv):
         self,
         *,
         posts: str | None = None,
+        bank: Bank = "judgements-1",
         strict: bool = False,
         cap: Annotated[int, msgspec.Meta(ge=1)] | None = None,
         render_mode: Literal["ansi"] | None = None,
     ) -> None:
-        judgements = read_posts(None if posts is None else Path(posts))
+        judgements = read_posts(bundled_posts(bank) if posts is None else Path(posts))
         if cap is not None:
             judgements = capped(judgements, cap)
         self.posts = judgements.posts
         remaining = 0.0 if strict else _REMAINING
-        bank = ItemBank(
+        items = ItemBank(
             taxonomy=judgements.taxonomy,
             task=judgements.task,
             provenance=judgements.provenance,
@@ -70,18 +74,21 @@ class JudgementEnv(ItemEnv):
             items=tuple(_item(judgements.taxonomy, post, remaining) for post in judgements.posts),
             notes=judgements.notes,
         )
-        super().__init__(bank, render_mode=render_mode)
+        super().__init__(items, render_mode=render_mode)
 
 
-def read_posts(path: Path | None) -> JudgementBank:
-    """The posts in a file, or the bundled ones.
+def bundled_posts(bank: Bank) -> Path:
+    """The file of a bundled bank."""
+    return Path(str(files("valueagents.envs").joinpath("data", f"{bank}.jsonl")))
+
+
+def read_posts(path: Path) -> JudgementBank:
+    """The posts in a file.
 
     What the reader left out is logged, once for each file.
 
     Raises ConfigError if there is no such file, DataError if it is malformed.
     """
-    if path is None:
-        path = Path(str(files("valueagents.envs").joinpath("data", "judgements.jsonl")))
     require_file(
         path, (".jsonl", ".json"), "neither .jsonl (our format) nor .json (the study's posts)"
     )

@@ -65,7 +65,7 @@ def print_signs(title: str, axes: Sequence[str], first: IntArray, second: IntArr
 
 def dilemma_signs(axes: Sequence[str]) -> tuple[IntArray, IntArray]:
     """The signs that the two annotators gave, (options, values) each, in the order of the bank."""
-    other = {row["id"]: row["options"] for row in second_annotation("dilemmas")}
+    other = {row["id"]: row["options"] for row in second_annotation("dilemmas-1")}
     marks = [
         (o.values, other[item.id][o.id]) for item in DilemmaEnv().bank.items for o in item.options
     ]
@@ -145,7 +145,7 @@ def print_survey() -> None:
 def print_judgements() -> None:
     """The verdict of a reader who holds the value high, and of one to whom it means little."""
     posts = {post.id: post for post in JudgementEnv().posts}
-    rows = second_annotation("judgements")
+    rows = second_annotation("judgements-1")
     print(f"\njudgements: {len(rows)} of {len(posts)} posts")
     for reader in ("high", "low"):
         a, b = np.array([(getattr(posts[row["id"]], reader), row[reader]) for row in rows]).T

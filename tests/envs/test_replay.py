@@ -76,7 +76,10 @@ def regions(tmp_path_factory) -> list[Run]:
     """Two policies, each among other dilemmas than the other."""
     folder = tmp_path_factory.mktemp("regions")
     header, *items = (
-        files("valueagents.envs").joinpath("data", "dilemmas.jsonl").read_text("utf-8").splitlines()
+        files("valueagents.envs")
+        .joinpath("data", "dilemmas-1.jsonl")
+        .read_text("utf-8")
+        .splitlines()
     )
     made = []
     for name, region in (("a", items[::2]), ("b", items[1::2])):

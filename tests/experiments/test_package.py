@@ -41,7 +41,7 @@ def test_the_wheel_holds_one_top_level_package_with_all_its_data(wheel: Path) ->
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"valueagents"}
     data = [
         "taxonomies/schwartz20.toml",
-        "envs/data/dilemmas.jsonl",
+        "envs/data/dilemmas-1.jsonl",
         "envs/data/stereotype_probes/en.jsonl",
         "policies/prompts/choose/choose-2.toml",
         "policies/readings/words/zh.toml",

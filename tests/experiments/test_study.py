@@ -171,7 +171,7 @@ def test_a_whole_study_and_its_repetition(tmp_path, monkeypatch):
     file.write_text(SMALL.replace("POSTS", str(posts)))
     bundled = (
         files("valueagents.envs")
-        .joinpath("data", "judgements.jsonl")
+        .joinpath("data", "judgements-1.jsonl")
         .read_text("utf-8")
         .splitlines()
     )

@@ -51,7 +51,7 @@ def test_one_option_or_very_many_are_for_others_to_refuse(tmp_path):
 
 
 def test_the_bundled_dilemmas_are_such_a_file():
-    bank = read_item_file(Path(str(files("valueagents.envs").joinpath("data", "dilemmas.jsonl"))))
+    bank = read_item_file(Path(str(files("valueagents.envs").joinpath("data", "dilemmas-1.jsonl"))))
     assert (len(bank.items), bank.factors, bank.taxonomy.id) == (192, (), "schwartz20")
 
 

@@ -15,7 +15,7 @@ from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
 
-BANK = files("valueagents.envs").joinpath("data", "dilemmas.jsonl")
+BANK = files("valueagents.envs").joinpath("data", "dilemmas-1.jsonl")
 
 
 @pytest.fixture(scope="module")

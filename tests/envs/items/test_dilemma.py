@@ -46,7 +46,7 @@ def centred(items) -> dict[str, np.ndarray]:
 def second() -> list[dict]:
     return [
         json.loads(line)
-        for line in DATA.joinpath("dilemmas.second.jsonl").read_text("utf-8").splitlines()
+        for line in DATA.joinpath("dilemmas-1.second.jsonl").read_text("utf-8").splitlines()
     ]
 
 
@@ -70,7 +70,7 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
 
 
 def test_a_file_of_the_users_takes_the_place_of_the_bank(tmp_path):
-    lines = DATA.joinpath("dilemmas.jsonl").read_text("utf-8").splitlines()
+    lines = DATA.joinpath("dilemmas-1.jsonl").read_text("utf-8").splitlines()
     path = tmp_path / "mine.jsonl"
     path.write_text("\n".join(lines[:4]), encoding="utf-8")
     assert len(make_env("valueagents/Dilemma-v0", data=str(path)).situations()) == 3
@@ -174,7 +174,7 @@ def test_no_value_is_named_in_a_text_that_an_agent_reads(items):
 
 
 def test_the_bank_says_that_it_was_annotated_by_an_ai():
-    bank = read_items(DATA.joinpath("dilemmas.jsonl"))
+    bank = read_items(DATA.joinpath("dilemmas-1.jsonl"))
     assert "AI-annotated" in bank.provenance
     assert bank.taxonomy.id == "schwartz20"
 
@@ -184,7 +184,7 @@ def test_the_second_annotator_covers_every_option_and_no_other(items):
     assert (header["format"], header["taxonomy"], header["annotates"]) == (
         "valueagents-annotations",
         "schwartz20",
-        "dilemmas.jsonl",
+        "dilemmas-1.jsonl",
     )
     assert "AI-annotated" in header["provenance"]
     assert [(row["id"], sorted(row["options"])) for row in rows] == [

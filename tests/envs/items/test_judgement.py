@@ -12,7 +12,7 @@ import pytest
 
 from valueagents.contracts.conformance import check_value_env
 from valueagents.contracts.plugins import make_env
-from valueagents.envs.items.judgement import VERDICTS, JudgementEnv, read_posts
+from valueagents.envs.items.judgement import VERDICTS, JudgementEnv, bundled_posts, read_posts
 from valueagents.errors import ConfigError, DataError
 from valueagents.measuring.scores import score
 from valueagents.running.execution import RunConfig, execute
@@ -38,7 +38,7 @@ LAB_POST = {
 
 @pytest.fixture(scope="module")
 def bank():
-    return read_posts(None).posts
+    return read_posts(bundled_posts("judgements-1")).posts
 
 
 def _file(tmp_path, *lines):
@@ -75,7 +75,7 @@ def test_every_value_has_eight_posts_that_favour_neither_verdict(bank):
 
 
 def test_second_values_are_those_of_both_annotators_and_favour_neither_verdict(bank):
-    text = files("valueagents.envs").joinpath("data", "judgements.also.jsonl").read_text()
+    text = files("valueagents.envs").joinpath("data", "judgements-1.also.jsonl").read_text()
     rows = {row["id"]: row for row in map(json.loads, text.splitlines()[1:])}
     assert sorted(rows) == sorted(post.id for post in bank)
     assert sum(bool(row["first"]) and bool(row["second"]) for row in rows.values()) == 113
