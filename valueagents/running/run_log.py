@@ -32,6 +32,11 @@ class RunLog(logging.FileHandler):
         with suppress(OSError):
             super().emit(record)
 
+    def close(self) -> None:
+        """Close the file; what it had not taken yet is lost with it."""
+        with suppress(OSError):
+            super().close()
+
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
         return visible(super().format(record).replace("\n", " "))

@@ -5,6 +5,7 @@ display, and as plain lines.
 import asyncio
 import logging
 import re
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from valueagents.running.execution import RunConfig, execute
 from valueagents.running.run_log import RunLog, run_log
 
 DILEMMAS = "valueagents/Dilemma-v0"
+FULL = Path("/dev/full")
 
 
 class Slow(Policy):
@@ -134,6 +136,17 @@ def test_a_log_that_cannot_be_written_costs_nothing_but_itself(out):
     run = played(out, Slow(fails=(1,)), 3)
     assert run.decisions(["step"]).num_rows == 2
     assert len(run.failed()) == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no disk that is always full")
+def test_a_log_on_a_full_disk_costs_nothing_but_itself(out, tmp_path):
+    (tmp_path / "run.log").symlink_to(FULL)
+    with run_log(tmp_path) as log:
+        log.tell(logging.ERROR, "nobody reads this")
+    played(out, Slow(), 1)
+    (out / "run.log").unlink()
+    (out / "run.log").symlink_to(FULL)
+    assert played(out, Slow(), 3).decisions(["step"]).num_rows == 3
 
 
 def test_a_log_is_one_line_a_message_whatever_it_holds(tmp_path):
