@@ -6,9 +6,11 @@ knows from them that, and what, it was. A thread looks whether the parent is sti
 game that hangs would never let this process read that it is not.
 """
 
+import ctypes
 import mmap
 import os
 import shutil
+import signal
 import socket
 import struct
 import sys
@@ -27,6 +29,7 @@ NOTE_BYTES = 1024
 GAMES_KEPT = 8
 _LOOK_EVERY_S = 0.2
 _GONE_WITHIN_S = 1.0
+_PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct(">I")
 _NOTE = struct.Struct(">QHH")
 
@@ -108,6 +111,7 @@ def main() -> None:
     Arguments: the number of the socket, that of the note's file, the parent, and its folder, which
     a parent that was killed leaves: then this process removes it.
     """
+    _wake_when_the_parent_ends()
     connection = socket.socket(fileno=int(sys.argv[1]))
     note = Note(mmap.mmap(int(sys.argv[2]), NOTE_BYTES))
     watch = threading.Thread(target=_end_with, args=(int(sys.argv[3]), sys.argv[4]), daemon=True)
@@ -119,6 +123,15 @@ def main() -> None:
             answered = games.answer(decoder.decode(frame))
             send_frame(connection, msgspec.msgpack.encode(answered))
     watch.join(_GONE_WITHIN_S)
+
+
+def _wake_when_the_parent_ends() -> None:
+    """A process that somebody has stopped would see nothing, and keep its parent's output open: on
+    Linux it is continued then (prctl(2), PR_SET_PDEATHSIG).
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def _end_with(parent: int, folder: str) -> None:

@@ -247,9 +247,21 @@ env.step("spin")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "stopped"),
+    [
+        (signal.SIGTERM, False),
+        (signal.SIGHUP, False),
+        (signal.SIGKILL, False),
+        pytest.param(
+            signal.SIGKILL,
+            True,
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="nobody wakes them"),
+        ),
+    ],
+)
 def test_workers_whose_game_hangs_end_with_their_parent_and_leave_no_folder(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, stopped: bool, tmp_path: Path
 ) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", HANGING, SPIN],
@@ -261,6 +273,8 @@ def test_workers_whose_game_hangs_end_with_their_parent_and_leave_no_folder(
     workers = child_processes(parent.pid)
     assert workers
     time.sleep(0.5)
+    for pid in workers if stopped else ():
+        os.kill(pid, signal.SIGSTOP)
     parent.send_signal(number)
     parent.wait()
     deadline = time.monotonic() + 10
