@@ -60,6 +60,8 @@ def import_bank(
     }
     of_file = ColumnMap() if mapping is None else read_map(mapping)
     chosen = with_options(of_file, given, column or [])
+    if mapping is not None and not chosen.columns:
+        raise ConfigError(f"{str(mapping)!r} maps no column; name them under [columns]")
     read = UserTable(file, chosen.delimiter)
     found = None
     if chosen.columns or out is not None:

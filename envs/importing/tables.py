@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.errors import ConfigError, DataError, first_line, unknown_name
 from valueagents.files.left_out import LeftOut
 from valueagents.files.tables import csv_header, csv_rows
 from valueagents.files.text import require_file
@@ -63,12 +63,25 @@ class UserTable:
         wanted = list(dict.fromkeys(columns))
         if not self._is_parquet:
             return list(csv_rows(self.path, wanted, left_out=left_out, delimiter=self.delimiter))
-        table = pq.read_table(self.path, columns=wanted)
-        texts = [[_text(value) for value in table[name].to_pylist()] for name in wanted]
+        texts = self._parquet_texts(wanted)
         return [
             (f"{self.path.name}, row {number}", dict(zip(wanted, row, strict=True)))
             for number, row in enumerate(zip(*texts, strict=True), 1)
         ]
+
+    def _parquet_texts(self, columns: list[str]) -> list[list[str]]:
+        """The cells of each column. Raises DataError where the file is damaged."""
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+                counts = _counts(file.metadata)
+                table = file.read(columns)
+            if counts != {table.num_rows}:
+                raise ValueError(f"its parts tell of {sorted(counts)} rows")
+            return [[_text(value) for value in table[name].to_pylist()] for name in columns]
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise DataError(
+                f"{self.path.name} is damaged ({first_line(error)}); copy or write it again"
+            ) from error
 
     def found(self) -> tuple[int, list[ColumnFound]]:
         """How many rows can be read, and what is in each column."""
@@ -96,10 +109,23 @@ class UserTable:
         try:
             schema = pq.read_schema(self.path)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path.name} is not a Parquet file: {error}") from error
+            raise DataError(
+                f"{self.path.name} is not a Parquet file: {first_line(error)}"
+            ) from error
         reason = "holds lists or records; write its parts as columns of texts and numbers"
         self.unfit = {f.name: reason for f in schema if pa.types.is_nested(f.type)}
         return list(schema.names)
+
+
+def _counts(metadata: pq.FileMetaData) -> set[int]:
+    """How many rows the parts of a file say that there are; a sound file says one number."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    of_columns = {
+        sum(group.column(place).num_values for group in groups)
+        for place in range(metadata.num_columns)
+        if metadata.schema.column(place).max_repetition_level == 0
+    }
+    return {metadata.num_rows, sum(group.num_rows for group in groups), *of_columns}
 
 
 def _text(value: object) -> str:

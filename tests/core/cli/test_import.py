@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from valueagents.envs.importing.tables import UserTable
 from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.envs.items.judgement import JudgementEnv
 from valueagents.envs.survey.env import SurveyEnv
+from valueagents.errors import ConfigError, DataError
 from valueagents.files.items import read_item_file
+from valueagents.files.left_out import LeftOut
 
 Cli = Callable[..., Any]
 DILEMMAS = """qid,prompt,yes,no,yes_cheat,no_cheat,yes_duty,no_duty
@@ -58,6 +61,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("moral.csv").write_text(DILEMMAS, encoding="utf-8")
     Path("map.toml").write_text(MAP, encoding="utf-8")
+    Path("empty.toml").write_text("", encoding="utf-8")
     return tmp_path
 
 
@@ -236,6 +240,7 @@ def test_a_bank_names_a_taxonomy_of_the_users_relative_to_itself(
         (["dilemmas", "map.toml"], "neither .csv, .tsv nor .parquet"),
         (["dilemmas", "moral.csv", "--map", "moral.csv"], "not .toml"),
         (["dilemmas", "moral.csv", "--column", "text"], "write FIELD=COLUMN"),
+        (["dilemmas", "moral.csv", "--map", "empty.toml"], "'empty.toml' maps no column"),
         (["dilemmas", "moral.csv", "--column", "text=prompt"], "no taxonomy"),
         (["dilemmas", "moral.csv", "--map", "map.toml", "--column", "text=promt"], "'prompt'"),
         (["dilemmas", "moral.csv", "--map", "map.toml", "--column", "txt=prompt"], "'text'"),
@@ -316,6 +321,25 @@ def test_a_quote_that_never_ends_costs_its_row_alone_and_bad_parquet_is_told(
     done = valueagents("import", "survey", "t.parquet", *words)
     assert done.returncode == 2
     assert "t.parquet is not a Parquet file" in done.stderr
+
+
+def test_no_damaged_byte_of_a_parquet_table_ends_in_more_than_a_line(here: Path) -> None:
+    texts = [f"I help, {n}." for n in range(50)]
+    pq.write_table(pa.table({"t": texts}), "t.parquet", write_page_checksum=True)
+    whole = Path("t.parquet").read_bytes()
+    said: list[str] = []
+    for place in range(4, len(whole), 7):
+        Path("t.parquet").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :]
+        )
+        try:
+            rows = UserTable(Path("t.parquet")).rows(["t"], LeftOut("t.parquet"))
+        except (ConfigError, DataError) as error:
+            said.append(str(error))
+        else:
+            assert [cells["t"] for _, cells in rows] == texts, f"byte {place}"
+    assert len(said) > 20
+    assert all("t.parquet" in each and "\n" not in each for each in said)
 
 
 def test_entities_are_decoded_and_words_for_nothing_are_no_texts(
