@@ -13,7 +13,9 @@ _PLACES = 4
 
 def variables(
     env_option: EnvOptions = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes of random choices.")] = 20,
+    episodes: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Episodes of random choices.")
+    ] = 20,
     seed: Annotated[int, seed_option("the choices and the dice")] = 0,
     as_json: Json = False,
 ) -> None:
