@@ -13,7 +13,8 @@ import msgspec
 
 from valueagents.contracts.decision import Asks
 from valueagents.contracts.options import OptionDoc, declared, make_options, option_doc, option_docs
-from valueagents.errors import ConfigError, unknown_name
+from valueagents.errors import ConfigError, DataError, unknown_name
+from valueagents.files.text import read_text
 from valueagents.policies.prompts import (
     Prompt,
     bundled_prompts,
@@ -213,8 +214,8 @@ def _preamble(asked: ElicitationOptions) -> str | None:
     if asked.system is None:
         return None
     try:
-        text = Path(asked.system).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(Path(asked.system)).strip()
+    except (OSError, DataError) as error:
         raise ConfigError(f"system={asked.system}: {error}; give a text file") from error
     if not text:
         raise ConfigError(f"system={asked.system} is empty; leave the option out")

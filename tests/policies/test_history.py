@@ -14,6 +14,7 @@ from valueagents.contracts.plugins import make_policy
 from valueagents.contracts.policy import Exchange, View
 from valueagents.errors import ConfigError
 from valueagents.measuring.scores import score
+from valueagents.policies.elicitation import read_elicitation
 from valueagents.policies.engines import (
     Capability,
     Engine,
@@ -115,6 +116,13 @@ def _system_texts(policy: LanguagePolicy, view: View) -> list[str]:
     asyncio.run(policy.decide(view))
     [chat] = policy.engine.asked[-1].chats
     return [message.content for message in chat]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text_before_the_task(tmp_path: Path):
+    file = tmp_path / "marked.txt"
+    file.write_bytes(b"\xef\xbb\xbfYou are kind.\n")
+    asked = read_elicitation({"system": str(file)}, default_reading="label", name="policy")
+    assert asked.preamble == "You are kind."
 
 
 def test_a_text_before_the_task_stands_once_and_in_the_system_message(dilemma: View):
