@@ -151,7 +151,7 @@ def _without_place(names: list[str], slots: Slots, base: ModelFiles, where: str)
 
 
 def _without_weights(base: ModelFiles) -> Any:
-    """The base model on the meta device. Raises ConfigError if transformers cannot make it."""
+    """The base model on the meta device. Raises PolicyError if transformers cannot make it."""
     try:
         import torch
         import transformers
@@ -159,11 +159,6 @@ def _without_weights(base: ModelFiles) -> Any:
         raise ConfigError(
             f"{error.name} is not installed: pip install 'valueagents[transformers]'"
         ) from error
-    try:
+    with base.loading(), torch.device("meta"):
         config = transformers.AutoConfig.from_pretrained(base.folder)
-        with torch.device("meta"):
-            return transformers.AutoModelForCausalLM.from_config(config)
-    except PEFT_ERRORS as error:
-        raise ConfigError(
-            f"model {base.name!r} cannot be made from its config.json: {first_line(error)}"
-        ) from error
+        return transformers.AutoModelForCausalLM.from_config(config)

@@ -7,15 +7,16 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from valueagents.errors import ConfigError, PolicyError, first_line, unknown_name
+from valueagents.errors import ConfigError, DataError, PolicyError, first_line, unknown_name
+from valueagents.files.text import decode_json, read_text
 from valueagents.identity import content_hash, file_hash
 
 log = logging.getLogger("valueagents")
@@ -26,6 +27,7 @@ _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _EMBEDDED_SHA256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
+_LONGEST = 300
 _WINDOW_FIELDS = ("max_position_embeddings", "max_seq_len", "context_length")
 _REMEDY = {
     "model": f"Give {EMBEDDED!r}, a folder, or a hub id ORGANISATION/NAME.",
@@ -63,6 +65,17 @@ class ModelFiles:
             "chat_template": content_hash(self._chat_template()),
         }
 
+    @contextmanager
+    def loading(self, what: str = "model") -> Iterator[None]:
+        """Whatever transformers raises for files that are damaged or not a model's is a PolicyError
+        of one line.
+        """
+        try:
+            yield
+        except Exception as error:  # of any kind: hardly anything is checked before it is used
+            why = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+            raise PolicyError(f"{what} {self.name!r} cannot be loaded: {why}") from error
+
     def config(self) -> Any:
         """The configuration of the text model as transformers loads it, defaults and other names of
         fields included.
@@ -71,14 +84,10 @@ class ModelFiles:
         """
         import transformers
 
-        try:
+        with self.loading():
             return transformers.AutoConfig.from_pretrained(self.folder).get_text_config(
                 decoder=True
             )
-        except (OSError, ValueError, KeyError) as error:
-            raise PolicyError(
-                f"model {self.name!r} cannot be loaded: {first_line(error)}"
-            ) from error
 
     def window(self) -> int:
         """How many tokens the model takes; 0 if its configuration does not say.
@@ -108,13 +117,11 @@ class ModelFiles:
     def _json(self, name: str) -> dict[str, object]:
         """The object in one of the model's files; empty if there is no such file."""
         file = self.folder / name
+        if not file.is_file():
+            return {}
         try:
-            return (
-                msgspec.json.decode(file.read_bytes(), type=dict[str, object])
-                if file.is_file()
-                else {}
-            )
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return decode_json(name, read_text(file), dict[str, object])
+        except DataError as error:
             raise ConfigError(
                 f"model {self.name!r}: {file} is damaged ({error}); fetch the model again"
             ) from error

@@ -75,13 +75,15 @@ class UserTable:
             with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 counts = _counts(file.metadata)
                 table = file.read(columns)
-            if counts != {table.num_rows}:
-                raise ValueError(f"its parts tell of {sorted(counts)} rows")
-            return [[_text(value) for value in table[name].to_pylist()] for name in columns]
+            texts = [[_text(value) for value in table[name].to_pylist()] for name in columns]
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{self.path.name} is damaged ({first_line(error)}); copy or write it again"
             ) from error
+        if counts != {table.num_rows}:
+            told = " or ".join(map(str, sorted(counts)))
+            raise DataError(f"{self.path.name} is damaged (it has {told} rows); write it again")
+        return texts
 
     def found(self) -> tuple[int, list[ColumnFound]]:
         """How many rows can be read, and what is in each column."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from valueagents.errors import PolicyError, PromptTooLong, first_line
+from valueagents.errors import PolicyError, PromptTooLong
 from valueagents.policies.engines.engine import Chat, Message, ScoreRequest
 from valueagents.policies.engines.template import DAY, ChatTemplate
 from valueagents.policies.models import ModelFiles
@@ -41,12 +41,8 @@ class ChatTokenizer:
     def __init__(self, files: ModelFiles, *, plain: bool = False) -> None:
         import transformers
 
-        try:
+        with files.loading("the tokenizer of"):
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(files.folder)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise PolicyError(
-                f"the tokenizer of {files.name!r} cannot be loaded: {first_line(error)}"
-            ) from error
         self.window, self._vocabulary = files.window(), int(files.config().vocab_size)
         self._tokenizer.chat_template = self._tokenizer.chat_template or files.chat_template_json()
         named = set(self._tokenizer.all_special_tokens)

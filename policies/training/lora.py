@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from valueagents.errors import ConfigError, PolicyError, StoreError, first_line
+from valueagents.errors import ConfigError, StoreError, first_line
 from valueagents.identity import seed_from
 from valueagents.policies.adapters import Adapter, quiet_peft, read_adapter
 from valueagents.policies.models import ModelFiles
@@ -81,10 +81,8 @@ def load_base(files: ModelFiles, *, dtype: str, device: str, quantise: str = "no
         )
         options["device_map"] = {"": 0}
     log.info("loading %s (%s)", files.name, dtype)
-    try:
+    with files.loading():
         model = transformers.AutoModelForCausalLM.from_pretrained(files.folder, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise PolicyError(f"model {files.name!r} cannot be loaded: {first_line(error)}") from error
     return model if quantise == "nf4" else model.to(device)
 
 

@@ -228,9 +228,11 @@ class _PairJob:
         )
         began = time.monotonic()
         with show(f"{training.method} {training.target} {training.direction}", "steps") as progress:
+            with self.files.loading("the tokenizer of"):
+                tokenizer = transformers.AutoTokenizer.from_pretrained(self.files.folder)
             losses = fit_pairs(
                 adapted,
-                transformers.AutoTokenizer.from_pretrained(self.files.folder),
+                tokenizer,
                 pairs,
                 settings,
                 method=training.method,

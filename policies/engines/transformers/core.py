@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from valueagents.errors import PolicyError, first_line
+from valueagents.errors import PolicyError
 from valueagents.policies.adapters import Adapter, load_adapter
 from valueagents.policies.engines.chats import ANY_CHAT, ChatTokenizer
 from valueagents.policies.engines.engine import (
@@ -46,22 +46,17 @@ class ModelCore:
         """Load from safetensors only; no code from a model's folder is run."""
         import torch
         import transformers
-        from safetensors import SafetensorError
 
         log.info("loading %s (%s, %s)", self._files.name, self._dtype, self._device)
         transformers.logging.disable_progress_bar()  # it is a second or two, and said above
         self._chats = ChatTokenizer(self._files, plain=self._template == "plain")
-        try:
+        with self._files.loading():
             self._model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 self._files.folder,
                 dtype=getattr(torch, self._dtype),
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise PolicyError(
-                f"model {self._files.name!r} cannot be loaded: {first_line(error)}"
-            ) from error
         if report["missing_keys"]:  # transformers would go on with random numbers in their place
             missing = sorted(report["missing_keys"])
             raise PolicyError(

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from valueagents.policies.engines.transformers import scoring
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.engines.transformers.forward import Forward
 from valueagents.policies.engines.transformers.prefix import Prefix
+from valueagents.policies.models import ModelFiles
 from valueagents.policies.prompts import load_prompt
 from valueagents.policies.readings import LabelReading, LikelihoodReading
 
@@ -404,6 +406,20 @@ def test_a_failed_load_is_a_policy_error_and_leaves_no_thread(
     for thread in _threads() - before:
         thread.join(timeout=2)
     assert _threads() <= before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("use_cache", None), ("hidden_size", "many"), ("vocab_size", 1e308)]
+)
+def test_a_configuration_of_wrong_types_is_a_policy_error_of_one_line(
+    tiny_model: Path, copy_model: Callable[[Path], Path], field: str, value: Any
+):
+    folder = copy_model(tiny_model)
+    config = json.loads((folder / "config.json").read_text()) | {field: value}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PolicyError, match=f"cannot be loaded: .*{field}") as refused:
+        ModelFiles(str(folder), folder).window()
+    assert "\n" not in str(refused.value)
 
 
 def test_torn_weights_are_a_policy_error(
