@@ -16,6 +16,11 @@ traceback.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+NOT_JSON = (ValueError, RecursionError)
+"""What decoding raises for what is not JSON of the wanted shape (msgspec's errors are ValueErrors,
+and so are those of UTF-8), or nests deeply.
+"""
+
 
 class ValueAgentsError(Exception):
     """The root: catch this to catch every error that valueagents raises on purpose."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from valueagents.errors import NOT_JSON
 from valueagents.policies.readings.menu_words import lower
 from valueagents.policies.readings.patterns import pattern
 
@@ -73,7 +74,7 @@ def json_answers(text: str) -> list[str]:
         return []
     try:
         found = msgspec.json.decode(text[start : end + 1])
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return []
     return list(_texts(found))
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from valueagents.errors import StoreError, unknown_name
+from valueagents.errors import NOT_JSON, StoreError, unknown_name
 from valueagents.files.factors import (
     Factor as Factor,
 )  # item files declare factors, too, and know no contracts
@@ -244,7 +244,7 @@ def episode_from_json(
         episode = _EPISODE.decode(line)
         if upgrade is not None and episode.schema < SCHEMA:
             episode = msgspec.convert(upgrade(msgspec.json.decode(line)), Episode)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise StoreError(f"not an episode record: {error}") from error
     if episode.schema != SCHEMA:
         raise StoreError(
@@ -288,7 +288,7 @@ def failure_from_json(line: bytes) -> Failure:
     """The failure of a stored line. Raises StoreError if it is malformed."""
     try:
         return _FAILURE.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise StoreError(f"not a failure record: {error}") from error
 
 

@@ -16,7 +16,7 @@ from valueagents.contracts.decision import (
     episode_from_json,
     failure_from_json,
 )
-from valueagents.errors import StoreError
+from valueagents.errors import NOT_JSON, StoreError
 from valueagents.running.header import RunHeader
 from valueagents.running.sealed import unseal
 from valueagents.running.segments import Damage, read_lines
@@ -61,7 +61,7 @@ def identity_of_line(line: bytes) -> str | None:
     """
     try:
         return _NAMED.decode(line).identity
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NOT_JSON:
         return None
 
 
@@ -105,7 +105,7 @@ def session_records(file: Path, damages: list[Damage]) -> Iterator[tuple[bytes, 
             continue
         try:
             record = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             damages.append(Damage(file, f"at line {number}", str(error)))
         else:
             yield line, record
@@ -115,7 +115,7 @@ def _is_of_another_schema(line: bytes) -> bool:
     """True if the line is JSON that another version of this package may have written."""
     try:
         raw = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return False
     schema = raw.get("schema") if isinstance(raw, dict) else None
     return isinstance(schema, int) and schema > SCHEMA

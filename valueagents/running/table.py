@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from valueagents.contracts.decision import SCHEMA, Decision, Episode, menu_hash, situation_hash
-from valueagents.errors import StoreError
+from valueagents.errors import NOT_JSON, StoreError
 from valueagents.running.durable import draft, remove_dead_drafts, write_atomically
 from valueagents.running.sealed import seal, unseal
 from valueagents.running.store import RunHeader, RunStore, StoreReading
@@ -214,7 +214,7 @@ def _read_facts(store: RunStore) -> TableFacts | None:
     try:
         line = unseal((store.path / FACTS_FILE).read_bytes().removesuffix(b"\n"))
         return None if line is None else msgspec.json.decode(line, type=TableFacts)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, *NOT_JSON):
         return None
 
 

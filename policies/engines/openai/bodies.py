@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
-from valueagents.errors import first_line
+from valueagents.errors import NOT_JSON, first_line
 from valueagents.policies.engines.chats import Tokens
 
 if TYPE_CHECKING:
@@ -151,5 +151,5 @@ def _decoded(body: bytes) -> object:
         return None
     try:
         return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return None

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from valueagents.errors import ConfigError, ValueAgentsError
+from valueagents.errors import NOT_JSON, ConfigError, ValueAgentsError
 from valueagents.policies.adapters import read_adapter
 from valueagents.policies.engines.vllm.settings import check_applied_whole
 from valueagents.policies.models import ModelFiles
@@ -117,9 +117,8 @@ class AdapterGate:
             await asyncio.to_thread(self._limits.check, asked.lora_path, asked.lora_name)
         except (
             ValueAgentsError,
-            msgspec.MsgspecError,
-            ValueError,
             OSError,
+            *NOT_JSON,
         ) as error:  # a NUL or too long a path, too
             await _answer(send, 400, str(error))
             return

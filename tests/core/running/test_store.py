@@ -33,6 +33,8 @@ from valueagents.running.segments import SegmentWriter
 from valueagents.running.store import RunHeader, RunStore, StoreReading, write_atomically
 from valueagents.taxonomy import load_taxonomy
 
+DEEP = b"[" * 5000 + b"]" * 5000
+
 HEADER = RunHeader(
     env="test/Env-v0",
     env_options={"setting": "home"},
@@ -363,6 +365,21 @@ def test_a_line_that_is_no_episode_is_left_out_and_said(store):
     assert f"{segment.name} is damaged at its readable line 2" in damage
 
 
+def test_lines_that_nest_deeply_are_left_out_and_said(store):
+    deep = seal(b'{"unknown":' + DEEP + b"}") + b"\n"
+    write(store, episode(0))
+    (segment,) = store.segments()
+    segment.write_bytes(gzip.compress(to_json(episode(0)) + b"\n" + deep))
+    for name in ("failures-0001.jsonl", "sessions.jsonl"):
+        (store.path / name).write_bytes(deep)
+    found, (damage,) = read(store)
+    assert found == [episode(0)]
+    assert f"{segment.name} is damaged at its readable line 2" in damage
+    reading = StoreReading()
+    assert list(store.failures(reading)) == list(store.sessions(reading)) == []
+    assert len(reading.damages) == 2
+
+
 def test_an_episode_of_another_schema_names_both_numbers(store):
     write(store, msgspec.structs.replace(episode(0), schema=SCHEMA + 1))
     with pytest.raises(StoreError, match=rf"schema {SCHEMA + 1}, this version reads {SCHEMA}"):
@@ -587,7 +604,18 @@ def test_a_run_json_with_an_impossible_taxonomy_is_one_of_our_errors(out, store)
     fields["taxonomy"]["axes"][1]["id"] = "death"
     del fields["crc"]
     (out / "run.json").write_text(json.dumps(fields))
+    assert RunStore.open(out).header == HEADER
+    (out / "run.json.bak").unlink()
     with pytest.raises(ValueAgentsError, match="names an axis twice"):
+        RunStore.open(out)
+
+
+@pytest.mark.parametrize("damaged", [DEEP, b'{"taxonomy": ' + DEEP + b"}"])
+def test_a_run_json_that_nests_deeply_is_read_from_its_copy(out, store, damaged):
+    (out / "run.json").write_bytes(damaged)
+    assert RunStore.open(out).header == HEADER
+    (out / "run.json.bak").write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"run\.json is damaged \(maximum recursion depth"):
         RunStore.open(out)
 
 

@@ -21,6 +21,14 @@ NINE = tuple(
     for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 )
 
+
+@pytest.mark.parametrize(
+    "reply", ['{"x": ' + "[" * 5000 + "}", '{"x": "\ud800"}', "{" * 5000 + "}"]
+)
+def test_json_that_no_decoder_takes_names_nothing(reply):
+    assert parse(reply, COAT).index is None
+
+
 B_IN_MANY_DRESSES = (
     *[
         "B",
