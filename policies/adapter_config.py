@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from valueagents.errors import ConfigError
+from valueagents.errors import ConfigError, DataError
+from valueagents.files.text import decode_json
 
 CONFIG = "adapter_config.json"
 
@@ -85,16 +86,17 @@ def read_config(folder: Path, where: str) -> dict[str, Any]:
 
     Raises ConfigError if there is none or it is not a JSON object.
     """
-    try:
-        return msgspec.json.decode((folder / CONFIG).read_bytes(), type=dict[str, Any])
+    damaged, again = f"adapter {where!r}: {CONFIG} is damaged", "save the adapter again"
+    try:  # a byte order mark, which peft does not read, is no JSON here, either
+        return decode_json(damaged, (folder / CONFIG).read_text("utf-8"), dict[str, Any])
     except FileNotFoundError:
         raise ConfigError(
             f"adapter {where!r} has no {CONFIG}; give the folder that peft's save_pretrained wrote"
         ) from None
-    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
-        raise ConfigError(
-            f"adapter {where!r}: {CONFIG} is damaged ({error}); save the adapter again"
-        ) from error
+    except DataError as error:
+        raise ConfigError(f"{error}; {again}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{damaged} ({error}); {again}") from error
 
 
 def check_config(config: dict[str, Any], where: str) -> LoraFields:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from valueagents.errors import ConfigError, PolicyError, first_line, unknown_name
+from valueagents.errors import ConfigError, PolicyError, StoreError, first_line, unknown_name
 from valueagents.identity import content_hash
 from valueagents.policies.adapter_config import check_config, read_config
 from valueagents.policies.adapter_slots import (
@@ -31,6 +31,7 @@ from valueagents.policies.adapter_slots import (
     scales_of,
 )
 from valueagents.policies.models import ModelFiles, fetch_from_hub
+from valueagents.running.sealed import read_sealed
 
 if TYPE_CHECKING:
     import torch
@@ -76,8 +77,8 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
     holds several, ORGANISATION/NAME/FOLDER. No weights of the base model are loaded.
 
     Raises ConfigError if it is none, is of a kind that engines cannot share, holds anything but
-    finite floating-point numbers, was made for another base model than `base`, or does not fill
-    exactly the places that it asks for there.
+    finite floating-point numbers, was made for another base model than `base`, does not fill
+    exactly the places that it asks for there, or is not what its manifest names.
     """
     folder = _folder(where)
     config = read_config(folder, where)
@@ -86,12 +87,18 @@ def read_adapter(where: str, base: ModelFiles) -> Adapter:
     tensors = [_described(name, tensor) for name, tensor in _read_tensors(folder, where)]
     if not any(".lora_" in name for name, _, _ in tensors):
         raise ConfigError(f"adapter {where!r} holds no LoRA matrices; its training saved nothing")
-    _check_manifest(folder, base, where)
+    told = _told_name(folder, base, where)
     slots = find_slots(folder, base, where)
     check_filled({name: shape for name, shape, _ in tensors}, slots, base, where)
+    name = _content_name(config, tensors, slots.scales)
+    if told not in (None, name):
+        raise ConfigError(
+            f"adapter {where!r} is not the one that its {MANIFEST} names: a file was changed since;"
+            f" train or copy it again, or take {MANIFEST} away if that was meant"
+        )
     of_config = fields.lora_alpha / (math.sqrt(fields.r) if fields.use_rslora else fields.r)
     return Adapter(
-        name=_content_name(config, tensors, slots.scales),
+        name=name,
         folder=folder,
         rank=max(
             shape[0]
@@ -208,30 +215,34 @@ def _described(name: str, tensor: "torch.Tensor") -> _Tensor:
     return name, tuple(tensor.shape), hashlib.sha256(str(tensor.dtype).encode() + data).hexdigest()
 
 
-def _check_manifest(folder: Path, base: ModelFiles, where: str) -> None:
-    """Where a manifest names the base model's weights, they are those of `base`; else
-    ConfigError.
+def _told_name(folder: Path, base: ModelFiles, where: str) -> str | None:
+    """The adapter's name in its manifest; None where there is none.
+
+    Raises ConfigError if the manifest is damaged or names other weights than those of `base`.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
-        return
+        return None
     try:
-        told = msgspec.json.decode(manifest.read_bytes(), type=_Manifest).base.get("weights")
-    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
-        raise ConfigError(
-            f"adapter {where!r}: {MANIFEST} is damaged ({error}); train or copy it again"
-        ) from error
-    if told is not None and told != base.hashes()["weights"]:
+        told = read_sealed(manifest, _Manifest, remedy="train or copy it again")
+    except (OSError, StoreError) as error:
+        raise ConfigError(f"adapter {where!r}: {error}") from error
+    weights = told.base.get("weights")
+    if weights is not None and weights != base.hashes()["weights"]:
         raise ConfigError(
             f"adapter {where!r} was trained on a model with other weights than {base.name!r}; use"
             " its own"
         )
+    return told.adapter
 
 
 class _Manifest(msgspec.Struct, frozen=True):
-    """What a manifest says of the base model: hashes as in `ModelFiles.hashes`."""
+    """What a manifest says of the base model, hashes as in `ModelFiles.hashes`, and the adapter's
+    name.
+    """
 
     base: dict[str, Any] = {}
+    adapter: str | None = None
 
 
 def _check_loaded(adapted: Any, adapter: Adapter, name: str) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from valueagents.errors import StoreError
-from valueagents.running.store import write_atomically
+from valueagents.running.sealed import read_sealed, write_sealed
 
 FIRST, ENOUGH = 4, 64
 """Episodes of a subject in an env on which its cost is measured: at first, and of what is so quick
@@ -56,15 +55,10 @@ def read_plan(folder: Path) -> CardPlan | None:
     file = folder / "card.json"
     if not file.exists():
         return None
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=CardPlan)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise StoreError(
-            f"{file} is damaged ({error}); remove it: runs are kept, the plan is made anew"
-        ) from error
+    remedy = "remove it: runs are kept, the plan is made anew"
+    return read_sealed(file, CardPlan, remedy=remedy)
 
 
 def write_plan(folder: Path, plan: CardPlan) -> None:
     """The plan is in the folder."""
-    content = msgspec.json.format(msgspec.json.encode(plan), indent=1)
-    write_atomically(folder / "card.json", content + b"\n")
+    write_sealed(folder / "card.json", plan)

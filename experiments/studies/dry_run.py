@@ -10,6 +10,7 @@ from valueagents.experiments.studies.power import ASSUMED, REPLICATES, power_tab
 from valueagents.experiments.studies.simulated_study import Noise
 from valueagents.experiments.studies.subjects import subjects
 from valueagents.running.progress import show_progress
+from valueagents.running.sealed import read_sealed
 
 
 class _Record(msgspec.Struct):
@@ -32,11 +33,13 @@ def dry_run(profile: str, noise_from: Path | None, *, replicates: int = REPLICAT
 
 
 def finished_noise(folder: Path) -> Noise:
-    """The noise of a finished study. Raises ConfigError if the folder has none."""
+    """The noise of a finished study. Raises ConfigError if the folder has none, StoreError if its
+    file is damaged.
+    """
     file = folder / "study.json"
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Record).noise
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        found = read_sealed(file, _Record, remedy="finish the study again").noise
+    except OSError as error:
         raise ConfigError(f"{file} cannot be read as a study: {error}") from error
     if found is None:
         raise ConfigError(

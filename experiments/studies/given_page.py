@@ -14,7 +14,7 @@ from valueagents.experiments.studies.given_picture import given_picture
 from valueagents.experiments.studies.given_sentences import sentences
 from valueagents.measuring.many.differences import PairDifference, above, turned
 from valueagents.report.template import drawn, template, write_page
-from valueagents.running.store import write_atomically
+from valueagents.running.sealed import write_sealed
 
 _MOST_PAIRS, _NEXT = 30, 10
 """Rows of the table of differences, and how many of them may not hold; `adapters.json` has all."""
@@ -39,8 +39,7 @@ def write_given(
         "answer": answer,
         "envs": envs,
     }
-    encoded = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    write_atomically(out / "adapters.json", encoded + b"\n")
+    write_sealed(out / "adapters.json", record)
     page = template("given.html.j2", "valueagents.experiments.studies").render(
         study=study,
         answer=answer,

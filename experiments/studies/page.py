@@ -23,7 +23,7 @@ from valueagents.policies.training.settings import load_settings
 from valueagents.report.palette import FAINT, SOFT
 from valueagents.report.pictures import STYLE, as_svg, axis_colours
 from valueagents.report.template import drawn, template, write_page
-from valueagents.running.store import write_atomically
+from valueagents.running.sealed import write_sealed
 from valueagents.taxonomy import Taxonomy
 
 
@@ -98,9 +98,7 @@ def write_study(results: StudyResults, out: Path) -> StudyReport:
         "runs": {each.name: each.paths for each in results.envs},
         "too_long": {each.name: each.too_long for each in results.envs},
     }
-    write_atomically(
-        out / "study.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-    )
+    write_sealed(out / "study.json", record)
     return StudyReport(write_page(_render(results, answers), out / "report.html"), answers)
 
 

@@ -16,6 +16,7 @@ from valueagents.identity import content_hash
 from valueagents.policies.training.manifest import Manifest, TrainingData, read_manifest
 from valueagents.running.durable import is_draft, remove_dead_drafts
 from valueagents.running.execution import Progress
+from valueagents.running.sealed import read_sealed, write_sealed
 from valueagents.running.store import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -35,11 +36,12 @@ def quiet(_what: str, _unit: str) -> AbstractContextManager[Progress]:
 def claim(out: Path, request: Mapping[str, Any]) -> Manifest | None:
     """Make the folder this training's own; its manifest if it is finished.
 
-    Raises ConfigError if it holds another training, or anything else.
+    Raises ConfigError if it holds another training, or anything else; StoreError if what says so
+    is damaged.
     """
     file = out / _REQUEST
     if file.is_file():
-        there = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        there = read_sealed(file, dict[str, Any], remedy="delete the folder and train again")
         if content_hash(there) != content_hash(request):
             other = sorted(
                 name for name in {*there, *request} if there.get(name) != request.get(name)
@@ -52,7 +54,7 @@ def claim(out: Path, request: Mapping[str, Any]) -> Manifest | None:
         raise ConfigError(f"{out} is not empty and holds no training; give another --out")
     out.mkdir(parents=True, exist_ok=True)
     remove_dead_drafts(out)
-    write_atomically(file, msgspec.json.format(msgspec.json.encode(request), indent=2) + b"\n")
+    write_sealed(file, request)
     return None
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from valueagents.errors import StoreError
 from valueagents.policies.adapters import MANIFEST
-from valueagents.running.store import write_atomically
+from valueagents.running.sealed import read_sealed, write_sealed
 
 SOFTWARE = ("valueagents", "torch", "transformers", "peft", "trl", "bitsandbytes", "numpy")
 
@@ -92,20 +91,14 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises StoreError if it is damaged.
     """
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        return read_sealed(folder / MANIFEST, Manifest, remedy="delete the folder and train again")
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"{folder / MANIFEST} is damaged ({error}); delete the folder and train again"
-        ) from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it; the training is finished."""
-    write_atomically(
-        folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-    )
+    write_sealed(folder / MANIFEST, manifest)
 
 
 def peak_memory_bytes(device: str) -> int:

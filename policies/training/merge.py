@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from valueagents.errors import ConfigError
 from valueagents.policies.adapters import Adapter, load_adapter, read_adapter
 from valueagents.policies.models import find_model
 from valueagents.policies.training.lora import load_base
 from valueagents.policies.training.manifest import read_manifest
-from valueagents.running.store import write_atomically
+from valueagents.running.sealed import write_sealed
 
 
 def merge_adapter(
@@ -40,11 +38,10 @@ def merge_adapter(
     merged = load_adapter(model, None, checked, name="default").merge_and_unload()
     out.mkdir(parents=True, exist_ok=True)
     merged.save_pretrained(out, safe_serialization=True)
-    transformers.AutoTokenizer.from_pretrained(files.folder).save_pretrained(out)
+    with files.loading("the tokenizer of"):
+        transformers.AutoTokenizer.from_pretrained(files.folder).save_pretrained(out)
     told = {"base": {"name": files.name, **files.hashes()}, "adapter": checked.name, "dtype": dtype}
-    write_atomically(
-        out / "merged.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
-    )
+    write_sealed(out / "merged.json", told)
     return out
 
 

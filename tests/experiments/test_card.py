@@ -68,9 +68,11 @@ def test_a_budget_is_shared_equally_and_what_is_not_needed_goes_to_the_others():
 def test_a_damaged_plan_is_named(tmp_path):
     write_plan(tmp_path, CardPlan("valueagents-card 1", {}, {"survey": 3}))
     assert read_plan(tmp_path).episodes == {"survey": 3}
-    (tmp_path / "card.json").write_text("{")
-    with pytest.raises(StoreError, match=r"card\.json is damaged"):
-        read_plan(tmp_path)
+    whole = (tmp_path / "card.json").read_text()
+    for damaged in ("{", whole.replace(": 3", ": 8"), "[" * 5000):
+        (tmp_path / "card.json").write_text(damaged)
+        with pytest.raises(StoreError, match=r"card\.json is damaged .*; remove it"):
+            read_plan(tmp_path)
 
 
 def test_one_budget_at_a_time():

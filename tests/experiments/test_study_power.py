@@ -6,12 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from valueagents.errors import ConfigError
+from valueagents.errors import ConfigError, StoreError
 from valueagents.experiments.studies.dry_run import dry_run, finished_noise
 from valueagents.experiments.studies.noise import noise_from
 from valueagents.experiments.studies.power import doubled
 from valueagents.experiments.studies.simulated_study import Noise, StudyMenus, menus_of
 from valueagents.measuring.reading import read_answers
+from valueagents.running.sealed import write_sealed
 
 TARGETS = ("HED", "TRA", "POD")
 
@@ -64,6 +65,11 @@ def test_the_noise_is_read_from_a_finished_study_and_named(tmp_path):
     found = finished_noise(tmp_path)
     assert (found.training, found.side_effects) == (0.2, 0.1)
     assert str(tmp_path) in found.source
+    write_sealed(tmp_path / "study.json", record)
+    whole = (tmp_path / "study.json").read_bytes()
+    (tmp_path / "study.json").write_bytes(whole.replace(b"0.2", b"0.9"))
+    with pytest.raises(StoreError, match=r"study\.json is damaged \(its checksum is wrong\)"):
+        finished_noise(tmp_path)
     (tmp_path / "study.json").write_bytes(b'{"noise": null}')
     with pytest.raises(ConfigError, match="two seeds"):
         finished_noise(tmp_path)

@@ -111,6 +111,12 @@ def _first_to(value: float) -> Callable[[Any], Any]:
     return change
 
 
+def _changed_after_its_manifest(folder: Path) -> None:
+    """As a disk would, that changes one number of a finished training."""
+    (folder / MANIFEST).write_text('{"adapter": "0f"}')
+    _change_tensor(folder, _first_to(0.5))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -120,6 +126,14 @@ def _first_to(value: float) -> Callable[[Any], Any]:
         ),
         (lambda f: (f / CONFIG).write_text("{"), "adapter_config.json is damaged"),
         (lambda f: (f / CONFIG).write_text("[]"), "adapter_config.json is damaged"),
+        (lambda f: (f / CONFIG).write_text("\ufeff{}"), "adapter_config.json is damaged"),
+        (lambda f: (f / CONFIG).write_text("[" * 5000), "adapter_config.json is damaged"),
+        (lambda f: (f / CONFIG).write_bytes(b'{"a": "\xff"}'), "adapter_config.json is damaged"),
+        (
+            lambda f: (f / CONFIG).write_text('{"peft_type": "LORA", "r": 8, "r": 1}'),
+            "adapter_config.json is damaged: the key 'r' is there twice",
+        ),
+        (_changed_after_its_manifest, "is not the one that its manifest.json names"),
         (
             lambda f: (f / WEIGHTS).unlink(),
             "has no adapter_model.safetensors; save it with safe_serialization=True",

@@ -523,6 +523,20 @@ def test_a_training_that_was_killed_before_it_began_is_begun_by_the_same_command
     assert [file.name for file in draft.parent.iterdir()] == ["training.json"]
 
 
+@pytest.mark.parametrize("damaged", [b"{", b'{"target": "\xff"}', b"[" * 5000, b"changed"])
+def test_what_a_training_was_asked_for_is_read_whole_or_said_to_be_damaged(
+    tmp_path: Path, damaged: bytes
+):
+    claim(tmp_path, {"target": "HED", "seed": 1})
+    file = tmp_path / "training.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b"HED", b"HEE") if damaged == b"changed" else damaged)
+    with pytest.raises(StoreError, match=r"training\.json is damaged .*; delete the folder"):
+        claim(tmp_path, {"target": "HED", "seed": 1})
+    file.write_bytes(whole)
+    assert claim(tmp_path, {"target": "HED", "seed": 1}) is None
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

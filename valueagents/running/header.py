@@ -2,8 +2,7 @@
 made again.
 
 The copy is a file of its own, not a first line of each segment: it is there before the first
-episode is, and a segment stays a file of episodes alone. `seal` checks the compact form of the
-JSON, so a changed space is no damage.
+episode is, and a segment stays a file of episodes alone.
 """
 
 from pathlib import Path
@@ -13,9 +12,9 @@ import msgspec
 
 from valueagents.contracts.decision import SCHEMA, Asks, Factor
 from valueagents.contracts.environment import MIN_CONTESTED
-from valueagents.errors import StoreError
+from valueagents.errors import NOT_JSON, DataError, StoreError
 from valueagents.running.durable import write_atomically
-from valueagents.running.sealed import seal, unseal
+from valueagents.running.sealed import sealed_json, unsealed_json
 from valueagents.running.upgrade import upgraded_header
 from valueagents.taxonomy import Taxonomy
 
@@ -62,8 +61,7 @@ def is_run(folder: Path) -> bool:
 
 def write_header(folder: Path, header: RunHeader) -> None:
     """The header and its copy are in the folder, on the disk. Raises DiskError."""
-    sealed = seal(msgspec.json.encode(header))
-    content = msgspec.json.format(sealed, indent=2) + b"\n"
+    content = sealed_json(header)
     write_atomically(folder / COPY_FILE, content)
     write_atomically(folder / RUN_FILE, content)
 
@@ -114,8 +112,7 @@ def _read(file: Path) -> RunHeader | str:
     except FileNotFoundError:
         return "is missing"
     try:
-        raw = msgspec.json.decode(content)
-        whole = unseal(msgspec.json.encode(raw))
+        whole = unsealed_json(content)
         if whole is None:
             return "is damaged (its checksum is wrong)"
         raw = msgspec.json.decode(whole)
@@ -127,5 +124,5 @@ def _read(file: Path) -> RunHeader | str:
                     " version that wrote it"
                 )
         return msgspec.convert(raw, RunHeader)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (*NOT_JSON, DataError) as error:
         return f"is damaged ({error})"

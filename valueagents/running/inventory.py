@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from valueagents.contracts.decision import Failure
 from valueagents.errors import ConfigError, DataError, StoreError
-from valueagents.files.text import decode_json, decode_text
 from valueagents.identity import content_hash
 from valueagents.running.header import RunHeader
 from valueagents.running.pool import POOL_FILE, PoolSource, read_pool_header
+from valueagents.running.sealed import read_sealed
 from valueagents.running.sessions import standing
 from valueagents.running.shards import run_folders, shard_folders
 from valueagents.running.store import RunStore, StoreReading, finished_identities
@@ -112,7 +112,7 @@ def take_inventory(folder: Path) -> Inventory:
                 runs.append(_run(place, name, keys))
             elif any(place.glob(EPISODES.format("*"))):
                 unreadable.append(Unreadable(name, "holds episodes and no run.json"))
-        except (StoreError, OSError, RecursionError) as error:
+        except (StoreError, OSError) as error:
             unreadable.append(Unreadable(name, _reason(error)))
         for file in (*STUDY_FILES, POOL_FILE):
             if not (place / file).is_file():
@@ -122,7 +122,7 @@ def take_inventory(folder: Path) -> Inventory:
                     pools.append(_pool(place / file, name))
                 else:
                     studies += _study(place / file, name)
-            except (DataError, OSError) as error:
+            except (DataError, StoreError, OSError) as error:
                 unreadable.append(Unreadable(f"{name}/{file}", _reason(error)))
     below = [run.path for run in runs]
     return Inventory(
@@ -238,7 +238,7 @@ def _pool(file: Path, name: str) -> FoundPool:
 
 def _study(file: Path, name: str) -> list[FoundStudy]:
     """The study whose results are in a file; none if the file is something else's."""
-    raw = decode_json(file.name, decode_text(file.name, file.read_bytes()), dict[str, Any])
+    raw = read_sealed(file, dict[str, Any], remedy="give the command of the study again")
     form = str(raw.get("format", ""))
     if not form.startswith(STUDY_FORMATS):
         return []

@@ -4,10 +4,20 @@ it is noticed.
     {"identity":"…","schema":2}   →   {"identity":"…","schema":2,"crc":"1f0a99c3"}
 
 The checksum is CRC-32 (as in gzip) of all that stands before it. A line is recognised as sealed by
-its form, so lines that were written before there were seals are read as they are.
+its form, so lines that were written before there were seals are read as they are. A file of one
+object, indented for people, is sealed in its compact form: a changed space is no damage.
 """
 
 import zlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from valueagents.errors import NOT_JSON, StoreError
+from valueagents.running.durable import write_atomically
+
+T = TypeVar("T")
 
 _KEY = b',"crc":"'
 _DIGITS = 8
@@ -34,3 +44,38 @@ def unseal(line: bytes) -> bytes | None:
     content = line[:_FROM_KEY]
     digits = line[_FROM_DIGITS : -len(_END)]
     return content + b"}" if digits == b"%08x" % zlib.crc32(content) else None
+
+
+def sealed_json(value: object) -> bytes:
+    """The value, a JSON object with at least one field, indented, with its checksum."""
+    return msgspec.json.format(seal(msgspec.json.encode(value)), indent=1) + b"\n"
+
+
+def unsealed_json(content: bytes) -> bytes | None:
+    """What `sealed_json` sealed, compact; None if it was changed since.
+
+    Raises one of NOT_JSON.
+    """
+    return unseal(msgspec.json.encode(msgspec.json.decode(content)))
+
+
+def write_sealed(file: Path, value: object) -> None:
+    """The file holds the value as `sealed_json`, on the disk. Raises DiskError."""
+    write_atomically(file, sealed_json(value))
+
+
+def read_sealed(file: Path, kind: type[T], *, remedy: str) -> T:
+    """The value of a file that may be sealed.
+
+    Raises StoreError, which ends with the remedy, if it was changed since or is not such a value;
+    OSError if it cannot be read.
+    """
+    content = file.read_bytes()
+    try:
+        whole = unsealed_json(content)
+        if whole is not None:
+            return msgspec.json.decode(whole, type=kind)
+        why = "its checksum is wrong"
+    except NOT_JSON as error:
+        why = str(error)
+    raise StoreError(f"{file} is damaged ({why}); {remedy}")
