@@ -28,16 +28,18 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from valueagents.errors import ValueAgentsError
 from valueagents.experiments.bench.timing import make_parser, read_options
 from valueagents.experiments.studies.design import read_study
+from valueagents.experiments.validity import malformed_models, malformed_settings
+from valueagents.experiments.validity.malformed_crafted import BINARY, crafted_damages_of
 from valueagents.experiments.validity.malformed_damages import FileDamage, damages_of
 from valueagents.experiments.validity.malformed_inputs import formats
 from valueagents.experiments.validity.malformed_items import Format, Words
-from valueagents.policies.prompts import load_prompt
 
 SIZES = {"number": (3000, 60), "seed": (1, 1)}
 LIMIT_S = 60
@@ -109,10 +111,7 @@ _LOADED = (
 )
 
 
-_READERS: dict[str, Callable[[str], object]] = {
-    "read-study": read_study,
-    "read-prompt": load_prompt,
-}
+_READERS = {**malformed_settings.READERS, **malformed_models.READERS}
 
 
 class Ended(NamedTuple):
@@ -137,6 +136,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = read_options(make_parser(__doc__), SIZES, argv)
     for module in _LOADED:  # once, not in every process
         import_module(module)
+    if find_spec("peft") is not None:
+        import_module("peft")
+        import_module("transformers.models.llama.modeling_llama")
     read_study("quick")
     rng = random.Random(options.seed)  # noqa: S311 – which byte, no secret
     found: list[Trial] = []
@@ -217,7 +219,7 @@ def damaged(prepared: Prepared, rng: random.Random) -> Trial | None:
     """One damage of one file of a format."""
     form, place, names, before = prepared
     file = place / rng.choice(names)
-    damage: FileDamage = rng.choice(damages_of(".bin" if form.sealed else file.suffix))
+    damage: FileDamage = rng.choice(_damages(form, file))
     content = file.read_bytes()
     made = damage.make(content, rng)
     if made is None or made == content:
@@ -229,8 +231,14 @@ def damaged(prepared: Prepared, rng: random.Random) -> Trial | None:
     shutil.rmtree(place)
     kept.rename(place)
     what = f"{form.name}, {file.name}: {damage.name}"
-    named = (file.name, file.stem, "run'", str(place / "run"))
+    named = (file.name, file.stem, str(file.parent), "run'", str(place / "run"))
     return Trial(what, *_judged(before, after, damage.leaves, form.numbers, named))
+
+
+def _damages(form: Format, file: Path) -> Sequence[FileDamage]:
+    if form.sealed or file.suffix in BINARY:
+        return crafted_damages_of(".bin" if form.sealed else file.suffix)
+    return damages_of(file.suffix)
 
 
 def _odd_number(rng: random.Random, folder: Path, inputs: Inputs) -> Trial:
@@ -283,10 +291,15 @@ def _numbers(out: str) -> object:
 
 
 def _warnings(out: str) -> object:
+    """What a command says beside its numbers: warnings of scores, rows that were left out."""
     try:
-        return json.loads(out)["warnings"]
-    except (ValueError, KeyError, TypeError):
+        said = json.loads(out)
+    except ValueError:
         return None
+    if not isinstance(said, dict):
+        return None
+    found = said.get("result") or {}
+    return said.get("warnings"), found.get("left_out"), found.get("remarks")
 
 
 def _commands(commands: Sequence[Words], folder: Path) -> list[Ended]:
@@ -303,7 +316,7 @@ def _commands(commands: Sequence[Words], folder: Path) -> list[Ended]:
 def _command(words: Words) -> None:
     if words[0] in _READERS:  # their commands would load a model next
         try:
-            _READERS[words[0]](words[1])
+            print(_READERS[words[0]](words[1]))
         except ValueAgentsError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)

@@ -43,10 +43,8 @@ class FileDamage:
 
 
 def damages_of(suffix: str) -> Sequence[FileDamage]:
-    """The damages for files that end so; `.bin` stands for what a program wrote and sealed."""
-    special = {".jsonl": _LINES, ".json": _JSON, ".csv": _CSV, ".toml": _TOML, ".txt": _SCRIPT}
-    if suffix == ".bin":
-        return [FileDamage(each.name, "none", each.make) for each in _SEALED]
+    """The damages for texts that end so."""
+    special = {".jsonl": _LINES, ".json": JSON, ".csv": _CSV, ".toml": _TOML, ".txt": _SCRIPT}
     return [*_ANY_TEXT, *special.get(suffix, ())]
 
 
@@ -95,7 +93,7 @@ _FLIP = FileDamage("a byte is another", "any", _flipped)
 _CUT = FileDamage("cut off", "any", _cut)
 _EMPTY = FileDamage("empty", "none", lambda content, rng: b"")
 _GARBAGE = FileDamage("random bytes", "none", lambda content, rng: rng.randbytes(200))
-_SEALED = (_FLIP, _CUT, _EMPTY, _GARBAGE)
+SEALED = (_FLIP, _CUT, _EMPTY, _GARBAGE)
 _ANY_TEXT = (
     _FLIP,
     _CUT,
@@ -204,7 +202,7 @@ def _dropped_key(value: Any, rng: random.Random) -> str | None:
     return ""
 
 
-_JSON = (
+JSON = (
     FileDamage("a key twice", "none", _double_key),
     FileDamage("no number where one was", "none", _in_json(_put(NOT_NUMBERS, numbers=True))),
     FileDamage("no JSON value", "none", _in_json(_put(NOT_NUMBERS[:-1], numbers=False))),
@@ -213,7 +211,7 @@ _JSON = (
     FileDamage("an odd number", "any", _in_json(_put(ODD_VALUES, numbers=True))),
     FileDamage("a key is gone", "any", _in_json(_dropped_key)),
 )
-_LINES = (*_JSON, FileDamage("a line twice", "none", _lines(_double_line)))
+_LINES = (*JSON, FileDamage("a line twice", "none", _lines(_double_line)))
 
 
 def _cells(content: bytes) -> list[list[str]]:

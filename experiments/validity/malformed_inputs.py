@@ -17,6 +17,10 @@ from valueagents.experiments.validity.malformed_items import (
     played,
     text,
 )
+from valueagents.experiments.validity.malformed_models import models
+from valueagents.experiments.validity.malformed_settings import SETTINGS
+from valueagents.running.pool import freeze_pool
+from valueagents.running.sealed import unseal, unsealed_json
 
 _STARTUP = """*create coin 2
 *scene_list
@@ -124,6 +128,22 @@ def _machiavelli(folder: Path) -> Sequence[str]:
     return list(found)
 
 
+_VARIABLES = """format = "valueagents-variables"
+version = 1
+taxonomy = "schwartz20"
+provenance = "by hand"
+
+[[rule]]
+variable = "co.*"
+falls = 1
+values = {BEC = 0.5}
+
+[[rule]]
+variable = "coin"
+below = 2
+scene = "startup|town"
+values = {POR = -1, HED = 0.5}
+"""
 _GAMES = [
     Format(
         "choice game",
@@ -141,49 +161,14 @@ _GAMES = [
         played("ChoiceScript", "game={folder}"),
     ),
     Format(
+        "rules on variables",
+        _events("variables.toml", _VARIABLES),
+        played("ChoiceScript", "game={folder}"),
+    ),
+    Format(
         "MACHIAVELLI",
         _machiavelli,
         played("ChoiceScript", "machiavelli={folder}", "title=bridge", policy="random"),
-    ),
-]
-_RUN_TOML = """env = "valueagents/Dilemma-v0"
-policy = "random"
-episodes = 6
-seed = 3
-live = 2
-timeout_s = 60.5
-[env_options]
-setting = "home"
-"""
-
-
-def _prompt(folder: Path) -> Sequence[str]:
-    source = files("valueagents.policies").joinpath("prompts", "choose", "choose-1.toml")
-    (folder / "prompt.toml").write_bytes(source.read_bytes())
-    return ["prompt.toml"]
-
-
-def _study(folder: Path) -> Sequence[str]:
-    source = files("valueagents.experiments.studies").joinpath("designs", "quick.toml")
-    (folder / "study.toml").write_bytes(source.read_bytes())
-    return ["study.toml"]
-
-
-_SETTINGS = [
-    Format(
-        "run.toml",
-        text(run__toml=_RUN_TOML),
-        lambda folder: [["run", "--config", str(folder / "run.toml"), "--dry-run"]],
-        numbers=False,
-    ),
-    Format(
-        "prompt",
-        _prompt,
-        lambda folder: [["read-prompt", str(folder / "prompt.toml")]],
-        numbers=False,
-    ),
-    Format(
-        "study", _study, lambda folder: [["read-study", str(folder / "study.toml")]], numbers=False
     ),
 ]
 
@@ -194,12 +179,30 @@ def _run(folder: Path) -> Sequence[str]:
     return sorted(f"run/{path.name}" for path in (folder / "run").iterdir() if path.stat().st_size)
 
 
-def _pool(folder: Path) -> Sequence[str]:
-    from valueagents.running.pool import freeze_pool
-    from valueagents.running.sealed import unseal
+def _segment(folder: Path) -> Sequence[str]:
+    _run(folder)
+    (folder / "run" / "decisions.parquet").unlink()  # it has what the segment had
+    return [f"run/{path.name}" for path in (folder / "run").glob("episodes-*.gz")]
 
+
+def _header(folder: Path) -> Sequence[str]:
+    _run(folder)
+    (folder / "run" / "run.json.bak").unlink()
+    file = folder / "run" / "run.json"
+    file.write_bytes(unsealed_json(file.read_bytes()) or b"")
+    return ["run/run.json"]
+
+
+def _frozen(folder: Path) -> Sequence[str]:
     _run(folder)
     file = freeze_pool(folder / "frozen", [folder / "run"], decisions=5, seed=0)
+    file.rename(folder / "frozen.jsonl")
+    return ["frozen.jsonl"]
+
+
+def _pool(folder: Path) -> Sequence[str]:
+    _frozen(folder)
+    file = folder / "frozen.jsonl"
     unsealed = [unseal(line) or b"" for line in file.read_bytes().splitlines()]
     (folder / "pool.jsonl").write_bytes(b"\n".join(unsealed))  # else every change is damage
     return ["pool.jsonl"]
@@ -212,7 +215,18 @@ _RUNS = [
         lambda folder: [["score", str(folder / "run"), "--json"]],
         sealed=True,
     ),
+    Format(
+        "segment made by hand",
+        _segment,
+        lambda folder: [["score", str(folder / "run"), "--json"]],
+    ),
+    Format(
+        "header made by hand",
+        _header,
+        lambda folder: [["score", str(folder / "run"), "--json"]],
+    ),
     Format("pool", _pool, played("Replay", "pool={folder}/pool.jsonl")),
+    Format("frozen pool", _frozen, played("Replay", "pool={folder}/frozen.jsonl"), sealed=True),
     Format(
         "run directory to be pooled",
         _run,
@@ -267,5 +281,5 @@ _STORIES = [
 
 def formats() -> list[Format]:
     """All of them that can be read here."""
-    found = [*ITEMS, *SURVEYS, *_GAMES, *_SETTINGS, *_RUNS]
+    found = [*ITEMS, *SURVEYS, *_GAMES, *SETTINGS, *models(), *_RUNS]
     return [*found, *_STORIES] if find_spec("jericho") is not None else found
