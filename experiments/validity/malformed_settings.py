@@ -12,6 +12,7 @@ from valueagents.experiments.studies.given_design import read_given
 from valueagents.experiments.validity.malformed_items import (
     BANK,
     Format,
+    ItemRows,
     Words,
     jsonl,
     played,
@@ -145,18 +146,13 @@ _ANSWERS = [
     }
     for n in range(5)
 ]
-_NEEDS = [
-    BANK[0] | {"taxonomy": "needs.toml"},
-    *(
-        row
-        | {
-            "options": [
-                {"id": "a", "text": "Lift it.", "values": {"AUT": -0.5, "CAR": 1}},
-                {"id": "b", "text": "Walk by.", "values": {"AUT": 1, "REL": None}},
-            ]
-        }
-        for row in BANK[1:]
-    ),
+_CHOICES = [
+    {"id": "a", "text": "Lift it.", "values": {"AUT": -0.5, "CAR": 1}},
+    {"id": "b", "text": "Walk by.", "values": {"AUT": 1, "REL": None}},
+]
+_NEEDS: ItemRows = [
+    {**BANK[0], "taxonomy": "needs.toml"},
+    *({**row, "options": _CHOICES} for row in BANK[1:]),
 ]
 
 
