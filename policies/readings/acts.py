@@ -86,10 +86,11 @@ def by_text(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> int | No
     and asks nothing.
     """
     named = {k for each in mentions for k in each.options}
-    whole = [each for each in mentions if each.kind == "text"]
+    whole = [each for each in mentions if each.kind in ("code", "text")]
     if "?" in text or len(named) != 1 or not whole:
         return None
-    if menu.loose(min(named)) and not named <= menu.codes and not _is_sentence(text, whole[0]):
+    words = whole[0].kind == "text"
+    if words and menu.loose(min(named)) and not _is_sentence(text, whole[0]):
         return None
     for each in whole:
         clause = re.split(r"[.:;!?\n]|\bbut\b", lower(text)[: each.start])[-1]
@@ -100,7 +101,7 @@ def by_text(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> int | No
             return None
         few = len(text[each.start : each.end].split()) < _ENOUGH
         more = [word for word in plain(after).split() if word not in _NOTHING_MORE]
-        if few and not named <= menu.codes and not says_nothing(" ".join(more)):
+        if few and words and not says_nothing(" ".join(more)):
             return None
     return min(named)
 
@@ -168,7 +169,8 @@ def _option_of(act: _Act, menu: NamedMenu, low: str) -> int | None:
         option = done(part, menu, low, alone=act.alone)
         option = named(part, menu, ACT, DONE) if option is None else option
         if option is not None:
-            return None if is_rivalled(act.whole, option, menu) else option
+            others = {k for k, each in enumerate(menu.patterns) if each and each.search(act.whole)}
+            return None if others - {option} or is_rivalled(act.whole, option, menu) else option
     return None
 
 

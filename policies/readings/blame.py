@@ -31,6 +31,10 @@ def by_blame(text: str, menu: NamedMenu) -> int | None:
     for k, sentence in enumerate(_SENTENCE.findall(blanked(lower(text), pattern("<forced>")))):
         if sentence.endswith("?") or pattern("<condition,elsewhere>").search(sentence):
             continue
+        if pattern(r"\W*<parts>[^,]*,").match(
+            sentence
+        ):  # "for the money, the author is in the wrong"
+            continue
         clauses = pattern(r"[,;:–—]|<turn,joins>").split(sentence)
         named |= {_blamed(each, menu, first=k + j == 0) for j, each in enumerate(clauses)}
     named.discard(None)

@@ -27,6 +27,7 @@ _NO = re.compile(
     r"[\"')\]*}]*\s*[:–—-]\s*(?:no(?!\s+\w+\s+(?:is|are|can|could|should|will|would)\b)"
     r"|nope|nein|(?:non|no|нет|不)(?=\s*(?:[,.;!\n]|\Z)))\b"
 )
+_NEITHER_NOR = re.compile(r"\b(?:neither|ni|né|weder|ни)\b", re.IGNORECASE)
 _OPENED = " \t\n:–—-(\"'*[=>→"
 _AND_I = (
     r"(?<!\w)(?:so|and|but|und|aber|et|mais|y|pero|e|ma|и|но|а|also)\s+(?:therefore\s+|thus\s+)?"
@@ -37,8 +38,8 @@ _AND_I = (
 class Claim(msgspec.Struct, frozen=True):
     """That options are chosen.
 
-    `leads`: the reply begins with it. `whole`: it is all that the first sentence says. `concludes`:
-    it is said to be the end of the matter. `spoken`: with a word of choosing. `sentence`: where its
+    `leads`: the reply begins with it. `alone`: it is all that its sentence says, `whole`: that the
+    first sentence says. `concludes`: it is said to be the end of the matter. `spoken`: with a word of choosing. `sentence`: where its
     sentence begins (-1: it concerns all before it).
     """
 
@@ -48,6 +49,7 @@ class Claim(msgspec.Struct, frozen=True):
     end: int
     sentence: int
     leads: bool = False
+    alone: bool = False
     whole: bool = False
     concludes: bool = False
     spoken: bool = False
@@ -58,7 +60,7 @@ class _Place(msgspec.Struct, frozen=True):
 
     `head` and `rest`: its sentence before and after it; `before` and `after`: up to the mentions
     beside it; `clause`: what belongs to it of `before`; `first`: nothing was said before its
-    sentence.
+    sentence; `labelled`: it begins with a label such as "B." or "2)".
     """
 
     mention: Mention
@@ -69,6 +71,7 @@ class _Place(msgspec.Struct, frozen=True):
     clause: str
     first: bool
     words: int
+    labelled: bool
 
 
 def find_claims(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> list[Claim]:
@@ -156,6 +159,7 @@ def _place(
         clause=_clause(before),
         first=first,
         words=len(low[: _LONG * 2].split()),
+        labelled=re.match(r"\w(?:[.):]\s|。)", low[each.start :]) is not None,
     )
 
 
@@ -182,7 +186,7 @@ def _since_turn(said: str) -> str:
 
 def _claim(place: _Place, menu: NamedMenu, said: str, sentence: int) -> Claim | None:
     each = place.mention
-    if _is_denied(place):
+    if _is_denied(place, menu):
         return None
     if _is_rival(place):
         return Claim(RIVAL, each.options, each.kind, each.end, sentence)
@@ -191,6 +195,7 @@ def _claim(place: _Place, menu: NamedMenu, said: str, sentence: int) -> Claim | 
     goes_on = pattern(r"\s*<copulas>").match(place.after)  # "choosing B is wrong"
     spoken = not goes_on and _is_spoken(place) and _is_whole(place, menu)
     rank = PLAIN if spoken or each.sure else _unspoken_rank(place, menu)
+    rank = rank or (ASIDE if _is_rated(place, menu) else 0)
     maybe = _after_last("<maybe>", place.clause)
     if not rank and maybe is not None and _is_particle(maybe):
         anywhere = each.kind == "number"
@@ -202,12 +207,37 @@ def _claim(place: _Place, menu: NamedMenu, said: str, sentence: int) -> Claim | 
     if rank == PLAIN and not each.sure and _is_bracketed_aside(place):
         rank = PRAISE
     leads = len(said) < _LONG and pattern(r"\W*(?:<options>\W*)?").fullmatch(said) is not None
-    whole = place.first and says_nothing(place.head) and says_nothing(place.rest)
-    concludes = pattern("<conclusion>").search(place.head) is not None
-    return Claim(rank, each.options, each.kind, each.end, sentence, leads, whole, concludes, spoken)
+    alone = says_nothing(place.head) and says_nothing(place.rest)
+    return Claim(
+        rank=rank,
+        options=each.options,
+        kind=each.kind,
+        end=each.end,
+        sentence=sentence,
+        leads=leads,
+        alone=alone,
+        whole=alone and place.first,
+        concludes=pattern("<conclusion>").search(place.head) is not None,
+        spoken=spoken,
+    )
 
 
-def _is_denied(place: _Place) -> bool:
+def _is_rated(place: _Place, menu: NamedMenu) -> bool:
+    """Whether "I", or the statement, is said to be what a point of the scale says: "I agree with
+    it".
+    """
+    if not menu.scale or place.mention.kind != "text":
+        return False
+    said = blanked(place.clause, pattern("<persons,rated,copulas,clitics,adverbs,particles>"))
+    ends = pattern(
+        r"\W*(?:[.,;:!\n–—-]|\Z|<rated,because,turn>|(?:that|dass|que|che|что)\s)"
+    ).match(place.rest)
+    return says_nothing(blanked(said, pattern("<denial>"))) and ends is not None
+
+
+def _is_denied(place: _Place, menu: NamedMenu) -> bool:
+    if any(_NEITHER_NOR.search(menu.texts[option]) for option in place.mention.options):
+        return False  # "non sono né d'accordo né in disaccordo"
     stated = place.mention.kind == "number" and place.before.rstrip()[-1:] in ":–—-"
     if pattern("<denial,rejection,contrast>").search(place.clause) and not stated:
         return True
@@ -267,7 +297,7 @@ def _after_last(roles: str, clause: str) -> str | None:
 
 
 def _is_particle(tail: str) -> bool:
-    return says_nothing(blanked(tail, pattern("<particles>")))
+    return says_nothing(blanked(tail, pattern("<particles,rated>")))
 
 
 def _is_named(clause: str) -> bool:
@@ -300,7 +330,7 @@ def _is_whole(place: _Place, menu: NamedMenu) -> bool:
         return True
     ends = pattern(
         r"\s*(?:[.,;:!?)\"\n(–—-]|\Z)|\s+(?!for\b)<because>"
-        r"|\s+(?:(?:with|on) (?:this|that|it|the \w+)|here|first|now|today|then|too|instead)\b"
+        r"|\s+(?:(?:with|on) (?:this|that|it|the \w+)|here|hier|ici|aquí|qui|здесь|тут|first|now|today|then|too|instead)\b"
     ).match(place.rest)
     return ends is not None
 
@@ -308,11 +338,14 @@ def _is_whole(place: _Place, menu: NamedMenu) -> bool:
 def _is_loose_word(place: _Place, menu: NamedMenu) -> bool:
     each = place.mention
     single = any(menu.loose(option) for option in each.options)
-    return each.kind == "text" and single and not each.options <= menu.codes
+    return each.kind == "text" and single
 
 
 def _unspoken_rank(place: _Place, menu: NamedMenu) -> int:
     """How plainly a mention is claimed by where it stands, 0 = not at all."""
+    opens = place.first and not re.search(r"\w", place.head)
+    if opens and place.labelled and not _NO.match(place.rest):
+        return PLAIN
     own = pattern(r"<besides>\W*\Z").search(place.head) is None
     if own and _is_last_word(place, menu) and _is_whole(place, menu):
         return PLAIN
@@ -339,7 +372,7 @@ def _is_last_word(place: _Place, menu: NamedMenu) -> bool:
     contrasted = place.before != head  # "Not A: B"
     if pattern("<condition>").search(since):
         return False
-    rates = place.mention.kind == "number" or place.mention.options <= menu.codes
+    rates = place.mention.kind in ("number", "code")
     if not (contrasted or rates) and pattern("<denial,rejection>").search(since):
         return False
     said = head.rstrip(_OPENED)
@@ -388,11 +421,11 @@ def _is_praised(place: _Place) -> bool:
         return False
     if pattern("<rejection>").search(rest.split(",")[0]):
         return False
-    words = r"(?:[^\W\d_'-]+\s+)"
+    words = r"(?:(?:l')?[^\W\d_'-]+\s+)"
     praised = pattern(
         rf"[\"')\]*]*\s*(?:<winning>|<copulas>\s+{words}{{0,4}}?<praise>"
         r"(?!\s+(?:than|als|que|che|чем)\b)|[—–-]\s*<praise>"
-        r"|<praise>\s+<copulas>|更<praise>|最(?![差坏糟冷难贵不没])(?!残忍|危险|自私)|<copulas>\s*(?:我\s*的)?<praise>)"
+        rf"|(?:d(?:ie|er|as)\s+)?<praise>\s+{words}?<copulas>|更<praise>|最(?![差坏糟冷难贵不没])(?!残忍|危险|自私)|<copulas>\s*(?:我\s*的)?<praise>)"
     )
     if praised.match(rest):
         return True

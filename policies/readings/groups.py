@@ -8,12 +8,15 @@ from valueagents.policies.readings.mentions import Mention, every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower
 
 _OR = r"or|and|and/or|nor|oder|und|noch|sowie|ou|et|ni|o|oppure|u|y|e|né|и|или|либо|ни|vs\.?|versus"
-_HEDGES = r"maybe|perhaps|possibly|then|even|also|the|vielleicht|peut-être|quizás|forse|может быть"
+_HEDGES = r"maybe|perhaps|possibly|even|also|the|vielleicht|peut-être|quizás|forse|может быть"
+_THEN = r"then|dann|danach|puis|ensuite|luego|después|poi|потом|затем"
+_FIRST = r"(?:first|zuerst|erst|d'abord|primero|prima|сначала|or so|oder so)\b\s*"
 _JOIN = re.compile(
-    rf"[\s)\]\"]*(?:,?\s*(?:(?<!\w)(?:{_OR})(?!\w)|[/&+<>=≥≻]|或者?|和|跟|与|还是|、)\s*)+"
-    rf"(?:(?:{_HEDGES})\s+)*[\s(\[\"]*"
+    rf"[\s)\]\"]*(?:{_FIRST})?(?:,?\s*(?:(?<!\w)(?:{_OR})(?!\w)|[/&+<>=≥≻]|或者?|和|跟|与|还是|、|,?\s*(?:再|然后)|,(?=\s*(?:{_THEN})\b))\s*)+"
+    rf"(?:(?:{_HEDGES}|{_THEN})\s+)*[\s(\[\"]*"
 )
-_NUMBER_JOIN = re.compile(r"\s*(?:[-–—~]|to|bis|à|до|到|至)\s*")
+_NUMBER_JOIN = re.compile(r"[)\s]*(?:[-–—~]|to|bis|à|до|到|至)\s*")
+_BEGINNING = 4  # characters
 _VERB = re.compile(
     r"\s+(?:is|was|would|will|seems|feels|has|does|makes|ist|wäre|est|serait|es|sería|è|sarebbe)\b"
 )
@@ -24,8 +27,9 @@ _BEFORE_LABEL = (
 )
 _AFTER_LABEL = re.compile(r"[\"*]*\s*(?:\(\w|[):\].=|]+\s*[^\s)]|\s[–—-]\s|\s=)")
 
+_ASKED = re.compile(r"[^?.!;\n]+[?:]\s*\w+[.,!]?")
 _TICK = re.compile(
-    r"✓|✔|✅|☑|→|←|👉|\[x\]|<-|[:–—-]\s*(?:yes|ja|oui|sí|sì|да|是的?|best)(?=\s*[,.!]|\s*\Z)",
+    r"✓|✔|✅|☑|→|←|👉|\[x\]|<-|[):–—-]\s*(?:voilà|yes|ja|oui|sí|sì|да|是的?|best)(?=\s*[,.!]|\s*\Z)",
     re.IGNORECASE,
 )
 
@@ -57,9 +61,14 @@ def _labelled(text: str, found: Sequence[Mention]) -> list[Mention]:
     of both.
     """
     made: list[Mention] = []
-    for each in found:
+    for k, each in enumerate(found):
         last = made[-1] if made else None
-        if last is None or not _beside(text[last.end : each.start], last, each):
+        own = any(_is_label_of(text, after, each) for after in found[k + 1 : k + 2])
+        if (
+            last is None
+            or (own and last.options != each.options)
+            or not _beside(text[last.end : each.start], last, each)
+        ):
             made.append(each)
             continue
         options = last.options & each.options or last.options | each.options
@@ -68,10 +77,17 @@ def _labelled(text: str, found: Sequence[Mention]) -> list[Mention]:
     return made
 
 
+def _is_label_of(text: str, label: Mention, each: Mention) -> bool:
+    """Whether an option's letter follows its text: "C. To attack the dragon (A) is folly"."""
+    return label.options == each.options and _beside(text[each.end : label.start], each, label)
+
+
 def _beside(between: str, last: Mention, each: Mention) -> bool:
-    if len(between) > 6 or not re.fullmatch(r"[^\w\n/&+,?!]*(?:\n\s*)?", between):
+    if last.kind == "text" and last.options != each.options:
         return False
-    if {last.kind, each.kind} == {"letter", "number"}:
+    if len(between) > 6 or not re.fullmatch(r"[^\w\n/&+,?!。]*(?:\n\s*)?", between):
+        return False
+    if {last.kind, each.kind} in ({"letter", "number"}, {"code", "text"}):
         return last.options == each.options
     means = last.options == each.options and re.fullmatch(r"\s*[=(]\s*", between)
     return between != "" and (last.kind != each.kind or bool(means))
@@ -84,7 +100,9 @@ def _without_span(low: str, found: Sequence[Mention], menu: NamedMenu) -> list[M
     ends = (frozenset({menu.scale[min(menu.scale)]}), frozenset({menu.scale[max(menu.scale)]}))
     left_out: set[int] = set()
     for k, (one, other) in enumerate(pairwise(found)):
-        to = _NUMBER_JOIN.fullmatch(low, one.end, other.start)
+        to = re.fullmatch(r"\W*", low[one.end : other.start]) or _NUMBER_JOIN.fullmatch(
+            low, one.end, other.start
+        )
         if to is not None and ends in ((one.options, other.options), (other.options, one.options)):
             left_out |= {k, k + 1}
     return [each for k, each in enumerate(found) if k not in left_out]
@@ -103,7 +121,12 @@ def _without_menu(text: str, found: Sequence[Mention]) -> list[Mention]:
             runs[-1].append(k)
         else:
             runs.append([k])
-    listed = {k for run in runs if len(run) > 1 for k in (*_before_run(text, found, run), *run)}
+    listed: set[int] = set()
+    for run in runs:
+        whole = [*_before_run(text, found, run), *run]
+        verdict = 0 not in found[whole[0]].options and re.match(r"\W*\w[.)]\s", text)
+        if len(run) > 1 and not (found[whole[0]].start < _BEGINNING and verdict):
+            listed |= set(whole)
     return [each for k, each in enumerate(found) if k not in listed]
 
 
@@ -137,7 +160,7 @@ def _is_label(text: str, each: Mention) -> bool:
         return False
     said, after = text[each.start : each.end], text[each.end : each.end + 8]
     if each.kind == "text":
-        own_line = re.search(r"(?:\A|\n)[\W_]*\Z", before) and re.match(
+        own_line = re.search(r"(?:\A|\n)[\W\d_]*\Z", before) and re.match(
             r"\W*(?:\n|\Z)|[\"']?(?:\s*:|\s[–—-])\s", after
         )
         return own_line is not None and len(said.split()) > 1
@@ -189,9 +212,14 @@ def _listed(low: str, found: Sequence[Mention]) -> list[Mention]:
 
 
 def ticked(text: str, menu: NamedMenu) -> frozenset[int]:
-    """The one option of a restated menu whose line has a tick or an arrow."""
-    found: set[int] = set()
-    for line in text.splitlines():
-        if _TICK.search(line):
-            found |= {k for each in find_mentions(line, menu) for k in each.options}
-    return frozenset(found) if len(found) == 1 else frozenset()
+    """The one option of a restated menu whose line has a tick or an arrow, or that alone is
+    answered with a yes: "A? No. B? Yes."
+    """
+    several = len({k for each in every_mention(text, menu) for k in each.options}) > 1
+    answered = [each.replace("?", ":") for each in _ASKED.findall(text)] if several else []
+    for parts in (text.splitlines(), answered):
+        ticks = (find_mentions(part, menu) for part in parts if _TICK.search(part))
+        found = {k for mentions in ticks for each in mentions for k in each.options}
+        if len(found) == 1:
+            return frozenset(found)
+    return frozenset()

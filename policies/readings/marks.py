@@ -58,7 +58,7 @@ def find_marks(text: str) -> Iterator[Mark]:
         if boxed is not None:
             start, end = start + boxed.start(1), start + boxed.end(1)
         neither = re.match(_NEITHER, low[start:end]) is not None
-        final = re.search(r"final|endgültig|definitiv|окончательн|最终|\\boxed", label) is not None
+        final = re.search(r"final|endgültig|definitiv|окончательн|最终", label) is not None
         yield Mark(start, end, neither, final)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from valueagents.policies.readings.menu_words import NamedMenu, lower
 from valueagents.policies.readings.patterns import CJK, counted, pattern, says_nothing
 
-Kind = Literal["letter", "number", "text"]
+Kind = Literal["letter", "number", "code", "text"]
 
 _CYRILLIC = {"А": {0}, "Б": {1}, "В": {1, 2}, "Г": {3}, "Д": {4}, "С": {2}, "Е": {4, 5}}
 """What a Russian letter may stand for: the Latin one that it looks like, or its own place."""
@@ -28,14 +28,18 @@ _TOKEN = re.compile(
 _SMALL = re.compile(r"(?<!\w)(?<!\w[-'.])([a-z])(?!\w)(?!['-]\w)(?!\.\w\b)(?!/\w{2})")
 _AFTER_NOUN = r"<options>[\s:#\"(\[]*([a-zабвгдсе])(?!\w)(?!['-]\w)"
 _NOT_OPTIONS = re.compile(r"(?:plan|team|vitamin|grade|type|class|hepatitis|step|part)\s+\Z")
+_JOINED = r"(?<!\w)[a-zа-я]\s+(?:and|or|und|oder|et|ou|e|o|y|и|или)\s+\Z"  # "A and B"
 _GRADE = re.compile(r"(?<!\w)an?\s+\Z")  # "she deserves an A for effort"
 _COMPARED = re.compile(r"\s+(?:a|to|à|alla|al)\s+(?:la\s+)?[a-z](?!\w)")
 
 _OF = (
-    r"\s*(?:points?|stars?|punkten?|puntos|punti|балл\w*|分)?\s*"
-    r"(?:/|(?:out\s+)?of|von|sur|sobre|su|de|di|из|auf|aus)"
+    r"(?:\s*(?:points?|stars?|punkten?|puntos|punti|балл\w*|分))?"
+    r"(?:\s*/|\s+(?:(?:out\s+)?of|von|sur|sobre|su|de|di|из|auf|aus)\b)"
 )
-_OF_TOP = rf"(?<![\w.,/-])(\w+){_OF}\s*(\w+)(?![\w%]|[.,]\d)"
+_OF_TOP = (
+    rf"(?<![\w.,/-])(\w+){_OF}\s*(\w+)"
+    r"(?:\s+(?:points?|stars?|punkten?|puntos|punti|балл\w*))?(?![\w%]|[.,]\d)"
+)
 _NUMBER = re.compile(
     r"(?<![\w$€£%<>≥≤−-])(?<![\d][.,:/–—-])(\d{1,3})"
     r"(?!\w)(?![.,:]\d)(?!\s*%)(?!-\w|[–—]\d)(?!\s*\+)(?!\s*/\s*\d)"
@@ -44,7 +48,10 @@ _RANGE = (
     r"(?<!\w)(\d{1,3})\s*(?:\([^()]*\)\s*)?(?:[-–—~]|\.\.+|to|through|bis|à|a|до|到|至|and|und|et|y|e|и)\s*"
     r"(\d{1,3})(?!\w)"
 )
-_TOP_ALONE = r"(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
+_TOP_ALONE = r"\A\W*(?:out\s+of|von|sur|su|de|из)\s+\d+\s*,|(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
+
+
+_FEW, _BEGINNING = 8, 4  # words, characters
 
 
 class Mention(msgspec.Struct, frozen=True):
@@ -75,7 +82,8 @@ def every_mention(text: str, menu: NamedMenu) -> list[Mention]:
 def _letters(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
     by_place = re.search(r"(?<!\w)[БГД](?!\w)", text) is not None
     starts = {match.start(1) for match in _TOKEN.finditer(text)}
-    starts |= {match.start(1) for match in pattern(_AFTER_NOUN).finditer(low)}
+    after_noun = {match.start(1) for match in pattern(_AFTER_NOUN).finditer(low)}
+    starts |= after_noun
     if text == low:  # written without capitals
         starts |= {match.start(1) for match in _SMALL.finditer(low)}
     for start in sorted(starts):
@@ -84,7 +92,8 @@ def _letters(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
         if by_place and len(options) > 1:
             options = {max(options)}
         named = frozenset(options & set(range(len(menu.texts))))
-        if named and _is_letter(low, start, letter, menu.texts[min(named)]):
+        said = start in after_noun and text[start].isupper() and letter != "I"
+        if named and (said or _is_letter(low, start, letter, menu.texts[min(named)])):
             yield Mention(start, start + 1, named, "letter")
 
 
@@ -98,6 +107,8 @@ def _is_letter(low: str, start: int, letter: str, option: str) -> bool:
     if letter == "I" and (word or re.match(r"\s*,", rest)):
         return False
     if letter not in _WORDLIKE or word is None or re.match(f"[{CJK}]", word.group(1)):
+        return True
+    if re.search(_JOINED, before):
         return True
     own = len(rest.strip()) > 3 and lower(option).startswith(rest.strip()[:12])
     follows = pattern("<follow>").match(rest, word.start(1)) is not None
@@ -142,7 +153,7 @@ def _numerals(low: str) -> Iterator[tuple[int, int, int]]:
         if _counts_nothing(low, match.end()):
             yield match.start(), match.end(), int(match.group(1))
     for value, words in enumerate(counted("numbers"), 1):
-        for match in re.finditer(rf"(?<!\w)(?:{words.pattern})(?!\w)", low):
+        for match in re.finditer(rf"(?<!\w)(?:{words.pattern})(?=\W|分|\Z)", low):
             before, after = low[: match.start()], low[match.end() :]
             alone = (
                 re.fullmatch(r"[\W_]*", before + after) is not None
@@ -201,13 +212,15 @@ def _stands_for_noun(low: str, ordinal: re.Match[str]) -> bool:
 
 
 def _texts(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
-    """Options by their own words. A code such as NTA is in capitals, but at the beginning or in a
-    few words.
+    """Options by their own words, and by their codes: NTA is in capitals, but at the beginning or
+    in a few words.
     """
-    few = len(text.split()) <= 8
     for k, said in enumerate(menu.patterns):
         for match in said.finditer(low) if said is not None else ():
-            start, end = match.span()
-            small = k in menu.codes and text[start:end] == lower(menu.texts[k])
-            if not small or few or start < 4:
-                yield Mention(start, end, frozenset({k}), "text")
+            yield Mention(*match.span(), frozenset({k}), "text")
+    few = len(text.split()) <= _FEW
+    for k, code in menu.codes.items():
+        for match in code.finditer(low):
+            small = " " not in match.group() and text[slice(*match.span())].islower()
+            if not small or few or match.start() < _BEGINNING:
+                yield Mention(*match.span(), frozenset({k}), "code")

@@ -17,6 +17,7 @@ _VERDICTS = {
 
 
 _LOOSE = 3
+_CODE = r"\A([A-Z]{2,4})\s+[–—:-]+\s+|\s*\(([A-Z]{2,4})\)\W*\Z|\A([A-Z]{2,4})\Z"
 
 
 def straight(text: str) -> str:
@@ -47,21 +48,22 @@ class NamedMenu:
     """Option texts as a reply is compared with them.
 
     `scale`: the place of each number, where the options differ by one (a rating). `patterns`: what
-    names each option by its text, to be matched in lower case. `codes`: the
-    places of texts such as NTA.
+    names each option by its words, to be matched in lower case. `codes`: what names those that
+    are, begin or end with an abbreviation: "NTA", "NTA – nobody is to blame", "… (NTA)".
     """
 
     texts: tuple[str, ...]
     scale: dict[int, int] = field(default_factory=dict)
     patterns: tuple[re.Pattern[str] | None, ...] = ()
-    codes: frozenset[int] = frozenset()
+    codes: dict[int, re.Pattern[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: Sequence[str]) -> "NamedMenu":
         """The menu of these texts."""
         texts = tuple(straight(option) for option in options)
-        codes = frozenset(k for k, text in enumerate(texts) if re.fullmatch("[A-Z]{2,4}", text))
-        return cls(texts, _scale(texts), tuple(_pattern(text) for text in texts), codes)
+        scale = _scale(texts)
+        said = tuple(_pattern(text, rates=bool(scale)) for text in texts)
+        return cls(texts, scale, said, _codes(texts))
 
     @property
     def top(self) -> int | None:
@@ -70,7 +72,7 @@ class NamedMenu:
 
     def loose(self, option: int) -> bool:
         """Whether a text is so short that it may be part of other words: "Wait", "like me"."""
-        words = re.sub(r"\A\d+\W+", "", self.texts[option])
+        words = re.sub(rf"\A\d+\W+|{_CODE}", "", self.texts[option])
         return len(plain(words).split()) <= _LOOSE and not re.search(f"[{CJK}]{{2}}", words)
 
 
@@ -92,18 +94,34 @@ def _scale(texts: Sequence[str]) -> dict[int, int]:
     return {number: place for place, number in enumerate(varying[0])}
 
 
-def _pattern(text: str) -> re.Pattern[str] | None:
-    words = re.findall(r"[^\W_]+", lower(text))
+def _codes(texts: Sequence[str]) -> dict[int, re.Pattern[str]]:
+    """What names the options that have an abbreviation of their own."""
+    found = {
+        k: match.group(match.lastindex or 0)
+        for k, text in enumerate(texts)
+        if (match := re.search(_CODE, text))
+    }
+    own = {k: code for k, code in found.items() if list(found.values()).count(code) == 1}
+    return {
+        k: re.compile(rf"(?<![^\W_]){lower(code)}(?![^\W_])|{_VERDICTS.get(code, '(?!)')}")
+        for k, code in own.items()
+    }
+
+
+def _pattern(text: str, *, rates: bool) -> re.Pattern[str] | None:
+    words = re.findall(r"[^\W_]+", lower(re.sub(_CODE, "", text)))
     if not words or re.fullmatch(r"[a-z]|\d+", "".join(words)):
         return None
+    number = re.match(r"\d+\W+", text)
+    optional = rf"(?:{words.pop(0)}[\W_]+)?" if number and len("".join(words[1:])) > 1 else ""
     begins, ends = (
         "" if re.match(f"[{CJK}]", word) else r"[^\W_]" for word in (words[0], words[-1][-1])
     )
     left = rf"(?<!{begins})" if begins else ""
     right = rf"(?!{ends}|[.,]\d|\s*[-–—]\s*\d)" if ends else ""
-    number = re.match(r"\d+\W+", text)
-    optional = rf"(?:{words.pop(0)}[\W_]+)?" if number and len("".join(words[1:])) > 1 else ""
-    between = pattern(r"[\W_]+(?:<adverbs>[\W_]+)?").pattern if len(words) > _LOOSE else r"[\W_]+"
-    said = left + optional + between.join(map(re.escape, words)) + right
-    alias = _VERDICTS.get(text)
-    return re.compile(f"{said}|{alias}" if alias else said)
+    between = r"[\W_]+"
+    if rates and not words[-1].isdecimal():  # "stimme ich dem eher zu"
+        between = pattern(r"[\W_]+(?:<persons,rated>[\W_]+){0,2}").pattern
+    elif len(words) > _LOOSE:
+        between = pattern(r"[\W_]+(?:<adverbs>[\W_]+)?").pattern
+    return re.compile(left + optional + between.join(map(re.escape, words)) + right)

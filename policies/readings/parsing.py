@@ -26,11 +26,11 @@ from valueagents.policies.readings.blame import by_blame, is_of_blame
 from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers, says_neither
-from valueagents.policies.readings.mentions import every_mention
+from valueagents.policies.readings.mentions import Kind, every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
 from valueagents.policies.readings.naming import named_beside
 from valueagents.policies.readings.patterns import REFUSAL
-from valueagents.policies.readings.tidy import first_turn, tidy, without_thought
+from valueagents.policies.readings.tidy import after_no, first_turn, tidy, without_thought
 
 Rule = Literal[
     "letter",
@@ -44,6 +44,9 @@ Rule = Literal[
     "cut",
     "none",
 ]
+
+_BARE: dict[Kind, Rule] = {"letter": "letter", "number": "number", "code": "text", "text": "text"}
+_NAMED: dict[Kind, Rule] = {**_BARE, "letter": "named letter", "number": "named number"}
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -111,6 +114,17 @@ def _found(said: str, menu: NamedMenu) -> _Found | None:
     if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
         return _Found(frozenset(exact), "text")
     text = tidy(text)
+    rest = after_no(text)
+    instead = _named(rest, menu) if rest is not None else None
+    if rest is None or instead is not None:
+        return instead or _named(text, menu)
+    claims = find_claims(text, menu, find_mentions(text, menu))  # "A. No, B would be a lie."
+    return (
+        _agreed(claims[:1], len(text)) if claims and claims[0].whole and claims[0].leads else None
+    )
+
+
+def _named(text: str, menu: NamedMenu) -> _Found | None:
     return _marked(text, menu) or _said(text, menu)
 
 
@@ -119,7 +133,7 @@ def _marked(text: str, menu: NamedMenu) -> _Found | None:
     final, found = False, []
     for mark in find_marks(text):
         named = _said(text[mark.start : mark.end], menu, marked=True)
-        if mark.neither:
+        if mark.neither and (named is None or named.rule != "text"):
             named = _Found(frozenset(), "none")
         if named is not None:
             final = mark.final
@@ -144,7 +158,7 @@ def _bare(said: str, menu: NamedMenu) -> _Found | None:
     mentions = find_mentions(straight(said), menu)
     if len(mentions) != 1 or re.search(r"\w", said[: mentions[0].start] + said[mentions[0].end :]):
         return None
-    return _Found(mentions[0].options, mentions[0].kind)
+    return _Found(mentions[0].options, _BARE[mentions[0].kind])
 
 
 def _lead(text: str, menu: NamedMenu) -> frozenset[int]:
@@ -162,7 +176,7 @@ def _said(text: str, menu: NamedMenu, *, marked: bool = False) -> _Found | None:
     claims = find_claims(text, menu, mentions)
     declines = REFUSAL.search(text) is not None
     if declines:
-        claims = [each for each in claims if each.spoken or _is_bare(each, menu)]
+        claims = [each for each in claims if each.spoken or _is_bare(each)]
     found = _agreed(claims, len(text)) if any(each.rank for each in claims) else None
     if found is None or len(found.options) > 1:
         tick = ticked(text, menu)
@@ -172,7 +186,10 @@ def _said(text: str, menu: NamedMenu, *, marked: bool = False) -> _Found | None:
         found = msgspec.structs.replace(found, options=both)
     if found is not None or declines:
         return found
+    restated = {k for each in every_mention(text, menu) for k in each.options}
     blames = is_of_blame(menu)
+    if blames and not mentions and len(restated) > 1:
+        return None
     blamed = by_blame(text, menu) if blames else None
     if blamed is None and says_neither(text):
         return None
@@ -183,7 +200,6 @@ def _said(text: str, menu: NamedMenu, *, marked: bool = False) -> _Found | None:
     if blames:  # "the manager was right" is no praise of an option
         return None
     option = by_acts(text, menu)
-    restated = {k for each in every_mention(text, menu) for k in each.options}
     if option is None and not mentions and len(restated) < 2:
         option = by_fragment(text, menu, marked=marked)
     return None if option is None else _Found(frozenset({option}), "words")
@@ -211,8 +227,7 @@ def _agreed(claims: Sequence[Claim], size: int) -> _Found:
             return _Found(frozenset[int]().union(*(each.options for each in plainest)), "none")
         plainest = [last]
     best = next((each for each in plainest if each.leads), plainest[0])
-    rules: dict[str, Rule] = {"letter": "named letter", "number": "named number", "text": "text"}
-    rule: Rule = best.kind if best.leads else rules[best.kind]
+    rule = _BARE[best.kind] if best.leads else _NAMED[best.kind]
     return _Found(best.options, rule, best.leads, best.end < size)
 
 
@@ -220,7 +235,7 @@ def _is_aside(each: Claim, first: Claim) -> bool:
     """Whether a claim is said by the way, after an answer that is a sentence of its own: "2. My
     wife would put 5."
     """
-    apart = each.spoken and each.rank == PLAIN and each.sentence not in (-1, first.sentence)
+    apart = each.sentence not in (-1, first.sentence) and (each.spoken or not each.alone)
     return each.options == first.options or (apart and not each.concludes)
 
 
@@ -229,8 +244,8 @@ def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:
     return any(each.sentence in (-1, one.sentence) and each.end > one.end for one in plainest)
 
 
-def _is_bare(claim: Claim, menu: NamedMenu) -> bool:
-    return claim.rank >= ASIDE and (claim.kind != "text" or claim.options <= menu.codes)
+def _is_bare(claim: Claim) -> bool:
+    return claim.rank >= ASIDE and claim.kind != "text"
 
 
 def _is_beside(each: Claim, plainest: Sequence[Claim]) -> bool:

@@ -15,7 +15,7 @@ TAG = r"(?:think|thinking|thought|reasoning)[>\]]"
 THOUGHT = re.compile(rf"[<\[]{TAG}.*?[<\[]/{TAG}", re.DOTALL | re.IGNORECASE)
 OPEN_THOUGHT = re.compile(rf"[<\[]{TAG}", re.IGNORECASE)
 CLOSED_ONLY = re.compile(rf"\A.*[<\[]/{TAG}", re.DOTALL | re.IGNORECASE)
-DRESS = whitespace + "*_`~"
+DRESS = whitespace + "*_`"
 CJK = r"\u3040-\u30ff\u3400-\u9fff"
 CONDITIONAL = (
     r"(?:\A|[,–—(:-])\W*(?:<turn>\W*)?(?:(?:only|nur|seulement|solo|sólo|только)\s+)?<condition>"

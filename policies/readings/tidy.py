@@ -11,10 +11,12 @@ _ABBREVIATIONS = r"\b(?:z\.\s?B|d\.\s?h|u\.\s?a|[eE]\.\s?g|i\.\s?e|[ap]\.m|P\.S|
 _TURN = r"^\W*(?:<speakers>)\s*:|<\|[a-z_]+\|>|\[/?inst\]|</?s>"
 _NO = r"<no>(?=\s*(?:[,.:;!。\n–—]|- |\Z))"
 _TAKEN_BACK = (
-    rf"<revised>|[,.;!。]\s*{_NO}|\.\.[^.!?\n]{{0,60}}?(?<!\w){_NO}"
+    rf"<revised>|,\s*{_NO}(?![.!])|\.\.[^.!?\n]{{0,60}}?(?<!\w){_NO}"
     rf"|<hesitation>[\s,.–—-]*{_NO}"
 )
 """A phrase such as "I take that back", or a "no" of its own after a pause: "A... well, no."."""
+_BOLD = re.compile(r"(?<=\n)[ \t]*(?:[-*] )?(?:\*\*|__)([^*\n]+)(?:\*\*|__)[ \t]*$", re.MULTILINE)
+"""A line in bold: of a restated menu it is the answer."""
 _STARS = re.compile(r"([★⭐]{2,}|[★⭐]+(?=\ufe0f?☆))\ufe0f?(☆*)")
 _EMOJI = re.compile(
     "\\s*[\U0001f300-\U0001f448\U0001f44a-\U0001faff❤\ufe0f\u200d]+(?=\\s+[^\\W\\d_])"
@@ -48,6 +50,7 @@ def tidy(text: str) -> str:
     stars as numbers where there are none.
     """
     text = re.sub(r"~~[^~\n]*~~", " ", text)
+    text = _BOLD.sub(r"\1 ←", text)
     text = re.sub(r"</?(?:b|i|em|strong|u|p|br|span|div|code|mark)\b[^>\n]*>", " ", text)
     text = re.sub(r"(?m)^\s*(?:#+|>+(?!\d))\s*|```\w*", " ", text)
     text = re.sub(_ABBREVIATIONS, " ", text)
@@ -58,6 +61,12 @@ def tidy(text: str) -> str:
     low = lower(text.replace("NAH", "···"))  # a verdict, not a "nah"
     taken_back = list(pattern(_TAKEN_BACK).finditer(low))
     return text[taken_back[-1].end() :] if taken_back else text
+
+
+def after_no(text: str) -> str | None:
+    """What follows a "no" that begins a sentence ("A. No, B."); None if there is none."""
+    found = list(pattern(rf"[.;!。]\s*{_NO}(?![.!])").finditer(lower(text.replace("NAH", "···"))))
+    return text[found[-1].end() :] if found else None
 
 
 def _counted(stars: re.Match[str]) -> str:

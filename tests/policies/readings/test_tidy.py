@@ -2,7 +2,7 @@
 
 import pytest
 
-from valueagents.policies.readings.tidy import first_turn, tidy, without_thought
+from valueagents.policies.readings.tidy import after_no, first_turn, tidy, without_thought
 
 
 def test_what_is_said_after_a_thought_is_stripped():
@@ -33,7 +33,6 @@ def test_only_the_first_turn_counts(said: str, first: str):
         ("A... anzi no, B", "B"),
         ("A... bueno, no. B", "B"),
         ("А... хотя нет. Б", "Б"),
-        ("A。不对,B", "B"),
         ("A. I take that back: B", "B"),
         ("A, no doubt", "A, no doubt"),
         ("Is A kind? No, B is", "Is A kind? No, B is"),
@@ -42,6 +41,14 @@ def test_only_the_first_turn_counts(said: str, first: str):
 )
 def test_what_is_taken_back_is_left_out(said: str, left: str):
     assert tidy(said).strip(" ,.:!。") == left.strip(" ,.:!。")
+
+
+@pytest.mark.parametrize(
+    ("said", "rest"),
+    [("A。不对,B", ",B"), ("A. No, B.", ", B."), ("A. No. B is a lie.", None), ("A, no, B", None)],
+)
+def test_what_follows_a_no_that_begins_a_sentence_is_found(said: str, rest: str | None):
+    assert after_no(said) == rest
 
 
 def test_stars_are_a_number_where_there_is_none():
