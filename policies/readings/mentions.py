@@ -48,7 +48,10 @@ _RANGE = (
     r"(?<!\w)(\d{1,3})\s*(?:\([^()]*\)\s*)?(?:[-–—~]|\.\.+|to|through|bis|à|a|до|到|至|and|und|et|y|e|и)\s*"
     r"(\d{1,3})(?!\w)"
 )
-_TOP_ALONE = r"\A\W*(?:out\s+of|von|sur|su|de|из)\s+\d+\s*,|(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
+_TOP_ALONE = (
+    r"\A\W*(?:out\s+of|von|sur|su|de|из)\s+\d+\s*,"
+    r"|(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
+)
 
 
 _FEW, _BEGINNING = 8, 4  # words, characters

@@ -10,7 +10,8 @@ A few rules, the plainest first, and every answer says by which it was read:
 4. else the one option whose whole text is there and not denied, or that alone has the words of what
    the model says it does (`acts.py`) or of whom it blames (`blame.py`).
 
-Only the first turn counts, and what is not taken back in it (`tidy.py`). What is claimed of two
+Only the first turn counts, and what is not taken back in it (`tidy.py`): after "A. No, B." A is,
+not after "A. No, B would be a lie." What is claimed of two
 options is read as none: nothing is guessed. A restated menu claims nothing (`groups.py`). In a
 reply that also declines, only what the model says it would do is believed.
 """
@@ -23,13 +24,14 @@ import msgspec
 
 from valueagents.policies.readings.acts import by_acts, by_fragment, by_text
 from valueagents.policies.readings.blame import by_blame, is_of_blame
-from valueagents.policies.readings.claims import ASIDE, PLAIN, RIVAL, Claim, find_claims
+from valueagents.policies.readings.claims import Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
 from valueagents.policies.readings.marks import find_marks, json_answers, says_neither
 from valueagents.policies.readings.mentions import Kind, every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
 from valueagents.policies.readings.naming import named_beside
 from valueagents.policies.readings.patterns import REFUSAL
+from valueagents.policies.readings.places import ASIDE, PLAIN, RIVAL
 from valueagents.policies.readings.tidy import after_no, first_turn, tidy, without_thought
 
 Rule = Literal[

@@ -2,28 +2,29 @@
 not.
 
 `own_examples.jsonl` and `replies_development.jsonl` were written while the rules were mended, the
-others by language models that had not seen them. All of it is AI-written. All but the fifth is
-development material by now: each set was read once, then mended on; the fifth was read once.
+others by language models that had not seen them. All of it is AI-written. Each set was read once at
+first sight; all but the fifth and the sealed half of the sixth were then mended on.
 
-| set | at first sight: right, wrong | then read by say/3 | by say/4 |
-|---|---|---|---|
-| `replies_open.jsonl` | 173 of 185, 0 | 183, 0 | 185, 0 |
-| `replies_second.jsonl` (sealed) | 173 of 185, 2 | 185, 0 | 185, 0 |
-| `replies_third.jsonl` (sealed) | 144 of 190, 3 | 144, 3 | 174, 0 |
-| `replies_development.jsonl` | – | 362 of 518, 3 | 496, 0 |
-| `replies_fourth.jsonl` | 87 of 123, 2 (0.707 right) | – | 103, 0 |
-| `replies_fifth.jsonl` (sealed; same writer) | 83 of 117, 1 (0.709 right) | – | 83, 1 |
+| set | at first sight: right, wrong | now |
+|---|---|---|
+| `replies_open.jsonl` | 173 of 185, 0 | 185, 0 |
+| `replies_second.jsonl` (sealed) | 173 of 185, 2 | 185, 0 |
+| `replies_third.jsonl` (sealed) | 144 of 190, 3 | 174, 0 |
+| `replies_development.jsonl` | 362 of 518, 3 | 496, 0 |
+| `replies_fourth.jsonl` (free styles) | 87 of 123, 2 (0.707 right) | 103, 0 |
+| `replies_fifth.jsonl` (free styles; sealed) | 83 of 117, 1 (0.709 right) | 85, 0 |
+| `replies_sixth_open.jsonl` (seven styles) | 167 of 191, 1 (0.874 right) | 191, 0 |
+| `replies_sixth_sealed.jsonl` (the same writer) | 182 of 191, 1 (0.953 right) | the same |
 
-`replies_development.jsonl` names options in words of its own, as most of what
-`replies_third.jsonl` misses: of its four parts say/4 read 80, 79, 84 and 90 % before it was mended
-on them, and 1, 1, 3 and 0 replies as an option that they do not name. The writer of the fourth and
-fifth set chose styles and languages freely; what is unread of them mostly paraphrases or tells a
-story, in words that no option has. The goal, 0.97 right and none wrong on replies that nobody has
-mended on, is not met: expect 0.7 to 0.9 right, by how much is paraphrased, and one in a hundred
-wrong. Ten of those that are unread in `replies_third.jsonl` name an option of a menu in another
-language than their own, which no rule here can know. What is not read right is printed by
+The sixth set is in the seven styles of the goal: verdict first, the best option, boxed answers, "5/6",
+a rating in a sentence, restated menus, "answer: B" in seven languages. The rules were mended on its
+open half, then the sealed half was read once, and no rule has been changed since. The goal, 0.97
+right and none wrong, is missed: 8 of 191 are unread, and one is misread, a Russian verdict "В."
+with another "А —" after it, letters of the other alphabet. Replies in free styles (stories,
+paraphrases in words that no option has) are read far less often, see the fourth and fifth set. What is not
+read right is printed by
 
-    python tests/policies/readings/test_replies.py replies_open.jsonl
+    python tests/policies/readings/test_replies.py replies_sixth_sealed.jsonl
 """
 
 import sys
@@ -40,6 +41,16 @@ FOLDER = Path(__file__).parent
 LEAST_RIGHT = 0.97
 PARTS = 16  # of our own examples, so that no test takes over a second
 STYLES = {"terse", "chatty", "reasons-first", "reasons-last", "markup", "restated", "hedged"}
+BRIEF = {
+    "verdict_first",
+    "best_option",
+    "boxed",
+    "slash_or_out_of",
+    "rating_in_sentence",
+    "restated_menu",
+    "answer_colon",
+}
+"""The styles of the sixth set."""
 FREE = ("replies_fourth.jsonl", "replies_fifth.jsonl")
 """Of a writer who was given neither styles nor languages."""
 LANGUAGES = {"en", "de", "fr", "it", "es", "zh", "ru"}
@@ -96,7 +107,9 @@ def test_every_example_of_our_own_is_read_right(part: int):
         ("replies_third.jsonl", 0.915, 0),
         ("replies_development.jsonl", 0.955, 0),
         ("replies_fourth.jsonl", 0.83, 0),
-        ("replies_fifth.jsonl", 0.709, 1),
+        ("replies_fifth.jsonl", 0.726, 0),
+        ("replies_sixth_open.jsonl", 1.0, 0),
+        ("replies_sixth_sealed.jsonl", 0.952, 1),
     ],
 )
 def test_each_set_of_replies_is_read_as_well_as_it_was(
@@ -104,6 +117,8 @@ def test_each_set_of_replies_is_read_as_well_as_it_was(
 ):
     every = replies(name)
     styles, languages = STYLES, LANGUAGES
+    if name.startswith("replies_sixth"):
+        styles = BRIEF
     if name in FREE:
         styles, languages = {each.style for each in every}, LANGUAGES - {"zh", "ru"}
     assert len(every) >= 117
