@@ -142,11 +142,13 @@ def browser(folder):
     try:
         port = _listening_at(folder / "DevToolsActivePort")
         session, socket = loop.run_until_complete(_connected(port))
-        tab = Tab(socket, loop)
-        for domain in ("Page", "Runtime", "Network"):
-            tab.call(f"{domain}.enable")
-        yield tab
-        loop.run_until_complete(session.close())
+        try:
+            tab = Tab(socket, loop)
+            for domain in ("Page", "Runtime", "Network"):
+                tab.call(f"{domain}.enable")
+            yield tab
+        finally:
+            loop.run_until_complete(session.close())
     finally:
         process.kill()
         process.wait(20)

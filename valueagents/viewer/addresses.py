@@ -6,6 +6,8 @@ the site or hold what a browser would read otherwise.
 
 import re
 
+from valueagents.identity import content_hash
+
 KEY = r"(?P<key>[0-9a-f]{12})"
 OTHER = r"(?P<other>[0-9a-f]{12})"
 NAME = r"(?P<name>[A-Za-z0-9_-]{1,64})"
@@ -26,6 +28,18 @@ def find(page: int = 1) -> str:
 def run(key: str, page: int = 1) -> str:
     """The episodes of a run."""
     return _numbered(f"run/{key}", page)
+
+
+def by_value(key: str, place: int, side: str) -> str:
+    """The episodes of a run with a decision on this side of the value at that place of the
+    taxonomy.
+    """
+    return f"run/{key}/{place}-{side}.html"
+
+
+def runs_of(field: str, name: str) -> str:
+    """The runs of an env or of a policy, as `field` says."""
+    return f"{field}/{content_hash(name)[:12]}.html"
 
 
 def episode(key: str, name: str) -> str:
@@ -52,6 +66,8 @@ FORMS = {
     "overview": re.compile(r"(?:index\.html)?"),
     "find": re.compile(rf"find{PAGE}\.html"),
     "run": re.compile(rf"run/{KEY}{PAGE}\.html"),
+    "by_value": re.compile(rf"run/{KEY}/(?P<place>\d{{1,4}})-(?P<side>[a-z]+-[a-z]+)\.html"),
+    "runs_of": re.compile(r"(?P<field>env|policy)/(?P<digest>[0-9a-f]{12})\.html"),
     "episode": re.compile(rf"episode/{KEY}/{NAME}\.html"),
     "decision": re.compile(rf"episode/{KEY}/{NAME}/{STEP}\.html"),
     "beside": re.compile(rf"beside/{KEY}/{OTHER}{PAGE}\.html"),

@@ -1,5 +1,9 @@
-"""The same pages as files, which open without a server: no forms, and side by side each run with
-the first of its env, as far as the first page of episodes in which they part.
+"""The same pages as files, which open without a server.
+
+Files have no forms. What can be filtered by a link has a page each: runs by env and by policy (the
+first `MOST_NAMED` of each), a run's decisions by value, chosen or refused (the first page of
+episodes each: at most four pages a value). Side by side is each run with the first of its env, as
+far as the first page of episodes in which they part.
 """
 
 from collections.abc import Callable, Iterator
@@ -7,10 +11,11 @@ from pathlib import Path
 
 from valueagents.errors import ConfigError, DataError
 from valueagents.viewer import addresses
+from valueagents.viewer.filters import side_counts
 from valueagents.viewer.partings import why_not
 from valueagents.viewer.rows import PAGE_ROWS
 from valueagents.viewer.shelf import Shelf, ShownRun, address_name
-from valueagents.viewer.site import Site
+from valueagents.viewer.site import MOST_NAMED, Site
 
 
 def export(folder: Path, out: Path, progress: Callable[[int, int, int], None]) -> Path:
@@ -37,6 +42,10 @@ def _paths(site: Site) -> Iterator[str]:
     """The addresses of all pages."""
     yield addresses.FRONT
     runs = site.shelf.inventory().runs
+    for field in ("env", "policy"):
+        names = sorted({getattr(run, field) for run in runs})
+        if len(names) > 1:
+            yield from (addresses.runs_of(field, name) for name in names[:MOST_NAMED])
     for found in runs:
         run = site.shelf.run(found.key)
         if run is None:
@@ -52,6 +61,8 @@ def _of_run(run: ShownRun) -> Iterator[str]:
     index, key = run.index(), run.found.key
     for page in range(max(1, -(-index.episodes // PAGE_ROWS))):
         yield addresses.run(key, page + 1)
+    for place, counts in side_counts(index).items():
+        yield from (addresses.by_value(key, place, side) for side, n in counts.items() if n)
     for episode, identity in enumerate(index.identity.to_pylist()):
         name = address_name(identity)
         yield addresses.episode(key, name)

@@ -127,6 +127,16 @@ def matching(index: Index, asked: Filters) -> IntArray:
     return np.flatnonzero(left)
 
 
+def side_counts(index: Index) -> dict[int, dict[str, int]]:
+    """Place of an axis -> side -> in how many decisions it stands there; without axes that are
+    never at stake.
+    """
+    sides = {name: bits for name, (_, bits) in SIDES.items() if name}
+    found = {name: ((index.sides & bits) > 0).sum(axis=0).tolist() for name, bits in sides.items()}
+    every = {v: {name: found[name][v] for name in sides} for v in range(len(index.axes))}
+    return {v: counts for v, counts in every.items() if any(counts.values())}
+
+
 def _named(index: Index, part: str) -> BoolArray:
     found = pc.or_(
         pc.fill_null(pc.match_substring(index.situation, part), fill_value=False),

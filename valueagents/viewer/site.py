@@ -17,7 +17,7 @@ from valueagents.errors import StoreError, ValueAgentsError
 from valueagents.report.template import template
 from valueagents.running.inventory import FoundRun
 from valueagents.viewer import addresses
-from valueagents.viewer.filters import SIDES, STATUSES, BadAddress, Filters
+from valueagents.viewer.filters import SIDES, STATUSES, BadAddress, Filters, side_counts
 from valueagents.viewer.partings import NEVER, Partings, partings, why_not
 from valueagents.viewer.prompts import asked_at
 from valueagents.viewer.rows import PAGE_ROWS, episode_rows, failure_rows, paged
@@ -26,7 +26,14 @@ from valueagents.viewer.transcript import ShownDecision
 
 MOST_BESIDE = 30
 """Other runs that a page offers to lay beside."""
-_TEMPLATES = {"run": "listing", "find": "listing"}
+MOST_NAMED = 50
+"""Envs, and policies, of which written files have a page each."""
+_TEMPLATES = {
+    "run": "listing",
+    "find": "listing",
+    "by_value": "listing",
+    "runs_of": "overview",
+}
 """Kinds of pages that share one."""
 
 
@@ -73,7 +80,7 @@ class Site:
                 self.shelf.make_room()
             if shown is None:
                 break
-            return Answer(200, self._render(kind, root, asked=asked, **shown))
+            return Answer(200, self._render(kind, root, **{"asked": asked, **shown}))
         return self._problem(root, 404, "There is no such page: the run may have been moved.")
 
     def beside_of(self, run: FoundRun, every: Sequence[FoundRun]) -> list[FoundRun]:
@@ -95,7 +102,14 @@ class Site:
     def _overview(self, asked: Filters) -> dict[str, Any]:
         found = self.shelf.inventory()
         shown = [run for run in found.runs if _is_asked(run, asked)]
-        return {"found": found, "runs": shown, **_choices(found.runs)}
+        return {"asked": asked, "found": found, "runs": shown, **_choices(found.runs)}
+
+    def _runs_of(self, asked: Filters, field: str, digest: str) -> dict[str, Any] | None:
+        for run in self.shelf.inventory().runs:
+            name = getattr(run, field)
+            if addresses.runs_of(field, name) == f"{field}/{digest}.html":
+                return self._overview(Filters(**{field: name}))
+        return None
 
     def _find(self, asked: Filters, page: str = "1") -> dict[str, Any]:
         every = self.shelf.inventory().runs
@@ -112,9 +126,16 @@ class Site:
             "index": run.index(),
             "beside": self.beside_of(run.found, self.shelf.known()),
             "address": lambda number=1: addresses.run(key, number),
+            "counts": side_counts(run.index()),
         }
         listed = self._listed([run], asked, int(page))
-        return {**about, **listed, **_choices([])}
+        return {"asked": asked, **about, **listed, **_choices([])}
+
+    def _by_value(self, asked: Filters, key: str, place: str, side: str) -> dict[str, Any] | None:
+        run = self.shelf.run(key)
+        if run is None or side not in SIDES or int(place) >= len(run.index().axes):
+            return None
+        return self._run(Filters(value=run.index().axes[int(place)], side=side), key)
 
     def _listed(self, runs: Sequence[ShownRun], asked: Filters, number: int) -> dict[str, Any]:
         failed = asked.status == "failed"
@@ -204,7 +225,7 @@ class Site:
     def _render(self, kind: str, root: str, **shown: Any) -> str:
         of_all = {"at": addresses, "style": _style(), "policy": policy(in_a_page=True)}
         of_site = {"static": self.static, "folder": str(self.shelf.folder)}
-        limits = {"most_beside": MOST_BESIDE}
+        limits = {"most_beside": MOST_BESIDE, "most_named": MOST_NAMED}
         return _template(kind).render(root=root, **of_all, **of_site, **limits, **shown)
 
 
