@@ -140,7 +140,28 @@ def cautions(results: Results) -> list[Caution]:
                 found.setdefault(said, []).append(where)
         for said in env.comparison.warnings if env.comparison is not None else []:
             found.setdefault(said, []).append(f"the comparison in {env.env}")
+        if len(adapted := _adapted(env)) > 1:
+            found.setdefault(_ADAPTERS, []).extend(adapted)
     return [Caution(_sentence(said), _where(where)) for said, where in found.items()]
+
+
+def _adapted(env: EnvResults) -> list[str]:
+    """The policies that are adapters of a model."""
+    return [
+        each.policy
+        for each in env.policies
+        if each.sheets[0].header.policy_identity.get("adapter", "none") != "none"
+    ]
+
+
+_ADAPTERS = (
+    "adapters are policies of their own here, also those of one training with several seeds: what"
+    " differs is these adapters, not the trainings; `valueagents compare A1 A2 … B1 B2 …` takes the"
+    " seeds of a training together"
+)
+"""Of runs, the content of an adapter is known, not how it was made; and items, over which a page's
+intervals are taken, tell nothing of how much a training varies.
+"""
 
 
 def _sentence(said: str) -> str:

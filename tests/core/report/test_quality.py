@@ -5,6 +5,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import valueagents as va
@@ -13,6 +14,7 @@ from valueagents.report.answer import answer, cautions, position_biases
 from valueagents.report.page import page
 from valueagents.report.quality import competence, quality
 from valueagents.running.execution import RunConfig, execute
+from valueagents.running.header import write_header
 from valueagents.running.runs import Run
 
 SANITY, DILEMMAS = "valueagents/Sanity-v0", "valueagents/Dilemma-v0"
@@ -76,6 +78,21 @@ def test_what_went_wrong_has_its_column() -> None:
     table = quality(found)
     assert "Unread" in table.columns
     assert table.rows[0][2][table.columns.index("Unread")].text == "90"  # each is asked three times
+
+
+def test_adapters_are_told_to_be_policies_of_their_own(tmp_path: Path) -> None:
+    runs = []
+    for k, name in enumerate("ab"):
+        run = played(tmp_path / name, DILEMMAS, f"known:BEC={k}")
+        identity = {**run.header.policy_identity, "adapter": f"hash of {name}"}
+        header = msgspec.structs.replace(run.header, policy_identity=identity)
+        write_header(run.path, header)
+        runs.append(run.path)
+    said = [
+        each for each in cautions(summarise(runs)) if "adapters are policies" in each.said.lower()
+    ]
+    assert [each.where for each in said] == ["known:BEC=0, known:BEC=1"]
+    assert "takes the seeds of a training together" in said[0].said
 
 
 def test_a_position_bias_is_one_sentence_for_menus_of_all_sizes() -> None:
