@@ -201,6 +201,7 @@ def test_a_run_with_fewer_decisions_than_are_timed_is_not_measured(tmp_path: Pat
     million.synthetic_run(tmp_path / "run", "sparse", 30)
     report = million.scored_by_a_fresh_process(tmp_path / "run", 30 * million.STEPS)
     assert report.decisions == 30 * million.STEPS
+    assert report.wall_s > report.bare_read_s > 0
     assert report.wall_s > 0
     assert report.peak_bytes > 1e8
     with pytest.raises(NotMeasured, match="decisions scored: 1,200 done, 1,201 are timed"):

@@ -72,15 +72,20 @@ class EpisodePlaces:
     def find(self, name: str) -> Episode | None:
         """The episode, or None if the run holds none of that name now."""
         if name not in self._places:
-            self._look()
+            self._look(name)
         place = self._places.get(name)
         return None if place is None else self._read(place)
 
-    def _look(self) -> None:
+    def _look(self, name: str) -> None:
+        """Note where episodes stand, from where it was stopped last until that name is met."""
         for place, line in self._lines:
             identity = identity_of_line(line)
-            if identity is not None:  # what is not an episode is owed again
-                self._places.setdefault(self._name_of(identity), place)
+            if identity is None:  # what is not an episode is owed again
+                continue
+            found = self._name_of(identity)
+            self._places.setdefault(found, place)
+            if found == name:
+                return
 
     def _read(self, place: LinePlace) -> Episode | None:
         lines = read_placed_lines(place.segment, [], place.member)
