@@ -237,6 +237,9 @@ def _quality(results: Results) -> Iterator[Row]:
             numbers["split-half reliability"] = policy.reliability.value
             numbers["median dependability"] = policy.dependability
             numbers["wall_s"] = sheet.wall_s
+            if policy.competence is not None:
+                numbers["share of right answers"] = policy.competence.right
+                numbers["share of right answers by guessing"] = policy.competence.guessing
             for size, places in scores.position_probabilities.items():
                 for place, probability in enumerate(places, 1):
                     numbers[f"probability of place {place} of {size}"] = probability

@@ -13,6 +13,7 @@ from valueagents.measuring.summary import Results, summarise
 from valueagents.report.answer import answer, cautions, position_biases
 from valueagents.report.page import page
 from valueagents.report.quality import competence, quality
+from valueagents.report.results_tables import results_tables
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.header import write_header
 from valueagents.running.runs import Run
@@ -59,6 +60,9 @@ def test_who_knows_the_answers_is_not_cautioned_and_shown_beside_guessing() -> N
     [(_, _, cells)] = table.rows
     assert cells[0].text.startswith("100 % [")
     assert cells[1].text == "25 %"
+    rows = results_tables(found)["quality"].to_pylist()
+    told = {row["what"]: row["value"] for row in rows}
+    assert told["share of right answers by guessing"] == pytest.approx(0.25)
 
 
 def test_columns_in_which_nothing_happened_are_named_in_place_of_shown(tmp_path: Path) -> None:
