@@ -73,6 +73,7 @@ def gg_probe(where: str, value: object, left_out: LeftOut) -> Probe:
     context = left_out.text(where, "context", row.context)
     question = left_out.text(where, "question", row.question).strip()
     options = with_roles(where, texts, unknown[0], target, polarity)
+    options = tuple(sorted(options, key=lambda option: option.text))  # the same in any order
     return Probe(
         id=f"gg-{content_hash(context, question, [option.text for option in options])[:12]}",
         template="?",

@@ -9,16 +9,20 @@ import typer
 
 from valueagents.errors import ConfigError
 
+_OF_WHAT_YOU_HAVE = ("adapters", "bias")
+
 
 def study(
     profile: Annotated[
         str,
         typer.Argument(
-            help="quick, controls, four-sides, full, paper, a .toml file; or: adapters FILE.toml."
+            help="quick, controls, four-sides, full, paper, a .toml file; or: adapters FILE.toml,"
+            " bias FILE.toml."
         ),
     ] = "quick",
     given: Annotated[
-        str | None, typer.Argument(help="After 'adapters': a .toml that names what to compare.")
+        str | None,
+        typer.Argument(help="After 'adapters' or 'bias': a .toml that names what to compare."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; default: runs/PROFILE.")
@@ -31,10 +35,17 @@ def study(
     ] = None,
 ) -> None:
     """Train a model on value-survey answers, see whether its behaviour follows: one report. Or
-    compare adapters and personas that you have with their base (adapters FILE.toml).
+    compare adapters and personas that you have with their base (adapters FILE.toml), monolingual
+    and multilingual models in stereotype bias (bias FILE.toml).
     """
-    if (profile == "adapters") != (given is not None):
-        raise ConfigError("study adapters FILE.toml compares what you have; else give one profile")
+    if (profile in _OF_WHAT_YOU_HAVE) != (given is not None):
+        raise ConfigError(
+            "study adapters FILE.toml and study bias FILE.toml compare what you have; else give one"
+            " profile"
+        )
+    if given is not None and profile == "bias":
+        _bias(given, out or Path("runs") / f"bias-{Path(given).stem}", noise_from, dry_run=dry_run)
+        return
     if given is not None:
         if dry_run or noise_from is not None:
             raise ConfigError(
@@ -56,3 +67,18 @@ def study(
     report = run_study(profile, out or Path("runs") / Path(profile).stem)
     print(report.answer)
     print(f"Report: {report.page.resolve()}")
+
+
+def _bias(design: str, out: Path, noise_from: Path | None, *, dry_run: bool) -> None:
+    if dry_run:
+        from valueagents.experiments.studies.bias_power import bias_dry_run
+
+        print(bias_dry_run(design, noise_from))
+        return
+    if noise_from is not None:
+        raise ConfigError("--noise-from goes with --dry-run; leave it out")
+    from valueagents.experiments.studies.bias import run_bias_study
+
+    found = run_bias_study(design, out)
+    print("\n\n".join(found.answer))
+    print(f"Report: {found.page.resolve()}")

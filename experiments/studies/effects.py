@@ -46,7 +46,7 @@ class EnvEffect(msgspec.Struct, frozen=True):
     """An env in one direction, by the adapters that were trained on the same.
 
     `contrasts` None where the env knows nothing of the targets; `accuracy` in its place for an env
-    of role competence: adapter minus control, by target.
+    of role competence: adapter minus control on its `first_axis`, by target.
     """
 
     env: str
@@ -55,6 +55,7 @@ class EnvEffect(msgspec.Struct, frozen=True):
     direction: Direction
     contrasts: StudyContrasts | None
     accuracy: dict[str, Tested]
+    first_axis: str
     published: tuple[Published, ...]
     competence: tuple[TargetCompetence, ...]
 
@@ -102,6 +103,7 @@ def measured_env(env: str, role: Role, met: MetBy) -> MeasuredEnv:
         direction=met.direction,
         contrasts=contrasts,
         accuracy={} if knows else _accuracy(shifts, met.targets),
+        first_axis=met.controls[0].taxonomy.axes[0].name,
         published=_published(role, met) if knows and met.trained == "survey" else (),
         competence=_competence(met) if knows and role == "behaviour" else (),
     )
