@@ -30,16 +30,16 @@ from valueagents.policies.readings import (
 )
 
 QUESTIONS: tuple[Asks, ...] = get_args(Asks)
-_SHORT_ANSWERS = "likelihood", {"normaliser": "sum"}
 _OF_QUESTION = {
-    "rate": _SHORT_ANSWERS,
-    "judge": _SHORT_ANSWERS,
+    "rate": ("likelihood", {"normaliser": "sum"}),
+    "judge": ("label", {"opening": "answer"}),
     "compare": ("sentences", {}),
 }
 """The reading of questions that have one of their own.
 
-Answers that are short and could exhaust what is said, ratings and verdicts: their likelihood, as
-the survey study reads them (arXiv 2508.11414). Sentences: their likelihood by themselves.
+Ratings: their likelihood, as the survey study reads them (arXiv 2508.11414). Verdicts: the letter
+after "Answer:"; the embedded model begins with no verdict when asked openly (a probability of 0.02
+for all of them). Sentences: their likelihood by themselves.
 """
 
 
@@ -48,7 +48,8 @@ class ElicitationOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     Args:
         reading: how the answer is read; each reading mode has further options. By default what
-            suits the env's question: likelihood (sum) of ratings and verdicts, else the engine's.
+            suits the env's question: likelihood (sum) of ratings, the letter after "Answer:"
+            of verdicts, else the engine's.
         prompt: one prompt for every item, a bundled or plugged-in one, or a file of yours; by
             default all paraphrases of the env's question, assigned to items in a balanced design.
         persona: id of a bundled persona, put before the task.

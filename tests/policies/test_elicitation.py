@@ -75,10 +75,9 @@ def test_an_env_is_met_in_the_prompts_of_its_own_question_without_any_option(out
     assert used.keys() <= {prompt.id for prompt in bundled_prompts(asks)}
     assert len(used) >= 3
     identity = run.header.policy_identity
-    assert identity["reading"].partition("/")[0] == (
-        "likelihood" if asks in ("rate", "judge") else "label"
-    )
-    assert identity.get("normaliser") == ("sum" if asks in ("rate", "judge") else None)
+    assert identity["reading"].partition("/")[0] == ("likelihood" if asks == "rate" else "label")
+    assert identity.get("normaliser") == ("sum" if asks == "rate" else None)
+    assert identity.get("opening") == ("answer" if asks == "judge" else None)
     assert Counter(read_answers(run).factor("prompt").tolist()) == used
 
 

@@ -31,7 +31,17 @@ MOST_DECISIONS = 200_000
 """Of more decisions the components are not computed: they take memory for every decision and axis,
 and the error of such a mean is small.
 """
-_ASKING = ("reading", "normaliser", "pick", "rotations", "prompt", "sampling", "how", "neither")
+_ASKING = (
+    "reading",
+    "normaliser",
+    "pick",
+    "rotations",
+    "prompt",
+    "sampling",
+    "how",
+    "neither",
+    "opening",
+)
 """What of a policy's identity says how it was asked, not who answered."""
 
 

@@ -331,3 +331,19 @@ def test_probabilities_are_plain_floats():
     ):
         assert all(type(p) is float for p in reading.probabilities)
         assert not isinstance(reading.mass, np.generic)
+
+
+def test_with_an_opening_the_letter_is_read_after_it():
+    mode, view = LabelReading(LabelReading.Options(opening="answer", neither=True)), _view(2)
+    [request] = mode.requests(PROMPT, view)
+    assert request.continuations == ("Answer: A", "Answer: B", "Answer: C", "Answer:")
+    [(plain, *_)] = [LabelReading(LabelReading.Options(neither=True)).requests(PROMPT, view)]
+    assert request.chats == plain.chats
+    given = [[0.4, 0.1, 0.5], [0.2, 0.6, 0.1]]  # the letters' probabilities after the opening
+    table = [[math.log(0.01 * p) for p in row] + [math.log(0.01)] for row in given]
+    reading = mode.read(view, [_reply(table)])
+    assert reading.probabilities == pytest.approx([(0.8 + 0.75) / 2, (0.2 + 0.25) / 2], abs=1e-12)
+    assert reading.neither == pytest.approx((0.5 + 0.1 / 0.9) / 2, abs=1e-12)
+    assert reading.mass == pytest.approx((1.0 + 0.9) / 2, abs=1e-12)
+    assert mode.identity()["opening"] == "answer"
+    assert "opening" not in LabelReading().identity()
