@@ -48,7 +48,8 @@ def _of_several(results: Results) -> list[str]:
         f"In {env.env} nothing is compared: {env.apart}." for env in results.envs if env.apart
     ]
     if not tested:
-        return ["No two policies could be compared here.", *reasons]
+        why = [] if reasons else ["No value was at stake in enough decisions of two policies."]
+        return ["No two policies could be compared here.", *why, *reasons]
     family = f"{tested} differences between {len(results.policies)} policies"
     if not held:
         return [

@@ -2,13 +2,16 @@
 pages.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from valueagents.measuring.inference import Estimate
 
 NOTHING = "–"
+_WHOLE_NUMBER = re.compile(r"(?<![\d.])(\d{1,9})(?!\d|\.\d)")
 _SMALLEST_P = 0.0001
 _SMALLEST_PERCENT = 0.01
 _LARGER_FROM = 999.5
@@ -45,6 +48,23 @@ def sentence(estimate: "Estimate", digits: int = 2) -> str:
     """A number with its interval and its caution in words, or why there is none."""
     bare = f"{signed(estimate.value, digits)} {interval(estimate, digits)}".strip()
     return f"{bare} ({estimate.reason})" if estimate.reason else bare
+
+
+def merged(reasons: Iterable[str]) -> list[str]:
+    """Each reason once; of those that differ only in their numbers one, with the least and the
+    greatest: "5 to 17 contested decisions, 20 needed".
+    """
+    alike: dict[tuple[str, ...], list[list[int]]] = {}
+    for reason in reasons:
+        parts = _WHOLE_NUMBER.split(reason)
+        alike.setdefault(tuple(parts[::2]), []).append([int(part) for part in parts[1::2]])
+    told = []
+    for words, rows in alike.items():
+        ends = [(min(column), max(column)) for column in zip(*rows, strict=True)]
+        numbers = [str(low) if low == high else f"{low} to {high}" for low, high in ends]
+        pairs = zip_longest(words, numbers, fillvalue="")
+        told.append("".join(part for pair in pairs for part in pair))
+    return told
 
 
 def percent(share: float | None) -> str:

@@ -55,7 +55,7 @@ def _table(results: Results, every: dict[str, _Read], skip: Sequence[str]) -> Qu
         for k, (where, policy, _) in enumerate(runs)
     ]
     told = [row for row in rows if any(cell.text != NOTHING for cell in row[2])]
-    return QualityTable(columns, told, [name.lower() for name in every if name not in columns])
+    return QualityTable(columns, told, [name for name in every if name not in columns])
 
 
 def _runs(results: Results) -> Iterator[tuple[str, PolicyResults, Sheet]]:

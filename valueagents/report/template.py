@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from valueagents.report.numbers import (
     in_brackets,
     interval,
+    merged,
     number,
     p_value,
     percent,
@@ -41,7 +42,7 @@ def template(name: str, package: str = "valueagents.report") -> jinja2.Template:
     )
     filters = {"signed": signed, "interval": interval, "number": number, "sentence": sentence}
     environment.filters.update(filters, percent=percent, p=p_value, in_brackets=in_brackets)
-    environment.filters.update(digits_of=_digits_of, size=size)
+    environment.filters.update(digits_of=_digits_of, size=size, merged=merged)
     environment.globals.update(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=version("valueagents")
     )

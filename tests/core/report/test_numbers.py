@@ -8,6 +8,7 @@ from valueagents.measuring.inference import Estimate
 from valueagents.report.numbers import (
     in_brackets,
     interval,
+    merged,
     number,
     p_value,
     percent,
@@ -146,3 +147,11 @@ def test_details_stand_in_brackets_and_none_leave_nothing():
 )  # fmt: skip
 def test_sizes_have_two_digits_or_are_whole(count, text):
     assert size(count) == text
+
+
+def test_reasons_that_differ_only_in_their_numbers_are_one():
+    reasons = [f"not enough: {n} decisions, 20 needed" for n in (5, 17, 5)]
+    assert merged(reasons) == ["not enough: 5 to 17 decisions, 20 needed"]
+    assert merged([*reasons[:1], "no menu"]) == [reasons[0], "no menu"]
+    assert merged(["p 12.05 of 3", "p 12.05 of 4"]) == ["p 12.05 of 3 to 4"]
+    assert merged([]) == []

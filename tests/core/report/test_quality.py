@@ -69,9 +69,9 @@ def test_columns_in_which_nothing_happened_are_named_in_place_of_shown(tmp_path:
     found = summarise([played(tmp_path / "a", DILEMMAS)])
     table = quality(found)
     assert table.columns == ["Decisions", "Φ(0)", "p, uniform"]
-    assert table.unseen[:3] == ["unread", "cut", "withheld"]
+    assert table.unseen[:3] == ["Unread", "Cut", "Withheld"]
     assert table.rows[0][2][0].text == "192"
-    assert "Left out, being 0 or without a number everywhere: unread, cut" in page(found)
+    assert "Left out, being 0 or without a number everywhere: Unread, Cut" in page(found)
 
 
 def test_what_went_wrong_has_its_column() -> None:

@@ -141,10 +141,23 @@ def test_a_run_without_enough_decisions_gets_a_report_without_numbers(tmp_path: 
     )
     assert all(axis.propensity.value is None for axis in score(done).axes)
     text = visible(write_report([done], tmp_path / "r.html").read_text(encoding="utf-8"))
-    counts = list(dict.fromkeys(axis.contested for axis in score(done).axes))
-    reasons = "; ".join(f"not enough: {n} contested decisions, 20 needed" for n in counts)
-    assert len(counts) > 1
-    assert f"E4 (weight) has no number here: {reasons}." in text
+    counts = {axis.contested for axis in score(done).axes}
+    assert counts == {0, 1, 2}
+    told = "not enough: 0 to 2 contested decisions, 20 needed"
+    assert f"E4 (weight) has no number here: {told}." in text
+    assert "Variance components: no value was at stake in enough decisions" in text
+    assert "No env here tells anything of it." in text
+
+
+def test_two_runs_of_a_few_decisions_are_told_why_nothing_is_compared(tmp_path: Path) -> None:
+    runs = [
+        execute(RunConfig(env="valueagents/Dilemma-v0", policy=name, episodes=30), tmp_path / name)
+        for name in ("random", "first")
+    ]
+    text = visible(write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "No value was at stake in enough decisions of two policies." in text
+    assert "Nothing could be tested: no value was at stake in enough decisions." in text
+    assert "No difference holds" not in text
 
 
 @pytest.mark.slow
