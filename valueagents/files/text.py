@@ -144,6 +144,8 @@ def decode_json(where: str, text: str | msgspec.Raw, kind: type[T]) -> T:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, _OddJsonError) as error:
         raise DataError(f"{where}: {error}") from error
+    except UnicodeEncodeError:  # bytes that were read as lone surrogates
+        raise DataError(f"{where}: not UTF-8 text; save the file as UTF-8") from None
     except RecursionError:
         raise DataError(f"{where}: it nests too deeply; write it flatter") from None
 

@@ -172,6 +172,7 @@ def test_what_does_not_decode_is_an_error_that_begins_with_its_place(text):
         ('{"a": NaN}', "invalid character"),
         ('{"a": ' + "9" * 5000 + "}", "out of range"),
         ('{"a": ' + "[" * 5000 + "]" * 5000 + "}", "it nests too deeply"),
+        ('{"a": "\udcff"}', "not UTF-8 text"),
         ("", "truncated"),
     ],
 )

@@ -202,6 +202,24 @@ def test_a_broken_line_and_an_answer_without_a_mark_are_left_out(tmp_path):
     assert "0 answers are marked unknown" in note
 
 
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_row_that_is_not_utf_8_is_left_out(tmp_path, line):
+    data = Path(jsonl(tmp_path / "b.jsonl", row(1), row(2), row(3)))
+    lines = data.read_bytes().splitlines(keepends=True)
+    lines[line - 1] = lines[line - 1].replace(b"old", b"old\xff", 1)
+    data.write_bytes(b"".join(lines))
+    [note] = StereotypeEnv(data=str(data)).notes
+    assert f"1 of 3 rows left out (line {line}: not UTF-8 text" in note
+
+
+def test_no_file_of_other_bytes_is_a_traceback(tmp_path):
+    data = tmp_path / "b.jsonl"
+    for content in (bytes(range(256)), json.dumps(row()).encode("utf-16")):
+        data.write_bytes(content)
+        with pytest.raises(DataError, match=r"b\.jsonl"):
+            StereotypeEnv(data=str(data))
+
+
 def test_labels_that_contradict_each_other_are_swapped_and_left_out(tmp_path):
     right = [row(2 * n, **DISAMBIG, label=2) for n in range(3)]
     same = row(7, **DISAMBIG, **NONNEG, label=2)  # who failed and who managed are the same
