@@ -99,6 +99,7 @@ _LOADED = (
     "valueagents.envs.items.dilemma",
     "valueagents.envs.choice_game.env",
     "valueagents.envs.survey.env",
+    "valueagents.envs.stereotypes.env",
     "valueagents.envs.replay_command",
     "valueagents.envs.parser_game",
     "valueagents.policies.language",

@@ -19,6 +19,7 @@ from valueagents.experiments.validity.malformed_items import (
 )
 from valueagents.experiments.validity.malformed_models import models
 from valueagents.experiments.validity.malformed_settings import SETTINGS
+from valueagents.experiments.validity.malformed_stereotypes import STEREOTYPES
 from valueagents.running.pool import freeze_pool
 from valueagents.running.sealed import unseal, unsealed_json
 
@@ -281,5 +282,5 @@ _STORIES = [
 
 def formats() -> list[Format]:
     """All of them that can be read here."""
-    found = [*ITEMS, *SURVEYS, *_GAMES, *SETTINGS, *models(), *_RUNS]
+    found = [*ITEMS, *SURVEYS, *STEREOTYPES, *_GAMES, *SETTINGS, *models(), *_RUNS]
     return [*found, *_STORIES] if find_spec("jericho") is not None else found
