@@ -49,7 +49,7 @@ def _chats(
     """As the reading modes put them; none for a reading of another version or package."""
     neither = "neither" in identity
     match identity.get("reading"):
-        case "label/1":
+        case "label/1" | "top/1":
             turns = range(len(view.menu) if identity.get("rotations") == "all" else 1)
             orders = [view.menu[turn:] + view.menu[:turn] for turn in turns]
             return tuple(prompt.listing(view, order, neither=neither) for order in orders)
@@ -62,6 +62,13 @@ def _chats(
         case "say/3" | "say/4" | "say/5":  # the same words, read otherwise
             reasoning = identity.get("how") == "reasoning"
             return (prompt.spoken(view, reasoning=reasoning, neither=neither),)
+        case "sample/1":  # reply by reply in another order
+            replies = int(identity["replies"]) if identity.get("rotations") == "all" else 1
+            turns = range(min(replies, len(view.menu)))
+            menus = [view.menu[turn:] + view.menu[:turn] for turn in turns]
+            reasoning = identity.get("how") == "reasoning"
+            views = [msgspec.structs.replace(view, menu=menu) for menu in menus]
+            return tuple(prompt.spoken(each, reasoning=reasoning) for each in views)
     return ()
 
 

@@ -15,6 +15,8 @@ from valueagents.policies.engines.engine import (
     Sampling,
     ScoreReply,
     ScoreRequest,
+    TopReply,
+    TopRequest,
 )
 from valueagents.policies.engines.making import load_engine, make_engine
 
@@ -30,6 +32,8 @@ __all__ = [
     "Sampling",
     "ScoreReply",
     "ScoreRequest",
+    "TopReply",
+    "TopRequest",
     "load_engine",
     "make_engine",
 ]

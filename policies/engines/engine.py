@@ -17,9 +17,9 @@ import msgspec
 from valueagents.contracts.options import NoOptions
 from valueagents.errors import ConfigError
 
-Capability = Literal["score", "generate", "adapters", "choices", "seeds"]
-"""score and generate: answers the call; adapters: with value adapters; choices: can be held to one
-of given texts;
+Capability = Literal["score", "top", "generate", "adapters", "choices", "seeds"]
+"""score, top and generate: answers the call; adapters: with value adapters; choices: can be held to
+one of given texts;
 seeds: the same seed gives the same text, as long as the batch it is computed in is the same.
 """
 
@@ -59,6 +59,29 @@ class ScoreReply(msgspec.Struct, frozen=True):
 
     logprobs: tuple[tuple[float, ...], ...]
     tokens: tuple[int, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    queue_s: float = 0.0
+    attempts: int = 1
+    replayed: bool = False
+
+
+class TopRequest(msgspec.Struct, frozen=True):
+    """Ask for the `count` most probable tokens with which the assistant's answer to every chat (R)
+    may begin.
+    """
+
+    chats: tuple[Chat, ...]
+    count: int
+    adapter: str | None = None
+
+
+class TopReply(msgspec.Struct, frozen=True):
+    """`tops` (R): the texts of the most probable first tokens with their natural log-probabilities,
+    at least one and perhaps fewer than asked for. The other fields are as in `ScoreReply`.
+    """
+
+    tops: tuple[tuple[tuple[str, float], ...], ...]
     prompt_tokens: int
     cached_tokens: int
     queue_s: float = 0.0
@@ -187,6 +210,11 @@ class Engine(ABC):
 
         Raises PolicyError if the prompt does not fit the model's window.
         """
+
+    async def top(self, request: TopRequest) -> TopReply:
+        """The most probable first tokens. Whoever can do `top` overrides it."""
+        self.require("top")
+        raise NotImplementedError
 
     @abstractmethod
     async def generate(self, request: GenerateRequest) -> GenerateReply:

@@ -14,6 +14,8 @@ from valueagents.policies.engines.engine import (
     GenerateRequest,
     ScoreReply,
     ScoreRequest,
+    TopReply,
+    TopRequest,
 )
 
 
@@ -65,6 +67,10 @@ class KeptEngine(Engine):
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """The engine's own."""
         return await (await self._loaded()).score(request)
+
+    async def top(self, request: TopRequest) -> TopReply:
+        """The engine's own."""
+        return await (await self._loaded()).top(request)
 
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The engine's own."""

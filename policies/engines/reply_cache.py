@@ -27,6 +27,8 @@ from valueagents.policies.engines import (
     GenerateRequest,
     ScoreReply,
     ScoreRequest,
+    TopReply,
+    TopRequest,
 )
 from valueagents.policies.engines.kept import KeptEngine
 from valueagents.policies.engines.reply_checks import problem_of
@@ -35,8 +37,8 @@ _FORMAT, _FORMAT_WITHOUT_SUMS = "valueagents-replies 3", "valueagents-replies 2"
 _MOVE = "move it away or name another"
 _PATIENCE_S = 60.0  # how long one waits for others that hold the file
 
-EngineRequest = ScoreRequest | GenerateRequest
-EngineReply = TypeVar("EngineReply", ScoreReply, GenerateReply)
+EngineRequest = ScoreRequest | TopRequest | GenerateRequest
+EngineReply = TypeVar("EngineReply", ScoreReply, TopReply, GenerateReply)
 
 
 class CachingEngine(Engine):
@@ -114,6 +116,15 @@ class CachingEngine(Engine):
                 return self._kept(key, request, await self._lazy.score(request))
         return stored
 
+    async def top(self, request: TopRequest) -> TopReply:
+        """The reply of the first time."""
+        key = self._key("top", request)
+        async with self._turn(key):
+            stored = self._stored(key, request, TopReply)
+            if stored is None:
+                return self._kept(key, request, await self._lazy.top(request))
+        return stored
+
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The reply of the first time."""
         key = self._key("generate", request)
@@ -123,7 +134,7 @@ class CachingEngine(Engine):
                 return self._kept(key, request, await self._lazy.generate(request))
         return stored
 
-    def _key(self, call: str, request: ScoreRequest | GenerateRequest) -> str:
+    def _key(self, call: str, request: EngineRequest) -> str:
         return content_hash(self._prefix, call, msgspec.to_builtins(request))
 
     def _turn(self, key: str) -> asyncio.Lock:

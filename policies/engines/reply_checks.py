@@ -7,6 +7,8 @@ from valueagents.policies.engines.engine import (
     GenerateRequest,
     ScoreReply,
     ScoreRequest,
+    TopReply,
+    TopRequest,
 )
 
 MOST_COUNTED = 2**31 - 1
@@ -14,7 +16,8 @@ _NOISE = 1e-3  # rounding can take a probability of 1 a little above
 
 
 def problem_of(
-    request: ScoreRequest | GenerateRequest, reply: ScoreReply | GenerateReply
+    request: ScoreRequest | TopRequest | GenerateRequest,
+    reply: ScoreReply | TopReply | GenerateReply,
 ) -> str | None:
     """Why a reply cannot be one to a request, None where it can."""
     counts = [reply.prompt_tokens, reply.cached_tokens, reply.attempts]
@@ -26,6 +29,18 @@ def problem_of(
         return f"a wait of {reply.queue_s} s"
     if isinstance(request, ScoreRequest) and isinstance(reply, ScoreReply):
         return _problem_of_scores(request, reply)
+    if isinstance(request, TopRequest) and isinstance(reply, TopReply):
+        return _problem_of_tops(request, reply)
+    return None
+
+
+def _problem_of_tops(request: TopRequest, reply: TopReply) -> str | None:
+    if len(reply.tops) != len(request.chats) or not all(reply.tops):
+        return f"{len(reply.tops)} lists of tokens for {len(request.chats)} chats, or empty ones"
+    for top in reply.tops:
+        together = math.fsum(math.exp(min(logprob, 1.0)) for _, logprob in top)
+        if not together <= 1 + _NOISE:  # NaN is not, either
+            return f"tokens whose probabilities come to {together:.3g}"
     return None
 
 

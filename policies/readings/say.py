@@ -80,7 +80,7 @@ class SayReading(ReadingMode):
             choice = _free(reply.text, cut=cut)
         else:
             below = [asked.prompt.neither] if self._neither else []
-            choice = _listed(reply.text, view, below, cut=cut, reasoning=self._reasoning)
+            choice = read_listed(reply.text, view, below, cut=cut, reasoning=self._reasoning)
         return msgspec.structs.replace(
             choice,
             raw=reply.text,
@@ -94,7 +94,9 @@ class SayReading(ReadingMode):
         )
 
 
-def _listed(text: str, view: View, below: Sequence[str], *, cut: bool, reasoning: bool) -> Choice:
+def read_listed(
+    text: str, view: View, below: Sequence[str], *, cut: bool, reasoning: bool
+) -> Choice:
     """The option that a reply names, by whichever rule; if it was cut, in the form asked for
     only. `below` the menu stands, if anything, that none of it is taken.
     """

@@ -12,7 +12,7 @@ from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import View, draw
 from valueagents.errors import PolicyError
-from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest
+from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest, TopReply
 from valueagents.policies.prompts import Prompt
 from valueagents.policies.readings.mode import Question, ReadingMode
 
@@ -31,6 +31,7 @@ class Reading(msgspec.Struct, frozen=True):
     mass: float | None
     neither: float | None = None
     beside: dict[str, tuple[float, ...]] = {}
+    unseen: float | None = None
 
 
 class ScoreReading(ReadingMode):
@@ -70,8 +71,7 @@ class ScoreReading(ReadingMode):
         menu.
         """
         view = asked.view
-        if view.free_text:
-            raise PolicyError("an env of free text shows no menu to a model; use reading=say")
+        require_menu(view)
         requests = self.requests(asked.prompt, view)
         replies = await asyncio.gather(
             *(
@@ -79,7 +79,12 @@ class ScoreReading(ReadingMode):
                 for request in requests
             )
         )
-        reading = self.read(view, replies)
+        return self.choice(view, self.read(view, replies), replies)
+
+    def choice(
+        self, view: View, reading: Reading, replies: Sequence[ScoreReply | TopReply]
+    ) -> Choice:
+        """The choice that a reading comes to, with what its replies took."""
         if self.pick == "draw":
             option = draw(view.menu, reading.probabilities, view.seed)
         else:
@@ -92,12 +97,19 @@ class ScoreReading(ReadingMode):
             mass=reading.mass,
             neither=reading.neither,
             beside=reading.beside,
+            unseen=reading.unseen,
             prompt_tokens=sum(reply.prompt_tokens for reply in replies),
             cached_tokens=sum(reply.cached_tokens for reply in replies),
             queue_s=max(reply.queue_s for reply in replies),
             attempts=max(reply.attempts for reply in replies),
             replayed=all(reply.replayed for reply in replies),
         )
+
+
+def require_menu(view: View) -> None:
+    """Raise PolicyError where a view's menu is not for the model to see."""
+    if view.free_text:
+        raise PolicyError("an env of free text shows no menu to a model; use reading=say")
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -12,14 +12,19 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_letters, digits
 
 import msgspec
 import pytest
 
+from valueagents.contracts.decision import Choice
 from valueagents.contracts.plugins import make_policy
-from valueagents.policies.engines import Message, ScoreReply, ScoreRequest
+from valueagents.contracts.policy import View
+from valueagents.policies.engines import Message, ScoreReply, ScoreRequest, TopReply, TopRequest
 from valueagents.policies.engines.transformers.engine import TransformersEngine
 from valueagents.policies.models import EMBEDDED, find_model
+from valueagents.policies.prompts import load_prompt
+from valueagents.policies.readings import LabelReading, Question, TopReading
 from valueagents.running.execution import RunConfig, execute, plan
 from valueagents.running.runs import Run
 from valueagents.running.store import RunStore
@@ -84,6 +89,45 @@ def test_the_run_in_shards_scores_as_in_one_process(labels: Run, out: Path):
     assert [each.identity for each in sharded.episodes()] == [e.identity for e in labels.episodes()]
     assert all(folder.name.startswith("shard-") for folder in sharded.store.folders)
     assert _propensities(sharded) == pytest.approx(_propensities(labels), abs=1e-3)
+
+
+class Truncated(TransformersEngine):
+    """The model, showing the most probable of some 60 first tokens, all letters among them."""
+
+    can = frozenset({"score", "top"})
+
+    async def top(self, request: TopRequest) -> TopReply:
+        tokens = (*ascii_letters, *digits, ".", "The")
+        reply = await self.score(ScoreRequest(request.chats, tokens, request.adapter))
+        rows = [
+            sorted(zip(tokens, row, strict=True), key=lambda each: -each[1])
+            for row in reply.logprobs
+        ]
+        return TopReply(tuple(tuple(row[: request.count]) for row in rows), reply.prompt_tokens, 0)
+
+
+def test_letters_among_its_most_probable_tokens_agree_with_the_full_reading_within_the_bound(
+    dilemma: View,
+):
+    prompt = load_prompt("choose-1")
+
+    async def go() -> list[Choice]:
+        async with Truncated(EMBEDDED) as engine:
+            readings = [LabelReading()]
+            readings += [TopReading(TopReading.Options(count=count)) for count in (2, 3, 5, 20)]
+            return [await each.choose(engine, Question(dilemma, prompt)) for each in readings]
+
+    full, *truncated = asyncio.run(go())
+    bounds = [read.unseen for read in truncated if read.probabilities is not None]
+    assert bounds == sorted(bounds, reverse=True)
+    assert len(bounds) >= 2
+    for read in truncated:
+        if read.probabilities is not None:
+            apart = sum(
+                abs(p - q) for p, q in zip(full.probabilities, read.probabilities, strict=True)
+            )
+            assert apart / 2 <= read.unseen + 1e-5
+    assert truncated[-1].probabilities == pytest.approx(full.probabilities, abs=1e-5)
 
 
 @pytest.mark.parametrize("reading", ["labels", "likelihoods"])

@@ -109,6 +109,8 @@ def _print_counts(scores: "Scores") -> None:
         mass = scores.mass
         print(f"probability of the offered answers: {mass.mean:.2g} on average; ", end="")
         print(f"under {WARNING} in {mass.low} of {mass.decisions} decisions")
+    if scores.partial is not None:
+        print(scores.partial.told)
     if scores.retries is not None:
         _print_retries(scores.retries)
 

@@ -121,6 +121,10 @@ class Choice(_Record, frozen=True):
     "none of these", which stands outside the menu (None = it was not offered); `probabilities` are
     then over the menu alone. `beside` holds the probabilities that other ways of reading the same
     answer give, by name.
+
+    `unseen` bounds what `probabilities` may be off by (in total variation) where a server shows
+    only the most probable tokens; `samples` is the number of replies of which they are the shares
+    (None: they are the model's own).
     """
 
     option: str | None
@@ -143,6 +147,8 @@ class Choice(_Record, frozen=True):
     prompt: str | None = None
     neither: float | None = None
     beside: dict[str, tuple[float, ...]] = {}
+    unseen: float | None = None
+    samples: int | None = None
 
 
 class Decision(_Record, frozen=True):

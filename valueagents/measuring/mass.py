@@ -78,7 +78,7 @@ def mass_of(answers: Answers) -> Mass | None:
     if answers.run is None or "mass" not in answers.columns.names() or not len(answers.size):
         return None
     reading = answers.run.header.policy_identity.get("reading", "")
-    told = reading.startswith(("label/", "likelihood/"))
+    told = reading.startswith(("label/", "likelihood/", "top/", "sample/"))
     closed = np.full(len(answers.size), told)
     if reading == "likelihood/1":
         _, longest = answers.extremes(answers.characters[:, None])

@@ -25,6 +25,7 @@ from valueagents.measuring.estimators.registry import of_one_run
 from valueagents.measuring.inference import BOOTSTRAP_DRAWS, MIN_CLUSTERS, Estimate
 from valueagents.measuring.mass import Mass, mass_of
 from valueagents.measuring.measured import measure
+from valueagents.measuring.partial import Partial, partial_of
 from valueagents.measuring.reading import Source, read_answers
 from valueagents.measuring.retries import Retries, retries_of
 from valueagents.running.runs import Run
@@ -99,7 +100,8 @@ class Scores(msgspec.Struct, frozen=True):
 
     `columns` describes the estimators, `effects` has their estimates of the run as a whole
     (nuisances), by id. `mass` is the probability of the offered answers (None where a reading does
-    not define it), `retries` what decisions that took more than one attempt could have changed
+    not define it), `partial` how the probabilities are known where they are not the model's own in
+    full, `retries` what decisions that took more than one attempt could have changed
     (None: there are none), `elicited` what they owe to the way of asking.
     """
 
@@ -117,6 +119,7 @@ class Scores(msgspec.Struct, frozen=True):
     effects: dict[str, dict[str, Estimate]]
     position_probabilities: dict[str, list[float]]
     mass: Mass | None
+    partial: Partial | None
     retries: Retries | None
     elicited: Elicited
     chance: ChanceTest
@@ -228,10 +231,10 @@ def _scores(
     chance: ChanceTest,
 ) -> Scores:
     answers, header = measured.answers, run.header
-    mass, retries = mass_of(answers), retries_of(answers)
+    mass, partial, retries = mass_of(answers), partial_of(answers), retries_of(answers)
     cautions = [
         each.warning
-        for each in (mass, retries, asked.normalisers)
+        for each in (mass, partial, retries, asked.normalisers)
         if each is not None and each.warning is not None
     ]
     return Scores(
@@ -256,6 +259,7 @@ def _scores(
         },
         position_probabilities=places,
         mass=mass,
+        partial=partial,
         retries=retries,
         elicited=asked,
         chance=chance,

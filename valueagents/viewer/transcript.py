@@ -98,6 +98,8 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("read by", choice.parsed_by),
         ("reply ended by", choice.finish_reason),
         ("probability of all options together", _number(choice.mass)),
+        ("may be off by", _number(choice.unseen)),
+        ("shares of replies", None if choice.samples is None else str(choice.samples)),
         ("probability of none of these", _number(choice.neither)),
         ("by place on the list", _row(choice.position_probabilities)),
         *((f"by {name}", _row(row)) for name, row in choice.beside.items()),

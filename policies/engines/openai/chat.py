@@ -9,17 +9,21 @@ know. A field that a server refuses by its name is renamed (`max_tokens`, which 
 
 import logging
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from valueagents.errors import ConfigError, PolicyError, unknown_name
-from valueagents.policies.engines.engine import GenerateReply, GenerateRequest
+from valueagents.policies.engines.engine import Chat, GenerateReply, GenerateRequest, Sampling
 from valueagents.policies.engines.openai.bodies import MIB, NoAnswer, decode
-from valueagents.policies.engines.openai.client import Client, ServerRefused
+from valueagents.policies.engines.openai.client import Client, ServerRefused, TimedAnswer
 from valueagents.policies.engines.openai.completions import NOTHING, require_finished, usage_of
+from valueagents.policies.engines.openai.top_logprobs import ShownTop, read_top
 
 log = logging.getLogger("valueagents")
+
+T = TypeVar("T")
 
 FIELDS = ("max_tokens", "temperature", "top_p", "top_k", "seed")
 NEWER_LIMIT = "max_completion_tokens"
@@ -154,17 +158,49 @@ class ChatAsker:
 
         Raises PolicyError.
         """
+        try:
+            answer = await self._post(request, model, {}, read_chat)
+        except ServerRefused as refused:
+            if refused.code.lower() in _FILTERS:
+                return GenerateReply(refused.message, "content_filter", 0, 0, 0)
+            raise
+        reply = answer.value
+        return msgspec.structs.replace(reply, attempts=answer.attempts, queue_s=answer.queue_s)
+
+    async def top(self, chat: Chat, count: int, model: str) -> TimedAnswer[ShownTop]:
+        """The most probable tokens that the answer to a chat may begin with.
+
+        Raises PolicyError, with what to do, where the server does not show them.
+        """
+        request = GenerateRequest(chat, Sampling(max_tokens=1), seed=0)
+        try:
+            return await self._post(
+                request, model, {"logprobs": True, "top_logprobs": count}, read_top
+            )
+        except ServerRefused as refused:
+            if "logprobs" in refused.message.lower():
+                raise PolicyError(
+                    f"the server shows no {count} most probable tokens: {refused.message}; ask for"
+                    " fewer with count=, or use reading=sample"
+                ) from refused
+            raise
+
+    async def _post(
+        self,
+        request: GenerateRequest,
+        model: str,
+        more: Mapping[str, Any],
+        read: Callable[[bytes], T],
+    ) -> TimedAnswer[T]:
+        """The answer to a request, with the fields that the server takes."""
         while True:
-            body = self._fields.body(request, model)
+            body = {**self._fields.body(request, model), **more}
             try:
-                answer = await self._client.post(self._url, body, read_chat, most_bytes=_MOST_BYTES)
+                return await self._client.post(self._url, body, read, most_bytes=_MOST_BYTES)
             except ServerRefused as refused:
                 if refused.code.lower() in _FILTERS:
-                    return GenerateReply(refused.message, "content_filter", 0, 0, 0)
+                    raise
                 self._fields.learn(refused, body)
-                continue
-            reply = answer.value
-            return msgspec.structs.replace(reply, attempts=answer.attempts, queue_s=answer.queue_s)
 
 
 def read_chat(body: bytes) -> GenerateReply:

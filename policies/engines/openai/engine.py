@@ -26,6 +26,8 @@ from valueagents.policies.engines.engine import (
     Message,
     ScoreReply,
     ScoreRequest,
+    TopReply,
+    TopRequest,
 )
 from valueagents.policies.engines.openai.address import DEFAULT_KEY, read_address
 from valueagents.policies.engines.openai.chat import ChatAsker, ChatFields, read_omitted
@@ -47,7 +49,7 @@ log = logging.getLogger("valueagents")
 
 _CAN: dict[ServerKind, frozenset[Capability]] = {
     "vllm": frozenset({"score", "generate", "seeds", "choices", "adapters"}),
-    "other": frozenset({"generate", "seeds"}),
+    "other": frozenset({"top", "generate", "seeds"}),
 }
 _LONGEST_CHECK = 512
 """Tokens; it is made in every run, and costs seven times as many on the server."""
@@ -70,8 +72,8 @@ class OpenAIEngine(Engine):
 
         Args:
             model: the name the model is served under; by default the only one.
-            server: vllm, or other: any OpenAI-compatible server, for reading=say, because it gives
-                no probabilities.
+            server: vllm, or other: any OpenAI-compatible server, for reading=top where it shows the
+                most probable tokens, else for reading=sample and reading=say.
             live: how many requests at once keep it busy.
             timeout_s: after which a request without an answer has failed.
             patience_s: how long a failing request is tried again; a server may be restarted
@@ -236,6 +238,19 @@ class OpenAIEngine(Engine):
             ),
         )
 
+    async def top(self, request: TopRequest) -> TopReply:
+        """The most probable first tokens, as far as the server shows them."""
+        self.require("top")
+        model, asker = self._name(request.adapter), self._asker()
+        answers = await together([asker.top(chat, request.count, model) for chat in request.chats])
+        return TopReply(
+            tops=tuple(answer.value.top for answer in answers),
+            prompt_tokens=sum(answer.value.prompt_tokens for answer in answers),
+            cached_tokens=sum(answer.value.cached_tokens for answer in answers),
+            queue_s=max(answer.queue_s for answer in answers),
+            attempts=max(answer.attempts for answer in answers),
+        )
+
     async def generate(self, request: GenerateRequest) -> GenerateReply:
         """The text asked for."""
         if request.choices:
@@ -275,9 +290,11 @@ class OpenAIEngine(Engine):
 
     async def _chat(self, request: GenerateRequest) -> GenerateReply:
         """By any server."""
+        return await self._asker().ask(request, self._name(request.adapter))
+
+    def _asker(self) -> ChatAsker:
         client, _ = self._entered()
-        asker = ChatAsker(client, f"{self._address.api}/chat/completions", self._chat_fields)
-        return await asker.ask(request, self._name(request.adapter))
+        return ChatAsker(client, f"{self._address.api}/chat/completions", self._chat_fields)
 
     async def _check_spoken(
         self, client: Client, tokenizer: ServedTokenizer, served: Served
@@ -289,7 +306,7 @@ class OpenAIEngine(Engine):
         """
         if self.options.server == "other":
             log.info(
-                "%s tells no probabilities: whether it answers as its model does cannot be checked",
+                "%s tells no tokens: whether it answers as its model does cannot be checked",
                 self._address.root,
             )
             return

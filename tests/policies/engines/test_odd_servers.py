@@ -7,13 +7,14 @@ import gzip
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from chat_server import MIB, ChatServer, Handler, answer, error, raw
 from valueagents.contracts.plugins import make_policy
 from valueagents.errors import ConfigError, PolicyError, ValueAgentsError
 from valueagents.policies.engines import GenerateReply, GenerateRequest, Message, Sampling
@@ -23,103 +24,17 @@ from valueagents.running.execution import RunConfig, execute
 
 CHAT = (Message("system", "Decide."), Message("user", "Whose coat – yours?"))
 KEY = "sk-planted-0123456789"
-MIB = 2**20
-
-Handler = Callable[[dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamResponse]
-
-
-class OddServer:
-    """A server of chats on a thread of its own; `chat` answers a body, `models` the question what
-    is served.
-    """
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.chat: Handler = lambda _: answer("Yours.")
-        self.models: Callable[[web.Request], Any] = lambda _: web.json_response(
-            {"data": [{"id": "m"}]}
-        )
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._runner: web.AppRunner | None = None
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def start(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-
-    def close(self) -> None:
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _start(self) -> None:
-        app = web.Application(client_max_size=MIB)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_get("/v1/models", self._models)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._runner = None
-
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        self.bodies.append(body)
-        found = self.chat({**body, "request": request})
-        return found if isinstance(found, web.StreamResponse) else await found
-
-    async def _models(self, request: web.Request) -> web.StreamResponse:
-        found = self.models(request)
-        return found if isinstance(found, web.StreamResponse) else await found
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    mock = OddServer()
+    mock = ChatServer()
     yield mock
     mock.close()
 
 
-def answer(content: Any, **changed: Any) -> web.Response:
-    """An answer in the usual shape; `changed` are fields of the choice, and `top` those of the
-    whole.
-    """
-    top = changed.pop("top", {})
-    message = {"role": "assistant", "content": content, **changed.pop("message", {})}
-    return web.json_response(
-        {"choices": [{"message": message, "finish_reason": "stop", **changed}], **top}
-    )
-
-
-def raw(body: bytes | str, **options: Any) -> web.Response:
-    data = body.encode() if isinstance(body, str) else body
-    return web.Response(
-        body=data, content_type=options.pop("content_type", "application/json"), **options
-    )
-
-
-def error(status: int, message: str, code: str | None = None, **headers: str) -> web.Response:
-    return web.json_response(
-        {"error": {"message": message, "code": code}}, status=status, headers=headers
-    )
-
-
-def ask(server: OddServer, *, sampling: Sampling | None = None, **options: Any) -> GenerateReply:
+def ask(server: ChatServer, *, sampling: Sampling | None = None, **options: Any) -> GenerateReply:
     """The reply to one question."""
     settings: dict[str, Any] = {"server": "other", "patience_s": 2.0, "timeout_s": 4.0, **options}
 
@@ -201,7 +116,7 @@ UNDERSTOOD: dict[str, tuple[Handler, str, str]] = {
 
 
 @pytest.mark.parametrize("case", UNDERSTOOD)
-def test_what_can_be_understood_is(server: OddServer, case: str):
+def test_what_can_be_understood_is(server: ChatServer, case: str):
     server.chat, text, finish_reason = UNDERSTOOD[case]
     reply = ask(server)
     assert (reply.text, reply.finish_reason) == (text, finish_reason)
@@ -290,7 +205,7 @@ ONE_LINE: dict[str, tuple[Handler, str]] = {
 
 
 @pytest.mark.parametrize("case", ONE_LINE)
-def test_what_cannot_be_understood_is_one_clear_line(server: OddServer, case: str):
+def test_what_cannot_be_understood_is_one_clear_line(server: ChatServer, case: str):
     server.chat, said = ONE_LINE[case]
     started = time.monotonic()
     with pytest.raises(PolicyError, match=said) as caught:
@@ -320,7 +235,7 @@ def _refusing(*names: str, saying: str) -> Handler:
     "names", [("max_tokens",), ("seed",), ("max_tokens", "seed", "top_p", "top_k", "temperature")]
 )
 def test_a_server_that_refuses_a_field_is_asked_without_it_from_then_on(
-    server: OddServer, names: tuple[str, ...], saying: str
+    server: ChatServer, names: tuple[str, ...], saying: str
 ):
     server.chat = _refusing(*names, saying=saying)
 
@@ -338,7 +253,7 @@ def test_a_server_that_refuses_a_field_is_asked_without_it_from_then_on(
         assert all(body["max_completion_tokens"] == 9 for body in accepted)
 
 
-def test_a_setting_that_was_set_is_never_dropped_in_silence(server: OddServer):
+def test_a_setting_that_was_set_is_never_dropped_in_silence(server: ChatServer):
     server.chat = _refusing(
         "temperature", saying="Unsupported value: '{name}' does not support 0.7."
     )
@@ -352,7 +267,7 @@ def test_a_setting_that_was_set_is_never_dropped_in_silence(server: OddServer):
     )
 
 
-def test_a_server_with_defaults_of_its_own_can_be_told_every_setting(server: OddServer):
+def test_a_server_with_defaults_of_its_own_can_be_told_every_setting(server: ChatServer):
     ask(server, explicit=True)
     assert {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 9}.items() <= server.bodies[
         -1
@@ -365,7 +280,7 @@ def test_a_server_with_defaults_of_its_own_can_be_told_every_setting(server: Odd
 
 @pytest.mark.parametrize("number", [2**63, -1, 1.5, True, "9", None, [9]])
 def test_a_count_from_outside_that_is_none_is_0_and_the_run_can_be_read(
-    server: OddServer, tmp_path: Path, number: object
+    server: ChatServer, tmp_path: Path, number: object
 ):
     usage = {
         "prompt_tokens": number,
@@ -408,7 +323,7 @@ def test_a_count_from_outside_that_is_none_is_0_and_the_run_can_be_read(
     ],
 )
 def test_lists_of_models_come_as_they_may(
-    server: OddServer, models: object, options: dict[str, str], expected: str
+    server: ChatServer, models: object, options: dict[str, str], expected: str
 ):
     server.models = lambda _: web.json_response(models)
     if expected:
@@ -420,7 +335,7 @@ def test_lists_of_models_come_as_they_may(
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
 def test_a_server_that_lists_no_models_is_asked_for_the_one_that_was_named(
-    server: OddServer, status: int
+    server: ChatServer, status: int
 ):
     server.models = lambda _: web.Response(status=status)
     assert ask(server, model="mine").text == "Yours."
@@ -430,7 +345,7 @@ def test_a_server_that_lists_no_models_is_asked_for_the_one_that_was_named(
 
 
 @pytest.mark.slow
-def test_the_first_question_ends_in_time_although_a_byte_comes_every_second(server: OddServer):
+def test_the_first_question_ends_in_time_although_a_byte_comes_every_second(server: ChatServer):
     async def trickle(request: web.Request) -> web.StreamResponse:
         return await _trickle({"request": request})
 
@@ -460,7 +375,7 @@ def test_a_retry_after_is_a_number_a_date_or_nothing(header: str, seconds: float
 
 
 def test_a_proxy_of_the_environment_is_used_and_a_server_on_this_machine_is_not_asked_through_it(
-    server: OddServer, monkeypatch: pytest.MonkeyPatch
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.port}")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -490,7 +405,7 @@ def test_a_key_in_place_of_the_name_of_a_variable_is_refused_and_not_repeated(
 
 
 def test_a_planted_key_is_in_no_byte_that_is_written_or_printed(
-    server: OddServer,
+    server: ChatServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -524,7 +439,7 @@ def test_a_planted_key_is_in_no_byte_that_is_written_or_printed(
 
 
 @pytest.mark.slow
-def test_a_live_run_outlives_a_restart_of_the_server(server: OddServer, tmp_path: Path):
+def test_a_live_run_outlives_a_restart_of_the_server(server: ChatServer, tmp_path: Path):
     async def slowly(_: dict[str, Any]) -> web.StreamResponse:
         await asyncio.sleep(0.05)
         return answer("A")
@@ -551,7 +466,7 @@ def test_a_live_run_outlives_a_restart_of_the_server(server: OddServer, tmp_path
 
 
 @pytest.mark.slow
-def test_a_server_that_comes_back_with_another_model_is_refused(server: OddServer):
+def test_a_server_that_comes_back_with_another_model_is_refused(server: ChatServer):
     async def go() -> None:
         settings = OpenAIEngine.Options(server="other", patience_s=30.0)
         async with OpenAIEngine(server.url, settings) as engine:
