@@ -58,7 +58,7 @@ class ServerRefused(PolicyError):
 
 
 class Unreachable(PolicyError):
-    """Nobody answers at the address."""
+    """Nobody answers at the address, or not in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Client:
                 f" (Retry-After), longer than patience_s={self._patience_s:g}: {trouble.reason};"
                 " continue the run after that"
             )
-        raise PolicyError(
+        raise Unreachable(
             f"{self._address.root} gave no answer in {attempts} attempts over {self._patience_s:g}"
             f" s (last: {trouble.reason}); look at the server's log, or raise patience_s"
         )
