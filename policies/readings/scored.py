@@ -12,7 +12,13 @@ from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Choice
 from valueagents.contracts.policy import View, draw
 from valueagents.errors import PolicyError
-from valueagents.policies.engines import Engine, ScoreReply, ScoreRequest, TopReply
+from valueagents.policies.engines import (
+    Capability,
+    Engine,
+    ScoreReply,
+    ScoreRequest,
+    TopReply,
+)
 from valueagents.policies.prompts import Prompt
 from valueagents.policies.readings.mode import Question, ReadingMode
 
@@ -49,7 +55,7 @@ class ScoreReading(ReadingMode):
 
         pick: Pick = "draw"
 
-    needs = ("score",)
+    needs: tuple[Capability, ...] = ("score",)
 
     def __init__(self, options: Options | None = None) -> None:
         options = options or self.Options()
