@@ -10,7 +10,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -43,6 +43,10 @@ class TrainingState(msgspec.Struct, frozen=True):
         if not self.eval_losses:
             return None
         return min(range(len(self.eval_losses)), key=lambda epoch: self.eval_losses[epoch])
+
+    def kept_epoch(self, keep: Literal["best", "last"]) -> int | None:
+        """The epoch whose adapter is kept, None before the first is over."""
+        return self.best_epoch if keep == "best" or not self.epoch else self.epoch - 1
 
     def stopped(self, patience: int) -> bool:
         """True once `patience` epochs in a row were no better."""

@@ -85,7 +85,7 @@ def fit_rows(
         )
     losses = Losses(train=state.train_losses, eval=state.eval_losses)
     return adapted, Fitted(
-        data=data, losses=losses, best_epoch=state.best_epoch, wall_s=state.wall_s
+        data=data, losses=losses, best_epoch=state.kept_epoch(settings.keep), wall_s=state.wall_s
     )
 
 

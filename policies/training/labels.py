@@ -2,7 +2,8 @@
 uses.
 
 A rating's probability is the full likelihood of its text, softmax over the six, averaged over the
-prompt variants; the label is the most probable one (arXiv 2508.11414 and its re-study). Replies are
+prompt variants; the label is the most probable one (arXiv 2508.11414 and its re-study), or what
+`labels` says. Replies are
 kept on disk by the hash of model and question, so every training on the same base and survey gets
 the same labels, and only the first pays for them.
 """
@@ -59,7 +60,7 @@ def baseline_labels(
     by_statement: dict[str, list[tuple[PromptedStatement, Choice]]] = defaultdict(list)
     for each, choice in zip(asked, choices, strict=True):
         by_statement[each.statement].append((each, choice))
-    label = _majority if settings.labels == "sampled" else _most_probable
+    label = {"argmax": _most_probable, "sampled": _majority, "expected": _nearest}[settings.labels]
     return {statement: label(rated) for statement, rated in by_statement.items()}
 
 
@@ -92,6 +93,12 @@ def _mean(rated: Sequence[tuple[PromptedStatement, Choice]]) -> FloatArray:
 
 def _most_probable(rated: Sequence[tuple[PromptedStatement, Choice]]) -> int:
     return int(np.argmax(_mean(rated)))
+
+
+def _nearest(rated: Sequence[tuple[PromptedStatement, Choice]]) -> int:
+    """The rating nearest to the expected one."""
+    mean = _mean(rated)
+    return round(float(mean @ np.arange(len(mean))))
 
 
 def _majority(rated: Sequence[tuple[PromptedStatement, Choice]]) -> int:

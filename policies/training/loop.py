@@ -81,8 +81,8 @@ def fit(
     checkpoint: Path,
     progress: Progress,
 ) -> TrainingState:
-    """Train the model's trainable weights, from the checkpoint if there is one; they end as the
-    best epoch's.
+    """Train the model's trainable weights, from the checkpoint if there is one; they end as those
+    of the epoch that is kept.
 
     Returns losses (means over the weights of rows) and times. Raises PolicyError if a loss
     is not finite.
@@ -120,7 +120,7 @@ def fit(
                 save_checkpoint(checkpoint, weights, optimiser, best, state)
         held_out = evaluate(model, device, data.held_out, loss, settings.pass_rows)
         state = state.after_epoch(held_out, time.monotonic() - began)
-        if state.best_epoch == state.epoch - 1:
+        if state.kept_epoch(settings.keep) == state.epoch - 1:
             best = {name: weight.detach().clone() for name, weight in weights.items()}
         save_checkpoint(checkpoint, weights, optimiser, best, state)
     with torch.no_grad():
@@ -220,16 +220,19 @@ def _step(
 @contextmanager
 def _repeatable(device: str) -> Iterator[None]:
     """On a CPU sums are added up in one order: if not, the gradient of a row that many share
-    differs in each run.
+    differs in each run. New tensors are not filled before they are written, which torch would do.
     """
     import torch
 
     before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(before or device == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def _schedule(settings: Settings, total: int) -> Callable[[int], float]:

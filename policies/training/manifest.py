@@ -57,7 +57,8 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True):
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`adapter` is the content hash, `training` the hash of all that was asked for, `base` name and
-    hashes.
+    hashes,
+    `best_epoch` the epoch whose adapter it is.
 
     `settings` are the hyper-parameters, `split` is of a training on menus. `peak_memory_bytes` is
     of the process that ended the training (on a GPU, of its memory), `wall_s` the time in the loop

@@ -23,14 +23,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Args:
         rank, alpha, dropout: of LoRA; matrices are scaled by alpha/rank.
         modules: `all-linear`, or names of linear layers separated by commas (`q_proj,v_proj`).
+        upper_layers: share of the model's layers, from the last one down, that get matrices; below
+            them nothing is differentiated, which saves time.
         learning_rate: the largest, reached after the warm-up; it then falls to 0 in a straight
             line.
         preference_learning_rate: the same for the preference methods.
         beta: trl's for the preference methods; for choices how sharp the softmax over a menu is.
         warmup: fraction of all steps.
         epochs: at most this many.
-        patience: stop after this many epochs without a smaller eval loss; the best epoch's adapter
-            is kept.
+        patience: stop after this many epochs without a smaller eval loss.
+        keep: the adapter of the epoch with the smallest eval loss (best), or of the last one.
         poles: of each statement the affirming wording is trained, or both. Trained on both, an
             adapter has no wording left that was not trained: acquiescence cannot be checked.
         variants: prompt variants of each statement that are trained.
@@ -43,7 +45,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             rounding.
         weight_decay, clip: of AdamW; the largest norm of a gradient.
         labels: a statement's baseline rating is the most probable one (argmax), or the majority of
-            three ratings drawn at temperature 0.5 for each variant (sampled), as in the study.
+            three ratings drawn at temperature 0.5 for each variant (sampled), as in the study, or
+            the one nearest to the expected rating (expected): the most probable one says next to
+            nothing where all six are about as probable.
+        dtype: number format of the frozen weights; auto: bfloat16 on a GPU, float32 on a CPU. The
+            matrices are float32.
         quantise: nf4 holds the frozen weights in 4 bits; it needs a GPU and bitsandbytes.
     """
 
@@ -51,12 +57,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     alpha: _Positive
     dropout: _Fraction
     modules: str
+    upper_layers: Annotated[float, msgspec.Meta(gt=0, le=1)]
     learning_rate: Annotated[float, msgspec.Meta(gt=0)]
     preference_learning_rate: Annotated[float, msgspec.Meta(gt=0)]
     beta: Annotated[float, msgspec.Meta(gt=0)]
     warmup: _Fraction
     epochs: _Positive
     patience: _Positive
+    keep: Literal["best", "last"]
     poles: Literal["affirm", "both"]
     variants: Annotated[int, msgspec.Meta(ge=1, le=27)]
     label_variants: Annotated[int, msgspec.Meta(ge=1, le=27)]
@@ -66,7 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pass_rows: _Positive
     weight_decay: Annotated[float, msgspec.Meta(ge=0)]
     clip: Annotated[float, msgspec.Meta(gt=0)]
-    labels: Literal["argmax", "sampled"]
+    labels: Literal["argmax", "sampled", "expected"]
+    dtype: Literal["auto", "float32", "bfloat16"]
     quantise: Literal["none", "nf4"]
 
     def target_modules(self) -> str | list[str]:

@@ -28,6 +28,7 @@ ENVS = (
 STUDY = Study(
     base="known",
     preset="quick",
+    overrides={"poles": "affirm"},
     targets=TARGETS,
     seeds=SEEDS,
     envs=ENVS,

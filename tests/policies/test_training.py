@@ -49,6 +49,13 @@ FAST = {
     "label_variants": 2,
     "others": 1,
     "batch_rows": 3,
+    "poles": "affirm",
+    "rotate": True,
+    "labels": "argmax",
+    "dtype": "float32",
+    "upper_layers": 1,
+    "keep": "best",
+    "learning_rate": 1e-3,
 }
 DEADLINE_S = 120.0
 HEADER = {
@@ -620,7 +627,7 @@ def test_sampled_labels_follow_the_probabilities_and_are_the_same_every_time(tmp
     items = _write(tmp_path / "survey.jsonl", bank)
     asked = statements.read_statements("train", variants=1, items=items)
     quiet = lambda *_: None  # noqa: E731 – a progress that shows nothing
-    sampled = load_settings("quick", {"labels": "sampled"})
+    sampled = load_settings("restudy", {"labels": "sampled"})
     labels = baseline_labels(Undecided(), asked, sampled, quiet)
     assert baseline_labels(Undecided(), asked, sampled, quiet) == labels
     # at T 0.5 the highest has 0.55²/(0.45² + 0.55²) = 0.599, the majority of three 0.646
@@ -628,8 +635,52 @@ def test_sampled_labels_follow_the_probabilities_and_are_the_same_every_time(tmp
     assert len(labels) == 360
     assert abs(share - 0.646) < 4 * (0.646 * 0.354 / 360) ** 0.5
     assert set(labels.values()) == {0, 5}
-    argmax = baseline_labels(Undecided(), asked, load_settings("quick"), quiet)
+    argmax = baseline_labels(Undecided(), asked, load_settings("restudy"), quiet)
     assert set(argmax.values()) == {5}
+    expected = baseline_labels(
+        Undecided(), asked, load_settings("quick", {"labels": "expected"}), quiet
+    )
+    assert set(expected.values()) == {3}  # 0.55 of the way from 0 to 5: 2.75
+
+
+@pytest.mark.slow
+def test_upper_layers_in_bfloat16_train_to_the_same_adapter_twice(
+    base: Path, survey: str, tmp_path: Path
+):
+    import safetensors.torch
+
+    recipe = {"dtype": "bfloat16", "upper_layers": 0.5, "poles": "both", "epochs": 1}
+    made = [train_survey(_training(base, survey, **recipe), tmp_path / name) for name in ("a", "b")]
+    assert made[0].adapter == made[1].adapter
+    assert (made[0].dtype, made[0].device) == ("bfloat16", "cpu")
+    tensors = safetensors.torch.load_file(tmp_path / "a" / "adapter_model.safetensors")
+    assert {str(tensor.dtype) for tensor in tensors.values()} == {"torch.float32"}
+    layers = {name.partition(".layers.")[2].partition(".")[0] for name in tensors}
+    assert layers == {"1"}  # of two; all seven matrices of it
+    assert len(tensors) == 2 * 7
+    assert sum(float(tensor.abs().sum()) for name, tensor in tensors.items() if "_B" in name) > 0
+
+
+def test_of_the_epochs_the_best_or_the_last_is_kept():
+    state = _state([3.0, 2.0, 2.5])
+    assert (state.kept_epoch("best"), state.kept_epoch("last")) == (1, 2)
+    assert _state([]).kept_epoch("last") is None
+
+
+@pytest.mark.slow
+def test_the_last_epochs_adapter_is_the_one_that_is_saved(
+    base: Path, survey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where every epoch after the first has a larger eval loss."""
+    made = {}
+    for keep in ("best", "last"):
+        losses = iter((1.0, 2.0, 3.0))
+        monkeypatch.setattr(loop, "evaluate", lambda *_, of=losses: next(of))
+        training = _training(base, survey, keep=keep, epochs=3, patience=3, learning_rate=0.01)
+        made[keep] = train_survey(training, tmp_path / keep)
+    assert made["best"].losses == made["last"].losses
+    assert (made["best"].best_epoch, made["last"].best_epoch) == (0, 2)
+    assert made["best"].adapter != made["last"].adapter
 
 
 @pytest.mark.slow

@@ -57,7 +57,9 @@ class Forward:
             "position_ids": places.clamp(min=0)[:, -width:].to(self.device),
             "past_key_values": cache,
             "use_cache": self.keeps,
-            "logits_to_keep": min(keep, width),
+            # places instead of their number: a slice of the states is no matrix, and torch copies
+            # that of the vocabulary for every row
+            "logits_to_keep": torch.arange(max(0, width - keep), width, device=self.device),
         }
         output = self._model(
             **{name: value for name, value in arguments.items() if name in self.takes}
