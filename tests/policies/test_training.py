@@ -558,7 +558,7 @@ def test_what_a_training_was_asked_for_is_read_whole_or_said_to_be_damaged(
         ({"overrides": {"rank": "0"}}, ["bad setting", "rank"]),
         ({"direction": "placebo-up", "method": "dpo"}, ["placebo-up is for sft"]),
         ({"overrides": {"poles": "oppose"}}, ["bad setting", "poles"]),
-        ({"overrides": {"label_variants": "9"}}, ["label_variants=9", "variants=3"]),
+        ({"overrides": {"label_variants": "9"}}, ["label_variants=9", "variants=1"]),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(words: dict[str, Any], said: list[str]):
