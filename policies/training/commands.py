@@ -143,6 +143,41 @@ def choices(
 
 
 @app.command()
+def lm(
+    text: Annotated[
+        list[str],
+        typer.Option(help="NAME=FILE, or NAME=FOLDER of .txt files; each text has an equal share."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the model; an unfinished training in it is continued.")
+    ],
+    seed: Annotated[int, seed_option("the weights and of the order of examples")] = 0,
+    preset: Annotated[str, typer.Option(help="rehearsal or paper.")] = "rehearsal",
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Another value for a preset's setting."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it would take; train nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train a decoder from scratch, with a tokenizer of its own, on text of yours."""
+    from valueagents.policies.training.lm import texts_in, told, train_lm
+    from valueagents.policies.training.lm_settings import lm_cost, lm_settings
+
+    settings = lm_settings(preset, _pairs(override or [], "--set"))
+    if dry_run:
+        print(lm_cost(settings))
+        return
+    record = train_lm(texts_in(_pairs(text, "--text")), settings, out, seed=seed)
+    if as_json:
+        print_json(record)
+    else:
+        print(told(record, out))
+
+
+@app.command()
 def merge(
     adapter: Annotated[Path, typer.Argument(help="Folder of an adapter.")],
     out: Annotated[Path, typer.Option(help="Folder of the merged model.")],
