@@ -19,7 +19,7 @@ from valueagents.files.items import Item, ItemBank, ItemOption
 from valueagents.files.text import once_per_file, require_file
 from valueagents.taxonomy import Taxonomy
 
-Bank = Literal["judgements-1", "judgements-2"]
+BundledPosts = Literal["judgements-1", "judgements-2"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _REMAINING = -0.5
 
@@ -53,7 +53,7 @@ class JudgementEnv(ItemEnv):
         self,
         *,
         posts: str | None = None,
-        bank: Bank = "judgements-1",
+        bank: BundledPosts = "judgements-1",
         strict: bool = False,
         cap: Annotated[int, msgspec.Meta(ge=1)] | None = None,
         render_mode: Literal["ansi"] | None = None,
@@ -77,7 +77,7 @@ class JudgementEnv(ItemEnv):
         super().__init__(items, render_mode=render_mode)
 
 
-def bundled_posts(bank: Bank) -> Path:
+def bundled_posts(bank: BundledPosts) -> Path:
     """The file of a bundled bank."""
     return Path(str(files("valueagents.envs").joinpath("data", f"{bank}.jsonl")))
 
