@@ -57,9 +57,9 @@ def _chats(
             without = "pmi" in (identity.get("normaliser"), *choice.beside)
             question = prompt.open_question(view)
             return (question, prompt.neutral_question(view)) if without else (question,)
-        case "say/3" | "say/4" | "say/5" if view.free_text:
+        case "say/3" | "say/4" | "say/5" | "say/6" if view.free_text:
             return (prompt.free(view),)
-        case "say/3" | "say/4" | "say/5":  # the same words, read otherwise
+        case "say/3" | "say/4" | "say/5" | "say/6":  # the same words, read otherwise
             reasoning = identity.get("how") == "reasoning"
             return (prompt.spoken(view, reasoning=reasoning, neither=neither),)
         case "sample/1":  # reply by reply in another order

@@ -29,6 +29,7 @@ from valueagents.policies.readings.patterns import CONDITIONAL, blanked, pattern
 
 _LONG, _MANY = 300, 40  # characters of an act; sentences that are looked at, the last ones
 _TOO_LONG, _STARTS = 600, 20  # a longer sentence is left out; so many clauses of one are looked at
+_FEW = 3  # words of "the puppy is the better choice"
 _ENOUGH = 5  # fewer words of an option may be the beginning of something else
 _NOTHING_MORE = frozenset(
     {"i", "you", "we", "ich", "wir", "bin", "je", "ne", "suis", "yo", "io", "я", "我"}
@@ -195,8 +196,11 @@ def _best(sentence: str) -> Iterator[_Act]:
     best = r"<copulas>\s+(?:[^\W\d_'-]+\s+){0,4}?<praise>"
     for match in pattern(rf"{begins}([^,;:–—\n]{{1,100}}?)\s*[–—-]?\s*{best}").finditer(sentence):
         if not _BUT.search(sentence, match.end()):
-            yield from _act(sentence, match.start(1), match.start(1), match.end(1), alone=False)
-    it = r"(?:<copulas>|,\s*(?:it's|that's|c'est|das ist|è|es)(?=\s))\s+"
+            begins, end = match.span(1)
+            yield from _act(sentence, begins, begins, end, alone=False)
+            few = len(blanked(match.group(1), pattern("<opinions>")).split()) <= _FEW
+            yield from _act(sentence, begins, begins, end, wholly=True) if few else ()
+    it = r"(?:<copulas>,?|,\s*(?:it's|that's|c'est|das ist|è|es)(?=\s))\s+"
     for match in pattern(rf"<praise>[^;\n,]{{0,120}}?{it}").finditer(sentence):
         if not pattern("<denial,rejection>").search(match.group()):  # "what I'd hate is …"
             yield from _act(sentence, match.start(), match.end(), alone=False)
@@ -238,7 +242,8 @@ def _act(
     others = pattern(rf"<elsewhere>|{CONDITIONAL}").search(before) or pattern("<unable>").search(
         rest
     )
-    if not others and not pattern("<condition>").search(all_of_it):
+    said = blanked(all_of_it, pattern("<because>"))  # "even if"
+    if not others and not pattern("<condition>").search(said):
         said = pattern(rf"{_APART}|<because>").split(all_of_it)[0]
         yield _Act(said, all_of_it, alone, wholly)
 

@@ -77,7 +77,8 @@ def find_claims(text: str, menu: NamedMenu, mentions: Sequence[Mention]) -> list
             stop = here[k + 1].start if k + 1 < len(here) else max(end, each.end)
             place = place_of(low, each, (start, max(end, each.end)), (begin, stop), first=first)
             claim = _claim(place, menu, low[: each.start], start)
-            if claim is not None and each not in parted:
+            aside = not low[each.start : each.end].strip()  # "of the four"
+            if claim is not None and each not in parted and not aside:
                 claims.append(claim)
     return _without_open(low, mentions, claims)
 
@@ -139,9 +140,11 @@ def _claim(place: MentionPlace, menu: NamedMenu, said: str, sentence: int) -> Cl
     rank = rank or (ASIDE if is_rated(place, menu) else 0)
     maybe = after_last("<maybe>", place.clause)
     if not rank and maybe is not None and is_particle(maybe):
-        anywhere = each.kind == "number"
+        ends = each.kind == "number" or says_nothing(place.rest)  # "B. Or maybe C."
+        anywhere = ends and says_nothing(blanked(place.head, pattern("<maybe>")))
         return Claim(RIVAL, each.options, each.kind, each.end, -1 if anywhere else sentence)
-    if not rank or (len(each.options) > 1 and not spoken):
+    unsure = each.kind == "letter" and each.end - each.start == 1  # a Russian "В"
+    if not rank or (len(each.options) > 1 and not spoken and not unsure):
         return None
     if rank == PLAIN and pattern("<hedged>").search(place.clause):
         rank = ASIDE

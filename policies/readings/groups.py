@@ -6,14 +6,16 @@ from itertools import pairwise
 
 from valueagents.policies.readings.mentions import Mention, every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower
+from valueagents.policies.readings.patterns import blanked, pattern, says_nothing
 
 _OR = r"or|and|and/or|nor|oder|und|noch|sowie|ou|et|ni|o|oppure|u|y|e|né|и|или|либо|ни|vs\.?|versus"
 _HEDGES = r"maybe|perhaps|possibly|even|also|the|vielleicht|peut-être|quizás|forse|может быть"
+_PARTICLES = r"for|with|at|to|für|mit|bei|auf|pour|avec|à|sur|por|con|para|a|per|su|на|за|в|с|к"
 _THEN = r"then|dann|danach|puis|ensuite|luego|después|poi|потом|затем"
 _FIRST = r"(?:first|zuerst|erst|d'abord|primero|prima|сначала|or so|oder so)\b\s*"
 _JOIN = re.compile(
-    rf"[\s)\]\"]*(?:{_FIRST})?(?:,?\s*(?:(?<!\w)(?:{_OR})(?!\w)|[/&+<>=≥≻]|或者?|和|跟|与|还是|、|,?\s*(?:再|然后)|,(?=\s*(?:{_THEN})\b))\s*)+"
-    rf"(?:(?:{_HEDGES}|{_THEN})\s+)*[\s(\[\"]*"
+    rf"[\s)\]\"]*(?:分\s*)?(?:{_FIRST})?(?:,?\s*(?:(?<!\w)(?:{_OR})(?!\w)|[/&+<>=≥≻]|或者?|和|跟|与|还是|、|,?\s*(?:再|然后)|,(?=\s*(?:{_THEN})\b))\s*)+"
+    rf"(?:(?:{_HEDGES}|{_THEN}|{_PARTICLES})\s+)*[\s(\[\"]*"
 )
 _NUMBER_JOIN = re.compile(r"[)\s]*(?:[-–—~]|to|bis|à|до|到|至)\s*")
 _BEGINNING = 4  # characters
@@ -68,6 +70,7 @@ def _labelled(text: str, found: Sequence[Mention]) -> list[Mention]:
             last is None
             or (own and last.options != each.options)
             or not _beside(text[last.end : each.start], last, each)
+            or (last.options != each.options and _ends_sentence(text, last))
         ):
             made.append(each)
             continue
@@ -80,6 +83,12 @@ def _labelled(text: str, found: Sequence[Mention]) -> list[Mention]:
 def _is_label_of(text: str, label: Mention, each: Mention) -> bool:
     """Whether an option's letter follows its text: "C. To attack the dragon (A) is folly"."""
     return label.options == each.options and _beside(text[each.end : label.start], each, label)
+
+
+def _ends_sentence(text: str, label: Mention) -> bool:
+    """Whether a letter is the last word of a sentence: "the best is A. To wait would …"."""
+    words_before = re.search(r"\w[ \t(\"]*\Z", text[: label.start])
+    return words_before is not None and re.match(r"\.\s", text[label.end :]) is not None
 
 
 def _beside(between: str, last: Mention, each: Mention) -> bool:
@@ -211,6 +220,14 @@ def _listed(low: str, found: Sequence[Mention]) -> list[Mention]:
     return made
 
 
+def _is_ticked(line: str) -> bool:
+    """Whether a line has a tick, or ends with "– my choice" or the like."""
+    if _TICK.search(line):
+        return True
+    ends = pattern(r"[–—(-]\s*([^):–—(-]*?<answers>)\W*\Z").search(lower(line))
+    return ends is not None and says_nothing(blanked(ends.group(1), pattern("<answers>")))
+
+
 def ticked(text: str, menu: NamedMenu) -> frozenset[int]:
     """The one option of a restated menu whose line has a tick or an arrow, or that alone is
     answered with a yes: "A? No. B? Yes."
@@ -218,7 +235,7 @@ def ticked(text: str, menu: NamedMenu) -> frozenset[int]:
     several = len({k for each in every_mention(text, menu) for k in each.options}) > 1
     answered = [each.replace("?", ":") for each in _ASKED.findall(text)] if several else []
     for parts in (text.splitlines(), answered):
-        ticks = (find_mentions(part, menu) for part in parts if _TICK.search(part))
+        ticks = (find_mentions(part, menu) for part in parts if _is_ticked(part))
         found = {k for mentions in ticks for each in mentions for k in each.options}
         if len(found) == 1:
             return frozenset(found)

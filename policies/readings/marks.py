@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 import msgspec
 
@@ -9,7 +10,7 @@ from valueagents.errors import NOT_JSON
 from valueagents.policies.readings.menu_words import lower
 from valueagents.policies.readings.patterns import pattern
 
-_BOX = r"\\boxed\s*\{+\s*(?:\\\w+\s*\{)?([^{}\n]+)"
+_BOX = r"\\f?box(?:ed)?\s*\{+\s*(?:\\\w+\s*\{)?([^{}\n]+)"
 _TAG = (
     r"\[?[<\[](?:answer|choice|final|verdict|rating|action|decision|response|output)[>\]]:?\s*"
     r"([^<\n]+)"
@@ -24,6 +25,8 @@ _LINE = (
     r"[\"']?\s*(?:<copulas>\s*)?(?::|=)[ \t]*(?:\n\s*)?([^\n]+)"
 )
 _HEADING = r"(?:^|\n)[#\s]*(?:(?:my|the|final|meine?|ma|mon|mi|la|il)\s+)*<answers>\s*\n\s*([^\n]+)"
+_LABELS = ("answer", "choice", "verdict", "antwort", "réponse", "risposta", "respuesta", "ответ")
+_ALIKE = 0.8  # of the letters, in their order
 _NOT_THE_ANSWER = (
     r"<denial,rejection>|second|first (?:thought|instinct|idea)|other|alternativ|opposite|initial"
     r"|possib|reason|expla|confiden|rationale|justif|begründ|raison|raz[oó]n|motiv|причин|理由"
@@ -52,7 +55,7 @@ def find_marks(text: str) -> Iterator[Mark]:
         [(start, end)] = [match.span(k) for k, said in enumerate(match.groups(), 1) if said]
         before = re.split(r"[.!?;\n,]", low[max(0, match.start() - 40) : match.start()])[-1]
         label = before + low[match.start() : start]
-        if pattern(_NOT_THE_ANSWER).search(label) and "\\boxed" not in label:
+        if pattern(_NOT_THE_ANSWER).search(label) and "box" not in label:
             continue
         boxed = re.search(_BOX, text[start:end])
         if boxed is not None:
@@ -60,6 +63,17 @@ def find_marks(text: str) -> Iterator[Mark]:
         neither = re.match(_NEITHER, low[start:end]) is not None
         final = re.search(r"final|endgültig|definitiv|окончательн|最终", label) is not None
         yield Mark(start, end, neither, final)
+
+
+def spelt(text: str) -> str:
+    """The text with a label at the beginning of a line as it is usually spelt: "Anwser: B"."""
+    return re.sub(r"(?m)^([^\W\d_]{5,})(?=:)", lambda match: _usual(match.group()), text)
+
+
+def _usual(label: str) -> str:
+    if pattern("<answers>").fullmatch(lower(label)):
+        return label
+    return next(iter(get_close_matches(lower(label), _LABELS, 1, _ALIKE)), label)
 
 
 def says_neither(text: str) -> bool:

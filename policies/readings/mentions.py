@@ -27,6 +27,11 @@ _TOKEN = re.compile(
 )
 _SMALL = re.compile(r"(?<!\w)(?<!\w[-'.])([a-z])(?!\w)(?!['-]\w)(?!\.\w\b)(?!/\w{2})")
 _AFTER_NOUN = r"<options>[\s:#\"(\[]*([a-zабвгдсе])(?!\w)(?!['-]\w)"
+_ENUMERATED = r"(?<=\s)([a-hа-д])(?=\)(?!\w))"  # "I take b), as …"
+_CHOSEN = (
+    r"<chosen>\s+(?:<particles>\s+)?(?:(?:the|die|das|la|el|il|lo)\s+|l')?([a-hа-д])"
+    r"(?=\s*(?:[.,;:!)\n–—]|\Z))"
+)
 _NOT_OPTIONS = re.compile(r"(?:plan|team|vitamin|grade|type|class|hepatitis|step|part)\s+\Z")
 _JOINED = r"(?<!\w)[a-zа-я]\s+(?:and|or|und|oder|et|ou|e|o|y|и|или)\s+\Z"  # "A and B"
 _GRADE = re.compile(r"(?<!\w)an?\s+\Z")  # "she deserves an A for effort"
@@ -34,7 +39,7 @@ _COMPARED = re.compile(r"\s+(?:a|to|à|alla|al)\s+(?:la\s+)?[a-z](?!\w)")
 
 _OF = (
     r"(?:\s*(?:points?|stars?|punkten?|puntos|punti|балл\w*|分))?"
-    r"(?:\s*/|\s+(?:(?:out\s+)?of|von|sur|sobre|su|de|di|из|auf|aus)\b)"
+    r"(?:\s*/|\s+(?:out\s+of\s+a\s+(?:possible|total\s+of)|(?:out\s+)?of|von|sur|sobre|su|de|di|из|auf|aus)\b)"
 )
 _OF_TOP = (
     rf"(?<![\w.,/-])(\w+){_OF}\s*(\w+)"
@@ -48,6 +53,7 @@ _RANGE = (
     r"(?<!\w)(\d{1,3})\s*(?:\([^()]*\)\s*)?(?:[-–—~]|\.\.+|to|through|bis|à|a|до|到|至|and|und|et|y|e|и)\s*"
     r"(\d{1,3})(?!\w)"
 )
+_RANGE_IN_WORDS = r"(?<!\w)(\w+)\s+(?:to|bis|à|al?|до)\s+(\w+)(?!\w)"
 _TOP_ALONE = (
     r"\A\W*(?:out\s+of|von|sur|su|de|из)\s+\d+\s*,"
     r"|(?:满分|最高)\s*\d+|\d+\s*(?:分制|-(?:point|stufig|punkte))"
@@ -86,7 +92,9 @@ def _letters(text: str, low: str, menu: NamedMenu) -> Iterator[Mention]:
     by_place = re.search(r"(?<!\w)[БГД](?!\w)", text) is not None
     starts = {match.start(1) for match in _TOKEN.finditer(text)}
     after_noun = {match.start(1) for match in pattern(_AFTER_NOUN).finditer(low)}
-    starts |= after_noun
+    starts |= after_noun | {match.start(1) for match in pattern(_CHOSEN).finditer(low)}
+    enumerated = (match.start() for match in re.finditer(_ENUMERATED, low))
+    starts |= {k for k in enumerated if low.count("(", 0, k) == low.count(")", 0, k)}
     if text == low:  # written without capitals
         starts |= {match.start(1) for match in _SMALL.finditer(low)}
     for start in sorted(starts):
@@ -139,6 +147,9 @@ def _ratings(low: str, menu: NamedMenu) -> Iterator[Mention]:
     for match in re.finditer(_RANGE, low):
         if {int(number) for number in match.groups()} == {min(menu.scale), menu.top}:
             taken |= set(range(*match.span()))
+    for match in re.finditer(_RANGE_IN_WORDS, low):
+        if tuple(map(number_of, match.groups())) == (min(menu.scale), menu.top):
+            taken |= set(range(*match.span()))
     for start, end, value in _numerals(low):
         if value in menu.scale and start not in taken:
             yield _rating(start, end, menu.scale[value])
@@ -156,15 +167,30 @@ def _numerals(low: str) -> Iterator[tuple[int, int, int]]:
         if _counts_nothing(low, match.end()):
             yield match.start(), match.end(), int(match.group(1))
     for value, words in enumerate(counted("numbers"), 1):
-        for match in re.finditer(rf"(?<!\w)(?:{words.pattern})(?=\W|分|\Z)", low):
+        for match in re.finditer(
+            rf"(?:(?<!\w)|(?<=[给打评选]))(?:{words.pattern})(?=\W|分|\Z)", low
+        ):
             before, after = low[: match.start()], low[match.end() :]
             alone = (
                 re.fullmatch(r"[\W_]*", before + after) is not None
                 or (not before.strip() and after[0] in ".!\n")
-                or re.search(r"\b(?:a|an?\s\w+)\s+\Z", before) is not None
+                or _has_article(before)
+                or _is_announced(before, after)
             )
             if alone or (value > 1 and _counts_nothing(low, match.end())):
                 yield match.start(), match.end(), value
+
+
+def _has_article(before: str) -> bool:
+    """Whether "a" comes before a number, or "a solid"; not "a wrong one"."""
+    found = re.search(r"\b(?:a|an?\s(\w+))\s+\Z", before)
+    return found is not None and says_nothing(found.group(1) or "")
+
+
+def _is_announced(before: str, after: str) -> bool:
+    """Whether a number ends a clause as the answer: "my rating would be one, as …"."""
+    announced = pattern(r"<answers>[^,.;:!?\n]{0,30}(?:<copulas>|:)\s*(?:an?\s+)?\Z").search(before)
+    return announced is not None and re.match(r"\s*[.,;!\n–—]", after) is not None
 
 
 def _counts_nothing(low: str, end: int) -> bool:
@@ -191,9 +217,7 @@ def _places(low: str, menu: NamedMenu) -> Iterator[Mention]:
         value = number_of(match.group(1))
         if value in by_place:
             yield _rating(*match.span(), by_place[value])
-    if menu.scale:
-        return
-    alone = re.fullmatch(r"\W*(\d{1,2})\W*", low)
+    alone = None if menu.scale else re.fullmatch(r"\W*(\d{1,2})\W*", low)
     if alone and int(alone.group(1)) in by_place:
         yield _rating(*alone.span(1), by_place[int(alone.group(1))])
     ordinals = [words.pattern for words in counted("ordinals")[: len(menu.texts)]]

@@ -26,7 +26,7 @@ from valueagents.policies.readings.acts import by_acts, by_fragment, by_text
 from valueagents.policies.readings.blame import by_blame, is_of_blame
 from valueagents.policies.readings.claims import Claim, find_claims
 from valueagents.policies.readings.groups import find_mentions, ticked
-from valueagents.policies.readings.marks import find_marks, json_answers, says_neither
+from valueagents.policies.readings.marks import Mark, find_marks, json_answers, says_neither, spelt
 from valueagents.policies.readings.mentions import Kind, every_mention
 from valueagents.policies.readings.menu_words import NamedMenu, lower, plain, straight
 from valueagents.policies.readings.naming import named_beside
@@ -115,7 +115,7 @@ def _found(said: str, menu: NamedMenu) -> _Found | None:
         exact = exact if len(words) > 1 else []
     if len(exact) == 1 and not re.fullmatch(r"[\W_]*[A-Za-z][\W_]*", text):
         return _Found(frozenset(exact), "text")
-    text = tidy(text)
+    text = spelt(tidy(text))
     rest = after_no(text)
     instead = _named(rest, menu) if rest is not None else None
     if rest is None or instead is not None:
@@ -132,13 +132,14 @@ def _named(text: str, menu: NamedMenu) -> _Found | None:
 
 def _marked(text: str, menu: NamedMenu) -> _Found | None:
     """What the marked answers name, several where they differ; None where none can be read."""
-    final, found = False, []
+    final, ends, found = False, False, []
     for mark in find_marks(text):
         named = _said(text[mark.start : mark.end], menu, marked=True)
         if mark.neither and (named is None or named.rule != "text"):
             named = _Found(frozenset(), "none")
         if named is not None:
             final = mark.final
+            ends = _is_last_line(text, mark) and bool(_bare(text[mark.start : mark.end], menu))
             rule = "words" if named.rule == "words" else named.rule.removeprefix("named ")
             found.append(msgspec.structs.replace(named, rule=rule, goes_on=True))
     if not found:
@@ -146,13 +147,19 @@ def _marked(text: str, menu: NamedMenu) -> _Found | None:
     if not found or len({each.options for each in found}) > 2:  # a restated menu
         return None
     named_by_all = frozenset[int]().union(*(each.options for each in found))
-    lead = _lead(text, menu)
     last = found[-1]
+    lead = frozenset[int]() if ends else _lead(text, menu)
     if lead and last.options and lead != last.options:
         return _Found(lead | named_by_all, "none")
     if final or all(each.options == last.options for each in found):
         return msgspec.structs.replace(last, first=True)
     return _Found(named_by_all, "none")
+
+
+def _is_last_line(text: str, mark: Mark) -> bool:
+    """Whether a marked answer is a last line of its own, after others."""
+    before = text[: mark.start].rpartition("\n")
+    return bool(before[0].strip()) and not text[mark.end :].strip()
 
 
 def _bare(said: str, menu: NamedMenu) -> _Found | None:
@@ -178,7 +185,7 @@ def _said(text: str, menu: NamedMenu, *, marked: bool = False) -> _Found | None:
     claims = find_claims(text, menu, mentions)
     declines = REFUSAL.search(text) is not None
     if declines:
-        claims = [each for each in claims if each.spoken or _is_bare(each)]
+        claims = [each for each in claims if each.spoken or _is_bare(each, menu)]
     found = _agreed(claims, len(text)) if any(each.rank for each in claims) else None
     if found is None or len(found.options) > 1:
         tick = ticked(text, menu)
@@ -246,8 +253,10 @@ def _follows(each: Claim, plainest: Sequence[Claim]) -> bool:
     return any(each.sentence in (-1, one.sentence) and each.end > one.end for one in plainest)
 
 
-def _is_bare(claim: Claim) -> bool:
-    return claim.rank >= ASIDE and claim.kind != "text"
+def _is_bare(claim: Claim, menu: NamedMenu) -> bool:
+    """Whether a claim is an answer by itself; by its words only a first sentence, and a rating."""
+    stated = claim.kind != "text" or (claim.whole and claim.leads and bool(menu.scale))
+    return claim.rank >= ASIDE and stated
 
 
 def _is_beside(each: Claim, plainest: Sequence[Claim]) -> bool:

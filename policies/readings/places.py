@@ -23,6 +23,11 @@ _NO = re.compile(
     r"[\"')\]*}]*\s*[:–—-]\s*(?:no(?!\s+\w+\s+(?:is|are|can|could|should|will|would)\b)"
     r"|nope|nein|(?:non|no|нет|不)(?=\s*(?:[,.;!\n]|\Z)))\b"
 )
+_CONCEDES = re.compile(
+    r"\W*(?:(?:even )?though|although|even if|obwohl|auch wenn|même si|quoique|anche se|benché"
+    r"|aunque|хотя)(?!\w)|\W*(?:虽然|尽管)"
+)
+"""After an answer, of what holds beside it: "a 4, though on bad days it's a 2"."""
 _NEITHER_NOR = re.compile(r"\b(?:neither|ni|né|weder|ни)\b", re.IGNORECASE)
 _OPENED = " \t\n:–—-(\"'*[=>→"
 _AND_I = (
@@ -36,7 +41,8 @@ class MentionPlace(msgspec.Struct, frozen=True):
 
     `head` and `rest`: its sentence before and after it; `before` and `after`: up to the mentions
     beside it; `clause`: what belongs to it of `before`; `first`: nothing was said before its
-    sentence; `labelled`: it begins with a label such as "B." or "2)".
+    sentence; `words`, `text_words`: of the reply, of the mention; `labelled`: it begins with a
+    label such as "B." or "2)".
     """
 
     mention: Mention
@@ -47,6 +53,7 @@ class MentionPlace(msgspec.Struct, frozen=True):
     clause: str
     first: bool
     words: int
+    text_words: int
     labelled: bool
 
 
@@ -69,6 +76,7 @@ def place_of(
         clause=_clause(before),
         first=first,
         words=len(low[: LONG * 2].split()),
+        text_words=len(low[each.start : each.end].split()),
         labelled=re.match(r"\w(?:[.):]\s|。)", low[each.start :]) is not None,
     )
 
@@ -98,7 +106,7 @@ def is_rated(place: MentionPlace, menu: NamedMenu) -> bool:
     """Whether "I", or the statement, is said to be what a point of the scale says: "I agree with
     it".
     """
-    if not menu.scale or place.mention.kind != "text":
+    if not menu.scale or (place.mention.kind != "text" and place.text_words < 2):
         return False
     said = blanked(place.clause, pattern("<persons,rated,copulas,clitics,adverbs,particles>"))
     ends = pattern(
@@ -127,6 +135,8 @@ def is_conditional(place: MentionPlace) -> bool:
     later = blanked(place.after, pattern("<forced>"))
     before = pattern(rf"{CONDITIONAL}|只有").search(said)
     would = r"\W*(?:<copulas>[^,.;:]*?\s)?<condition>"  # "B is right if she asks"
+    if place.before != place.head and _CONCEDES.match(place.clause):
+        return True
     return before is not None or pattern(would).match(later) is not None
 
 
@@ -282,7 +292,8 @@ def _leading_rank(place: MentionPlace, menu: NamedMenu) -> int:
         return full
     if place.after != rest and says_nothing(place.after):  # "A, B": another one follows
         return PLAIN
-    return ASIDE if place.words <= _FEW or not _is_loose_word(place, menu) else 0
+    several = place.text_words > 2 and not pattern(r",\s*(?:\w+\s)?<copulas>").match(rest)
+    return ASIDE if several or place.words <= _FEW or not _is_loose_word(place, menu) else 0
 
 
 def _is_described(rest: str) -> bool:
@@ -298,7 +309,7 @@ def _is_praised(place: MentionPlace) -> bool:
         return False
     words = r"(?:(?:l')?[^\W\d_'-]+\s+)"
     praised = pattern(
-        rf"[\"')\]*]*\s*(?:<winning>|<copulas>\s+{words}{{0,4}}?<praise>"
+        rf"[\"')\]*]*,?\s*(?:<winning>|<copulas>\s+{words}{{0,4}}?<praise>"
         r"(?!\s+(?:than|als|que|che|чем)\b)|[—–-]\s*<praise>"
         rf"|(?:d(?:ie|er|as)\s+)?<praise>\s+{words}?<copulas>|更<praise>|最(?![差坏糟冷难贵不没])(?!残忍|危险|自私)|<copulas>\s*(?:我\s*的)?<praise>)"
     )

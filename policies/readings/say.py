@@ -53,7 +53,7 @@ class SayReading(ReadingMode):
         )
         how = "reasoning" if self._reasoning else "constrained" if self._constrained else "plain"
         offered = {"neither": "offered"} if self._neither else {}
-        return {"reading": "say/5", "sampling": sampling, "how": how, **offered}
+        return {"reading": "say/6", "sampling": sampling, "how": how, **offered}
 
     async def choose(self, engine: Engine, asked: Question) -> Choice:
         """What the reply names; `reading` says if it was as asked (parsed), else understood

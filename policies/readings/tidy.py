@@ -17,6 +17,7 @@ _TAKEN_BACK = (
 """A phrase such as "I take that back", or a "no" of its own after a pause: "A... well, no."."""
 _BOLD = re.compile(r"(?<=\n)[ \t]*(?:[-*] )?(?:\*\*|__)([^*\n]+)(?:\*\*|__)[ \t]*$", re.MULTILINE)
 """A line in bold: of a restated menu it is the answer."""
+_UNTICKED = re.compile(r"(?:\([ \t]\)|\[[ \t]\]|☐)[ \t]*[A-Z](?!\w)")
 _STARS = re.compile(r"([★⭐]{2,}|[★⭐]+(?=\ufe0f?☆))\ufe0f?(☆*)")
 _EMOJI = re.compile(
     "\\s*[\U0001f300-\U0001f448\U0001f44a-\U0001faff❤\ufe0f\u200d]+(?=\\s+[^\\W\\d_])"
@@ -50,6 +51,7 @@ def tidy(text: str) -> str:
     stars as numbers where there are none.
     """
     text = re.sub(r"~~[^~\n]*~~", " ", text)
+    text = _UNTICKED.sub(" ", text)
     text = _BOLD.sub(r"\1 ←", text)
     text = re.sub(r"</?(?:b|i|em|strong|u|p|br|span|div|code|mark)\b[^>\n]*>", " ", text)
     text = re.sub(r"(?m)^\s*(?:#+|>+(?!\d))\s*|```\w*", " ", text)

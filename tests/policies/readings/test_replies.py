@@ -3,28 +3,31 @@ not.
 
 `own_examples.jsonl` and `replies_development.jsonl` were written while the rules were mended, the
 others by language models that had not seen them. All of it is AI-written. Each set was read once at
-first sight; all but the fifth and the sealed half of the sixth were then mended on.
+first sight; all but the fifth and the sealed half of the seventh were then mended on.
 
 | set | at first sight: right, wrong | now |
 |---|---|---|
 | `replies_open.jsonl` | 173 of 185, 0 | 185, 0 |
-| `replies_second.jsonl` (sealed) | 173 of 185, 2 | 185, 0 |
+| `replies_second.jsonl` (sealed) | 173 of 185, 2 | 184, 0 |
 | `replies_third.jsonl` (sealed) | 144 of 190, 3 | 174, 0 |
 | `replies_development.jsonl` | 362 of 518, 3 | 496, 0 |
 | `replies_fourth.jsonl` (free styles) | 87 of 123, 2 (0.707 right) | 103, 0 |
 | `replies_fifth.jsonl` (free styles; sealed) | 83 of 117, 1 (0.709 right) | 85, 0 |
 | `replies_sixth_open.jsonl` (seven styles) | 167 of 191, 1 (0.874 right) | 191, 0 |
-| `replies_sixth_sealed.jsonl` (the same writer) | 182 of 191, 1 (0.953 right) | the same |
+| `replies_sixth_sealed.jsonl` (the same writer) | 182 of 191, 1 (0.953 right) | 190, 0 |
+| `replies_seventh_open.jsonl` (the same styles, another writer) | 177 of 189, 2 (0.937) | 189, 0 |
+| `replies_seventh_sealed.jsonl` (the same writer) | 182 of 189, 0 (0.963 right) | the same |
 
-The sixth set is in the seven styles of the goal: verdict first, the best option, boxed answers, "5/6",
-a rating in a sentence, restated menus, "answer: B" in seven languages. The rules were mended on its
-open half, then the sealed half was read once, and no rule has been changed since. The goal, 0.97
-right and none wrong, is missed: 8 of 191 are unread, and one is misread, a Russian verdict "В."
-with another "А —" after it, letters of the other alphabet. Replies in free styles (stories,
+The sixth and seventh sets are in the seven styles of the goal: verdict first, the best option,
+boxed answers, "5/6", a rating in a sentence, restated menus, "answer: B" in seven languages. The
+rules were mended on the sixth set and the open half of the seventh, then the sealed half of the
+seventh was read once, and no rule has been changed since. None is misread; the other goal, 0.97
+right, is missed: 7 of 189 are unread.
+Replies in free styles (stories,
 paraphrases in words that no option has) are read far less often, see the fourth and fifth set. What is not
 read right is printed by
 
-    python tests/policies/readings/test_replies.py replies_sixth_sealed.jsonl
+    python tests/policies/readings/test_replies.py replies_seventh_sealed.jsonl
 """
 
 import sys
@@ -50,7 +53,7 @@ BRIEF = {
     "restated_menu",
     "answer_colon",
 }
-"""The styles of the sixth set."""
+"""The styles of the sixth and the seventh set."""
 FREE = ("replies_fourth.jsonl", "replies_fifth.jsonl")
 """Of a writer who was given neither styles nor languages."""
 LANGUAGES = {"en", "de", "fr", "it", "es", "zh", "ru"}
@@ -109,7 +112,9 @@ def test_every_example_of_our_own_is_read_right(part: int):
         ("replies_fourth.jsonl", 0.83, 0),
         ("replies_fifth.jsonl", 0.726, 0),
         ("replies_sixth_open.jsonl", 1.0, 0),
-        ("replies_sixth_sealed.jsonl", 0.952, 1),
+        ("replies_sixth_sealed.jsonl", 0.994, 0),
+        ("replies_seventh_open.jsonl", 1.0, 0),
+        ("replies_seventh_sealed.jsonl", 0.962, 0),
     ],
 )
 def test_each_set_of_replies_is_read_as_well_as_it_was(
@@ -117,7 +122,7 @@ def test_each_set_of_replies_is_read_as_well_as_it_was(
 ):
     every = replies(name)
     styles, languages = STYLES, LANGUAGES
-    if name.startswith("replies_sixth"):
+    if name.startswith(("replies_sixth", "replies_seventh")):
         styles = BRIEF
     if name in FREE:
         styles, languages = {each.style for each in every}, LANGUAGES - {"zh", "ru"}
