@@ -196,10 +196,10 @@ def _best(sentence: str) -> Iterator[_Act]:
     best = r"<copulas>\s+(?:[^\W\d_'-]+\s+){0,4}?<praise>"
     for match in pattern(rf"{begins}([^,;:–—\n]{{1,100}}?)\s*[–—-]?\s*{best}").finditer(sentence):
         if not _BUT.search(sentence, match.end()):
-            begins, end = match.span(1)
-            yield from _act(sentence, begins, begins, end, alone=False)
+            starts, end = match.span(1)
+            yield from _act(sentence, starts, starts, end, alone=False)
             few = len(blanked(match.group(1), pattern("<opinions>")).split()) <= _FEW
-            yield from _act(sentence, begins, begins, end, wholly=True) if few else ()
+            yield from _act(sentence, starts, starts, end, wholly=True) if few else ()
     it = r"(?:<copulas>,?|,\s*(?:it's|that's|c'est|das ist|è|es)(?=\s))\s+"
     for match in pattern(rf"<praise>[^;\n,]{{0,120}}?{it}").finditer(sentence):
         if not pattern("<denial,rejection>").search(match.group()):  # "what I'd hate is …"

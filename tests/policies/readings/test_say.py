@@ -217,7 +217,7 @@ def test_a_menu_with_more_options_than_letters_is_an_error_of_its_episode(dilemm
             "temperature=0.5",
             (
                 "option temperature of transformers does nothing with reading=label; it is for"
-                " reading=say"
+                " reading=sample or reading=say"
             ),
         ),
         (
