@@ -109,6 +109,8 @@ def _read_scenes(files: tuple[Path, ...]) -> Game:
             if name == STARTUP:
                 raise
             text, unreadable[name] = "", str(error)
+        if not text and name not in unreadable:
+            unreadable[name] = f"{file.name} is empty; write the scene, or take the file out"
         if not name.isprintable():  # a name that is not UTF-8 is not, either
             unreadable[name] = f"{file.name!r} has characters that do not print; rename it"
         sources[name] = lines_of_text(name, text)

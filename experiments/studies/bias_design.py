@@ -10,7 +10,7 @@ import msgspec
 
 from valueagents.contracts.plugins import make_env, read_spec
 from valueagents.errors import ConfigError
-from valueagents.experiments.studies.design import Name, StudyEnv, read_table
+from valueagents.experiments.studies.design import Name, StudyEnv, naming_env, read_table
 from valueagents.measuring.deviations import Form
 from valueagents.policies.language import LanguagePolicyMaker
 
@@ -123,7 +123,8 @@ def read_bias_study(design: str, *, at_hand: bool = True) -> BiasStudy:
         for benchmark, language, policy in study.asked():
             spec_in(policy, benchmark)
             env = benchmark.env(language)
-            make_env(env.env, **env.env_options)
+            with naming_env(design, benchmark.name):
+                make_env(env.env, **env.env_options)
     return study
 
 

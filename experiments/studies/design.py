@@ -2,6 +2,8 @@
 model is loaded.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -155,12 +157,22 @@ def _check(study: Study, design: str, *, installed: bool) -> None:
             f"{design} has no env of role survey; without one nothing says that the training worked"
         )
     for study_env in study.envs:
-        make_env(study_env.env, **study_env.env_options)
+        with naming_env(design, study_env.name):
+            make_env(study_env.env, **study_env.env_options)
         if installed:
             asked_with(study, study_env)
     if installed:
         engine = make_engine(study.engine, study.base, study.engine_options)
         engine.require("score", "adapters")
+
+
+@contextmanager
+def naming_env(design: str, name: str) -> Iterator[None]:
+    """What is wrong with an env's options is said with the design and the env's name in it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{design}, env {name!r}: {error}") from error
 
 
 def asked_with(study: Study, study_env: StudyEnv) -> Elicitation:

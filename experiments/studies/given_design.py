@@ -8,7 +8,7 @@ import msgspec
 
 from valueagents.contracts.plugins import make_env
 from valueagents.errors import ConfigError, unknown_name
-from valueagents.experiments.studies.design import Name, StudyEnv, read_table
+from valueagents.experiments.studies.design import Name, StudyEnv, naming_env, read_table
 from valueagents.measuring.targets import Direction
 
 BASE = "base"
@@ -53,7 +53,10 @@ def read_given(design: str) -> GivenStudy:
         raise ConfigError(f"{design} names an env twice; name each once")
     specs: dict[str, str] = {BASE: study.base}
     for each in study.policies:
-        spec = spec_of(study, each, {})
+        try:
+            spec = spec_of(study, each, {})
+        except ConfigError as error:
+            raise ConfigError(f"{design}, {error}") from error
         if spec in specs.values():
             known = next(name for name, other in specs.items() if other == spec)
             raise ConfigError(f"{design}: {each.name!r} is the same policy as {known!r}")
@@ -68,7 +71,8 @@ def _check_envs(study: GivenStudy, design: str) -> None:
     """
     axes: set[str] = set()
     for env in study.envs:
-        made = make_env(env.env, **env.env_options)
+        with naming_env(design, env.name):
+            made = make_env(env.env, **env.env_options)
         axes |= set(made.taxonomy.axis_ids)
         if not made.independent_menus and env.replay is None:
             raise ConfigError(

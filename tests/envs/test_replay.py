@@ -466,3 +466,14 @@ def test_a_folder_name_says_the_spec():
 def test_a_pool_is_not_frozen_inside_a_run(regions):
     with pytest.raises(ConfigError, match="is a run; give a folder of its own"):
         freeze_pool(regions[0].path, regions, decisions=10, seed=0)
+
+
+def test_decisions_that_a_damage_has_taken_since_make_no_pool(tmp_path):
+    config = RunConfig(env="valueagents/Dilemma-v0", policy="random", episodes=40, seed=1)
+    run = execute(config, tmp_path / "run")
+    assert run.decisions().num_rows == 40  # the table is made now
+    [segment] = (tmp_path / "run").glob("episodes-*.gz")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:-40] + bytes(40))  # as long as it was
+    with pytest.raises(DataError, match=r"run'?.*cannot be read any more, since a segment is"):
+        sample_pool([tmp_path / "run"], decisions=40, seed=0)

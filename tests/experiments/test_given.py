@@ -162,7 +162,14 @@ def test_a_repeated_command_asks_nobody_again(found, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('policy = "known:TRA=1.2"', ""), "give one of policy, adapter and persona"),
+        (
+            ('policy = "known:TRA=1.2"', ""),
+            r"given\.toml, .*give one of policy, adapter and persona",
+        ),
+        (
+            ("valueagents/Survey-v0", "valueagents/Serve-v0"),
+            r"given\.toml, env 'survey': unknown env",
+        ),
         (('name = "caring"', 'name = "traditional"'), "names a policy twice"),
         (('name = "caring"', 'name = "base"'), "'base'; name each once"),
         (('target = "TRA"', "colour = 1"), "colour"),

@@ -379,6 +379,12 @@ def _questions(run: Run, wanted: Mapping[tuple[str, int], str]) -> list[PooledDe
                     factors=factors,
                 )
             )
+    if len(found) < len(wanted):  # the table was made before the damage
+        raise DataError(
+            f"{str(run.path)!r}: {len(wanted) - len(found)} of {len(wanted)} decisions drawn cannot"
+            " be read any more, since a segment is damaged; repeat the run's command, which plays"
+            " what was lost"
+        )
     return found
 
 

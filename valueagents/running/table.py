@@ -248,7 +248,12 @@ def _checksum(file: Path) -> int:
 def _batches(store: RunStore, reading: StoreReading) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for episode in store.episodes(reading):
-        rows += decision_rows(store.header, episode)
+        try:
+            rows += decision_rows(store.header, episode)
+        except StoreError as error:
+            raise StoreError(
+                f"{str(store.path)!r}, episode {episode.identity[:12]}: {error}"
+            ) from error
         if len(rows) >= _ROWS_A_BATCH:
             yield rows
             rows = []

@@ -355,6 +355,7 @@ def test_an_option_whose_lines_lead_nowhere_is_named(play: Play) -> None:
     [
         (b"caf\xe9.txt", b"Text.", "'caf\\udce9.txt' has characters"),
         (b"town.txt", b"Text.\n\xff", "town.txt, line 2: not UTF-8"),
+        (b"town.txt", b"", "town.txt is empty"),
     ],
 )
 def test_a_scene_that_cannot_be_read_cannot_be_entered(
