@@ -38,7 +38,10 @@ def answer(
             _positive(of.get((behaviour, "choices"))),
             _survey(of.get((survey, "survey"))),
             _BOTH_WORDINGS if both_wordings else "",
-            _behaviour(of.get((behaviour, "survey")), ratios.get(direction)),
+            _behaviour(  # a study that measures the survey alone has none
+                None if behaviour == survey else of.get((behaviour, "survey")),
+                ratios.get(direction),
+            ),
         ]
         told = " ".join(each for each in words if each)
         said.append(f"{direction.capitalize()}: {told}" if len(directions) > 1 else told)

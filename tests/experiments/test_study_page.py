@@ -146,6 +146,12 @@ def test_both_wordings_trained_forfeit_the_check_of_acquiescence(followed):
     assert "is no check" not in answer(followed.effects, **given)
 
 
+def test_a_study_of_the_survey_alone_says_nothing_of_behaviour(followed):
+    said = answer(followed.effects, survey="survey", behaviour="survey", ratios=followed.ratios)
+    assert said.startswith("Trained on the survey, the values")
+    assert said.endswith("No answer: behaviour was not measured.")
+
+
 def test_one_seed_makes_no_claim(followed):
     one = [
         msgspec.structs.replace(
