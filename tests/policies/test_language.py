@@ -220,7 +220,7 @@ def test_an_unknown_model_stops_a_run_before_its_directory_is_made(tmp_path: Pat
         ("prompt=choose1", "unknown prompt 'choose1'.*Did you mean 'choose-1'"),
         (
             "reading=labels",
-            r"unknown reading 'labels'\. Did you mean 'label'\? Known: label, likelihood, say",
+            r"unknown reading 'labels'\. Did you mean 'label'\? Known: label, likelihood, sample, say,",
         ),
         ("reading=likelihood&normaliser=tokens", r"normaliser=tokens.*\btoken\b"),
         ("rotations=al", r"rotations=al.*\ball\b"),

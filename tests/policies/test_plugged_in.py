@@ -246,9 +246,13 @@ def test_a_listing_explains_what_is_plugged_in_like_what_is_bundled():
         options = {option.name: option for option in docs[name].options}
         assert options["question"].does == "reading=yes-no: put after the option's text."
         assert options["pick"].does.startswith(
-            "reading=label or reading=likelihood or reading=sentences or reading=yes-no: draw"
+            "reading=label or reading=likelihood or reading=sentences or reading=top or"
+            " reading=yes-no: draw"
         )
-        assert options["reading"].type == "label | likelihood | say | sentences | yes-no"
+        assert (
+            options["reading"].type
+            == "label | likelihood | sample | say | sentences | top | yes-no"
+        )
         named = options["prompt"].type.split(" | ")
         assert {"again", "blunt", "neither", "choose-1 to choose-7", "FILE.toml"} <= set(named)
     readings = {

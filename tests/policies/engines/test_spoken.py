@@ -189,7 +189,7 @@ def test_of_a_server_that_can_only_generate_it_is_said_that_nothing_is_compared(
 ):
     with caplog.at_level(logging.INFO, "valueagents"):
         _use(OpenAIEngine(server.url, OpenAIEngine.Options(server="other")))
-    assert "tells no probabilities: whether it answers as its model does cannot be" in caplog.text
+    assert "tells no tokens: whether it answers as its model does cannot be" in caplog.text
     assert server.asked == []
 
 
