@@ -202,8 +202,12 @@ def noise_of(study: Study, runs: dict[StudyEnv, Runs]) -> Noise | None:
 
 
 def ratios(study: Study, envs: Sequence[MeasuredEnv]) -> dict[str, Estimate]:
-    """Behaviour over survey by direction, in the envs that were named before looking."""
+    """Behaviour over survey by direction, in the envs that were named before looking; of a study
+    whose primary env is the survey there is none.
+    """
     found: dict[str, Estimate] = {}
+    if study.primary_behaviour == study.primary_survey:
+        return found
     for direction in study.directions:
         of = {
             each.effect.env: each

@@ -148,8 +148,8 @@ def test_both_wordings_trained_forfeit_the_check_of_acquiescence(followed):
 
 def test_a_study_of_the_survey_alone_says_nothing_of_behaviour(followed):
     said = answer(followed.effects, survey="survey", behaviour="survey", ratios=followed.ratios)
-    assert said.startswith("Trained on the survey, the values")
     assert said.endswith("No answer: behaviour was not measured.")
+    assert ratios(msgspec.structs.replace(STUDY, primary="survey"), []) == {}
 
 
 def test_one_seed_makes_no_claim(followed):
