@@ -87,7 +87,7 @@ def read_config(folder: Path, where: str) -> dict[str, Any]:
     Raises ConfigError if there is none or it is not a JSON object.
     """
     damaged, again = f"adapter {where!r}: {CONFIG} is damaged", "save the adapter again"
-    try:  # a byte order mark, which peft does not read, is no JSON here, either
+    try:  # a byte order mark, which peft does not read, is refused here, too
         return decode_json(damaged, (folder / CONFIG).read_text("utf-8"), dict[str, Any])
     except FileNotFoundError:
         raise ConfigError(

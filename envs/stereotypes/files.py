@@ -211,7 +211,7 @@ def _own(path: Path) -> list[tuple[str, Probe]]:
 
 
 def _keys(line: str) -> frozenset[str]:
-    """The keys of a line of JSON; none if it is no object."""
+    """The keys of a line of JSON; none if it is not an object."""
     try:
         return frozenset(decode_json("", line, dict[str, object]))
     except DataError:

@@ -38,7 +38,7 @@ def language_of(path: Path) -> str | None:
 def task_of(language: str) -> str:
     """The task in the language, in English where there is none.
 
-    Raises ConfigError for what is no language code.
+    Raises ConfigError for what is not a language code.
     """
     if not re.fullmatch(r"[a-z]{2,3}", language):
         raise ConfigError(

@@ -24,7 +24,7 @@ SIZES = {"decisions": (20_000, 400), "shards": (4, 2), "rounds": (5, 2)}
 
 
 def play(folder: Path, decisions: int, shard: str | None = None) -> Run:
-    """The run of so many decisions, or its shard, in the folder."""
+    """Play a run of this many decisions, or one shard of it, into the folder."""
     return execute(
         RunConfig(env=ENV, policy="random", episodes=decisions, seed=1, shard=shard), folder
     )

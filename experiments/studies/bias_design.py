@@ -130,7 +130,7 @@ def read_bias_study(design: str, *, at_hand: bool = True) -> BiasStudy:
 
 def spec_in(policy: BiasPolicy, benchmark: Benchmark) -> str:
     """The policy's spec on a benchmark: asked as the benchmark says, unless its spec says it or it
-    is no language model. Raises ConfigError for a wrong spec.
+    is not a language model. Raises ConfigError for a wrong spec.
     """
     read = read_spec(policy.policy)
     if not isinstance(read.maker, LanguagePolicyMaker):

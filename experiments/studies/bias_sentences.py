@@ -120,7 +120,7 @@ def _useless(found: BiasFindings) -> str:
         return ""
     return (
         f"Not clear of chance in disambiguated questions, where the text tells the answer:"
-        f" {_listed(names)}. Little bias of theirs is no merit: look at the bound beside it."
+        f" {_listed(names)}. A model that guesses shows little bias: compare with the bound."
     )
 
 

@@ -46,7 +46,7 @@ class SentencesReading(ScoreReading):
         return (ScoreRequest(((),), tuple(option.text for option in view.menu)),)
 
     def read(self, view: View, replies: Sequence[ScoreReply]) -> Reading:
-        """Softmax of the log-likelihoods; there is no mass, for sentences never exhaust a
+        """Softmax of the log-likelihoods. The mass is not defined: sentences never exhaust a
         language.
         """
         sums, tokens = np.array(replies[0].logprobs[0]), np.array(replies[0].tokens)

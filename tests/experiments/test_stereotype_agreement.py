@@ -1,9 +1,11 @@
 """The package's bias, bounds and accuracy beside a straight-line computation, in float64: on rows of
-our own, and on samples of the published files where these are at hand.
+our own, and on samples of the published files if `VALUEAGENTS_STEREOTYPE_SAMPLES` names a folder of
+them.
 """
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from valueagents.experiments.validity.stereotype_agreement import (
     measured,
 )
 
-DATA = Path("/work/shared/data")
+SAMPLES = os.environ.get("VALUEAGENTS_STEREOTYPE_SAMPLES", "")
 FILES = ("bbq_en_nationality_sample.jsonl", "ggbbq_de_gender_sample.jsonl", "crows_gender_fr.csv")
 
 
@@ -72,10 +74,10 @@ def test_bias_bounds_and_accuracy_are_those_of_a_straight_line(plain_tiny_model,
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA.is_dir(), reason="the samples of published files are not here")
+@pytest.mark.skipif(not SAMPLES, reason="VALUEAGENTS_STEREOTYPE_SAMPLES names no folder")
 @pytest.mark.parametrize("name", FILES)
 def test_they_are_on_samples_of_published_files(plain_tiny_model, tmp_path, name):
-    assert largest(plain_tiny_model, DATA / name, tmp_path / "run") < 1e-9
+    assert largest(plain_tiny_model, Path(SAMPLES) / name, tmp_path / "run") < 1e-9
 
 
 @pytest.mark.slow

@@ -57,8 +57,8 @@ class Forward:
             "position_ids": places.clamp(min=0)[:, -width:].to(self.device),
             "past_key_values": cache,
             "use_cache": self.keeps,
-            # places instead of their number: a slice of the states is no matrix, and torch copies
-            # that of the vocabulary for every row
+            # places instead of their number: for a slice of the states torch copies the
+            # matrix of the vocabulary for every row
             "logits_to_keep": torch.arange(max(0, width - keep), width, device=self.device),
         }
         output = self._model(
