@@ -29,7 +29,7 @@ class DilemmaEnv(ItemEnv):
         data: a `.jsonl` file in our format (envs/reference.md), a MoralChoice `.csv`, or
             DailyDilemmas by action; by default a bundled bank.
         bank: the bundled bank (taxonomy schwartz20, AI-annotated: see envs/data/README.md):
-            dilemmas-1, 192 items in one wording, or dilemmas-2, 240 in four, whose options do not
+            dilemmas-1, 192 items in one wording, or dilemmas-2, 240 in four, whose options seldom
             give their values away by words.
         values: DailyDilemmas' table of value words (`.csv`), which its by-action file needs.
         setting: play only items of this setting, e.g. `home` or `agent-business`; by default all.
