@@ -27,6 +27,7 @@ from valueagents.experiments.studies.bias_effects import (
 from valueagents.experiments.studies.bias_picture import bias_picture
 from valueagents.experiments.studies.bias_power import noise_of
 from valueagents.experiments.studies.bias_sentences import QUESTIONS, bias_sentences
+from valueagents.experiments.studies.bias_training import with_models
 from valueagents.experiments.studies.common_states import config_of, run_to_end
 from valueagents.experiments.studies.given_page import GivenReport
 from valueagents.identity import content_hash
@@ -52,7 +53,7 @@ def run_bias_study(design: str, out: Path) -> GivenReport:
 
     Raises ConfigError for whatever can be known to be wrong at once.
     """
-    study = read_bias_study(design)
+    study = with_models(read_bias_study(design), out)
     met = asyncio.run(meet_benchmarks(study, out))
     tables = tables_of_study(study, met)
     found = findings(study, met, tables)

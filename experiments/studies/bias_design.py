@@ -13,18 +13,24 @@ from valueagents.errors import ConfigError
 from valueagents.experiments.studies.design import Name, StudyEnv, naming_env, read_table
 from valueagents.measuring.deviations import Form
 from valueagents.policies.language import LanguagePolicyMaker
+from valueagents.policies.training.lm_settings import lm_settings
 
 ENV = "valueagents/Stereotype-v0"
+_REHEARSED = ("en", "de", "fr", "it", "es")
+"""The languages of the rehearsal's sentences."""
+
 Language = Annotated[str, msgspec.Meta(pattern="^[a-z]{2,3}$")]
 
 
 class BiasPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A policy as `valueagents run` takes it, and its languages: one is monolingual, several are
-    multilingual. Policies of one kind and language are each other's seeds.
+    """A policy as `valueagents run` takes it, or with `train` a decoder that the study trains on an
+    equal share of each of its languages. One language is monolingual, several are multilingual;
+    policies of one kind and language are each other's seeds.
     """
 
     name: Name
-    policy: str
+    policy: str = ""
+    train: bool = False
     languages: Annotated[tuple[Language, ...], msgspec.Meta(min_length=1)]
 
     @property
@@ -64,6 +70,18 @@ class Benchmark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         )
 
 
+class LmTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Decoders that the study trains itself (`valueagents train lm`).
+
+    `text`: a file or folder by language; without, sentences of the rehearsal.
+    """
+
+    preset: str
+    overrides: dict[str, Any] = {}
+    text: dict[str, str] = {}
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class BiasStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Policies on benchmarks. `form` "choice": by the likeliest or said answer, as published; left
     out: by probabilities where there are any.
@@ -71,6 +89,7 @@ class BiasStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     policies: Annotated[tuple[BiasPolicy, ...], msgspec.Meta(min_length=2)]
     benchmarks: Annotated[tuple[Benchmark, ...], msgspec.Meta(min_length=1)]
+    training: LmTraining | None = None
     form: Form | None = None
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     note: str = ""
@@ -117,15 +136,35 @@ def read_bias_study(design: str, *, at_hand: bool = True) -> BiasStudy:
             raise ConfigError(
                 f"{design}, benchmark {benchmark.name!r}: data names no file for {lacking[0]!r}"
             )
+    _check_training(study, design)
     if not study.asked():
         raise ConfigError(f"{design}: no policy speaks a language of a benchmark")
     if at_hand:
         for benchmark, language, policy in study.asked():
-            spec_in(policy, benchmark)
+            if not policy.train:
+                spec_in(policy, benchmark)
             env = benchmark.env(language)
             with naming_env(design, benchmark.name):
                 make_env(env.env, **env.env_options)
     return study
+
+
+def _check_training(study: BiasStudy, design: str) -> None:
+    """Raise ConfigError for a policy that is neither named nor trained, or a text that is not
+    there.
+    """
+    for policy in study.policies:
+        if bool(policy.policy) == policy.train:
+            raise ConfigError(f"{design}, policy {policy.name!r}: give policy, or train = true")
+        if policy.train and study.training is None:
+            raise ConfigError(f"{design}: {policy.name!r} is to be trained; add [training]")
+    if study.training is not None:
+        lm_settings(study.training.preset, study.training.overrides)
+        known = study.training.text or dict.fromkeys(_REHEARSED)
+        for policy in study.policies:
+            for language in policy.languages if policy.train else ():
+                if language not in known:
+                    raise ConfigError(f"{design}: [training] has no text in {language!r}")
 
 
 def spec_in(policy: BiasPolicy, benchmark: Benchmark) -> str:

@@ -19,6 +19,7 @@ from valueagents.contracts.plugins import make_env
 from valueagents.errors import ConfigError
 from valueagents.experiments.studies.bias_design import BiasStudy, read_bias_study
 from valueagents.experiments.studies.bias_effects import LEVEL
+from valueagents.experiments.studies.bias_training import training_cost
 from valueagents.measuring.studies.bias import BiasTable
 
 EFFECTS = (0.02, 0.05, 0.10, 0.20)
@@ -100,6 +101,7 @@ def noise_of(tables: Mapping[str, Sequence[BiasTable]]) -> dict[str, BiasNoise]:
 def bias_dry_run(design: str, noise_from: Path | None) -> str:
     """The table of power as text; no model is loaded. Raises ConfigError for a bad design."""
     study = read_bias_study(design, at_hand=False)
+    cost = training_cost(study)
     known = {} if noise_from is None else finished_bias_noise(noise_from)
     tests = _tests(study)
     rows = [*_own_sizes(study), *((*each, None) for each in PUBLISHED)]
@@ -123,7 +125,7 @@ def bias_dry_run(design: str, noise_from: Path | None) -> str:
         + ("measured where the study has the benchmark" if known else "assumed")
         + ". Only a bias that is clear of 0 can be told to be larger or smaller."
     )
-    return "\n".join(lines)
+    return "\n".join(lines if cost is None else [cost, *lines])
 
 
 def finished_bias_noise(folder: Path) -> dict[str, BiasNoise]:

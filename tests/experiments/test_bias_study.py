@@ -10,6 +10,7 @@ from valueagents.errors import ConfigError
 from valueagents.experiments.studies.bias import run_bias_study
 from valueagents.experiments.studies.bias_design import read_bias_study, spec_in
 from valueagents.experiments.studies.bias_power import BiasNoise, bias_dry_run, bias_power
+from valueagents.experiments.studies.bias_training import rehearsal_text
 from valueagents.experiments.studies.command import study
 
 KNOWN = """
@@ -128,6 +129,10 @@ def test_sentence_pairs_are_a_benchmark_without_accuracy(tmp_path):
             ("[[benchmarks]]", '[[benchmarks]]\ndata = { en = "x.jsonl" }'),
             "data names no file for 'de'",
         ),
+        (
+            ('policy = "known:pro=0.2,correct={correct}?taxonomy=stereotype"', "train = true"),
+            "add [training]",
+        ),
         (("[[benchmarks]]", '[[benchmarks]]\nreading = "say"'), "unknown field `reading`"),
         (("known:pro=0.2", "knwn:pro=0.2"), "Did you mean 'known'"),
     ],
@@ -175,7 +180,7 @@ def test_power_grows_with_items_templates_and_the_difference():
 
 
 def test_the_bundled_designs_are_studies_of_bias():
-    for name in ("today", "published"):
+    for name in ("today", "published", "rehearsal", "paper"):
         read = read_bias_study(name, at_hand=False)
         assert {each.multilingual for each in read.policies} == {True, False}
 
@@ -183,3 +188,52 @@ def test_the_bundled_designs_are_studies_of_bias():
 def test_a_study_of_bias_needs_a_design():
     with pytest.raises(ConfigError, match=r"study bias FILE\.toml"):
         study("bias", None, None)
+
+
+SIX = """
+[training]
+preset = "rehearsal"
+overrides = { vocabulary = 400, tokens = 1024, width = 16, layers = 1, heads = 2, context = 64, batch_tokens = 256 }
+
+[[policies]]
+name = "english"
+train = true
+languages = ["en"]
+
+[[policies]]
+name = "both"
+train = true
+languages = ["en", "de"]
+
+[[benchmarks]]
+name = "probes"
+languages = ["en"]
+env_options = { cap = 1, context = "ambiguous", bias_type = "age" }
+elicitation = { reading = "likelihood", beside = "free" }
+"""
+
+
+@pytest.mark.slow
+def test_a_study_trains_its_own_decoders_and_asks_them(tmp_path):
+    path = design(tmp_path, SIX)
+    report = run_bias_study(path, tmp_path / "out")
+    assert report.page.is_file()
+    record = json.loads((tmp_path / "out" / "bias.json").read_text())
+    specs = {each["policy"]: each["spec"] for each in record["found"]["policies"]}
+    assert set(specs) == {"english", "both"}
+    assert all("template=plain" in spec for spec in specs.values())
+    both = json.loads((tmp_path / "out" / "models" / "both" / "lm.json").read_text())
+    assert [tokens for _, tokens, _ in both["texts"].values()] == [512, 512]
+
+
+def test_the_dry_run_of_the_paper_says_what_its_training_takes():
+    told = bias_dry_run("paper", None)
+    assert told.startswith("6 decoders of 2,600.5 million parameters")
+    assert "over 6 tests" in told
+
+
+def test_the_rehearsals_text_is_the_same_rule_in_all_languages():
+    texts = {each: rehearsal_text(each, sentences=40) for each in ("en", "de", "fr", "it", "es")}
+    assert all(text.count(".") == 40 for text in texts.values())
+    assert len(set(texts.values())) == 5
+    assert rehearsal_text("de", sentences=40) == texts["de"]
