@@ -21,17 +21,14 @@ def with_models(study: BiasStudy, out: Path) -> BiasStudy:
     if training is None:
         return study
     settings = lm_settings(training.preset, training.overrides)
-    wanted = [each for each in study.policies if each.train]
     policies = []
-    with show_progress("training", "models") as progress:
-        for policy in study.policies:
-            if not policy.train:
-                policies.append(policy)
-                continue
-            progress(len([each for each in policies if each.train]), 0, len(wanted))
-            folder = out / "models" / policy.name
-            train_lm(_texts(training, policy), settings, folder, seed=training.seed)
+    for policy in study.policies:
+        if policy.train:
+            folder, texts = out / "models" / policy.name, _texts(training, policy)
+            train_lm(texts, settings, folder, seed=training.seed, show=show_progress)
             policies.append(msgspec.structs.replace(policy, policy=lm_spec(folder)))
+        else:
+            policies.append(policy)
     return msgspec.structs.replace(study, policies=tuple(policies))
 
 

@@ -165,12 +165,15 @@ def lm(
     """Train a decoder from scratch, with a tokenizer of its own, on text of yours."""
     from valueagents.policies.training.lm import texts_in, told, train_lm
     from valueagents.policies.training.lm_settings import lm_cost, lm_settings
+    from valueagents.running.progress import show_progress
 
     settings = lm_settings(preset, _pairs(override or [], "--set"))
     if dry_run:
         print(lm_cost(settings))
         return
-    record = train_lm(texts_in(_pairs(text, "--text")), settings, out, seed=seed)
+    record = train_lm(
+        texts_in(_pairs(text, "--text")), settings, out, seed=seed, show=show_progress
+    )
     if as_json:
         print_json(record)
     else:

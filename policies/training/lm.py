@@ -18,7 +18,13 @@ import msgspec
 from valueagents.errors import ConfigError
 from valueagents.files.text import decode_text
 from valueagents.identity import content_hash
+from valueagents.policies.training.folder import Show, quiet
 from valueagents.policies.training.lm_settings import LmSettings
+from valueagents.policies.training.trainer import (
+    checkpoint_callback,
+    last_checkpoint,
+    step_callback,
+)
 from valueagents.running.store import write_atomically
 
 if TYPE_CHECKING:
@@ -62,7 +68,9 @@ def texts_in(paths: Mapping[str, str]) -> dict[str, str]:
     return texts
 
 
-def train_lm(texts: Mapping[str, str], settings: LmSettings, out: Path, *, seed: int) -> LmRecord:
+def train_lm(
+    texts: Mapping[str, str], settings: LmSettings, out: Path, *, seed: int, show: Show = quiet
+) -> LmRecord:
     """The model is in `out`; a finished one is not trained again, an unfinished one goes on.
 
     Raises ConfigError if the folder holds another training or something else.
@@ -78,6 +86,7 @@ def train_lm(texts: Mapping[str, str], settings: LmSettings, out: Path, *, seed:
     import transformers
 
     began = time.monotonic()
+    transformers.logging.disable_progress_bar()  # of the files that it writes
     transformers.set_seed(seed)
     tokenizer = _tokenizer(texts, settings)
     blocks, read = _blocks(tokenizer, texts, settings)
@@ -87,8 +96,12 @@ def train_lm(texts: Mapping[str, str], settings: LmSettings, out: Path, *, seed:
         args=_arguments(settings, out / _CHECKPOINTS, seed),
         train_dataset=_Blocks(torch.tensor(blocks)),
     )
-    resumed = any((out / _CHECKPOINTS).glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=resumed or None)
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(checkpoint_callback())
+    resumed = last_checkpoint(out / _CHECKPOINTS)
+    with show(f"training {out.name}", "steps") as progress:
+        trainer.add_callback(step_callback(progress))
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     model.to(torch.float32).save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
@@ -148,7 +161,7 @@ def _tokenizer(texts: Mapping[str, str], settings: LmSettings) -> Any:
         tokenizer_object=backend,
         bos_token=END,
         eos_token=END,
-        model_max_length=settings.context,
+        model_max_length=_window(settings),
     )
 
 
@@ -188,6 +201,11 @@ class _Blocks:
         return {"input_ids": self._ids[place], "labels": self._ids[place]}
 
 
+def _window(settings: LmSettings) -> int:
+    """Tokens that a prompt may have; rotary positions reach beyond those trained on."""
+    return max(settings.context, 1024)
+
+
 def _config(tokenizer: Any, settings: LmSettings) -> Any:
     import transformers
 
@@ -197,7 +215,7 @@ def _config(tokenizer: Any, settings: LmSettings) -> Any:
         intermediate_size=8 * settings.width // 3,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
-        max_position_embeddings=max(settings.context, 1024),
+        max_position_embeddings=_window(settings),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         tie_word_embeddings=True,

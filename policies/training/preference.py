@@ -20,6 +20,7 @@ from valueagents.policies.adapters import quiet_peft
 from valueagents.policies.training.rows import TrainingDirection
 from valueagents.policies.training.settings import Settings
 from valueagents.policies.training.statements import WordingPair
+from valueagents.policies.training.trainer import step_callback
 from valueagents.running.execution import Progress
 from valueagents.running.scratch import ScratchFolder
 
@@ -98,12 +99,6 @@ def fit_pairs(
     import datasets
     import transformers
 
-    class Told(transformers.TrainerCallback):  # type: ignore[misc]
-        """Reports each step."""
-
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            progress(int(state.global_step), 0, int(state.max_steps))
-
     make_trainer, make_config, options = trainer_classes(method)
     datasets.disable_progress_bars()
     if tokenizer.pad_token is None:  # ORPO and CPO pad; the mask hides it
@@ -136,7 +131,7 @@ def fit_pairs(
             args=arguments,
             train_dataset=rows,
             processing_class=tokenizer,
-            callbacks=[Told()],
+            callbacks=[step_callback(progress)],
         )
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -70,7 +71,14 @@ def test_texts_are_files_or_folders_of_them(tmp_path):
 @pytest.mark.slow
 def test_a_model_reads_as_much_of_every_text_and_can_be_asked(tmp_path):
     texts = {"en": ENGLISH, "de": GERMAN}
-    record = train_lm(texts, lm_settings("rehearsal", SMALL), tmp_path / "m", seed=1)
+    steps = []
+
+    def show(*_):
+        return nullcontext(lambda done, _failed, owed: steps.append((done, owed)))
+
+    settings = lm_settings("rehearsal", SMALL)
+    record = train_lm(texts, settings, tmp_path / "m", seed=1, show=show)
+    assert steps == [(done, 16) for done in range(1, 17)]
     assert [tokens for _, tokens, _ in record.texts.values()] == [1024, 1024]
     assert all(times > 1 for _, _, times in record.texts.values())
     assert not list((tmp_path / "m").glob("checkpoint*"))
@@ -96,13 +104,16 @@ def test_a_killed_training_goes_on_to_its_end(tmp_path):
     command = ["train", "lm", "--text", f"en={text}", "--out", str(tmp_path / "m"), *words]
     process = subprocess.Popen([sys.executable, "-m", "valueagents", *command])
     until = time.monotonic() + 300
-    while not list((tmp_path / "m").glob("checkpoints/checkpoint-*/trainer_state.json")):
+    while not list((tmp_path / "m").glob("checkpoints/checkpoint-*/whole")):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "m" / "lm.json").exists()
+    half_written = tmp_path / "m" / "checkpoints" / "checkpoint-63"
+    half_written.mkdir(exist_ok=True)
+    (half_written / "whole").unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "valueagents", *command, "--json"], capture_output=True, text=True
     )
