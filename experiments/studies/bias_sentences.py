@@ -52,7 +52,13 @@ def _answer(measure: BiasMeasure, found: BiasFindings) -> str:
     told = " ".join(
         _of_benchmark(measure, name, found.of(measure, benchmark=name)) for name in benchmarks
     )
-    return f"{question} {_verdict(measure, contrasts)} {told}"
+    guessing = (
+        " None of them is clear of chance where the text tells the answer: it is no better"
+        " understanding."
+        if measure == "accuracy" and any(map(holds, contrasts)) and _all_guess(found)
+        else ""
+    )
+    return f"{question} {_verdict(measure, contrasts)}{guessing} {told}"
 
 
 def _verdict(measure: BiasMeasure, contrasts: Sequence[BiasContrast]) -> str:
@@ -122,6 +128,11 @@ def _useless(found: BiasFindings) -> str:
         f"Not clear of chance in disambiguated questions, where the text tells the answer:"
         f" {_listed(names)}. A model that guesses shows little bias: compare with the bound."
     )
+
+
+def _all_guess(found: BiasFindings) -> bool:
+    asked = [each for each in found.policies if each.questions is not None]
+    return bool(asked) and not any(map(_above_chance, asked))
 
 
 def _above_chance(each: PolicyBias) -> bool:

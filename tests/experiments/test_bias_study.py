@@ -93,6 +93,15 @@ def test_a_useless_policy_is_told_to_be_one(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_higher_accuracy_below_chance_is_not_called_understanding(tmp_path, found):
+    wrong = KNOWN.replace("correct=1", "correct=-2")
+    report = run_bias_study(design(tmp_path, wrong, correct="-0.5"), tmp_path / "out")
+    assert "Yes: these policies are more accurate" in report.answer[1]
+    assert "None of them is clear of chance" in report.answer[1]
+    assert "None of them is clear of chance" not in found[0].answer[1]
+
+
+@pytest.mark.slow
 def test_without_both_kinds_in_a_language_nothing_is_answered_but_pairs_are_told(tmp_path):
     text = KNOWN.replace('languages = ["en", "de"]\n\n[[bench', 'languages = ["en"]\n\n[[bench')
     report = run_bias_study(design(tmp_path, text), tmp_path / "out")
