@@ -56,7 +56,7 @@ def arrays_of(source: pa.Table | Path, taxonomy: Taxonomy, run: Run) -> Answers:
     """
     table = _keys(source)
     sizes = pc.list_value_length(table["option_characters"]).to_numpy().astype(np.int64)
-    table = table.drop_columns(["option_characters"])  # the annotations need the memory
+    table = table.drop_columns(["option_characters"])  # here and below: for the annotations' sake
     episode, _ = codes_of(table["episode"])
     order = np.lexsort((table["step"].to_numpy(), episode))
     menus = table["annotated"].to_numpy() & (sizes > 0)  # nothing can be chosen from an empty menu
@@ -66,6 +66,8 @@ def arrays_of(source: pa.Table | Path, taxonomy: Taxonomy, run: Run) -> Answers:
     taken = pa.array(order)
     chosen = table["chosen"].take(taken).fill_null(-1).to_numpy().astype(np.int64)
     cluster, cluster_names = codes_of(table["cluster"].take(taken))
+    menu, shown = (table[name].take(taken).combine_chunks() for name in ("menu", "shown"))
+    table = table.select(["episode", "step"])
     place = np.full(len(sizes), -1)
     place[order] = start
     options = int(size.sum())
@@ -85,8 +87,8 @@ def arrays_of(source: pa.Table | Path, taxonomy: Taxonomy, run: Run) -> Answers:
         characters=lists["option_characters"],
         cluster=cluster,
         cluster_names=cluster_names,
-        menu=table["menu"].take(taken).combine_chunks(),
-        shown=table["shown"].take(taken).combine_chunks(),
+        menu=menu,
+        shown=shown,
         columns=Columns(source, order),
         run=run,
         independent_menus=run.header.independent_menus,
