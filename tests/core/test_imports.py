@@ -13,7 +13,7 @@ import valueagents
 
 ROOT = Path(__file__).parents[2]
 # High to low: a folder of the core may import those that stand after it, and itself.
-LAYERS = ("cli", "viewer", "report", "measuring", "running", "contracts", "files")
+LAYERS = ("cli", "exporting", "viewer", "report", "measuring", "running", "contracts", "files")
 GROUND = ("arrays", "errors", "identity", "screen", "taxonomy")
 """Modules at the core's top, which import no folder of it."""
 ROOMS = {

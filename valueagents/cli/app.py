@@ -14,6 +14,7 @@ from valueagents.cli.agreement import agreement
 from valueagents.cli.check import check
 from valueagents.cli.circle import circle
 from valueagents.cli.compare import compare
+from valueagents.cli.export import export
 from valueagents.cli.intervention import intervention
 from valueagents.cli.listings import envs, estimators, policies, taxonomies
 from valueagents.cli.merge import merge
@@ -37,6 +38,7 @@ COMMANDS = (
     agreement,
     report,
     view,
+    export,
     intervention,
     metric,
     circle,

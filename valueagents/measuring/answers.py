@@ -68,8 +68,8 @@ class Answers:
 
     @property
     def name(self) -> str:
-        """What messages call it: the run's path."""
-        return repr(str(self.run.path)) if self.run is not None else "the answers"
+        """What messages call it: the run's name, which is its path."""
+        return repr(self.run.name) if self.run is not None else "the answers"
 
     @property
     def clusters(self) -> int:

@@ -186,7 +186,7 @@ def _read(runs: OneOrMore) -> list[Answers]:
 
 
 def _paths(runs: Sequence[Run]) -> str:
-    return ", ".join(str(run.path) for run in runs)
+    return ", ".join(run.name for run in runs)
 
 
 def _warnings(pairs: Sequence[Pairing]) -> list[str]:

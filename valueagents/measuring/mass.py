@@ -64,7 +64,7 @@ def mass_cautions(several: Sequence[Answers]) -> tuple[str | None, list[str]]:
         mass = mass_of(answers)
         if mass is None or answers.run is None or mass.warning is None:
             continue
-        where = answers.run.path
+        where = answers.run.name
         warnings.append(f"{where}: {mass.warning}")
         if refusal is None and mass.refusal is not None:
             refusal = f"{where}: {mass.refusal}"

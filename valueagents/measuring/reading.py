@@ -16,12 +16,13 @@ from valueagents.errors import StoreError
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.columns import Columns, codes_of
 from valueagents.measuring.reannotation import grouped, reannotated
+from valueagents.running.opened import open_run
 from valueagents.running.runs import Run
 from valueagents.taxonomy import Taxonomy
 
 Source = Answers | Run | Path | str
-"""What can be measured: answers that were read already, an open run, or the path of its
-directory.
+"""What can be measured: answers that were read already, an open run, or the path of its directory
+or of an export of it.
 """
 
 _KEYS = ("episode", "step", "cluster", "menu", "shown", "annotated", "chosen", "option_characters")
@@ -38,7 +39,7 @@ def read_answers(
     if isinstance(source, Answers):
         answers = source
     else:
-        run = source if isinstance(source, Run) else Run(source)
+        run = source if isinstance(source, Run) else open_run(source)
         table, taxonomy = (
             (run.decisions_file(), run.header.taxonomy)
             if annotations is None

@@ -238,7 +238,7 @@ def _scores(
         if each is not None and each.warning is not None
     ]
     return Scores(
-        run=str(run.path),
+        run=run.name,
         env=header.env,
         policy=header.policy,
         taxonomy=answers.taxonomy.name,

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from valueagents.measuring.estimators.declaration import Difference
 from valueagents.measuring.inference import Estimate
 from valueagents.measuring.many.separation import differs
+from valueagents.measuring.scores import Scores
 from valueagents.measuring.summary import EnvResults, PolicyResults, Results
 from valueagents.running.store import write_atomically
 from valueagents.screen import visible
@@ -88,24 +89,25 @@ def _policies(results: Results) -> Iterator[tuple[EnvResults, PolicyResults]]:
             yield env, policy
 
 
+def score_rows(scores: Scores) -> Iterator[Row]:
+    """Every estimator of every axis of a run, a row a number."""
+    for axis in scores.axes:
+        counts = {"contested": axis.contested, "clusters": axis.clusters, "unread": axis.unread}
+        for estimator, estimate in axis.estimates.items():
+            head = {"axis": axis.axis, "name": axis.name, "estimator": estimator}
+            yield {**head, "detail": None, **_number(estimate), **counts}
+            for detail, value in axis.details.get(estimator, {}).items():
+                yield {**head, "detail": detail, "value": value}
+    for estimator, effects in scores.effects.items():
+        for name, estimate in effects.items():
+            yield {"estimator": estimator, "detail": name, **_number(estimate)}
+
+
 def _scores(results: Results) -> Iterator[Row]:
     for env, policy in _policies(results):
         for sheet in policy.sheets:
             where = {"env": env.env, "policy": policy.policy, "seed": sheet.header.seed}
-            for axis in sheet.scores.axes:
-                counts = {
-                    "contested": axis.contested,
-                    "clusters": axis.clusters,
-                    "unread": axis.unread,
-                }
-                for estimator, estimate in axis.estimates.items():
-                    head = {**where, "axis": axis.axis, "name": axis.name, "estimator": estimator}
-                    yield {**head, "detail": None, **_number(estimate), **counts}
-                    for detail, value in axis.details.get(estimator, {}).items():
-                        yield {**head, "detail": detail, "value": value}
-            for estimator, effects in sheet.scores.effects.items():
-                for name, estimate in effects.items():
-                    yield {**where, "estimator": estimator, "detail": name, **_number(estimate)}
+            yield from ({**where, **row} for row in score_rows(sheet.scores))
 
 
 def _leanings(results: Results) -> Iterator[Row]:

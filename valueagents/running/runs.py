@@ -36,11 +36,19 @@ class Run:
         path: the directory.
         temporary: a folder that is removed when nobody holds this object any more; `save` keeps the
             run.
+        name: what messages and results call the run; its path unless it was read from elsewhere.
     """
 
-    def __init__(self, path: Path | str, *, temporary: ScratchFolder | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        temporary: ScratchFolder | None = None,
+        name: str | None = None,
+    ) -> None:
         self.store = RunStore.open(path)
         self.path = self.store.path
+        self.name = str(self.path) if name is None else name
         self.header = self.store.header
         if temporary is not None:
             weakref.finalize(self, temporary.close)
