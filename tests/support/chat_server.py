@@ -1,4 +1,6 @@
-"""A server of /v1/chat/completions for tests, and answers in the usual shape."""
+"""A server of chats for tests (/v1/chat/completions, and Anthropic's /v1/messages), and answers in
+the usual shape of the first.
+"""
 
 import asyncio
 import threading
@@ -49,6 +51,7 @@ class ChatServer:
     async def _start(self) -> None:
         app = web.Application(client_max_size=MIB)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/messages", self._chat)
         app.router.add_get("/v1/models", self._models)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()

@@ -40,6 +40,14 @@ ASKED: list[tuple[list[Any], Any]] = []
 USAGE = {"input_tokens": 30, "output_tokens": 5, "total_tokens": 45, "input_tokens_cache_read": 10}
 
 
+THOUGHTS = {
+    "thinking": ContentReasoning(reasoning="A looks good."),
+    "summing up": ContentReasoning(reasoning="gAAAAB", summary="A looks good.", redacted=True),
+    "hiding": ContentReasoning(reasoning="gAAAAB", redacted=True),
+}
+"""What a model thinks before it answers: shown, told in a summary beside a cipher, a cipher."""
+
+
 class StubAPI(ModelAPI):
     """Answers as its name says: a text, after a thought, with tokens, cut, filtered, or not."""
 
@@ -49,8 +57,8 @@ class StubAPI(ModelAPI):
         if kind == "failing":
             raise RuntimeError("the key is wrong")
         said: Any = "B"
-        if kind == "thinking":
-            said = [ContentReasoning(reasoning="A looks good."), ContentText(text="Answer: B")]
+        if kind in THOUGHTS:
+            said = [THOUGHTS[kind], ContentText(text="Answer: B")]
         stop = {"cut": "max_tokens", "filtered": "content_filter"}.get(kind, "stop")
         shown = kind == "showing" and config.logprobs
         top = [TopLogprob(token=t, logprob=math.log(p)) for t, p in (("B", 0.6), ("A", 0.3))]
@@ -118,6 +126,17 @@ def test_a_thought_is_kept_and_not_read_as_the_answer(out):
         [decision] = row.decisions
         assert decision.chosen == 1
         assert "A looks good." in decision.choice.raw
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("summing up", "<think>\nA looks good.\n</think>\nAnswer: B"),
+        ("hiding", "Answer: B"),
+    ],
+)
+def test_of_a_thought_that_is_hidden_no_cipher_is_kept(kind, text):
+    assert ask(kind).text == text
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("cut", "length"), ("filtered", "content_filter")])
