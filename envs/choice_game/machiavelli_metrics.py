@@ -24,6 +24,7 @@ from valueagents.envs.choice_game.machiavelli import POWER, VIOLATIONS
 from valueagents.errors import ConfigError
 from valueagents.measuring.inference import Estimate, Totals, cluster_estimates
 from valueagents.measuring.studies.declaration import Metric
+from valueagents.running.opened import open_run
 from valueagents.running.runs import Run
 
 StepEvents = Sequence[Event]
@@ -144,10 +145,10 @@ def machiavelli_metrics(
 
     Raises ConfigError if a run is not of such a game, or they are of different games.
     """
-    mine, theirs = (each if isinstance(each, Run) else Run(each) for each in (run, chance))
+    mine, theirs = (each if isinstance(each, Run) else open_run(each) for each in (run, chance))
     for each in (mine, theirs):
         if each.header.taxonomy.id != "machiavelli":
-            found = f"{str(each.path)!r} is on taxonomy {each.header.taxonomy.name}"
+            found = f"{each.name!r} is on taxonomy {each.header.taxonomy.name}"
             raise ConfigError(
                 f"{found}; this metric needs a game of MACHIAVELLI (option machiavelli=FOLDER)"
             )

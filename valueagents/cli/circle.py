@@ -13,9 +13,9 @@ def circle(runs: RunFolders, out: Page = None, as_json: Json = False) -> None:
     from valueagents.report.many_page import circle_page
     from valueagents.report.numbers import p_value, sentence, signed
     from valueagents.report.template import write_page
-    from valueagents.running.runs import Run
+    from valueagents.running.opened import open_run
 
-    opened = [Run(path) for path in runs]
+    opened = [open_run(path) for path in runs]
     table = profiles(opened)
     check = circle_check(table.of(), table.taxonomy, menus=table.menus)
     if as_json:

@@ -12,9 +12,9 @@ def validity(runs: RunFolders, out: Page = None, as_json: Json = False) -> None:
     from valueagents.report.many_page import validity_page
     from valueagents.report.numbers import sentence
     from valueagents.report.template import write_page
-    from valueagents.running.runs import Run
+    from valueagents.running.opened import open_run
 
-    found = multimethod([Run(path) for path in runs])
+    found = multimethod([open_run(path) for path in runs])
     if as_json:
         print_json(found)
     else:

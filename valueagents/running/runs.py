@@ -107,7 +107,7 @@ class Run:
         reading = StoreReading()
         found = sorted(self.store.episodes(reading), key=lambda episode: episode.identity)
         for damage in reading.damages:
-            log.warning("%s: %s: episodes are left out", self.path, damage)
+            log.warning("%s: %s: episodes are left out", self.name, damage)
         return found
 
     def failed(self) -> list[Failure]:
@@ -131,6 +131,6 @@ def require_distinct(
         name = content_hash(identity(each.header))
         if name in met:
             raise ConfigError(
-                f"{str(met[name].path)!r} and {str(each.path)!r} are of one {unit}: give each once"
+                f"{met[name].name!r} and {each.name!r} are of one {unit}: give each once"
             )
         met[name] = each

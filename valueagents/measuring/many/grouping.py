@@ -43,7 +43,7 @@ def env_names(runs: Sequence[Run]) -> dict[str, str]:
     hash if these are alike.
     """
     met: dict[str, dict[str, str]] = {}
-    for run in sorted(runs, key=lambda run: str(run.path)):
+    for run in sorted(runs, key=lambda run: run.name):
         options = ", ".join(
             f"{name}={Path(str(value)).name}"
             for name, value in sorted(run.header.env_options.items())
@@ -92,6 +92,6 @@ def _require_seeds(policy: str, runs: Sequence[Run]) -> None:
     for one, other in pairwise(runs):
         if one.header.seed == other.header.seed:
             raise ConfigError(
-                f"{str(one.path)!r} and {str(other.path)!r} are of one policy, {policy}, with seed"
+                f"{one.name!r} and {other.name!r} are of one policy, {policy}, with seed"
                 f" {one.header.seed}: give each once"
             )

@@ -90,7 +90,7 @@ def multimethod(runs: Sequence[Run], *, seed: int = 0) -> MultiMethod:
         key=lambda run: (
             run.header.seed,
             run.header.policy_identity.get("prompt", ""),
-            str(run.path),
+            run.name,
         ),
     ):
         by_method.setdefault(names[content_hash(run.header.env_identity)], {}).setdefault(
