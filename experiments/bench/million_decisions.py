@@ -142,16 +142,17 @@ def score_here(path: str) -> None:
     """The run at a path was scored by this process, and its report printed as JSON."""
     from valueagents.measuring.scores import score
 
+    wall, cpu = time.perf_counter(), time.process_time()
+    scores = score(path)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = peak_bytes()  # before the bare read, whose memory is not scoring's
     bare = time.perf_counter()
     with pq.ParquetFile(Path(path) / TABLE_FILE) as file:  # a part at a time, as scoring reads
         for batch in file.iter_batches(columns=list(COLUMNS)):
             del batch
     bare = time.perf_counter() - bare
-    wall, cpu = time.perf_counter(), time.process_time()
-    scores = score(path)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     first = {name: scores.axes[0].estimates[name].value for name in ("E3", "E4")}
-    report = Report(scores.counts.decisions, wall, cpu, bare, peak_bytes(), first, scores.chance.p)
+    report = Report(scores.counts.decisions, wall, cpu, bare, peak, first, scores.chance.p)
     print(msgspec.json.encode(report).decode())
 
 
