@@ -11,8 +11,10 @@ import secrets
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from hashlib import sha256
 from io import FileIO
 from pathlib import Path
+from socket import gethostname
 
 from valueagents.errors import StoreError
 
@@ -23,7 +25,10 @@ class DiskError(OSError):
 
 _LOOK_EVERY_S = 0.02
 """A file that goes away is noticed that late: to look takes 1 % of an instant episode."""
-_DRAFT = re.compile(r"\..+\.(?P<pid>\d+)\.[0-9a-f]{8}")
+_DRAFT = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8}")
+_HOST = sha256(gethostname().encode()).hexdigest()[:8]
+_FOREIGN_S = 86_400
+"""A draft of another machine, of whose processes nothing can be known here, is dead after a day."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -47,7 +52,7 @@ def draft(path: Path) -> Path:
     """A name beside the file for what is to replace it: no two writers use the same, and it tells
     whose it is.
     """
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
 def is_draft(path: Path) -> bool:
@@ -59,11 +64,16 @@ def remove_dead_drafts(folder: Path) -> None:
     """No draft is in the folder whose process was killed before it could replace the file."""
     for path in folder.iterdir():
         match = _DRAFT.fullmatch(path.name)
-        if match is not None and not _lives(int(match["pid"])):
-            with suppress(
-                OSError
-            ):  # another process may be at it, too; on Windows its owner may hold it open
+        # another process may be at it, too; on Windows its owner may hold it open
+        with suppress(OSError):
+            if match is not None and _is_dead(path, match):
                 path.unlink()
+
+
+def _is_dead(path: Path, match: "re.Match[str]") -> bool:
+    if match["host"] == _HOST:
+        return not _lives(int(match["pid"]))
+    return time.time() - path.stat().st_mtime > _FOREIGN_S
 
 
 def _lives(pid: int) -> bool:

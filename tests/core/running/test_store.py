@@ -28,6 +28,7 @@ from valueagents.contracts.decision import (
     to_json,
 )
 from valueagents.errors import ConfigError, StoreError, ValueAgentsError
+from valueagents.running.durable import draft
 from valueagents.running.sealed import seal
 from valueagents.running.segments import SegmentWriter
 from valueagents.running.store import RunHeader, RunStore, StoreReading, write_atomically
@@ -651,10 +652,21 @@ def test_a_draft_that_a_kill_left_behind_does_not_stop_the_run_and_is_removed(ou
 
 
 def test_a_draft_of_a_process_that_lives_is_left_alone(store):
-    ours = store.path / f".decisions.parquet.{os.getpid()}.0123abcd"
+    ours = draft(store.path / "decisions.parquet")
     ours.write_bytes(b"half")
     write(store, episode(0))
     assert ours.exists()
+
+
+def test_a_draft_of_another_machine_is_judged_by_its_age_not_by_a_process_here(store):
+    nobody = 2**22 + 1  # more than the largest process id of Linux
+    young, old = (store.path / f".run.json.0a1b2c3d.{nobody}.{n}1234567" for n in "ab")
+    for file in (young, old):
+        file.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    write(store, episode(0))
+    assert young.exists()
+    assert not old.exists()
 
 
 def test_an_atomic_write_that_fails_leaves_the_file_and_no_draft(tmp_path, monkeypatch):
