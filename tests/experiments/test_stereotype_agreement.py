@@ -15,6 +15,7 @@ from valueagents.experiments.validity.stereotype_agreement import (
     StraightLine,
     differences,
     measured,
+    norms_in_float64,
 )
 
 SAMPLES = os.environ.get("VALUEAGENTS_STEREOTYPE_SAMPLES", "")
@@ -61,8 +62,9 @@ def pairs(path: Path, count: int) -> Path:
 
 
 def largest(model: str, data: Path, out: Path) -> float:
-    run = asyncio.run(measured(data, out, model))
-    found = differences(StraightLine(model), data, run)
+    with norms_in_float64():
+        run = asyncio.run(measured(data, out, model))
+        found = differences(StraightLine(model), data, run)
     assert len(found) in (3, 5, 6)  # only ambiguous; pairs; both
     return max(found.values())
 
