@@ -9,7 +9,10 @@ import atexit
 import os
 import sys
 from _thread import interrupt_main
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from socket import socket
 
 _AGAIN_S = 0.02
 STOPPED = 130
@@ -20,6 +23,7 @@ def main() -> None:
     """Run the command line. Ctrl-C is one line and exit code 130, also while this imports."""
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     atexit.register(_end_undisturbed)
+    signals = _noted_signals()
     try:
         from valueagents.cli.app import run_command
         from valueagents.screen import screens
@@ -32,8 +36,34 @@ def main() -> None:
         if ended.code != STOPPED:
             raise
         _stop(ended)
+    except Exception as error:
+        if _came(signals):  # an import in C may turn a Ctrl-C into an error of its own
+            _stop(error)
+        raise
     finally:
         sys.unraisablehook = hook
+
+
+def _noted_signals() -> "tuple[socket, socket]":
+    """What comes out of the first are the numbers of the signals that came."""
+    import signal
+    from socket import socketpair
+
+    out, into = socketpair()
+    for end in (out, into):
+        end.setblocking(False)
+    signal.set_wakeup_fd(into.fileno(), warn_on_full_buffer=False)
+    return out, into
+
+
+def _came(signals: "tuple[socket, socket]") -> bool:
+    """True if the keyboard stopped this process."""
+    import signal
+
+    try:
+        return bytes([signal.SIGINT]) in signals[0].recv(1024)
+    except BlockingIOError:
+        return False
 
 
 def _end_undisturbed() -> None:

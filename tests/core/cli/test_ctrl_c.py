@@ -100,3 +100,37 @@ except KeyboardInterrupt:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("came\n", "")
+
+
+def test_a_ctrl_c_that_an_import_turned_into_another_error_is_told_as_one() -> None:
+    program = """
+import os, signal, sys, types
+import valueagents.cli
+def run_command():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+    except KeyboardInterrupt:
+        raise AttributeError("partially initialized") from None
+    print("not reached")
+def fails():
+    raise AttributeError("of its own")
+app = types.ModuleType("valueagents.cli.app")
+app.run_command = fails if sys.argv[1:] else run_command
+sys.modules["valueagents.cli.app"] = app
+valueagents.cli.main()
+"""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for words in ([], ["fails"])
+    ]
+    assert (told[0].returncode, told[0].stdout, told[0].stderr) == (130, "", "stopped\n")
+    assert told[1].returncode == 1
+    assert "of its own" in told[1].stderr
