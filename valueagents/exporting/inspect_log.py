@@ -18,7 +18,13 @@ import numpy as np
 from valueagents.arrays import FloatArray
 from valueagents.contracts.decision import Episode, Failure
 from valueagents.errors import ConfigError
-from valueagents.exporting.inspect_samples import failed_sample, moment, sample_name, sample_of
+from valueagents.exporting.inspect_samples import (
+    LoggedRun,
+    failed_sample,
+    moment,
+    sample_name,
+    sample_of,
+)
 from valueagents.identity import content_hash
 from valueagents.measuring.answers import Answers, common_form
 from valueagents.measuring.columns import codes_of
@@ -28,6 +34,7 @@ from valueagents.measuring.scores import AxisScores, Scores, score
 from valueagents.running.exported import ExportFacts, export_facts
 from valueagents.running.inspect_log import FACTS_KEY, LOG_SUFFIX, require_inspect
 from valueagents.running.runs import Run
+from valueagents.viewer.prompts import families
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalResults, EvalSample, EvalSpec
@@ -99,8 +106,8 @@ def _log(run: Run) -> "EvalLog":
 
 
 def _samples(run: Run, facts: ExportFacts, values: dict[str, FloatArray]) -> "list[EvalSample]":
-    header, began = run.header, moment(facts.started)
-    axes, seen = header.taxonomy.axis_ids, set[str]()
+    logged = LoggedRun(run.header, moment(facts.started), families())
+    axes, seen = run.header.taxonomy.axis_ids, set[str]()
     unscored = np.full(len(axes), np.nan)
 
     def name(each: Episode | Failure) -> str:
@@ -113,8 +120,8 @@ def _samples(run: Run, facts: ExportFacts, values: dict[str, FloatArray]) -> "li
     for episode in run.episodes():
         found = values.get(episode.identity, unscored).tolist()
         scores = dict(zip(axes, found, strict=True))
-        samples.append(sample_of(header, name(episode), episode, scores, began))
-    return [*samples, *(failed_sample(name(each), each, began) for each in run.failed())]
+        samples.append(sample_of(logged, name(episode), episode, scores))
+    return [*samples, *(failed_sample(logged, name(each), each) for each in run.failed())]
 
 
 def _spec(run: Run, facts: ExportFacts, samples: "list[EvalSample]") -> "EvalSpec":

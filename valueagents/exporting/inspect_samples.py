@@ -5,12 +5,14 @@ seconds after the run began as the episode's decisions before it took.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from valueagents.contracts.decision import Decision, Episode, Failure
+from valueagents.contracts.plugins import PolicyFamily
 from valueagents.contracts.policy import Exchange
 from valueagents.identity import content_hash
 from valueagents.running.header import RunHeader
@@ -28,6 +30,17 @@ _STOPS["refusal"] = "content_filter"
 _LONGEST_NAME = 200
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedRun:
+    """What every sample of a log needs of its run: the header, when it began, and the families of
+    policies, one of which may know what a model was asked.
+    """
+
+    header: RunHeader
+    began: datetime
+    families: Sequence[PolicyFamily]
+
+
 def sample_name(episode: Episode | Failure) -> str:
     """What the sample is called: the situation, and which meeting with it from the second on; of an
     env that enumerates none the episode's identity.
@@ -41,7 +54,7 @@ def sample_name(episode: Episode | Failure) -> str:
 
 
 def sample_of(
-    header: RunHeader, name: str, episode: Episode, values: Mapping[str, float], began: datetime
+    run: LoggedRun, name: str, episode: Episode, values: Mapping[str, float]
 ) -> "EvalSample":
     """The sample of a finished episode; `values` are its scores by axis, NaN unscored."""
     from inspect_ai.event import Event
@@ -53,11 +66,8 @@ def sample_of(
     seconds = 0.0
     for step, decision in enumerate(episode.decisions):
         seconds += decision.choice.latency_s
-        when = {"timestamp": began + timedelta(seconds=seconds), "working_start": seconds}
-        events += [
-            _offer(episode, step, when),
-            _model_event(header, episode, step, when),
-        ]
+        when = {"timestamp": run.began + timedelta(seconds=seconds), "working_start": seconds}
+        events += [_offer(episode, step, when), _model_event(run, episode, step, when)]
     last = events[-1] if events else None
     asked = [] if last is None else list(last.input)
     output = ModelOutput() if last is None else last.output
@@ -75,15 +85,15 @@ def sample_of(
         scores={axis: Score(value=value, answer=answer) for axis, value in values.items()},
         metadata=_metadata(episode),
         store={EPISODE_KEY: msgspec.to_builtins(episode)},
-        model_usage={header.policy: sum(usage[1:], usage[0])} if usage else {},
-        started_at=began.isoformat(),
-        completed_at=(began + timedelta(seconds=seconds)).isoformat(),
+        model_usage={run.header.policy: sum(usage[1:], usage[0])} if usage else {},
+        started_at=run.began.isoformat(),
+        completed_at=(run.began + timedelta(seconds=seconds)).isoformat(),
         total_time=episode.duration_s,
         working_time=seconds,
     )
 
 
-def failed_sample(name: str, failure: Failure, began: datetime) -> "EvalSample":
+def failed_sample(run: LoggedRun, name: str, failure: Failure) -> "EvalSample":
     """The sample of an episode that failed: its error, and no score."""
     from inspect_ai.log import EvalError, EvalSample
 
@@ -96,7 +106,7 @@ def failed_sample(name: str, failure: Failure, began: datetime) -> "EvalSample":
         target="",
         metadata={"identity": failure.identity, "attempt": failure.attempt, "outcome": "failed"},
         store={FAILURE_KEY: msgspec.to_builtins(failure)},
-        started_at=began.isoformat(),
+        started_at=run.began.isoformat(),
         error=EvalError(message=message, traceback="", traceback_ansi=""),
     )
 
@@ -155,12 +165,13 @@ def _offer(episode: Episode, step: int, when: Mapping[str, Any]) -> "InfoEvent":
 
 
 def _model_event(
-    header: RunHeader, episode: Episode, step: int, when: Mapping[str, Any]
+    run: LoggedRun, episode: Episode, step: int, when: Mapping[str, Any]
 ) -> "ModelEvent":
     from inspect_ai.event import ModelEvent
     from inspect_ai.model import GenerateConfig
 
-    asked = asked_at(header, episode, step)
+    header = run.header
+    asked = asked_at(header, episode, step, run.families)
     chats = asked.chats if asked is not None else ()
     told: dict[str, Any] = {"step": step, "asked": "as the model was asked"}
     if len(chats) > 1:

@@ -24,6 +24,8 @@ LOG_SUFFIX = ".eval"
 FACTS_KEY = "valueagents"
 EPISODE_KEY, FAILURE_KEY = "valueagents:episode", "valueagents:failure"
 """Where a log has what it says of its run, in its metadata, and a sample its record."""
+_AT_ONCE = 500
+_NOT_READ = {"messages", "events"}
 
 
 def require_inspect() -> None:
@@ -86,12 +88,15 @@ def _facts(file: Path) -> ExportFacts:
 
 
 def _samples(file: Path) -> "Iterator[EvalSample]":
-    from inspect_ai.log import read_eval_log_samples
+    """All samples, some hundreds at a time: one by one, Inspect looks through the file for each."""
+    from inspect_ai.log import read_eval_log_sample_summaries, read_eval_log_samples_by_id
 
     try:
-        yield from read_eval_log_samples(
-            str(file), all_samples_required=False, exclude_fields={"messages", "events"}
-        )
+        names = [(each.id, each.epoch) for each in read_eval_log_sample_summaries(str(file))]
+        for start in range(0, len(names), _AT_ONCE):
+            yield from read_eval_log_samples_by_id(
+                str(file), names[start : start + _AT_ONCE], exclude_fields=_NOT_READ
+            )
     except Exception as error:  # as in `_facts`
         raise DataError(f"{str(file)!r}: {first_line(error)}; export the run again") from error
 

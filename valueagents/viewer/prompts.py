@@ -2,6 +2,8 @@
 again.
 """
 
+from collections.abc import Sequence
+
 from valueagents.contracts.decision import Episode
 from valueagents.contracts.plugins import POLICY_FAMILIES, PolicyFamily, loadable
 from valueagents.contracts.policy import AskedChats, View
@@ -10,9 +12,16 @@ from valueagents.running.header import RunHeader
 from valueagents.running.rollout import exchange
 
 
-def asked_at(header: RunHeader, episode: Episode, step: int) -> AskedChats | None:
+def families() -> list[PolicyFamily]:
+    """The installed families of policies, one of which may know what a policy of its own asked."""
+    return [family() for family in loadable(POLICY_FAMILIES, PolicyFamily).values()]
+
+
+def asked_at(
+    header: RunHeader, episode: Episode, step: int, among: Sequence[PolicyFamily] | None = None
+) -> AskedChats | None:
     """What was asked at a decision, or why that is not known; None for what is not a language
-    model.
+    model. Whoever asks of many decisions finds the `families` once and says `among` which.
     """
     decision = episode.decisions[step]
     view = View(
@@ -24,10 +33,10 @@ def asked_at(header: RunHeader, episode: Episode, step: int) -> AskedChats | Non
         free_text=decision.choice.text is not None,
         asks=header.asks,
     )
-    for family in loadable(POLICY_FAMILIES, PolicyFamily).values():
+    for family in families() if among is None else among:
         found: AskedChats | None
         try:
-            found = family().asked(header.policy_identity, view, decision.choice)
+            found = family.asked(header.policy_identity, view, decision.choice)
         except ValueAgentsError as error:  # what a run holds need not fit the prompt that it names
             found = AskedChats(why_not=str(error))
         if found is not None and episode.shown is not None and found.chats:

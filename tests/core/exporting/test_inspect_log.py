@@ -214,8 +214,16 @@ def test_a_log_of_another_tool_says_what_to_do(tmp_path, known, log):
         for name in old.namelist():
             if name != gone:
                 new.writestr(name, old.read(name))
-    with pytest.raises(DataError, match=f"{EPISODES - 1} episodes are there, {EPISODES} were"):
+    with pytest.raises(DataError, match=r"not found in log .*export the run again"):
         score(cut)
+
+
+def test_a_log_of_which_samples_were_taken_out_says_how_many(log, tmp_path):
+    read = read_eval_log(str(log), resolve_attachments=True)
+    read.samples = read.samples[1:]
+    write_eval_log(read, str(tmp_path / "fewer.eval"))
+    with pytest.raises(DataError, match=f"{EPISODES - 1} episodes are there, {EPISODES} were"):
+        score(tmp_path / "fewer.eval")
 
 
 @contextmanager
