@@ -10,6 +10,7 @@ import sys
 import zipfile
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 pytest.importorskip("inspect_ai", reason="inspect-ai is not installed: make inspect-test")
@@ -40,6 +41,7 @@ from valueagents.measuring.comparison import compare
 from valueagents.measuring.scores import score
 from valueagents.running.opened import open_run
 from valueagents.running.runs import Run
+from valueagents.running.store import RunStore
 from viewed import DILEMMAS, GAME, hostile_run, play
 
 pytestmark = [
@@ -191,6 +193,26 @@ def test_a_log_that_inspect_wrote_again_is_read(known, log, tmp_path):
     again = tmp_path / "again.eval"
     write_eval_log(read_eval_log(str(log), resolve_attachments=True), str(again))
     assert numbers(score(again)) == numbers(score(known))
+
+
+def test_a_run_whose_scores_are_refused_has_none_in_the_log(known, tmp_path):
+    read = {**known.header.policy_identity, "reading": "top/1"}  # one that tells the mass
+    header = msgspec.structs.replace(known.header, policy_identity=read)
+    store = RunStore.create(tmp_path / "low", header)
+    with store.writing() as writer:
+        for episode in known.episodes():
+            [decision] = episode.decisions
+            choice = msgspec.structs.replace(decision.choice, mass=1e-4)
+            decisions = (msgspec.structs.replace(decision, choice=choice),)
+            writer.episode(msgspec.structs.replace(episode, decisions=decisions))
+    run = Run(store.path)
+    assert score(run).mass.refusal is not None
+    log = export_inspect(run, tmp_path / "low.eval")
+    values = [value.value for each in samples_of(log).values() for value in each.scores.values()]
+    assert values
+    assert all(map(math.isnan, values))
+    told = read_eval_log(str(log), header_only=True).results.scores
+    assert {name for each in told for name in each.metrics} == {"contested"}
 
 
 def foreign(path):
