@@ -41,6 +41,7 @@ class ReplayEnv(ValueEnv):
         self.taxonomy, self.task = frozen.header.taxonomy, frozen.header.task
         self.asks, self.language = frozen.header.asks, frozen.header.language
         self.min_contested, self.factors = frozen.header.min_contested, frozen.header.factors
+        self.covariates = frozen.header.covariates
         self._decisions = {decision.shown: decision for decision in frozen.decisions}
         super().__init__(
             max_menu=max(len(decision.menu) for decision in frozen.decisions),

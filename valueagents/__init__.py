@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from valueagents.contracts.decision import (
         Annotation,
         Choice,
+        Covariate,
         Decision,
         Episode,
         Event,
@@ -48,6 +49,7 @@ _HOME = {
     "EnvError": "errors",
     "Episode": "contracts.decision",
     "Event": "contracts.decision",
+    "Covariate": "contracts.decision",
     "Factor": "contracts.decision",
     "InformedPolicy": "contracts.policy",
     "Option": "contracts.decision",
@@ -74,6 +76,7 @@ __all__ = [
     "Annotation",
     "Choice",
     "ConfigError",
+    "Covariate",
     "DataError",
     "Decision",
     "EnvError",

@@ -47,6 +47,7 @@ class ItemEnv(ValueEnv):
             raise DataError("the item bank is empty; give a file with at least one item")
         self.bank = bank
         self.factors = (*type(self).factors, *bank.factors)
+        self.covariates = bank.covariates
         self.taxonomy = bank.taxonomy
         self.task = bank.task
         self.notes = bank.notes
@@ -65,6 +66,9 @@ class ItemEnv(ValueEnv):
         for item in content["items"]:
             if not item["factors"]:
                 del item["factors"]  # older than the field are the identities of items without it
+            for option in item["options"]:
+                if not option["covariates"]:
+                    del option["covariates"]  # likewise
         return {
             "taxonomy": self.bank.taxonomy.content,
             "task": content["task"],
@@ -87,6 +91,11 @@ class ItemEnv(ValueEnv):
             values=tuple(option.values for option in order),
             provenance=self.bank.provenance,
             scaling=self.bank.scaling,
+            covariates={
+                each.name: tuple(option.covariates.get(each.name) for option in order)
+                for each in self.covariates
+                if any(each.name in option.covariates for option in order)
+            },
         )
         menu = tuple(Option(option.id, option.text) for option in order)
         return Turn(

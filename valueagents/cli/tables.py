@@ -69,6 +69,7 @@ def print_scores(scores: "Scores") -> None:
     print_table(made)
     notes.print()
     _print_counts(scores)
+    _print_nuisances(scores)
     _print_elicited(scores.elicited)
     _warn(scores.warnings)
     told = told_of_all(scores.counts)
@@ -113,6 +114,15 @@ def _print_counts(scores: "Scores") -> None:
         print(scores.partial.told)
     if scores.retries is not None:
         _print_retries(scores.retries)
+
+
+def _print_nuisances(scores: "Scores") -> None:
+    """Where an env gives covariates: what the choice weights hold constant, and its own weight."""
+    from valueagents.report.numbers import sentence
+
+    for estimator, effects in scores.effects.items() if scores.covariates else ():
+        weights = (f"{scores.nuisance(name)} {sentence(each)}" for name, each in effects.items())
+        print(f"{estimator} holds constant, with these weights: {'; '.join(weights)}")
 
 
 def _print_unread(scores: "Scores") -> None:

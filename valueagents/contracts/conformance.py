@@ -21,6 +21,7 @@ from valueagents.contracts.check_pace import FEWEST_STEPS, MAX_STEPS, CheckPace
 from valueagents.contracts.decision import Asks, Choice, Decision, Episode, Menu, check_episode
 from valueagents.contracts.environment import MAX_INVALID_IN_A_ROW, ValueEnv
 from valueagents.contracts.plugins import make_env
+from valueagents.files.covariates import covariate_declaration_problem, covariate_problem
 from valueagents.files.factors import declaration_problem, level_problem
 from valueagents.identity import content_hash
 
@@ -202,6 +203,8 @@ def _menus(make: MakeEnv, pace: CheckPace) -> None:
 
 def _annotations(make: MakeEnv, pace: CheckPace) -> None:
     env = make()
+    problem = covariate_declaration_problem(env.covariates)
+    _require(problem is None, str(problem))
     for seed in pace.seeds(5):
         rng = np.random.default_rng(seed)
         text, info = env.reset(seed=seed)
@@ -212,6 +215,9 @@ def _annotations(make: MakeEnv, pace: CheckPace) -> None:
             decision = Decision(
                 text, menu, Choice(menu[0].id, "argmax"), info["annotation"], events=info["events"]
             )
+            covariates = info["annotation"].covariates if info["annotation"] else {}
+            problem = covariate_problem(covariates, len(menu), env.covariates)
+            _require(problem is None, str(problem))
             check_episode(
                 Episode("0", info["situation"], 0, 1, "c", (decision,), "terminated"), env.taxonomy
             )

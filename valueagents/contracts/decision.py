@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from valueagents.errors import NOT_JSON, StoreError, unknown_name
-from valueagents.files.factors import (
-    Factor as Factor,
-)  # item files declare factors, too, and know no contracts
+from valueagents.files.covariates import (
+    Covariate as Covariate,
+)  # item files declare covariates and factors, too, and know no contracts
+from valueagents.files.factors import Factor as Factor
 from valueagents.identity import content_hash
 from valueagents.taxonomy import Taxonomy
 
@@ -71,13 +72,15 @@ class Annotation(_Record, frozen=True):
     `values[k]` belongs to the k-th shown option: axis id -> x in [-1, 1], promotes +, violates -.
     An axis that is absent was **judged neutral** (0); an axis that is None was **not annotated**
     and is left out of that decision. `provenance` says who judged; `scaling` how raw judgements
-    became numbers in [-1, 1].
+    became numbers in [-1, 1]. `covariates` are what else of the options may sway a choice, on
+    covariates that the env declares: name -> a number for each shown option, None = unknown.
     """
 
     taxonomy: str
     values: tuple[dict[str, float | None], ...]
     provenance: str
     scaling: str
+    covariates: dict[str, tuple[float | None, ...]] = {}
 
     def array(self, taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
         """The (K, V) array: 0 neutral, NaN not annotated.

@@ -28,6 +28,7 @@ from valueagents.contracts.counterfactual import Scaling, TriedMenus
 from valueagents.contracts.decision import Annotation, Asks, Decision, Event, Factor, Menu, Option
 from valueagents.contracts.text_space import TextSpace
 from valueagents.errors import ConfigError, EnvError, unknown_name
+from valueagents.files.covariates import Covariate
 from valueagents.identity import seed_from
 from valueagents.taxonomy import Taxonomy
 
@@ -88,11 +89,11 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             somebody did, "answer" a question that its text holds, or "compare" sentences. Prompts
             put it; texts of the env hold no form of answer, and but for "answer" no question.
         language: of its texts (ISO 639-1); prompts are put in it where there are any.
-        version: raise it whenever the env's text, menus, annotations or factors change.
+        version: raise it whenever the env's text, menus, annotations, factors or covariates change.
         independent_menus: True if no choice changes a later menu; some tests hold only then.
         factors: what turns say of their menus beside the annotation, so that nobody has to read it
-            out of an id: the item, the pole of a wording, the variant of a prompt. Recorded, a
-            column of the run's table each.
+            out of an id: item, pole, variant. Recorded, a column of the run's table each.
+        covariates: numbers of each option beside its values, which E4 holds constant; likewise.
         notes: what its files lack or are odd in, a sentence each. They stand in a run's header, and
             beside its scores.
         free_text: True if an action may also be a text; then `decided` is set by `choose`.
@@ -120,6 +121,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     min_contested: int = MIN_CONTESTED
     inline: bool = False
     factors: tuple[Factor, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
     notes: tuple[str, ...] = ()
     free_text: bool = False
     annotate_by_trying: bool = False
@@ -133,8 +135,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
     cut_options: int = 0
     """Workers lost, and their work done again, in this episode; options not shown now."""
 
-    made_with: tuple[tuple[Any, ...], dict[str, Any]]
-    """The arguments that the constructor was called with."""
+    made_with: tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of the constructor
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """A new env that knows what it was made with, which is part of an object's identity."""
@@ -265,8 +266,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next: env, turn, counters and random generator."""
-        # its 128-bit integers fit no wire format
-        random_state = repr(self.np_random.bit_generator.state)
+        random_state = repr(self.np_random.bit_generator.state)  # integers of 128 bits
         saved = _Snapshot(
             kind=f"{type(self).__name__} {self.version}",
             state=self.save_state(),

@@ -10,12 +10,17 @@ stored run; then the texts, which the run holds, may be missing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from valueagents.errors import DataError, unknown_name
+from valueagents.files.covariates import (
+    Covariate,
+    covariate_declaration_problem,
+    covariate_problem,
+)
 from valueagents.files.factors import Factor, declaration_problem, level_problem
 from valueagents.files.header import BankHeader, read_header
 from valueagents.files.text import decode_json, read_lines
@@ -27,11 +32,14 @@ FORMAT = "valueagents-items"
 class ItemOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An option and its values: axis id -> x in [-1, 1]; absent = judged neutral, null = not
     annotated.
+
+    `covariates` are its numbers on the covariates that its file declares; absent = not known.
     """
 
     id: str
     text: str = ""
     values: dict[str, float | None]
+    covariates: dict[str, float] = {}
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,52 +69,60 @@ class ItemBank(msgspec.Struct, frozen=True, kw_only=True):
     scaling: str
     items: tuple[Item, ...]
     factors: tuple[Factor, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class _Header(BankHeader, frozen=True, forbid_unknown_fields=True):
     scaling: str
     factors: tuple[Factor, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
 
 
 def read_item_file(path: Path) -> ItemBank:
     """The bank in a file of our format; a text that is missing is empty.
 
     Raises DataError with file and line for whatever is malformed: the format or its version, an
-    unknown taxonomy or axis, an x outside [-1, 1], an id that is empty or repeated, a factor or
-    level that the header does not declare.
+    unknown taxonomy or axis, an x outside [-1, 1], an id that is empty or repeated, a factor,
+    level or covariate that the header does not declare.
     """
     first, *rest = read_lines(path)
     header, taxonomy = read_header(path, first, _Header, FORMAT)
-    _check_declarations(f"{path.name}, line 1", header.factors)
+    _check_declarations(f"{path.name}, line 1", header)
     return ItemBank(
         taxonomy=taxonomy,
         task=header.task,
         provenance=header.provenance,
         scaling=header.scaling,
-        items=distinct(path, _items(path, rest, taxonomy, header.factors)),
+        items=distinct(path, _items(path, rest, taxonomy, header)),
         factors=header.factors,
+        covariates=header.covariates,
     )
 
 
-def _check_declarations(where: str, declared: Sequence[Factor]) -> None:
-    problem = declaration_problem(declared)
+def _check_declarations(where: str, header: _Header) -> None:
+    problem = declaration_problem(header.factors) or covariate_declaration_problem(
+        header.covariates
+    )
     if problem is not None:
         raise DataError(f"{where}: {problem}")
-    if any(factor.name == "item" for factor in declared):
+    if any(factor.name == "item" for factor in header.factors):
         raise DataError(
             f"{where}: factor 'item' is the id of an item, which every item has; leave it out"
         )
 
 
 def _items(
-    path: Path, lines: Iterable[str], taxonomy: Taxonomy, declared: Sequence[Factor]
+    path: Path, lines: Iterable[str], taxonomy: Taxonomy, header: _Header
 ) -> Iterator[tuple[str, Item]]:
     for number, line in enumerate(lines, 2):
         where = f"{path.name}, line {number}"
         item = decode_json(where, line, Item)
         check_values(where, item, taxonomy)
-        problem = level_problem(item.factors, declared)
+        problem = level_problem(item.factors, header.factors)
+        for option in item.options:
+            numbers = {name: [z] for name, z in option.covariates.items()}
+            problem = problem or covariate_problem(numbers, 1, header.covariates)
         if problem is not None:
             raise DataError(f"{where}: item {item.id!r}: {problem}")
         yield where, item

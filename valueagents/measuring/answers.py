@@ -6,8 +6,8 @@ array (`reading.py`), and what is derived from them (`deviations`) is derived pa
 `parts`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -48,6 +48,7 @@ class Answers:
     columns: further columns.
     run: where they were read from (None: made in memory, as a simulation does).
     independent_menus, min_contested: as the env declares them.
+    covariates: by name (N,) numbers of the options, NaN = unknown.
     """
 
     taxonomy: Taxonomy
@@ -65,6 +66,7 @@ class Answers:
     run: Run | None = None
     independent_menus: bool = True
     min_contested: int = MIN_CONTESTED
+    covariates: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -174,6 +176,7 @@ class Answers:
             chosen=np.where(chosen >= 0, chosen - begin, -1),
             p=self.p[begin:end],
             characters=self.characters[begin:end],
+            covariates={name: z[begin:end] for name, z in self.covariates.items()},
             cluster=self.cluster[first:last],
             menu=self.menu[first:last],
             shown=self.shown[first:last],
@@ -194,6 +197,7 @@ class Answers:
             chosen=np.where(chosen >= 0, chosen - self.start[decisions] + start, -1),
             p=self.p[rows],
             characters=self.characters[rows],
+            covariates={name: z[rows] for name, z in self.covariates.items()},
             cluster=self.cluster[decisions],
             menu=self.menu.take(pa.array(decisions)),
             shown=self.shown.take(pa.array(decisions)),

@@ -15,6 +15,8 @@ from valueagents.arrays import IntArray
 
 _FACTOR = "factor."
 """How the columns of declared factors begin in a run's table (`running/table.py`)."""
+COVARIATE = "covariate."
+"""How those of declared covariates begin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from valueagents.arrays import FloatArray, IntArray
 from valueagents.errors import StoreError
 from valueagents.measuring.answers import Answers
-from valueagents.measuring.columns import Columns, codes_of
+from valueagents.measuring.columns import COVARIATE, Columns, codes_of
 from valueagents.measuring.reannotation import grouped, reannotated
 from valueagents.running.opened import open_run
 from valueagents.running.runs import Run
@@ -77,6 +77,8 @@ def arrays_of(source: pa.Table | Path, taxonomy: Taxonomy, run: Run) -> Answers:
         "probabilities": np.full(options, np.nan),
         "x": np.empty((options, len(taxonomy.axes))),
     }
+    covariates = [each.name for each in run.header.covariates]
+    lists |= {f"{COVARIATE}{name}": np.full(options, np.nan) for name in covariates}
     _put_lists(source, table, place, sizes, lists)
     return Answers(
         taxonomy=taxonomy,
@@ -94,6 +96,7 @@ def arrays_of(source: pa.Table | Path, taxonomy: Taxonomy, run: Run) -> Answers:
         run=run,
         independent_menus=run.header.independent_menus,
         min_contested=run.header.min_contested,
+        covariates={name: lists[f"{COVARIATE}{name}"] for name in covariates},
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from threadpoolctl import threadpool_limits
 
+from valueagents.contracts.decision import Covariate
 from valueagents.measuring.answers import Answers
 from valueagents.measuring.chance import ChanceTest, chance_test
 from valueagents.measuring.counts import Counts, count, position_probabilities
@@ -99,10 +100,11 @@ class Scores(msgspec.Struct, frozen=True):
     `unit` is what intervals are clustered by.
 
     `columns` describes the estimators, `effects` has their estimates of the run as a whole
-    (nuisances), by id. `mass` is the probability of the offered answers (None where a reading does
-    not define it), `partial` how the probabilities are known where they are not the model's own in
-    full, `retries` what decisions that took more than one attempt could have changed
-    (None: there are none), `elicited` what they owe to the way of asking.
+    (nuisances: position, length, then `covariates`, which the env declares), by id. `mass` is the
+    probability of the offered answers (None where a reading does not define it), `partial` how the
+    probabilities are known where they are not the model's own in full, `retries` what decisions
+    that took more than one attempt could have changed (None: there are none), `elicited` what they
+    owe to the way of asking.
     """
 
     run: str
@@ -117,6 +119,7 @@ class Scores(msgspec.Struct, frozen=True):
     clusters: int
     axes: list[AxisScores]
     effects: dict[str, dict[str, Estimate]]
+    covariates: list[Covariate]
     position_probabilities: dict[str, list[float]]
     mass: Mass | None
     partial: Partial | None
@@ -124,6 +127,11 @@ class Scores(msgspec.Struct, frozen=True):
     elicited: Elicited
     chance: ChanceTest
     warnings: list[str]
+
+    def nuisance(self, name: str) -> str:
+        """A nuisance as it is printed: a covariate with its unit."""
+        units = {each.name: each.unit for each in self.covariates}
+        return f"{name} ({units[name]})" if name in units else name
 
     @property
     def held(self) -> list[str]:
@@ -165,7 +173,7 @@ def score(
         raise TypeError(
             "score needs the answers of a run; measure() and the estimators take simulated ones"
         )
-    columns = of_one_run(answers.run.header.asks)
+    columns = of_one_run(answers.run.header.asks, bool(answers.covariates))
     with (
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(1) as aside,
@@ -257,6 +265,7 @@ def _scores(
         effects={
             each.id: dict(results[each.id].effects) for each in columns if results[each.id].effects
         },
+        covariates=list(header.covariates),
         position_probabilities=places,
         mass=mass,
         partial=partial,
@@ -265,7 +274,7 @@ def _scores(
         chance=chance,
         warnings=[
             *cautions,
-            *(w for each in columns for w in results[each.id].warnings),
+            *dict.fromkeys(w for each in columns for w in results[each.id].warnings),
             *_warnings(run, answers),
         ],
     )

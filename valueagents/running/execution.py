@@ -22,6 +22,7 @@ import msgspec
 from valueagents.contracts.decision import Asks
 from valueagents.contracts.policy import InformedPolicy, Policy
 from valueagents.errors import ConfigError, EnvError
+from valueagents.files.covariates import covariate_declaration_problem
 from valueagents.files.factors import declaration_problem
 from valueagents.running.machine import machine, software
 from valueagents.running.recorder import Progress as Progress  # what `execute` takes
@@ -174,7 +175,9 @@ class _Prepared:
         self.config = config = _checked(config)
         self.source = source = env or env_source(config.env, config.env_options)
         self.env = source.make()
-        problem = declaration_problem(self.env.factors)
+        problem = declaration_problem(self.env.factors) or covariate_declaration_problem(
+            self.env.covariates
+        )
         if problem is not None:
             raise EnvError(f"env {config.env!r}: {problem}")
         if self.env.asks not in get_args(Asks):
@@ -203,6 +206,7 @@ class _Prepared:
             independent_menus=self.env.independent_menus,
             min_contested=self.env.min_contested,
             factors=self.env.factors,
+            covariates=self.env.covariates,
             asks=self.env.asks,
             language=self.env.language,
             notes=self.env.notes,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from valueagents.contracts.decision import SCHEMA, Asks, Factor
+from valueagents.contracts.decision import SCHEMA, Asks, Covariate, Factor
 from valueagents.contracts.environment import MIN_CONTESTED
 from valueagents.errors import NOT_JSON, DataError, StoreError
 from valueagents.running.durable import write_atomically
@@ -30,7 +30,8 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `unrepeatable` says why the run cannot be continued: its env or policy has no content hash
     (None: it can). `informed` marks a run whose policy saw annotations (calibration).
     `min_contested` decisions on an axis are enough for a number. `factors` are the declarations of
-    the env, whose levels stand in the decisions; `asks` is its question, put in `language`. `notes`
+    the env, whose levels stand in the decisions, `covariates` those whose numbers stand in the
+    annotations; `asks` is its question, put in `language`. `notes`
     say what the env's files lack or are odd in, a sentence each: rows that were left out, with
     their lines.
     """
@@ -52,6 +53,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: str = "en"
     unrepeatable: str | None = None
     notes: tuple[str, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
 
 
 def is_run(folder: Path) -> bool:

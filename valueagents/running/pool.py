@@ -19,6 +19,7 @@ from valueagents.contracts.decision import (
     Annotation,
     Asks,
     Choice,
+    Covariate,
     Decision,
     Factor,
     Menu,
@@ -26,6 +27,7 @@ from valueagents.contracts.decision import (
     shown_hash,
 )
 from valueagents.errors import ConfigError, DataError, StoreError
+from valueagents.files.covariates import covariate_problem, covariates_of_all
 from valueagents.files.factors import level_problem
 from valueagents.files.text import decode_json, read_lines
 from valueagents.identity import content_hash
@@ -79,8 +81,8 @@ class PooledDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for all decisions of a pool.
 
-    `asked` and `seed` repeat the sampling, `factors`, `asks` (the env's question) and its
-    `language` are the runs'.
+    `asked` and `seed` repeat the sampling, `factors`, `covariates`, `asks` (the env's question) and
+    its `language` are the runs'.
     """
 
     format: str
@@ -94,6 +96,7 @@ class PoolHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     factors: tuple[Factor, ...] = ()
     asks: Asks = "choose"
     language: str = "en"
+    covariates: tuple[Covariate, ...] = ()
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -154,6 +157,7 @@ def sample_pool(runs: Sequence[Run | Path | str], *, decisions: int, seed: int) 
         _declared(opened),
         first.asks,
         first.language,
+        covariates_of_all({str(run.path): run.header.covariates for run in opened}),
     )
     return Pool(header, tuple(sorted(pooled, key=lambda question: question.shown)))
 
@@ -205,7 +209,9 @@ def read_pool(path: Path) -> Pool:
                 f"{path.name}, line {number}: {options} annotated options, {len(question.menu)}"
                 " shown"
             )
-        problem = level_problem(question.factors, header.factors)
+        problem = level_problem(question.factors, header.factors) or covariate_problem(
+            question.annotation.covariates, options, header.covariates
+        )
         if problem is not None:
             raise DataError(f"{path.name}, line {number}: {problem}")
         questions.append(question)

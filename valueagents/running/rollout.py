@@ -29,6 +29,7 @@ from valueagents.contracts.decision import (
 from valueagents.contracts.environment import ValueEnv
 from valueagents.contracts.policy import DesignPlace, Exchange, InformedPolicy, Policy, View
 from valueagents.errors import ConfigError, EnvError, PolicyError, ValueAgentsError
+from valueagents.files.covariates import covariate_problem
 from valueagents.files.factors import level_problem
 from valueagents.identity import content_hash, seed_from
 from valueagents.running.threads import OwnerThread
@@ -251,7 +252,7 @@ async def _play(
     lost_workers = 0
     while True:
         menu: Menu = info["menu"]
-        _require_declared(info["factors"], seat.env)
+        _require_declared(info["factors"], info["annotation"], seat.env)
         seed, free_text = seed_from(plan.identity, len(decisions)), seat.env.free_text
         view = View(
             seat.env.task,
@@ -305,9 +306,14 @@ async def _play(
         observation, info = after, after_info
 
 
-def _require_declared(levels: Mapping[str, str], env: ValueEnv) -> None:
-    """Raise EnvError for a factor or a level that the env does not declare."""
+def _require_declared(
+    levels: Mapping[str, str], annotation: Annotation | None, env: ValueEnv
+) -> None:
+    """Raise EnvError for a factor, level or covariate that the env does not declare."""
     problem = level_problem(levels, env.factors)
+    if problem is None and annotation is not None:
+        options = len(annotation.values)
+        problem = covariate_problem(annotation.covariates, options, env.covariates)
     if problem is not None:
         raise EnvError(problem)
 

@@ -22,14 +22,14 @@ is left out in reading, said (`health.py`), and owed again, too: the next `value
 the damaged file beside one of its readable lines.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from valueagents.contracts.decision import Episode, Failure
+from valueagents.contracts.decision import Covariate, Episode, Factor, Failure
 from valueagents.errors import ConfigError, StoreError
 from valueagents.running.durable import is_draft, remove_dead_drafts
 from valueagents.running.durable import (
@@ -253,11 +253,12 @@ def _decisive(there: RunHeader, here: RunHeader) -> Iterator[tuple[str, object, 
     if (
         there.factors
     ):  # schema 1 declared none, and its runs go on; else one table would hold two kinds of columns
-        yield "list of factors", _named(there), _named(here)
+        yield "list of factors", _named(there.factors), _named(here.factors)
+    yield "list of covariates", _named(there.covariates), _named(here.covariates)
 
 
-def _named(header: RunHeader) -> str:
-    return ", ".join(factor.name for factor in header.factors) or "none"
+def _named(declared: Sequence[Factor] | Sequence[Covariate]) -> str:
+    return ", ".join(each.name for each in declared) or "none"
 
 
 def _difference(name: str, there: object, here: object) -> str:

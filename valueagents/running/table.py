@@ -4,7 +4,8 @@ segments.
 List columns run over the menu in shown order. `x` is the annotation, row-major (K, V): the first V
 numbers belong to the first option; null where the env annotated nothing; NaN where an axis was not
 annotated. After the fixed columns each factor that the env declares has one, `factor.NAME`: the
-level of the decision's menu, null where it has none.
+level of the decision's menu, null where it has none; and each covariate, `covariate.NAME`: a number
+for each option of the menu, null where it has none.
 """
 
 import json
@@ -83,23 +84,24 @@ _FIELDS: list[tuple[str, pa.DataType, str]] = [
 TABLE_SCHEMA = pa.schema(
     [pa.field(name, kind, metadata={"what": what}) for name, kind, what in _FIELDS]
 )
-"""The columns that every run's table has; `table_schema` adds those of a run's factors."""
+"""The columns that every run's table has; `table_schema` adds those of factors and covariates."""
 
 
 def table_schema(header: RunHeader) -> pa.Schema:
-    """The columns of a run's table: the fixed ones, then `factor.NAME` for each declared factor in
-    its order.
+    """The columns of a run's table: the fixed ones, then `factor.NAME` for each declared factor and
+    `covariate.NAME` for each declared covariate, in their order.
     """
     schema = TABLE_SCHEMA
     for factor in header.factors:
         schema = schema.append(
-            pa.field(_column(factor.name), pa.string(), metadata={"what": factor.meaning})
+            pa.field(f"factor.{factor.name}", pa.string(), metadata={"what": factor.meaning})
+        )
+    for covariate in header.covariates:
+        what = f"{covariate.meaning} ({covariate.unit}); over the menu, null = unknown"
+        schema = schema.append(
+            pa.field(f"covariate.{covariate.name}", pa.list_(pa.float64()), metadata={"what": what})
         )
     return schema
-
-
-def _column(factor: str) -> str:
-    return f"factor.{factor}"
 
 
 class TableFacts(msgspec.Struct, frozen=True):
@@ -306,5 +308,9 @@ def _row(header: RunHeader, episode: Episode, step: int) -> dict[str, Any]:
         "latency_s": choice.latency_s,
         "lost_workers": decision.lost_workers,
         "cut_options": decision.cut_options,
-        **{_column(factor.name): decision.factors.get(factor.name) for factor in header.factors},
+        **{f"factor.{each.name}": decision.factors.get(each.name) for each in header.factors},
+        **{
+            f"covariate.{each.name}": annotation and annotation.covariates.get(each.name)
+            for each in header.covariates
+        },
     }

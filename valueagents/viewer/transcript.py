@@ -112,6 +112,10 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("lost workers", _count(decision.lost_workers)),
         *((f"factor {name}", level) for name, level in decision.factors.items()),
         *(("caused", f"{e.axis} {e.amount:+g} ({e.source})") for e in decision.events),
+        *(
+            (f"covariate {name}", ", ".join("?" if z is None else f"{z:g}" for z in row))
+            for name, row in (decision.annotation.covariates if decision.annotation else {}).items()
+        ),
         ("annotated by", decision.annotation.provenance if decision.annotation else None),
     ]
     return [(name, text) for name, text in said if text]

@@ -56,7 +56,7 @@ def test_no_two_estimators_have_one_id_or_one_name():
 
 def test_an_estimator_that_replaces_another_in_comparisons_names_one():
     known = {each.id for each in estimators()}
-    assert {each.form_of for each in BUNDLED if each.form_of} == {"E3", "E4"}
+    assert {each.form_of for each in BUNDLED if each.form_of} == {"E3", "E4", "E4w"}
     assert all(each.form_of in known for each in BUNDLED if each.form_of)
 
 

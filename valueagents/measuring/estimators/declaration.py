@@ -181,6 +181,7 @@ class Estimator:
             calibration's truth).
         calibrated: whether the calibration has rows of it (a count that grows with the run has
             none).
+        covariates: whether it is for runs alone whose env gives covariates.
         asks: the question of the envs that it is for; None = whatever they ask.
         command: the command that computes it, where it is neither `score` nor `compare`.
     """
@@ -202,6 +203,7 @@ class Estimator:
     form_of: str | None = None
     weights: bool = False
     calibrated: bool = True
+    covariates: bool = False
     asks: Asks | None = None
     command: str | None = None
 

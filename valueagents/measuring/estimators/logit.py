@@ -14,7 +14,14 @@ import numpy as np
 from valueagents.arrays import FloatArray, IntArray
 from valueagents.measuring.answers import Answers, joint_clustering
 from valueagents.measuring.choice_model import RIDGE
-from valueagents.measuring.choice_weights import MIN_UNITS, UNUSABLE, WEAK, fit_choice_weights
+from valueagents.measuring.choice_weights import (
+    MIN_UNITS,
+    UNUSABLE,
+    WEAK,
+    Held,
+    fit_choice_weights,
+    held_constant,
+)
 from valueagents.measuring.deviations import Form
 from valueagents.measuring.estimators.declaration import (
     AxisDifference,
@@ -32,44 +39,54 @@ from valueagents.measuring.inference import Estimate, clustered_variance, t_esti
 SCALE = "scale, log |w1| − log |w2|"
 
 
-def weights(measured: Measured, form: Form = "choice") -> Result:
-    """The weight of every axis with enough contested decisions, and those of position and
-    length.
+def weights(measured: Measured, form: Form = "choice", covariates: bool = True) -> Result:
+    """The weight of every axis with enough contested decisions, and those of position, length and
+    the env's covariates; without `covariates` these are not held constant.
     """
     needed = measured.answers.min_contested
-    answered = measured.answers.answered(form)
+    held = held_constant(
+        measured.answers, form, list(measured.answers.covariates) if covariates else []
+    )
+    warnings = [f"choice weights: {note}" for note in held.notes]
+    answered = measured.answers.answered(form) & held.whole
     contested = (measured.tally.contested & answered[:, None]).sum(axis=0)
     axes = np.flatnonzero(contested >= needed)
     estimates = [not_enough(count, needed) for count in contested.tolist()]
     inflation: list[float | None] = [None] * len(contested)
     if not len(axes):
-        return Result(estimates, details={"variance inflation": inflation})
-    fitted = fit_choice_weights(measured.answers, axes, measured.clustering, form)
+        return Result(estimates, {"variance inflation": inflation}, {}, warnings)
+    fitted = fit_choice_weights(measured.answers, axes, measured.clustering, form, held)
     for i, v in enumerate(axes):
         estimates[v] = fitted.estimate(i)
         inflation[v] = float(fitted.model.inflation[i])
-    warnings = [] if fitted.model.converged else [UNUSABLE]
+    warnings += [] if fitted.model.converged else [UNUSABLE]
     return Result(estimates, {"variance inflation": inflation}, fitted.nuisances(), warnings)
 
 
-def weights_difference(compared: Compared, form: Form = "choice") -> Difference | None:
+def weights_difference(
+    compared: Compared, form: Form = "choice", covariates: bool = True
+) -> Difference | None:
     """Normalised weights, first minus second, of two runs; None where several seeds are
     compared.
     """
-    if len(compared.pairs) > 1:
+    raw = not covariates and not compared.first.covariates and not compared.second.covariates
+    if len(compared.pairs) > 1 or raw:  # raw: the difference of E4 says the same
         return None
-    return compare_weights(compared.first, compared.second, form)
+    return compare_weights(compared.first, compared.second, form, covariates)
 
 
-def compare_weights(first: Answers, second: Answers, form: Form = "choice") -> Difference:
+def compare_weights(
+    first: Answers, second: Answers, form: Form = "choice", covariates: bool = True
+) -> Difference:
     """First minus second, on the axes with `min_contested` contested decisions with an answer in
     both.
 
     An axis whose weight the ridge penalty sets in either run is left out of the directions, and
-    then no scale is given. p values are of t on the units of the coarsest way in which the axis was
-    at stake less one, adjusted by Benjamini–Hochberg.
+    then no scale is given. Covariates are held constant that both runs have, none without
+    `covariates`. p values are of t on the units of the coarsest way in which the axis was at stake
+    less one, adjusted by Benjamini–Hochberg.
     """
-    fits = _Fits(first, second, form)
+    fits = _Fits(first, second, form, covariates)
     reason = fits.reason
     scale = WholeDifference(
         Estimate(reason=reason or "the ridge penalty sets some weights, and with them the scale")
@@ -83,7 +100,7 @@ def compare_weights(first: Answers, second: Answers, form: Form = "choice") -> D
     adjusted = benjamini_hochberg([tested[v][1] if v in tested else None for v in axes])
     return Difference(
         estimator=fits.name,
-        name="normalised weights w / |w|",
+        name=f"normalised weights w / |w|{fits.constant}",
         unit=fits.clusterings[0].unit,
         clusters=fits.units,
         test=(
@@ -106,15 +123,23 @@ class _Fits:
     clusterings: joint (`joint_clustering`).
     """
 
-    def __init__(self, first: Answers, second: Answers, form: Form) -> None:
-        self.name = LOGIT.id if form == "choice" else f"{LOGIT.id}p"
+    def __init__(self, first: Answers, second: Answers, form: Form, covariates: bool) -> None:
+        self.name = name_of(form, covariates)
         self.taxonomy, self.needed = first.taxonomy, first.min_contested
-        self.counts = np.minimum(*(contested_answers(each, form) for each in (first, second)))
+        self.held = _held_in_both(first, second, form, covariates)
+        names = " and ".join(self.held[0].names)
+        self.constant = f", {names} held constant" if names else ""
+        self.counts = np.minimum(
+            *(
+                contested_answers(each, form, held)
+                for each, held in zip((first, second), self.held, strict=True)
+            )
+        )
         self.clusterings = joint_clustering([first, second])
         self.axes = np.flatnonzero(self.counts >= self.needed)
-        pairs = zip((first, second), self.clusterings, strict=True)
+        pairs = zip((first, second), self.clusterings, self.held, strict=True)
         self.fits = (
-            [fit_choice_weights(answers, self.axes, way, form) for answers, way in pairs]
+            [fit_choice_weights(each, self.axes, way, form, held) for each, way, held in pairs]
             if len(self.axes)
             else []
         )
@@ -171,7 +196,8 @@ class _Fits:
 
     def warnings(self) -> list[str]:
         """What is to be said of the fits."""
-        warnings = [] if all(fit.model.converged for fit in self.fits) else [UNUSABLE]
+        warnings = [f"{self.name}: {note}" for note in self._notes()]
+        warnings += [] if all(fit.model.converged for fit in self.fits) else [UNUSABLE]
         if self.set_by_ridge.any():
             names = ", ".join(self.taxonomy.axes[v].id for v in self.axes[self.set_by_ridge])
             warnings.append(
@@ -179,6 +205,9 @@ class _Fits:
                 " sets the weight"
             )
         return warnings
+
+    def _notes(self) -> list[str]:
+        return list(dict.fromkeys(note for held in self.held for note in held.notes))
 
     def _directions(self) -> list[FloatArray]:
         return [w / size for w, size in zip(self.weights, self.sizes, strict=True)]
@@ -228,12 +257,32 @@ class _Fits:
         return joint
 
 
-def contested_answers(answers: Answers, form: Form) -> IntArray:
-    """(V,) contested decisions with an answer in that form."""
+def name_of(form: Form, covariates: bool = True) -> str:
+    """The id of the estimator: E4 or E4p, E4w or E4pw without the covariates."""
+    return f"{LOGIT.id}{'p' if form == 'probability' else ''}{'' if covariates else 'w'}"
+
+
+def _held_in_both(first: Answers, second: Answers, form: Form, covariates: bool) -> list[Held]:
+    """For each run the covariates that can be held constant in both."""
+    runs = (first, second)
+    wanted = [name for name in first.covariates if name in second.covariates and covariates]
+    alone = sorted(set(first.covariates) ^ set(second.covariates)) if covariates else []
+    found = [held_constant(answers, form, wanted) for answers in runs]
+    both = [name for name in wanted if all(name in held.names for held in found)]
+    notes = [
+        *(f"{name} is not held constant: only one of the runs has it" for name in alone),
+        *(note for held in found for note in held.notes if "is not held" in note),
+    ]
+    again = [held_constant(answers, form, both) for answers in runs]
+    return [Held(held.names, held.whole, (*notes, *held.notes)) for held in again]
+
+
+def contested_answers(answers: Answers, form: Form, held: Held) -> IntArray:
+    """(V,) contested decisions with an answer in that form and the covariates held constant."""
+    answered = answers.answered(form) & held.whole
     counts = np.zeros(len(answers.taxonomy.axes), dtype=np.int64)
-    for _, part in answers.parts():
-        deviations = part.deviations()
-        counts += (deviations.contested & part.answered(form)[:, None]).sum(axis=0)
+    for place, part in answers.parts():
+        counts += (part.deviations().contested & answered[place, None]).sum(axis=0)
     return counts
 
 
@@ -256,8 +305,8 @@ LOGIT = Estimator(
     id="E4",
     name="weight",
     formula=(
-        "w_v of P(c = a) ∝ exp(w·x_a + b·z_a), z = position and length of the option, minus"
-        " (λ/2)|w, b|²"
+        "w_v of P(c = a) ∝ exp(w·x_a + b·z_a), z = position and length of the option and the env's"
+        " covariates, minus (λ/2)|w, b|²"
     ),
     source=(
         f"conditional logit (McFadden 1974), ridge λ = {RIDGE:g}, cluster sandwich (Liang & Zeger"

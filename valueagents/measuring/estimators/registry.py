@@ -20,6 +20,8 @@ from valueagents.measuring.estimators.probability_propensity import PROBABILITY_
 from valueagents.measuring.estimators.propensity import PROPENSITY
 from valueagents.measuring.estimators.rate import RATE
 from valueagents.measuring.estimators.rating import RATING
+from valueagents.measuring.estimators.raw_fractional import RAW_FRACTIONAL
+from valueagents.measuring.estimators.raw_weight import RAW_WEIGHT
 from valueagents.measuring.estimators.tally import TALLY
 
 GROUP = "valueagents.estimators"
@@ -30,6 +32,8 @@ BUNDLED = (
     PROBABILITY_PROPENSITY,
     LOGIT,
     FRACTIONAL_LOGIT,
+    RAW_WEIGHT,
+    RAW_FRACTIONAL,
     BRADLEY_TERRY,
     EXPOSURE,
     COMMON_STATES,
@@ -44,12 +48,16 @@ def estimators() -> tuple[Estimator, ...]:
     return tuple(with_plugins(BUNDLED, GROUP, Estimator).values())
 
 
-def of_one_run(asks: Asks | None = None) -> tuple[Estimator, ...]:
-    """The estimators that `score` computes of a run whose env asks this; None = of any."""
+def of_one_run(asks: Asks | None = None, covariates: bool = False) -> tuple[Estimator, ...]:
+    """The estimators that `score` computes of a run whose env asks this (None = anything) and gives
+    covariates, or none.
+    """
     return tuple(
         each
         for each in estimators()
-        if each.of_one_run and (asks is None or each.asks in (None, asks))
+        if each.of_one_run
+        and (asks is None or each.asks in (None, asks))
+        and (covariates or not each.covariates)
     )
 
 
