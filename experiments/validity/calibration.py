@@ -7,8 +7,9 @@ is a softmax over weights ~ N(0, 0.6): a true conditional logit, which favours E
 two of the values four times as often. In the menus that repeat, 120 menus come again and again, and
 every policy has a taste of its own for every option (sd 1) that is not a value. Bundled: the menus
 that a random policy meets there, choices drawn again and again by known weights (in games the menus
-are then those of the random walk, which is all that a conditional likelihood needs). E7 has no row
-of false differences: on common states one policy answers alike to the last digit.
+are then those of the random walk, which is all that a conditional likelihood needs); where the env
+gives covariates, every policy has a taste for each of them, too, which E4 is to hold constant. E7
+has no row of false differences: on common states one policy answers alike to the last digit.
 
 correlation   of an estimator's numbers with the true weights, over the axes
 coverage      share of axes whose interval holds the truth: the weight where the estimator estimates
@@ -22,7 +23,7 @@ two regions   share of axes on which one policy is called different between two 
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -58,8 +59,9 @@ from valueagents.running.execution import RunConfig, execute
 
 APPEAL, LEVEL = 1.0, 0.05
 SIMULATED = "simulated"
-BUNDLED = {  # env: episodes of the random policy
+BUNDLED = {  # env and options: episodes of the random policy
     "valueagents/Dilemma-v0": 2000,
+    "valueagents/Dilemma-v0 bank=dilemmas-2": 2000,
     "valueagents/Judgement-v0": 2000,
     "valueagents/Survey-v0": 2000,
     "valueagents/ChoiceScript-v0": 60,
@@ -201,11 +203,13 @@ def bundled(seed: int, answers: Answers) -> CalibrationRow:
     """
     rng = np.random.default_rng([seed, 1])
     w = rng.normal(0, SPREAD, len(answers.taxonomy.axes))
-    played = play(rng, answers, w)
+    tastes = {name: rng.normal(0, SPREAD) for name in answers.covariates}
+    played = play(rng, answers, w, _appeal(answers, tastes))
     e4 = numbers(played, [estimator("E4")])["E4"]
     known = ~np.isnan(e4[:, 0])
     here, there = (answers.select(np.flatnonzero(answers.cluster % 2 == side)) for side in (0, 1))
-    one, two, decisive = play(rng, here, w), play(rng, there, w), play(rng, there, DECISIVENESS * w)
+    one, two = (play(rng, side, w, _appeal(side, tastes)) for side in (here, there))
+    decisive = play(rng, there, DECISIVENESS * w, DECISIVENESS * _appeal(there, tastes))
     same, scaled = compare_weights(one, two), compare_weights(one, decisive)
     errors = np.abs(e4[:, 0] - w)
     return {
@@ -218,6 +222,17 @@ def bundled(seed: int, answers: Answers) -> CalibrationRow:
         "axes": float(known.sum()),
         **{f"|E4 - truth|, {TAXONOMY.axes[v].id}": float(errors[v]) for v in np.flatnonzero(known)},
     }
+
+
+def _appeal(answers: Answers, tastes: Mapping[str, float]) -> FloatArray:
+    """(N,) what covariates add to the utility of options: a taste is log-odds a standard deviation;
+    0 for an option that lacks the number.
+    """
+    appeal = np.zeros(len(answers.x))
+    for name, taste in tastes.items():
+        z = answers.covariates[name]
+        appeal += taste * np.nan_to_num((z - np.nanmean(z)) / np.nanstd(z))
+    return appeal
 
 
 def _with_appeal(rng: np.random.Generator, answers: Answers, w: FloatArray) -> CalibrationRow:
@@ -238,12 +253,22 @@ def _with_appeal(rng: np.random.Generator, answers: Answers, w: FloatArray) -> C
 
 
 def on_menus_of(
-    env: str, out: Path, episodes: int | None = None
+    name: str, out: Path, episodes: int | None = None
 ) -> Callable[[int], CalibrationRow]:
-    """`bundled` on the menus that the random policy met; its run is kept in a folder of `out`."""
-    episodes = episodes or BUNDLED[env]
-    config = RunConfig(env=env, policy="random", episodes=episodes, seed=1)
-    done = execute(config, out / f"{env.removeprefix('valueagents/')}-{episodes}")
+    """`bundled` on the menus that the random policy met in an env (its id, then its options); its
+    run is kept in a folder of `out`.
+    """
+    episodes = episodes or BUNDLED[name]
+    env, *options = name.split()
+    config = RunConfig(
+        env=env,
+        env_options=dict(option.split("=", 1) for option in options),
+        policy="random",
+        episodes=episodes,
+        seed=1,
+    )
+    folder = "-".join([env.removeprefix("valueagents/"), *options, str(episodes)])
+    done = execute(config, out / folder)
     return partial(bundled, answers=read_answers(done).detached())
 
 
@@ -267,7 +292,7 @@ def main() -> None:
         "--menus",
         nargs="*",
         default=[SIMULATED, *BUNDLED],
-        help="simulated, or ids of bundled envs",
+        help="simulated, or ids of bundled envs, each with its options: 'ENV NAME=VALUE'",
     )
     parser.add_argument(
         "--episodes", type=int, help="of the random policy in every bundled env, not the table's"

@@ -85,14 +85,15 @@ def test_a_more_decisive_policy_is_seen_by_its_scale(rows):
 @pytest.mark.parametrize(
     ("env", "episodes", "least"),
     [
-        ("Dilemma", 2000, 0.97),
-        ("Judgement", 2000, 0.95),
-        ("Survey", 2000, 0.94),
-        ("ChoiceScript", 10, 0.97),
+        ("Dilemma-v0", 2000, 0.97),
+        ("Dilemma-v0 bank=dilemmas-2", 2000, 0.97),
+        ("Judgement-v0", 2000, 0.95),
+        ("Survey-v0", 2000, 0.94),
+        ("ChoiceScript-v0", 10, 0.97),
     ],
 )
 def test_e4_finds_the_weights_on_the_menus_of_a_bundled_env(tmp_path, env, episodes, least):
-    replicate = calibration.on_menus_of(f"valueagents/{env}-v0", tmp_path, episodes)
+    replicate = calibration.on_menus_of(f"valueagents/{env}", tmp_path, episodes)
     rows = [replicate(seed) for seed in range(REPLICATES)]
     assert mean(rows, "axes") == 20
     assert mean(rows, "correlation with the truth, E4") >= least

@@ -120,7 +120,10 @@ def _print_nuisances(scores: "Scores") -> None:
     """Where an env gives covariates: what the choice weights hold constant, and its own weight."""
     from valueagents.report.numbers import sentence
 
-    for estimator, effects in scores.effects.items() if scores.covariates else ():
+    declared = {each.name for each in scores.covariates}
+    for estimator, effects in scores.effects.items():
+        if not declared & set(effects):
+            continue
         weights = (f"{scores.nuisance(name)} {sentence(each)}" for name, each in effects.items())
         print(f"{estimator} holds constant, with these weights: {'; '.join(weights)}")
 

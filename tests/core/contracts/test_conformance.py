@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable
 
 import gymnasium
+import msgspec
 import numpy as np
 import pytest
 
 from valueagents.contracts.conformance import check_other_process, check_value_env, transcript_hash
-from valueagents.contracts.decision import Annotation, Event, Factor, Option
+from valueagents.contracts.decision import Annotation, Covariate, Event, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.taxonomy import load_taxonomy
 
@@ -294,6 +295,38 @@ def factored(*declared: Factor, levels: Callable[[Story], dict]) -> type[Story]:
             return super().look(text, factors=levels(self), **fields)
 
     return Factored
+
+
+COINS = Covariate("coins", "What the option earns.", "coins", 0)
+
+
+@pytest.mark.parametrize(
+    ("declared", "numbers", "words"),
+    [
+        ((COINS,), lambda menu: {"coins": (5.0, *[None] * (len(menu) - 1))}, None),
+        ((), lambda menu: {"coins": (0,) * len(menu)}, "unknown covariate 'coins'"),
+        ((COINS,), lambda menu: {"coins": (1,)}, "has 1 numbers for a menu of"),
+        ((COINS,), lambda menu: {"coins": (-1,) * len(menu)}, "it lies between 0 and inf"),
+        ((COINS, COINS), lambda menu: {}, "covariate 'coins' is declared 2 times"),
+    ],
+)
+def test_covariates_are_declared_and_every_option_has_a_number_in_range_or_none(
+    declared, numbers, words
+):
+    class Counted(Story):
+        covariates = declared
+
+        def look(self, text, **fields):
+            turn = super().look(text, **fields)
+            annotation = msgspec.structs.replace(turn.annotation, covariates=numbers(turn.menu))
+            return msgspec.structs.replace(turn, annotation=annotation)
+
+    problems = broken(Counted)
+    if words is None:
+        assert problems == {}
+    else:
+        assert list(problems) == ["annotations fit the menu and the taxonomy and survive JSON"]
+        assert words in next(iter(problems.values()))
 
 
 def test_a_story_that_declares_its_factors_passes_every_check_snapshots_included():

@@ -349,6 +349,19 @@ def test_a_factor_or_level_that_the_env_does_not_declare_is_an_env_error_before_
     assert sink.failures[0].message.startswith(words)
 
 
+def test_a_covariate_that_the_env_does_not_declare_is_an_env_error_and_no_decision():
+    class Loose(Named):
+        def start(self, situation):
+            turn = super().start(situation)
+            count = len(turn.menu)
+            marks = Annotation("jiminy", ({},) * count, "test", "sign", {"coins": (1.0,) * count})
+            return msgspec.structs.replace(turn, annotation=marks) if situation == "b" else turn
+
+    sink = play(Loose, Recording())
+    assert [(f.situation, f.error, f.step) for f in sink.failures] == [("b", "EnvError", 0)]
+    assert sink.failures[0].message.startswith("unknown covariate 'coins'")
+
+
 def test_an_identity_does_not_depend_on_the_schema_of_the_record_nor_on_factors():
     bare = type("Rooms", (Rooms,), {"factors": ()})
     assert plans(20, env=bare()) == plans(20)
