@@ -5,20 +5,27 @@ Arrays: T decisions, C clusters, V values, K contrasts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from valueagents.arrays import BoolArray, FloatArray, IntArray
 from valueagents.measuring.answers import Answers, common_form, joint_clustering
-from valueagents.measuring.deviations import Deviations, attainable, propensity_terms
+from valueagents.measuring.deviations import (
+    Deviations,
+    Form,
+    Terms,
+    attainable,
+    propensity_terms,
+)
 from valueagents.measuring.inference import (
     Estimate,
     clustered_variance,
     ratio_estimates,
     t_test,
 )
+from valueagents.measuring.studies.study_shifts import ITEM, POLE, POLES
 from valueagents.measuring.sums import add_cluster_sums
 from valueagents.taxonomy import Taxonomy
 
@@ -81,7 +88,11 @@ class PolicyMeans:
 
 
 def policy_means(seeds: Sequence[Answers], of: MeanOf = "propensity") -> PolicyMeans:
-    """The means of a policy's runs in one env; decisions of several seeds count alike."""
+    """The means of a policy's runs in one env; decisions of several seeds count alike.
+
+    A survey's statement counts where its opposite was answered, too: else a habit of high ratings
+    would look like the value.
+    """
     form = common_form(*seeds)
     axes = seeds[0].taxonomy.axes
     clusterings = joint_clustering(seeds)
@@ -89,9 +100,11 @@ def policy_means(seeds: Sequence[Answers], of: MeanOf = "propensity") -> PolicyM
     above, below = ([np.zeros((size, len(axes))) for size in sizes] for _ in range(2))
     ends, contested = np.zeros((2, len(axes))), np.zeros(len(axes), dtype=np.int64)
     for answers, clustering in zip(seeds, clusterings, strict=True):
+        balanced = _in_both_wordings(answers, form)
         for place, part in answers.parts():
             deviations = part.deviations()
             terms = propensity_terms(deviations, form)
+            terms = _only(terms, balanced[place])
             counted = terms.counted.astype(np.float64)
             weight = counted if of == "propensity" else counted * _half_span(deviations)
             ends += attainable(terms)
@@ -105,6 +118,26 @@ def policy_means(seeds: Sequence[Answers], of: MeanOf = "propensity") -> PolicyM
     return PolicyMeans(
         seeds[0].taxonomy, value, enough, contested, above, below, ends, clusterings[0].unit
     )
+
+
+def _in_both_wordings(answers: Answers, form: Form) -> BoolArray:
+    """(T,) whether the opposite of a decision's statement was answered, too; true for all decisions
+    of an env whose items do not have two poles.
+    """
+    if not {ITEM, POLE} <= set(answers.columns.factors()):
+        return np.ones(len(answers.size), dtype=np.bool_)
+    item, pole, read = answers.factor(ITEM), answers.factor(POLE), answers.answered(form)
+    if not POLES.issubset(pole):
+        return np.ones(len(answers.size), dtype=np.bool_)
+    both = [np.isin(item, item[read & (pole == wording)]) for wording in sorted(POLES)]
+    balanced: BoolArray = both[0] & both[1]
+    return balanced
+
+
+def _only(terms: Terms, kept: BoolArray) -> Terms:
+    """The terms of some decisions; those of the others do not count."""
+    counted = terms.counted & kept[:, None]
+    return replace(terms, values=np.where(counted, terms.values, 0.0), counted=counted)
 
 
 def _half_span(deviations: Deviations) -> FloatArray:

@@ -9,6 +9,7 @@ from valueagents.measuring.many.policy_means import policy_means
 from valueagents.measuring.many.ranks import leanings, rank_ranges
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import score
+from valueagents.running.start import run
 from valueagents.taxonomy import Axis, Taxonomy
 
 FIVE = Taxonomy(
@@ -84,3 +85,26 @@ def test_a_policy_without_values_is_seldom_given_any(tmp_path):
         ranks += any(each.rank != (1, 5) for each in found)
     assert leans <= 9
     assert ranks <= 9
+
+
+def nearly_five(view):
+    """A habit: high ratings whatever the statement says, hardly touched by its length."""
+    wish = 0.002 * (len(view.observation) % 7)
+    odds = [np.exp((1 + wish) * float(option.id)) for option in view.menu]
+    return [each / sum(odds) for each in odds]
+
+
+def test_a_habit_of_high_ratings_leans_to_no_value_in_part_of_a_survey(tmp_path):
+    """Of some values only statements for them are met by then: alone they look like the value."""
+    for seed in range(3):
+        part = run("valueagents/Survey-v0", nearly_five, episodes=60, seed=seed)
+        one = read_answers(part)
+        met = {
+            (pair, pole) for pair, pole in zip(one.factor("item"), one.factor("pole"), strict=True)
+        }
+        whole = sum((pair, "oppose") in met for pair, pole in met if pole == "affirm")
+        assert 0 < whole < len(met) / 2
+        found = leanings(policy_means([one]))
+        assert sum(each.contested for each in found) <= 2 * len(one.size)
+        assert not [each.axis for each in found if each.holds]
+        assert any(each.estimate.value is None for each in found)
