@@ -42,6 +42,7 @@ def main() -> None:
         raise
     finally:
         sys.unraisablehook = hook
+        _note_no_more(signals)
 
 
 def _noted_signals() -> "tuple[socket, socket]":
@@ -54,6 +55,14 @@ def _noted_signals() -> "tuple[socket, socket]":
         end.setblocking(False)
     signal.set_wakeup_fd(into.fileno(), warn_on_full_buffer=False)
     return out, into
+
+
+def _note_no_more(signals: "tuple[socket, socket]") -> None:
+    import signal
+
+    signal.set_wakeup_fd(-1)
+    for end in signals:
+        end.close()
 
 
 def _came(signals: "tuple[socket, socket]") -> bool:
