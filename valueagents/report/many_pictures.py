@@ -112,8 +112,8 @@ def matrix_picture(found: MultiMethod) -> str:
             axes.axhline(edge - 0.5, color=INK, linewidth=1.2)
             axes.axvline(edge - 0.5, color=INK, linewidth=1.2)
         ticks = [plain_label(name) for name in found.axes] * len(found.methods)
-        axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize=5.5)
-        axes.set_yticks(range(len(ticks)), ticks, fontsize=5.5)
+        axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize=7.5)
+        axes.set_yticks(range(len(ticks)), ticks, fontsize=7.5)
         axes.tick_params(length=0)
         for place, method in enumerate(found.methods):
             name = plain_label(method.rpartition("/")[2])
