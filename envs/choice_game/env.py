@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from valueagents.contracts.decision import Event, Factor, Option
+from valueagents.contracts.decision import Covariate, Event, Factor, Option
 from valueagents.contracts.environment import Turn, ValueEnv
 from valueagents.envs.choice_game.annotations import Ledger, read_ledger
 from valueagents.envs.choice_game.game import read_folder
@@ -66,9 +66,12 @@ class ChoiceScriptEnv(ValueEnv):
         render_mode: "ansi" or None, as in Gymnasium.
     """
 
-    version = "2"  # 2: ends of pages and scenes are not steps, markup is not shown
+    version = "3"  # 3: the rewards on offer stand in annotations; 2: ends of pages are not steps
     tries = TRIES
     factors = (Factor("scene", "The scene of the script that the menu belongs to."),)
+    covariates: tuple[Covariate, ...] = (
+        Covariate("reward", "What its achievements earn at once.", "points"),
+    )
     inline = False  # a menu of random outcomes takes milliseconds to try
 
     def __init__(
@@ -117,6 +120,8 @@ class ChoiceScriptEnv(ValueEnv):
         if self._rules is not None:
             self._join_rules(self._rules)
         self.game = loaded
+        if not self.max_points:
+            self.covariates = ()
         self.max_steps = max_steps
         self._interpreter = Interpreter(loaded)
         self._steps = 0
@@ -237,6 +242,10 @@ class ChoiceScriptEnv(ValueEnv):
 
     def _line_events(self) -> tuple[Event, ...]:
         return self._ledger.events(self._interpreter.executed, self._interpreter.left)
+
+    def totals(self) -> dict[str, float]:
+        """The points earned so far, of a game that has some."""
+        return {each.name: float(self._points()) for each in self.covariates}
 
     def _points(self) -> int:
         return sum(self.game.achievements[name].points for name in self._interpreter.state.achieved)

@@ -14,9 +14,10 @@ them has seen their events already, and averages them with `annotation_of_tries`
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Protocol
+from statistics import fmean
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -118,6 +119,9 @@ class Tryable(Protocol):
     def attempt(self, option: Option) -> Sequence[Event]:
         """Take an option: its value events."""
 
+    def totals(self) -> Mapping[str, float]:
+        """Running totals by covariate."""
+
 
 class TriedMenus:
     """Annotates the menus of one env by trying, and remembers them by exact state, the least
@@ -142,10 +146,19 @@ class TriedMenus:
         if known is not None:
             self._known.move_to_end(key)
             return _DECODER.decode(known)
-        menu_tries = _try_all(env, menu, state, key)
+        before = env.totals()
+        tried = _try_all(env, menu, state, key)
         annotation = annotation_of_tries(
-            menu_tries, env.taxonomy, provenance=env.provenance, scaling=env.scaling
+            [option.events for option in tried],
+            env.taxonomy,
+            provenance=env.provenance,
+            scaling=env.scaling,
         )
+        gained = {
+            name: tuple(fmean(after[name] for after in option.totals) - total for option in tried)
+            for name, total in before.items()
+        }
+        annotation = msgspec.structs.replace(annotation, covariates=gained)
         encoded = bytes(memoryview(msgspec.msgpack.encode(annotation)))  # which has room to spare
         self._remember(key, encoded)
         return annotation
@@ -169,17 +182,24 @@ def _key(state: bytes, menu: Menu) -> str:
     return digest.hexdigest()
 
 
-def _try_all(env: Tryable, menu: Menu, state: bytes, key: str) -> list[Tries]:
+class _Tried(NamedTuple):
+    """Of each try of an option: its events, and the env's totals after it."""
+
+    events: Tries
+    totals: Sequence[Mapping[str, float]]
+
+
+def _try_all(env: Tryable, menu: Menu, state: bytes, key: str) -> list[_Tried]:
     """The tries of every option; state and random generator are then as they were, whatever was
     raised.
     """
     generator, axes = env.np_random.bit_generator, frozenset(env.taxonomy.axis_ids)
     real_randomness = generator.state
-    menu_tries: list[Tries] = []
+    menu_tries: list[_Tried] = []
     try:
         for option in menu:
             tries = _tries_of(env, option, state, key)
-            for event in chain.from_iterable(tries):
+            for event in chain.from_iterable(tries.events):
                 if event.axis not in axes or not math.isfinite(event.amount):
                     raise EnvError(f"{_named(env, option)}: {_problem(event, env.taxonomy)}")
             menu_tries.append(tries)
@@ -188,16 +208,18 @@ def _try_all(env: Tryable, menu: Menu, state: bytes, key: str) -> list[Tries]:
     return menu_tries
 
 
-def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> Tries:
-    """The events of each try of an option: one if it draws no random number, `env.tries`
+def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> _Tried:
+    """The tries of an option: one if it draws no random number, `env.tries`
     otherwise.
     """
     tries: list[Sequence[Event]] = []
+    totals: list[Mapping[str, float]] = []
     for number in range(env.tries):
         try:
             env.reseed(key, number)
             before = env.randomness()
             tries.append(env.attempt(option))
+            totals.append(env.totals())
             drew = env.randomness() != before
         except ValueAgentsError:
             raise
@@ -210,7 +232,7 @@ def _tries_of(env: Tryable, option: Option, state: bytes, key: str) -> Tries:
             env.load_state(state)
         if not drew:
             break
-    return tries
+    return _Tried(tries, totals)
 
 
 def _problem(event: Event, taxonomy: Taxonomy) -> str:

@@ -17,7 +17,7 @@ option of a menu is taken, the value events that it causes are read, and the sta
 
 from abc import ABC, abstractmethod
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, SupportsFloat, cast
 
 import gymnasium
@@ -167,10 +167,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         """The turn after an option of the current menu was taken."""
 
     def choose(self, action: object) -> Option:
-        """The option that an action means: here its index in the menu.
-
-        Raises Refused if it means none.
-        """
+        """The option that an action means, here by its index. Raises Refused if it means none."""
         menu = self._turn.menu if self._turn is not None else ()
         reason = self._why_invalid(action, menu)
         if reason is not None:
@@ -249,10 +246,7 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
         return "\n".join([self._turn.text, *options])
 
     def save_state(self) -> bytes:
-        """The state of the env behind the turn.
-
-        Optional: with it, `annotate_by_trying` can be set.
-        """
+        """The state of the env behind the turn: optional, and what `annotate_by_trying` needs."""
         raise NotImplementedError(f"{type(self).__name__} cannot save its state")
 
     def load_state(self, state: bytes) -> None:
@@ -317,6 +311,10 @@ class ValueEnv(gymnasium.Env[str, int | None], ABC):
             return self.advance(option).events
         except Refused:
             return ()
+
+    def totals(self) -> Mapping[str, float]:
+        """Running totals by covariate, as of points: what a try adds is the option's number."""
+        return {}
 
     def try_options(self, menu: Menu) -> Annotation:
         """What each option of a menu of the present state would do; the env is left as it was.

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from valueagents.contracts.counterfactual import Scaling, TriedMenus, annotation_of_tries
-from valueagents.contracts.decision import Annotation, Event, Option
+from valueagents.contracts.decision import Annotation, Covariate, Event, Option
 from valueagents.contracts.environment import Refused, Turn, ValueEnv
 from valueagents.errors import ConfigError, DataError, EnvError
 from valueagents.taxonomy import load_taxonomy
@@ -78,6 +78,26 @@ def test_every_menu_has_the_values_of_what_each_option_would_do():
     )
     assert info["annotation"].scaling == "sum of the step's events / 1, cut at ±1"
     assert env.step(1)[4]["annotation"].values[1] == {"good_self": 1.0}
+
+
+class Counted(Fair):
+    """Says how many coins there are: the number of an option is what it adds."""
+
+    covariates = (Covariate("coins", "What the option adds.", "coins", -1, 1),)
+
+    def totals(self) -> dict[str, float]:
+        return {"coins": float(self.coins)}
+
+
+def test_a_covariate_of_an_option_is_what_a_try_adds_to_its_total_and_nothing_else_changes():
+    env = Counted(tries=4000)
+    _, info = env.reset(seed=1)
+    bet, keep = info["annotation"].covariates["coins"]
+    assert keep == -1.0
+    assert bet == pytest.approx(2 * WINS - 1, abs=0.05)
+    assert env.coins == 5
+    assert info["annotation"].values == Fair(tries=4000).reset(seed=1)[1]["annotation"].values
+    assert Fair().reset(seed=1)[1]["annotation"].covariates == {}
 
 
 def test_the_mean_over_tries_converges_on_the_expectation():

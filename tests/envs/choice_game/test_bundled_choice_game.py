@@ -61,3 +61,30 @@ def test_every_value_is_contested_in_at_least_eight_menus():
             _, _, terminated, truncated, info = env.step(int(rng.integers(len(info["menu"]))))
             over = terminated or truncated
     assert min(contested[axis] for axis in env.taxonomy.axis_ids) >= 8
+
+
+def test_the_reward_on_offer_is_the_reward_that_the_option_brings():
+    env = make_env("valueagents/ChoiceScript-v0")
+    rng = np.random.default_rng(1)
+    offered = 0
+    for seed in range(3):
+        _, info = env.reset(seed=seed)
+        over = False
+        while not over:
+            action = int(rng.integers(len(info["menu"])))
+            on_offer = info["annotation"].covariates["reward"]
+            offered += len(set(on_offer)) > 1
+            _, reward, terminated, truncated, info = env.step(action)
+            assert reward == on_offer[action]
+            over = terminated or truncated
+    assert offered
+    assert [(each.name, each.unit) for each in env.covariates] == [("reward", "points")]
+
+
+def test_a_game_without_achievements_offers_no_reward(tmp_path):
+    script = "*choice\n  #Stay.\n    *comment value: BEC +1\n    *finish\n  #Go.\n    *finish\n"
+    (tmp_path / "startup.txt").write_text(script, encoding="utf-8")
+    env = make_env("valueagents/ChoiceScript-v0", game=str(tmp_path))
+    _, info = env.reset(seed=1)
+    assert env.covariates == ()
+    assert info["annotation"].covariates == {}
