@@ -83,7 +83,7 @@ class EnvResults:
 
     `separation`: all pairs (None: fewer than two policies, or nothing in common, then `apart` says
     why). `comparison`: every estimator's difference where two policies have a run each.
-    `exposures`: where there are more, E6 of the first policy against each.
+    `exposures`: else, E6 of the first policy against each that has as many seeds.
     """
 
     env: str
@@ -254,27 +254,30 @@ def _separated(
 def _details(
     policies: Mapping[str, Sequence[Answers]], primary: str | None, seed: int, *, low_mass: bool
 ) -> tuple[Comparison | None, dict[str, Difference]]:
-    """Every estimator's difference of two policies; of more the first's exposure and choice against
-    each. Nothing where a policy has several seeds, or none have a situation in common.
+    """Every estimator's difference of two policies with a run each; of more policies or seeds the
+    first's exposure and choice against each. Nothing where none have a situation in common.
     """
-    if len(policies) < 2 or any(len(seeds) > 1 for seeds in policies.values()):
+    if len(policies) < 2:
         return None, {}
-    first, *others = (seeds[0] for seeds in policies.values())
+    first, *others = policies.values()
     try:
-        if len(others) == 1:
-            found = compare(first, others[0], primary=primary, seed=seed, low_mass=low_mass)
+        if len(first) == 1 and [len(seeds) for seeds in others] == [1]:
+            [second] = others[0]
+            found = compare(first[0], second, primary=primary, seed=seed, low_mass=low_mass)
             return found, {}
         splits = {
-            name: _split(first, each) for name, each in zip([*policies][1:], others, strict=True)
+            name: _split(first, seeds) for name, seeds in zip([*policies][1:], others, strict=True)
         }
     except ConfigError:
         return None, {}  # the separation says why
     return None, {name: split for name, split in splits.items() if split is not None}
 
 
-def _split(first: Answers, second: Answers) -> Difference | None:
+def _split(first: Sequence[Answers], second: Sequence[Answers]) -> Difference | None:
     assert EXPOSURE.difference is not None  # noqa: S101 – E6 compares
-    return EXPOSURE.difference(Compared([pair(first, second)]))
+    if len(first) != len(second):
+        return None
+    return EXPOSURE.difference(Compared(list(map(pair, first, second))))
 
 
 def _gaps(envs: Mapping[str, Mapping[str, Sequence[Answers]]]) -> dict[str, list[SayDo]]:

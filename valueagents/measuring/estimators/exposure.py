@@ -10,11 +10,13 @@ is not known: it comes from a replay (E7) and counts as exact, or there is no sp
 
 Intervals are by the delta method: what a decision for x in state s moves each part by, summed by
 cluster. Where a state is met once or twice its u_i is as good as given, and the interval of the
-choice part is too narrow.
+choice part is too narrow. Of several training seeds it is the mean of the paired seeds' splits,
+with a t interval over seeds.
 """
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -35,10 +37,39 @@ _PARTS = 3  # the difference, exposure, choice
 
 
 def _difference(compared: Compared) -> Difference | None:
-    """The split of the difference of rates of two runs; None where several seeds are compared."""
-    if len(compared.pairs) > 1:
-        return None
-    return exposure_split(compared.first, compared.second, replayed=compared.replayed)
+    """The split of the difference of rates of two policies; over several seeds the mean of theirs,
+    with a t interval over seeds.
+    """
+    if len(compared.pairs) == 1:
+        return exposure_split(compared.first, compared.second, replayed=compared.replayed)
+    return _over_seeds([exposure_split(pair.first, pair.second) for pair in compared.pairs])
+
+
+def _over_seeds(splits: Sequence[Difference]) -> Difference:
+    seeds = len(splits)
+    axes = []
+    for same in zip(*(split.axes for split in splits), strict=True):
+        parts = {name: _mean([each.parts[name] for each in same]) for name in same[0].parts}
+        axes.append(
+            msgspec.structs.replace(
+                same[0],
+                situations=min(each.situations or 0 for each in same),
+                clusters=seeds,
+                difference=_mean([each.difference for each in same]),
+                parts=parts,
+            )
+        )
+    return msgspec.structs.replace(splits[0], unit="training seed", clusters=seeds, axes=axes)
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean over seeds; none where a seed has no number."""
+    lacking = [each for each in estimates if each.value is None]
+    if lacking:
+        return Estimate(reason=lacking[0].reason)
+    values = np.array([each.value for each in estimates], dtype=np.float64)
+    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+    return t_estimate(float(values.mean()), error, len(values), unit="training seed")
 
 
 def exposure_split(

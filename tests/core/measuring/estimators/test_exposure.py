@@ -155,11 +155,31 @@ def test_a_replay_of_other_states_leaves_the_split_undefined(tmp_path):
     assert a.parts["choice"].reason.startswith("1 of 25 states were met by one policy only")
 
 
-def test_several_seeds_are_not_split(tmp_path):
-    runs = [
-        made_run(tmp_path / f"{side}{seed}", [decision(s, [PLUS, MINUS], side) for s in range(25)])
-        for side in (0, 1)
-        for seed in (0, 1)
-    ]
-    assert "E6" in compare(runs[0], runs[2]).differences
-    assert "E6" not in compare(runs[:2], runs[2:]).differences
+def test_over_seeds_it_is_the_mean_of_their_splits_with_a_t_interval_over_seeds(tmp_path):
+    rng, menus = np.random.default_rng(16), menus_of(12)
+    firsts, seconds, single = [], [], []
+    for seed in range(3):
+        sides = []
+        for _ in "12":
+            where = [*range(12), *rng.integers(12, size=40).tolist()]
+            picks = [int(rng.integers(len(menus[s]))) for s in where]
+            sides.append([decision(s, menus[s], c) for s, c in zip(where, picks, strict=True)])
+        (tmp_path / str(seed)).mkdir()
+        first, second = pair(tmp_path / str(seed), *sides)
+        firsts.append(first)
+        seconds.append(second)
+        single.append(compare(first, second)["E6"])
+    found = compare(firsts, seconds)["E6"]
+    assert (found.unit, found.clusters) == ("training seed", 3)
+    for v, axis in enumerate(found.axes):
+        for name in ("exposure", "choice"):
+            values = np.array([each.axes[v].parts[name].value for each in single])
+            half = stats.t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+            part = axis.parts[name]
+            assert part.value == exactly(values.mean())
+            assert (part.low, part.high) == (
+                exactly(values.mean() - half),
+                exactly(values.mean() + half),
+            )
+        whole = axis.parts["exposure"].value + axis.parts["choice"].value
+        assert axis.difference.value == exactly(whole)
