@@ -10,16 +10,19 @@ from statistics import mean
 import numpy as np
 import pytest
 
+from valueagents.cli.tables import print_scores
 from valueagents.contracts.decision import Option
 from valueagents.envs.items.dilemma import DilemmaEnv
 from valueagents.experiments.validity.simulation import play
 from valueagents.measuring.answers import Answers
+from valueagents.measuring.comparison import compare
 from valueagents.measuring.estimators.registry import estimator, of_one_run
 from valueagents.measuring.many.circle import circle_check
 from valueagents.measuring.many.profiles import profiles
 from valueagents.measuring.measured import measure
 from valueagents.measuring.reading import read_answers
 from valueagents.measuring.scores import result_of, score
+from valueagents.report import write_report
 from valueagents.running.execution import RunConfig, execute
 from valueagents.running.pool import freeze_pool
 from valueagents.running.runs import Run
@@ -118,6 +121,34 @@ def test_items_under_pressure_are_left_out_of_the_weights_and_counted(tmp_path):
     config = RunConfig(env=DILEMMA, env_options={**BANK, "pressure": True}, policy="random", seed=1)
     [said] = [w for w in score(execute(config, tmp_path)).warnings if "choice weights" in w]
     assert re.search(r"desirability is not held constant: \d+ of \d+ decisions have it", said)
+
+
+@pytest.mark.slow
+def test_scores_pages_and_comparisons_show_the_weights_with_and_without(run, tmp_path, capsys):
+    config = RunConfig(env=DILEMMA, env_options=BANK, policy="known:ACH=1", seed=1)
+    other = execute(config, tmp_path / "other")
+    scores = score(run)
+    assert {"E4", "E4p", "E4w", "E4pw"} <= set(scores.columns)
+    assert list(scores.effects["E4"]) == ["position", "length", "desirability"]
+    assert list(scores.effects["E4w"]) == ["position", "length"]
+    print_scores(scores)
+    printed = capsys.readouterr().out
+    assert "E4 holds constant, with these weights: position" in printed
+    assert "desirability (points) " in printed
+    assert "raw weight" in printed
+    found = compare(other, run)
+    assert found["E4"].name.endswith(", desirability held constant")
+    assert found["E4w"].name == "normalised weights w / |w|"
+    page = write_report([run, other], tmp_path / "page.html").read_text(encoding="utf-8")
+    for shown in ("E4w raw weight", "E4, desirability (points)", ", desirability held constant"):
+        assert shown in page
+
+
+def test_other_annotations_and_groups_of_axes_keep_the_covariates(run, menus):
+    annotations = str(DATA.joinpath("dilemmas-2.jsonl"))
+    for options in ({"annotations": annotations}, {"grouping": "schwartz10"}):
+        read = read_answers(run, **options).covariates["desirability"]
+        assert (read == menus.covariates["desirability"]).all()
 
 
 # What the bank must not do: score tastes that are not values.
