@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from valueagents.cli.agreement import agreement
+from valueagents.cli.annotate import annotate
 from valueagents.cli.check import check
 from valueagents.cli.circle import circle
 from valueagents.cli.compare import compare
@@ -49,6 +50,7 @@ COMMANDS = (
     estimators,
     check,
     play,
+    annotate,
 )
 
 _UsageError: Any = typer.BadParameter.__base__  # wherever this version of typer has it
