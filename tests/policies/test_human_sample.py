@@ -1,7 +1,9 @@
 """What people chose, from an empty sheet to a policy that is compared with another."""
 
 import csv
+import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,30 @@ def test_a_filled_sheet_is_never_overwritten(tmp_path: Path, cli: Cli):
     assert code == 2
     assert "may hold answers" in error
     assert sheet.read_text() == "answers"
+
+
+def test_a_blind_second_annotator_agrees_as_its_readme_says(tmp_path: Path, cli: Cli):
+    """The bundled bank's second annotation, written on a sheet: kappa 0.89 over all values."""
+    sheet = tmp_path / "marks.csv"
+    assert cli("annotate", DILEMMAS, "--task", "marks", "--out", sheet, "--seed", 4)[0] == 0
+    data = files("valueagents.envs").joinpath("data", "dilemmas-1.second.jsonl").read_text("utf-8")
+    second = {row["id"]: row["options"] for row in map(json.loads, data.splitlines()[1:])}
+    marks = {o.text: second[i.id][o.id] for i in DilemmaEnv().bank.items for o in i.options}
+    header, *rows = csv.reader(sheet.read_text("utf-8-sig").splitlines(keepends=True))
+    filled = [[*r[:4], *(marks[r[3]].get(axis, "") for axis in header[4:])] for r in rows]
+    with sheet.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *filled])
+    code, said, error = cli("annotate", DILEMMAS, "--marks", sheet, "--json")
+    assert code == 0, error
+    found = json.loads(said)
+    assert found["items"] == 192
+    assert found["values"][-1]["kappa"]["value"] == pytest.approx(0.89, abs=0.005)
+
+
+def test_one_of_writing_and_reading_is_asked_for(tmp_path: Path, cli: Cli):
+    code, _, error = cli("annotate", DILEMMAS)
+    assert code == 2
+    assert "give --out FILE" in error
 
 
 def test_a_game_has_no_sheet(tmp_path: Path, cli: Cli):
