@@ -25,7 +25,8 @@ class DiskError(OSError):
 
 _LOOK_EVERY_S = 0.02
 """A file that goes away is noticed that late: to look takes 1 % of an instant episode."""
-_DRAFT = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8}")
+_DRAFT = re.compile(r"\..+?\.(?:(?P<host>[0-9a-f]{8})\.)?(?P<pid>\d+)\.[0-9a-f]{8}")
+"""Earlier versions named no host."""
 _HOST = sha256(gethostname().encode()).hexdigest()[:8]
 _FOREIGN_S = 86_400
 """A draft of another machine, of whose processes nothing can be known here, is dead after a day."""
@@ -71,7 +72,7 @@ def remove_dead_drafts(folder: Path) -> None:
 
 
 def _is_dead(path: Path, match: "re.Match[str]") -> bool:
-    if match["host"] == _HOST:
+    if match["host"] in (None, _HOST):
         return not _lives(int(match["pid"]))
     return time.time() - path.stat().st_mtime > _FOREIGN_S
 
