@@ -26,6 +26,7 @@ EXPORT_VERSION = 1
 class ExportFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an export says of its run: the header, how much of it there was, and how far it was.
 
+    `crc32` has the checksums of the tables that are read back, by file name (a log has its own).
     `planned`, `started`, `ended` as `sessions.Standing` has them; `ended` is None while the run
     goes on.
     """
@@ -36,6 +37,7 @@ class ExportFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     planned: int | None
     started: str | None
     ended: str | None
+    crc32: dict[str, int] = {}
     export: int = EXPORT_VERSION
 
 

@@ -28,6 +28,7 @@ from valueagents.contracts.decision import Failure
 from valueagents.errors import NOT_JSON, ConfigError, DataError, first_line
 from valueagents.running.exported import ExportFacts, export_facts, read_facts, restored
 from valueagents.running.runs import Run
+from valueagents.running.sealed import file_crc32
 from valueagents.running.store import RunStore, StoreReading, write_atomically
 from valueagents.running.table import table_schema, write_decisions
 from valueagents.running.writer import RunWriter
@@ -81,8 +82,11 @@ def write_tables_of(
         for name, table in tables.items():
             _write(table, made / f"{name}.{form}", form)
         pa_csv.write_csv(_columns_table(tables), made / "columns.csv")
-        facts = msgspec.json.format(msgspec.json.encode(export_facts(run)), indent=1)
-        write_atomically(made / FACTS_OF_EXPORT, facts + b"\n")
+        kept = (f"{name}.{form}" for name in (_DECISIONS, _EPISODES))
+        crc32 = {name: file_crc32(made / name) for name in kept}
+        facts = msgspec.structs.replace(export_facts(run), crc32=crc32)
+        told = msgspec.json.format(msgspec.json.encode(facts), indent=1)
+        write_atomically(made / FACTS_OF_EXPORT, told + b"\n")
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -100,9 +104,8 @@ def run_of_tables(folder: Path) -> Run:
     except (FileNotFoundError, *NOT_JSON) as error:
         raise DataError(f"{str(file)!r}: {first_line(error)}; export the run again") from error
     facts = read_facts(raw, repr(str(file)))
-    decisions = _read(folder, _DECISIONS, table_schema(facts.header))
-    episodes = _read(folder, _EPISODES, _EPISODES_SCHEMA)
-    _require_all(folder, facts, decisions)
+    decisions = _read(folder, _DECISIONS, table_schema(facts.header), facts)
+    episodes = _read(folder, _EPISODES, _EPISODES_SCHEMA, facts)
     reading = StoreReading(finished=set(decisions["episode"].to_pylist()))
 
     def write_failures(writer: RunWriter) -> int:
@@ -183,15 +186,6 @@ def _columns_table(tables: Mapping[str, pa.Table]) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def _require_all(folder: Path, facts: ExportFacts, decisions: pa.Table) -> None:
-    found = decisions.num_rows, len(decisions["episode"].unique())
-    if found != (facts.decisions, facts.episodes):
-        raise DataError(
-            f"{str(folder)!r}: {found[0]} decisions of {found[1]} episodes are there,"
-            f" {facts.decisions} of {facts.episodes} were exported; export the run again"
-        )
-
-
 def _write(table: pa.Table, file: Path, form: TableFormat) -> None:
     if form == "parquet":
         pq.write_table(table, file, compression="zstd", row_group_size=_ROWS_A_GROUP)
@@ -201,12 +195,17 @@ def _write(table: pa.Table, file: Path, form: TableFormat) -> None:
         os.fsync(written.fileno())
 
 
-def _read(folder: Path, name: str, schema: pa.Schema) -> pa.Table:
+def _read(folder: Path, name: str, schema: pa.Schema, facts: ExportFacts) -> pa.Table:
     """A table of the folder, with the columns of the schema. Raises DataError."""
     files = [folder / f"{name}.{form}" for form in ("parquet", "csv")]
     file = next((each for each in files if each.is_file()), None)
     if file is None:
         raise DataError(f"{str(folder)!r} has no {name}.parquet or .csv; export the run again")
+    if facts.crc32.get(file.name) != file_crc32(file):
+        raise DataError(
+            f"{str(file)!r} was changed since it was exported (its checksum is wrong); export the"
+            " run again"
+        )
     try:
         table = _read_csv(file, schema) if file.suffix == ".csv" else pq.read_table(file)
         return table.select(schema.names).cast(schema)

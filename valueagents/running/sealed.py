@@ -24,6 +24,16 @@ _DIGITS = 8
 _END = b'"}'
 _FROM_DIGITS = -(_DIGITS + len(_END))
 _FROM_KEY = _FROM_DIGITS - len(_KEY)
+_READ_BYTES = 1 << 20
+
+
+def file_crc32(file: Path) -> int:
+    """The CRC-32 of a whole file, read in parts. Raises OSError."""
+    crc = 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(_READ_BYTES):
+            crc = zlib.crc32(chunk, crc)
+    return crc
 
 
 def seal(line: bytes) -> bytes:

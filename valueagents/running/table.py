@@ -10,7 +10,6 @@ for each option of the menu, null where it has none.
 
 import json
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ import pyarrow.parquet as pq
 from valueagents.contracts.decision import SCHEMA, Decision, Episode, menu_hash, situation_hash
 from valueagents.errors import NOT_JSON, StoreError
 from valueagents.running.durable import draft, remove_dead_drafts, write_atomically
-from valueagents.running.sealed import seal, unseal
+from valueagents.running.sealed import file_crc32, seal, unseal
 from valueagents.running.store import RunHeader, RunStore, StoreReading
 
 TABLE_FILE = "decisions.parquet"
 FACTS_FILE = "decisions.json"
-_READ_BYTES = 1 << 20
 _ROWS_A_BATCH = 20_000
 """Rows of a row group: whoever reads the file group by group needs memory for one of them."""
 
@@ -191,7 +189,7 @@ def write_decisions(
                 writer.write_table(table.cast(writer.schema))
         met = reading or StoreReading()
         facts = TableFacts(
-            made_from, _checksum(made), len(met.finished), tuple(map(str, met.damages))
+            made_from, file_crc32(made), len(met.finished), tuple(map(str, met.damages))
         )
         made.replace(file)
         write_atomically(store.path / FACTS_FILE, seal(msgspec.json.encode(facts)) + b"\n")
@@ -233,18 +231,9 @@ def _version(store: RunStore) -> tuple[int, int, int] | None:
 
 def _is_intact(store: RunStore, facts: TableFacts) -> bool:
     try:
-        return _checksum(store.path / TABLE_FILE) == facts.crc32
+        return file_crc32(store.path / TABLE_FILE) == facts.crc32
     except OSError:
         return False
-
-
-def _checksum(file: Path) -> int:
-    """The CRC-32 of a file."""
-    crc = 0
-    with file.open("rb") as opened:
-        while chunk := opened.read(_READ_BYTES):
-            crc = zlib.crc32(chunk, crc)
-    return crc
 
 
 def _batches(store: RunStore, reading: StoreReading) -> Iterator[list[dict[str, Any]]]:

@@ -154,6 +154,17 @@ def other_facts(folder, form):
     (folder / "export.json").write_text('{"header": 3}')
 
 
+def one_byte(folder, form):
+    """In the middle of the table: in CSV a digit or a letter, so that it is still a table."""
+    file = folder / f"decisions.{form}"
+    content = bytearray(file.read_bytes())
+    place = next(
+        k for k in range(len(content) // 2, len(content)) if chr(content[k]) in "123456789"
+    )
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
 def newer(folder, form):
     file = folder / "export.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "export": 2}))
@@ -167,12 +178,13 @@ def garbage(folder, form):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut, "199 decisions of 199 episodes are there, 200 of 200 were exported"),
-        (without_column, "is not as `valueagents export` writes it"),
+        (cut, "was changed since it was exported"),
+        (without_column, "was changed since it was exported"),
         (without_episodes, "has no episodes.parquet or .csv"),
         (other_facts, "not what `valueagents export` writes there"),
+        (one_byte, "was changed since it was exported"),
         (newer, "an export of version 2, this version reads 1"),
-        (garbage, "is not as `valueagents export` writes it"),
+        (garbage, "was changed since it was exported"),
     ],
 )
 def test_a_damaged_export_is_one_clear_error(known, tmp_path, form, damage, message):
