@@ -10,8 +10,11 @@ is not known: it comes from a replay (E7) and counts as exact, or there is no sp
 
 Intervals are by the delta method: what a decision for x in state s moves each part by, summed by
 cluster. Where a state is met once or twice its u_i is as good as given, and the interval of the
-choice part is too narrow. Of several training seeds it is the mean of the paired seeds' splits,
-with a t interval over seeds.
+choice part is too narrow.
+
+Of several seeds it is the mean of the paired seeds' splits. They meet the same items, so their
+errors may be one and the same: the interval is the wider of the one over seeds (t) and the mean of
+the single seeds' own.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ from valueagents.measuring.estimators.declaration import (
     Difference,
     Estimator,
 )
-from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate
+from valueagents.measuring.inference import Estimate, clustered_variance, t_estimate, t_quantile
 from valueagents.measuring.pairing import by_situation
 from valueagents.measuring.sums import Clustering, add_cluster_sums
 
@@ -37,9 +40,7 @@ _PARTS = 3  # the difference, exposure, choice
 
 
 def _difference(compared: Compared) -> Difference | None:
-    """The split of the difference of rates of two policies; over several seeds the mean of theirs,
-    with a t interval over seeds.
-    """
+    """The split of the difference of rates of two policies; of several seeds the mean."""
     if len(compared.pairs) == 1:
         return exposure_split(compared.first, compared.second, replayed=compared.replayed)
     return _over_seeds([exposure_split(pair.first, pair.second) for pair in compared.pairs])
@@ -63,13 +64,17 @@ def _over_seeds(splits: Sequence[Difference]) -> Difference:
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean over seeds; none where a seed has no number."""
+    """The mean over seeds; none where a seed has no number, no interval where one has none."""
     lacking = [each for each in estimates if each.value is None]
     if lacking:
         return Estimate(reason=lacking[0].reason)
     values = np.array([each.value for each in estimates], dtype=np.float64)
-    error = float(values.std(ddof=1)) / np.sqrt(len(values))
-    return t_estimate(float(values.mean()), error, len(values), unit="training seed")
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / np.sqrt(len(values))
+    if any(each.low is None or each.high is None for each in estimates):
+        return Estimate(mean, reason="a seed has no interval")
+    own = float(np.mean([(each.high or 0.0) - (each.low or 0.0) for each in estimates])) / 2
+    half = max(own, t_quantile(len(values)) * error)
+    return Estimate(mean, mean - half, mean + half)
 
 
 def exposure_split(

@@ -155,7 +155,7 @@ def test_a_replay_of_other_states_leaves_the_split_undefined(tmp_path):
     assert a.parts["choice"].reason.startswith("1 of 25 states were met by one policy only")
 
 
-def test_over_seeds_it_is_the_mean_of_their_splits_with_a_t_interval_over_seeds(tmp_path):
+def test_over_seeds_it_is_the_mean_of_their_splits_with_the_wider_interval(tmp_path):
     rng, menus = np.random.default_rng(16), menus_of(12)
     firsts, seconds, single = [], [], []
     for seed in range(3):
@@ -174,7 +174,9 @@ def test_over_seeds_it_is_the_mean_of_their_splits_with_a_t_interval_over_seeds(
     for v, axis in enumerate(found.axes):
         for name in ("exposure", "choice"):
             values = np.array([each.axes[v].parts[name].value for each in single])
-            half = stats.t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+            over_seeds = stats.t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+            own = [each.axes[v].parts[name] for each in single]
+            half = max(over_seeds, np.mean([(each.high - each.low) / 2 for each in own]))
             part = axis.parts[name]
             assert part.value == exactly(values.mean())
             assert (part.low, part.high) == (
@@ -183,3 +185,20 @@ def test_over_seeds_it_is_the_mean_of_their_splits_with_a_t_interval_over_seeds(
             )
         whole = axis.parts["exposure"].value + axis.parts["choice"].value
         assert axis.difference.value == exactly(whole)
+
+
+def test_seeds_that_agree_by_chance_are_no_more_certain_than_one_of_them(tmp_path):
+    rng, menus = np.random.default_rng(18), menus_of(20)
+    sides = []
+    for _ in "12":
+        where = [*range(20), *rng.integers(20, size=40).tolist()]
+        picks = [int(rng.integers(len(menus[s]))) for s in where]
+        sides.append([decision(s, menus[s], c) for s, c in zip(where, picks, strict=True)])
+    runs = []
+    for seed in "12":
+        (tmp_path / seed).mkdir()
+        runs.append(pair(tmp_path / seed, *sides))
+    one = compare(*runs[0])["E6"].axes[0].difference
+    both = compare([a for a, _ in runs], [b for _, b in runs])["E6"].axes[0].difference
+    assert (both.low, both.high) == (exactly(one.low), exactly(one.high))
+    assert both.low < both.high
