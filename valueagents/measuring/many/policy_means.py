@@ -40,8 +40,8 @@ class PolicyMeans:
     """`value` (V,) is Σ above / Σ below, NaN where the axis has fewer contested decisions than the
     env asks for (`enough`, (V,)).
 
-    `above`, `below`: (C, V) sums for each way of the clustering, `attainable` (2, V) between what
-    Σ above can lie, `contested` (V,) decisions.
+    `counts` says which decisions these are. `above`, `below`: (C, V) sums for each way of the
+    clustering, `attainable` (2, V) between what Σ above can lie, `contested` (V,) decisions.
     """
 
     taxonomy: Taxonomy
@@ -52,12 +52,13 @@ class PolicyMeans:
     below: list[FloatArray]
     attainable: FloatArray
     unit: str
+    counts: str = "contested decisions"
 
     def estimates(self, *, seed: int = 0) -> list[Estimate]:
         """The means with their intervals; undefined where there are too few decisions."""
         found = ratio_estimates(self.above, self.below, self.attainable, seed=seed)
         return [
-            each if enough else Estimate(reason=f"not enough: {count} contested decisions")
+            each if enough else Estimate(reason=f"not enough: {count} {self.counts}")
             for each, enough, count in zip(found, self.enough, self.contested.tolist(), strict=True)
         ]
 
@@ -98,9 +99,10 @@ def policy_means(seeds: Sequence[Answers], of: MeanOf = "propensity") -> PolicyM
     clusterings = joint_clustering(seeds)
     sizes = [way.count for way in clusterings[0].ways]
     above, below = ([np.zeros((size, len(axes))) for size in sizes] for _ in range(2))
-    ends, contested = np.zeros((2, len(axes))), np.zeros(len(axes), dtype=np.int64)
+    ends, contested, whole = np.zeros((2, len(axes))), np.zeros(len(axes), dtype=np.int64), True
     for answers, clustering in zip(seeds, clusterings, strict=True):
         balanced = _in_both_wordings(answers, form)
+        whole = whole and bool(balanced.all())
         for place, part in answers.parts():
             deviations = part.deviations()
             terms = propensity_terms(deviations, form)
@@ -115,8 +117,9 @@ def policy_means(seeds: Sequence[Answers], of: MeanOf = "propensity") -> PolicyM
     enough = contested >= max(1, seeds[0].min_contested)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(enough, above[0].sum(axis=0) / below[0].sum(axis=0), np.nan)
+    counts = "contested decisions" if whole else "contested decisions in both wordings"
     return PolicyMeans(
-        seeds[0].taxonomy, value, enough, contested, above, below, ends, clusterings[0].unit
+        seeds[0].taxonomy, value, enough, contested, above, below, ends, clusterings[0].unit, counts
     )
 
 

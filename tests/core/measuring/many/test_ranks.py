@@ -107,4 +107,5 @@ def test_a_habit_of_high_ratings_leans_to_no_value_in_part_of_a_survey(tmp_path)
         found = leanings(policy_means([one]))
         assert sum(each.contested for each in found) <= 2 * len(one.size)
         assert not [each.axis for each in found if each.holds]
-        assert any(each.estimate.value is None for each in found)
+        lacking = [each.estimate.reason for each in found if each.estimate.value is None]
+        assert "not enough: 0 contested decisions in both wordings" in lacking
