@@ -53,8 +53,8 @@ def _answer(measure: BiasMeasure, found: BiasFindings) -> str:
         _of_benchmark(measure, name, found.of(measure, benchmark=name)) for name in benchmarks
     )
     guessing = (
-        " None of them is clear of chance where the text tells the answer: it is no better"
-        " understanding."
+        " None of them is clear of chance where the text tells the answer, so this does not"
+        " show better understanding."
         if measure == "accuracy" and any(map(holds, contrasts)) and _all_guess(found)
         else ""
     )

@@ -60,7 +60,9 @@ def texts_in(paths: Mapping[str, str]) -> dict[str, str]:
         path = Path(given)
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         if not files or not all(file.is_file() for file in files):
-            raise ConfigError(f"text {name!r}: {given!r} is no file, and no folder of .txt files")
+            raise ConfigError(
+                f"text {name!r}: {given!r} is neither a file nor a folder of .txt files"
+            )
         text = "\n\n".join(decode_text(file.name, file.read_bytes()) for file in files)
         if not text.strip():
             raise ConfigError(f"text {name!r}: {given!r} is empty")

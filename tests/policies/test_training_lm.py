@@ -61,7 +61,7 @@ def test_texts_are_files_or_folders_of_them(tmp_path):
         "en": "One.\n\nTwo.",
         "x": "Two.",
     }
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="neither a file nor a folder"):
         texts_in({"en": str(tmp_path / "c.txt")})
     (tmp_path / "b.txt").write_text(" \n")
     with pytest.raises(ConfigError, match="is empty"):

@@ -18,7 +18,7 @@ _SCORE_FIELDS: list[tuple[str, pa.DataType, str]] = [
     ("value", pa.float64(), "the estimate; null = undefined, for the reason given"),
     ("low", pa.float64(), "lower end of the 95 % interval"),
     ("high", pa.float64(), "upper end of the 95 % interval"),
-    ("reason", pa.string(), "why there is no number, or with what care it is to be read"),
+    ("reason", pa.string(), "why a number is missing, or what limits it"),
     ("contested", pa.int64(), "decisions with a choice on which the value was at stake"),
     ("clusters", pa.int64(), "units of independence among them"),
     ("unread", pa.int64(), "further decisions at stake, of which no choice could be read"),

@@ -16,7 +16,7 @@ def read_choices(sheets: Sequence[Path]) -> dict[str, dict[str, int]]:
     """Menu key -> words of an option (`plain`) -> how many people took it, over all sheets; a menu
     that nobody answered is left out.
 
-    Raises DataError as `read_sheet`, with file, line and column for a cell that is no number of
+    Raises DataError as `read_sheet`, with file, line and column for a cell that is not a number of
     people, and if no sheet has an answer.
     """
     found: dict[str, Counter[str]] = {}
@@ -46,7 +46,7 @@ def _people(row: SheetRow) -> int:
         return 0
     if not (cell.isascii() and cell.isdecimal() and len(cell) <= _LONGEST):
         raise DataError(
-            f"{row.where}, column {PEOPLE}: {cell[:80]!r} is no number of people; write x for one,"
-            " a whole number, or nothing"
+            f"{row.where}, column {PEOPLE}: {cell[:80]!r} is not a number of people; write x for"
+            " one, a whole number, or nothing"
         )
     return int(cell)

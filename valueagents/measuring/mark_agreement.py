@@ -45,8 +45,8 @@ def mark_agreement(
 
     An item without any mark on the sheet is not annotated yet, and left out.
 
-    Raises DataError as `read_sheet`, with file, line and column for a cell that is no mark, and for
-    an item that the env has not.
+    Raises DataError as `read_sheet`, with file, line and column for a cell that is not a mark, and
+    for an item that the env has not.
     """
     tables = []  # of each item, (V, 3, 3): sheet's sign × env's
     for item in read_sheet(sheet, taxonomy.axis_ids):
@@ -84,7 +84,7 @@ def _sign(row: SheetRow, axis: str) -> int:
     cell = row.answers[axis]
     if cell not in _SIGNS:
         raise DataError(
-            f"{row.where}, column {axis}: {cell[:80]!r} is no mark; write 1 (clearly serves), -1"
+            f"{row.where}, column {axis}: {cell[:80]!r} is not a mark; write 1 (clearly serves), -1"
             " (clearly goes against), or 0 or nothing (neither)"
         )
     return _SIGNS[cell]

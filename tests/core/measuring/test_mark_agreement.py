@@ -1,4 +1,4 @@
-"""A sheet of marks beside an env's: what is alike, what is not, and what is no mark."""
+"""A sheet of marks beside an env's: where they agree, and cells that are not marks."""
 
 import csv
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_items_that_are_not_marked_yet_are_left_out(tmp_path: Path):
 
 def test_what_is_no_mark_is_named_by_row_and_column(tmp_path: Path):
     sheet = _sheet(tmp_path, lambda k, w, a: "2" if (k, w, a) == (1, "Stay.", "HED") else "")
-    with pytest.raises(DataError, match="line 5, column HED: '2' is no mark"):
+    with pytest.raises(DataError, match="line 5, column HED: '2' is not a mark"):
         mark_agreement(sheet, MARKS, TAXONOMY)
 
 
